@@ -1,0 +1,62 @@
+"""Tests in this folder run against a real Asterisk, and leave none of their channels in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .pbx import Asterisk
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands in this folder is marked ``asterisk``."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("asterisk")
+
+
+@pytest.fixture(scope="session")
+def asterisk() -> Iterator[Asterisk]:
+    """The Asterisk that ``start`` has started in ``AST_DIR``; without that, one of our own for this session."""
+    if running := os.environ.get("AST_DIR"):
+        yield Asterisk.in_dir(Path(running))
+        return
+    with tempfile.TemporaryDirectory(prefix="asterisk-") as folder:
+        try:
+            subprocess.run([HERE / "start", folder], env=os.environ | {"AST_PORTS": "free"}, check=True)
+            yield Asterisk.in_dir(Path(folder))
+        finally:
+            subprocess.run([HERE / "stop", folder], check=True)
+
+
+@pytest.fixture
+def app_name(request: pytest.FixtureRequest) -> str:
+    """A name for this test's Stasis application: letters and digits, at most 36, never used before."""
+    test = re.sub("[^a-z0-9]", "", request.node.name.lower())
+    return f"{test[:24]}{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def _no_channel_is_left(asterisk: Asterisk, app_name: str) -> Iterator[None]:
+    """Fails a test that leaves a channel in Asterisk 5 s after its end, and hangs that channel up."""
+    before = {channel["id"] for channel in asterisk.channels()}
+    yield
+    patience = time.monotonic() + 5
+    while left := [c for c in asterisk.channels_but_of_others(app_name) if c["id"] not in before]:
+        if time.monotonic() > patience:
+            for channel in left:
+                asterisk.hang_up(channel["id"])
+            names = ", ".join(f"{c['name']} ({c['state']}, {c['dialplan']['app_name']})" for c in left)
+            pytest.fail(f"left in Asterisk: {names}")
+        time.sleep(0.05)

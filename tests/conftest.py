@@ -1,0 +1,21 @@
+"""What every test may use: Hypothesis profiles and the length of a soak."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Nothing here is timed by Hypothesis: on a busy machine a deadline measures the neighbours.
+settings.register_profile("default", deadline=None)
+# In CI the same commit gives the same verdict; the searching is done by developers and by the soaks.
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("soak", deadline=None, max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("VOXTRA_HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+
+@pytest.fixture(scope="session")
+def soak_seconds() -> float:
+    """How long each test marked ``soak`` goes on searching: ``VOXTRA_SOAK_SECONDS``, 30 by default."""
+    return float(os.environ.get("VOXTRA_SOAK_SECONDS", "30"))

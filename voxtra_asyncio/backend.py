@@ -1,0 +1,57 @@
+"""asyncio, and the operating system, as an application of the core needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from voxtra_core.call.pending import Pending
+from voxtra_core.driving import sole_error
+
+from .driver import AsyncioDriver, park
+
+__all__ = ["AsyncioBackend"]
+
+
+class AsyncioBackend:
+    """What :class:`voxtra_core.app.Backend` asks for."""
+
+    def environ(self) -> Mapping[str, str]:
+        """The process's environment."""
+        return os.environ
+
+    def new_id(self) -> str:
+        """The text of a random UUID."""
+        return str(uuid4())
+
+    def driver(self) -> AsyncioDriver:
+        """A driver for one run."""
+        return AsyncioDriver()
+
+    async def park(self, pending: Pending[Any]) -> None:
+        """Return when the outcome is known."""
+        await park(pending)
+
+    def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run ``function()`` in a loop of its own; Ctrl-C cancels it."""
+
+        async def main() -> None:
+            await function()
+
+        asyncio.run(main())
+
+    async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
+        """Run several until all have ended; one that raises cancels the others."""
+
+        async def run(function: Callable[[], Awaitable[None]]) -> None:
+            await function()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for function in functions:
+                    tasks.create_task(run(function))
+        except BaseExceptionGroup as group:
+            raise sole_error(group) from None

@@ -1,0 +1,121 @@
+"""Voxtra's core: phone calls on Asterisk as state machines, with no I/O, no clock and no chance in them.
+
+Importing it costs next to nothing: each name below is loaded when it is first asked for. The rooms, from the inside out:
+
+* :mod:`.errors`, every exception; :mod:`.ari`, Asterisk's REST interface as values;
+* :mod:`.call`, the machine of one call; :mod:`.stasis`, the machine of one application;
+* :mod:`.session`, the async API over them; :mod:`.app`, the application; :mod:`.driving` and :mod:`.effects`, for drivers;
+* :mod:`.wire`, bytes to messages, over h11 and wsproto; :mod:`.testing`, a simulated Asterisk.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .app import BaseApp
+    from .call import (
+        CallDirection,
+        CallEnd,
+        CallMachine,
+        CallState,
+        EndedBy,
+        HangupReason,
+        Pending,
+        PlaybackEnd,
+    )
+    from .errors import (
+        AriBadRequest,
+        AriConflict,
+        AriError,
+        AriForbidden,
+        AriNotFound,
+        AriPreconditionFailed,
+        AriServerError,
+        AriUnauthorized,
+        AriUnprocessable,
+        AuthenticationFailed,
+        CallEnded,
+        ConnectFailed,
+        ConnectionLost,
+        LinkError,
+        LocalProtocolError,
+        OperationTimeout,
+        OriginateFailed,
+        RemoteProtocolError,
+        RequestNotSent,
+        RequestOutcomeUnknown,
+        VoxtraError,
+    )
+    from .session import CallSession, Driver, PlaybackHandle
+    from .stasis import StasisMachine
+
+__all__ = [
+    "AriBadRequest",
+    "AriConflict",
+    "AriError",
+    "AriForbidden",
+    "AriNotFound",
+    "AriPreconditionFailed",
+    "AriServerError",
+    "AriUnauthorized",
+    "AriUnprocessable",
+    "AuthenticationFailed",
+    "BaseApp",
+    "CallDirection",
+    "CallEnd",
+    "CallEnded",
+    "CallMachine",
+    "CallSession",
+    "CallState",
+    "ConnectFailed",
+    "ConnectionLost",
+    "Driver",
+    "EndedBy",
+    "HangupReason",
+    "LinkError",
+    "LocalProtocolError",
+    "OperationTimeout",
+    "OriginateFailed",
+    "Pending",
+    "PlaybackEnd",
+    "PlaybackHandle",
+    "RemoteProtocolError",
+    "RequestNotSent",
+    "RequestOutcomeUnknown",
+    "StasisMachine",
+    "VoxtraError",
+    "__version__",
+]
+
+_ROOMS = {
+    "app": {"BaseApp"},
+    "call": {
+        "CallDirection",
+        "CallEnd",
+        "CallMachine",
+        "CallState",
+        "EndedBy",
+        "HangupReason",
+        "Pending",
+        "PlaybackEnd",
+    },
+    "session": {"CallSession", "Driver", "PlaybackHandle"},
+    "stasis": {"StasisMachine"},
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = next((room for room, names in _ROOMS.items() if name in names), "errors")
+    value = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,21 @@
+"""What both drivers' ``VoxtraApp`` share: options, routing, the application's machine."""
+
+from .app import Backend, BaseApp, MachineDriver
+from .machine import AppMachine, Observer, Phase
+from .options import DEFAULT_URL, Options, make_options
+from .routing import Handler, Route, Router
+
+__all__ = [
+    "DEFAULT_URL",
+    "AppMachine",
+    "Backend",
+    "BaseApp",
+    "Handler",
+    "MachineDriver",
+    "Observer",
+    "Options",
+    "Phase",
+    "Route",
+    "Router",
+    "make_options",
+]

@@ -1,0 +1,246 @@
+"""``VoxtraApp``, but for the loop: what both drivers' applications are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
+from typing import Any, Protocol, TypeVar
+
+from ..ari import Request
+from ..ari.messages import Link
+from ..call import Pending
+from ..effects import Machine
+from ..errors import LocalProtocolError
+from ..session import CallSession, Driver, outcome_of
+from .connect import ari_link
+from .machine import AppMachine, Observer
+from .options import make_options
+from .routing import Handler, Route, Router
+
+__all__ = ["Backend", "BaseApp", "MachineDriver"]
+
+T = TypeVar("T")
+H = TypeVar("H", bound=Handler)
+
+
+class MachineDriver(Driver, Protocol):
+    """A driver that can run a machine."""
+
+    async def run(self, machine: Machine) -> None:
+        """Run it until it finishes; raise what it finishes with. Cancelled, it interrupts the machine first."""
+
+
+class Backend(Protocol):
+    """A loop and its operating system, as an application needs them."""
+
+    def environ(self) -> Mapping[str, str]:
+        """The process's environment."""
+
+    def new_id(self) -> str:
+        """The text of a fresh UUID."""
+
+    def driver(self) -> MachineDriver:
+        """A driver for one run."""
+
+    async def park(self, pending: Pending[Any]) -> None:
+        """As :meth:`Driver.park`, before there is a driver."""
+
+    def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run a loop until ``function()`` has ended."""
+
+    async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
+        """Run several until all have ended; one that raises cancels the others."""
+
+
+class BaseApp:
+    """One Stasis application on one Asterisk: it takes calls, hands each to a handler, and places calls.
+
+    ``ari_url`` is where Asterisk's HTTP server is (``http://localhost:8088``), with or without ``/ari``, and with
+    ``http.conf``'s prefix if it has one. ``ari_user`` and ``ari_password`` are a user of ``ari.conf``. What is ``None``
+    is taken from ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``.
+
+    ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 characters, no comma. Only one program at a time
+    may use it; the last to come gets the calls.
+
+    ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
+    ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
+
+    ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
+    and changes of calls. It must be quick, and must not block.
+
+    Raises ``ValueError`` for an option that cannot be right.
+    """
+
+    backend: Backend
+
+    def __init__(
+        self,
+        ari_url: str | None = None,
+        ari_user: str | None = None,
+        ari_password: str | None = None,
+        *,
+        app_name: str = "voxtra",
+        number_variable: str | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._options = make_options(
+            ari_url,
+            ari_user,
+            ari_password,
+            app_name=app_name,
+            number_variable=number_variable,
+            environ=self.backend.environ(),
+        )
+        self._router = Router()
+        self._observer = observer
+        self._started = Pending[None]()
+        self._machine: AppMachine | None = None
+        self._driver: MachineDriver | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._options.app_name!r} at {self._options.url}>"
+
+    @property
+    def app_name(self) -> str:
+        """The Stasis application's name."""
+        return self._options.app_name
+
+    # ---- routes ----------------------------------------------------------------------------------------------------
+
+    def route(
+        self, *, extension: str | None = None, number: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Callable[[H], H]:
+        """Decorate the handler of the calls to an extension of the dialplan, or to a dialled number.
+
+        Routes are tried in the order they were added. Each call gets a deep copy of ``metadata``.
+        """
+
+        def decorate(handler: H) -> H:
+            self._router.add(Route(handler, extension, number, metadata or {}))
+            return handler
+
+        return decorate
+
+    def default(self, *, metadata: Mapping[str, Any] | None = None) -> Callable[[H], H]:
+        """Decorate the handler of the calls that no route is for."""
+
+        def decorate(handler: H) -> H:
+            self._router.set_default(Route(handler, metadata=metadata or {}))
+            return handler
+
+        return decorate
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve, in a loop of its own, until :meth:`stop` or Ctrl-C."""
+        self.backend.run(self.serve)
+
+    async def serve(self) -> None:
+        """Connect, and take calls until :meth:`stop`; to run beside other things in an application of your own.
+
+        Raises :class:`~voxtra_core.errors.ConnectFailed` or :class:`~voxtra_core.errors.ConnectionLost` when there is
+        no way to Asterisk, or none any more: every handler has been told by then. Cancelled, it hangs up what is left,
+        within about a second; :meth:`stop` is the graceful way.
+        """
+        if self._machine is not None:
+            raise LocalProtocolError("this application is being served already")
+        driver = self.backend.driver()
+        connections = count(1)
+        link = self._link(lambda: next(connections))
+        machine = AppMachine(
+            self._options,
+            link,
+            self._router,
+            driver,
+            new_id=self.backend.new_id,
+            new_conn=lambda: next(connections),
+            observer=self._observer,
+        )
+        self._machine, self._driver = machine, driver
+        machine.started.add_waker(lambda: _hand_on(machine.started, self._started))
+        try:
+            await driver.run(machine)
+        finally:
+            self._machine, self._driver = None, None
+            if self._started.done:
+                self._started = Pending()
+
+    async def started(self) -> None:
+        """Wait until the application takes calls. Raises what :meth:`serve` raises if it comes to nothing."""
+        pending = self._started
+        await self.backend.park(pending)
+        pending.result()
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take no more calls, let the handlers that run finish for ``grace`` seconds, hang up what is left, disconnect.
+
+        Returns when that is done, shortly before :meth:`serve` does. Nothing happens where it is not being served.
+        """
+        if self._machine is None or self._driver is None:
+            return
+        self._machine.stop(self._driver.time(), grace)
+        await outcome_of(self._driver, self._machine.finished)
+
+    # ---- calls and requests ----------------------------------------------------------------------------------------
+
+    async def originate(
+        self,
+        endpoint: str,
+        *,
+        caller_id: str | None = None,
+        timeout: float | None = 30.0,
+        args: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        handler: Handler | None = None,
+    ) -> CallSession:
+        """Call an endpoint, given in full (``"PJSIP/alice"``), and return when it has answered.
+
+        ``caller_id`` is what it sees (``'"Voxtra" <5550100>'``); ``timeout`` how long it may ring, in seconds, ``None``
+        for as long as it likes; ``variables`` are set on its channel. With a ``handler``, that runs for the call as for
+        one that came in; without one the call is yours until you hang it up, or until the application ends.
+
+        Raises :class:`~voxtra_core.errors.OriginateFailed` when it is busy, refuses, does not answer or cannot be
+        reached. Cancelled, it is hung up, also when it has just answered.
+        """
+        machine, driver = self._running()
+        call, pending = machine.stasis.originate(
+            endpoint, driver.time(), caller_id=caller_id, timeout=timeout, args=args, variables=variables
+        )
+        session = machine.session_of(call)
+        session.metadata.update(metadata or {})
+        await outcome_of(driver, pending)
+        if handler is not None:
+            machine.start_handler(session, handler)
+            driver.wake()
+        return session
+
+    async def request(self, operation: Request[T], *, timeout: float | None = 30.0) -> T:
+        """Any of ARI's operations, as one of the builders in :mod:`voxtra_core.ari` makes it; the reply, typed.
+
+        Raises :class:`~voxtra_core.errors.AriError` where Asterisk refuses,
+        :class:`~voxtra_core.errors.OperationTimeout` after ``timeout`` seconds without a reply, and
+        :class:`~voxtra_core.errors.RequestNotSent` or :class:`~voxtra_core.errors.RequestOutcomeUnknown` when the
+        connection is lost.
+        """
+        machine, driver = self._running()
+        return await outcome_of(driver, machine.stasis.request(operation, driver.time(), timeout))
+
+    # ---- the inside ------------------------------------------------------------------------------------------------
+
+    def _link(self, new_conn: Callable[[], int]) -> Link:
+        return ari_link(self._options, new_conn)
+
+    def _running(self) -> tuple[AppMachine, MachineDriver]:
+        if self._machine is None or self._driver is None:
+            raise LocalProtocolError("the application is not being served: run() or serve() it first")
+        self._machine.check_running()
+        return self._machine, self._driver
+
+
+def _hand_on(source: Pending[None], target: Pending[None]) -> None:
+    try:
+        target.resolve(source.result())
+    except Exception as error:
+        target.fail(error)

@@ -1,0 +1,27 @@
+"""The link to a real Asterisk: the one place above ``wire`` that knows it, and with it the first to go when
+vendoring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ari.messages import Link
+from .options import Options
+
+__all__ = ["ari_link"]
+
+
+def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
+    """ARI over an event WebSocket and a pool of HTTP connections."""
+    from ..wire.ari import AriLink  # here, so that nothing above needs h11 and wsproto before there is a socket
+
+    return AriLink(
+        host=options.host,
+        port=options.port,
+        path_prefix=options.path_prefix,
+        user=options.user,
+        password=options.password,
+        app_name=options.app_name,
+        new_conn=new_conn,
+    )

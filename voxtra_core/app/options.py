@@ -1,0 +1,86 @@
+"""What an application is told: where Asterisk is, as whom, and under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+__all__ = ["DEFAULT_URL", "Options", "make_options"]
+
+DEFAULT_URL = "http://localhost:8088"
+MAX_APP_NAME = 73
+"""Characters in an application's name, as Asterisk limits it (``ari_websockets.h``)."""
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """Checked options. The password never shows in a ``repr``."""
+
+    host: str
+    port: int
+    path_prefix: str
+    """What ``http.conf`` sets as ``prefix``: what comes before ``/ari``, without a slash at its end."""
+    user: str
+    password: str = attrs.field(repr=False)
+    app_name: str
+    number_variable: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where ARI is, without credentials."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.path_prefix}/ari"
+
+
+def make_options(
+    ari_url: str | None,
+    ari_user: str | None,
+    ari_password: str | None,
+    *,
+    app_name: str,
+    number_variable: str | None,
+    environ: Mapping[str, str],
+) -> Options:
+    """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
+    ``None``.
+
+    Raises ``ValueError`` saying which option is wrong and what it should be.
+    """
+    if not 1 <= len(app_name) <= MAX_APP_NAME or "," in app_name:
+        raise ValueError(f"app_name must be 1 to {MAX_APP_NAME} characters without a comma, not {app_name!r}")
+    url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "ws"} or not parts.hostname:
+        raise ValueError(f"ari_url must look like {DEFAULT_URL}, with or without /ari, not {_without_secrets(url)!r}")
+    try:
+        port = parts.port or 80
+    except ValueError as error:
+        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from error
+    if parts.query or parts.fragment:
+        raise ValueError("ari_url must not have a query: give the user and the password as ari_user and ari_password")
+    user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER") or unquote(parts.username or "")
+    password = (
+        ari_password
+        if ari_password is not None
+        else environ.get("VOXTRA_ARI_PASSWORD") or unquote(parts.password or "")
+    )
+    if not user:
+        raise ValueError("no ARI user: give ari_user, or set VOXTRA_ARI_USER, to a user of Asterisk's ari.conf")
+    if ":" in user:
+        raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    return Options(
+        host=parts.hostname,
+        port=port,
+        path_prefix=parts.path.rstrip("/").removesuffix("/ari"),
+        user=user,
+        password=password,
+        app_name=app_name,
+        number_variable=number_variable,
+    )
+
+
+def _without_secrets(url: str) -> str:
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]

@@ -1,0 +1,58 @@
+"""Which handler a call goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import attrs
+
+from ..session import CallSession
+
+__all__ = ["Handler", "Route", "Router"]
+
+Handler = Callable[[CallSession], Awaitable[None]]
+
+
+@attrs.frozen
+class Route:
+    """One handler, and the calls it is for."""
+
+    handler: Handler
+    extension: str | None = None
+    number: str | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def copy_metadata(self) -> dict[str, Any]:
+        """A copy for one call, which no other call sees."""
+        return deepcopy(dict(self.metadata))
+
+
+class Router:
+    """Routes in the order they were added; the first that fits wins; the default takes the rest."""
+
+    def __init__(self) -> None:
+        self._routes: list[Route] = []
+        self._default: Route | None = None
+
+    def add(self, route: Route) -> None:
+        """Add a route for exactly one of an extension and a number, not used before; else ``ValueError``."""
+        if (route.extension is None) == (route.number is None):
+            raise ValueError("a route is for an extension= or for a number=, one of them")
+        if any((r.extension, r.number) == (route.extension, route.number) for r in self._routes):
+            raise ValueError(f"there is a route for {route.extension or route.number!r} already")
+        self._routes.append(route)
+
+    def set_default(self, route: Route) -> None:
+        """The route for calls that no other is for; ``ValueError`` if there is one already."""
+        if self._default is not None:
+            raise ValueError("there is a default handler already")
+        self._default = route
+
+    def find(self, extension: str, number: str) -> Route | None:
+        """The route for a call that came in on ``extension``, for ``number``."""
+        for route in self._routes:
+            if route.extension == extension if route.extension is not None else route.number == number:
+                return route
+        return self._default

@@ -1,0 +1,152 @@
+"""What the builders in :mod:`voxtra_core.ari.operations` demand of their arguments.
+
+Each check takes the argument's name, for its error message, and lets ``None`` ("not sent") pass. ``TypeError`` and
+``ValueError`` say which argument it is, what it was, and what is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+__all__ = [
+    "app_name",
+    "app_names",
+    "boolean",
+    "cause_code",
+    "choice",
+    "choices",
+    "config_fields",
+    "exclusive",
+    "integer",
+    "items",
+    "json_object",
+    "text",
+    "variables",
+]
+
+_MOST_ITEMS = 127
+"""``ARRAY_LEN`` of Asterisk's generated parsers, less one: 128 are refused with 400."""
+
+_LONGEST_APP_NAME = 73
+"""In bytes of UTF-8: together with ``stasis-`` it has to fit the name of a dialplan context."""
+
+
+def text(name: str, value: str | None) -> str | None:
+    """A string. NUL is refused, as Asterisk would cut the value off there."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if "\0" in value:
+        raise ValueError(f"{name} must not contain a NUL")
+    return value
+
+
+def app_name(name: str, value: str | None) -> str | None:
+    """The name of a Stasis application: 1 to 73 bytes, without a comma."""
+    value = text(name, value)
+    if value is not None:
+        if not value:
+            raise ValueError(f"{name} must not be empty")
+        if "," in value:
+            raise ValueError(f"{name} must not contain a comma, which separates names: {value!r}")
+        if len(value.encode()) > _LONGEST_APP_NAME:
+            raise ValueError(f"{name} must not be longer than {_LONGEST_APP_NAME} bytes: {value!r}")
+    return value
+
+
+def integer(name: str, value: int | None, *, minimum: int | None = None) -> int | None:
+    """A whole number, not below ``minimum``."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if minimum is not None and value < minimum:
+        raise ValueError(f"{name} must be {minimum} or more, not {value}")
+    return value
+
+
+def cause_code(name: str, value: int | str | None) -> str | None:
+    """A whole number that ARI declares as a string: in a JSON body it must be one."""
+    return text(name, value) if isinstance(value, str) else None if value is None else str(integer(name, value))
+
+
+def boolean(name: str, value: bool | None) -> bool | None:
+    """``True`` or ``False``."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+    return value
+
+
+def choice(name: str, value: str | None, allowed: object) -> str | None:
+    """One of the values of ``allowed``, a ``Literal`` type."""
+    if value is not None and value not in get_args(allowed):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(allowed)))}, not {value!r}")
+    return value
+
+
+def items(name: str, value: Sequence[str] | None) -> tuple[str, ...] | None:
+    """A list of 1 to 127 strings, none of them empty. A single ``str`` is one item."""
+    if value is None:
+        return None
+    found = (value,) if isinstance(value, str) else tuple(value)
+    if not found:
+        raise ValueError(f"{name} must have at least one item")
+    if len(found) > _MOST_ITEMS:
+        raise ValueError(f"{name} must not have more than {_MOST_ITEMS} items, not {len(found)}")
+    for item in found:
+        if not text(f"an item of {name}", item):
+            raise ValueError(f"an item of {name} must not be empty")
+    return found
+
+
+def app_names(name: str, value: Sequence[str]) -> tuple[str, ...] | None:
+    """A list of names of Stasis applications."""
+    found = items(name, value)
+    for item in found or ():
+        app_name(f"an item of {name}", item)
+    return found
+
+
+def choices(name: str, value: Sequence[str] | None, allowed: object) -> tuple[str, ...] | None:
+    """A list of values of ``allowed``, a ``Literal`` type."""
+    found = items(name, value)
+    for item in found or ():
+        choice(f"an item of {name}", item, allowed)
+    return found
+
+
+def json_object(name: str, value: Mapping[str, object] | None) -> dict[str, Any] | None:
+    """A copy of something that JSON can express as an object."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, not {type(value).__name__}")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name} cannot be expressed in JSON: {error}") from None
+    return copy
+
+
+def variables(name: str, value: Mapping[str, str | Mapping[str, object]] | None) -> dict[str, Any] | None:
+    """Names and values of channel variables: Asterisk refuses (400) a number, a boolean or a null as value."""
+    found = json_object(name, value)
+    for key, content in (found or {}).items():
+        if not isinstance(content, str | dict):
+            raise TypeError(f"{name}[{key!r}] must be a str, not {type(content).__name__}")
+    return found
+
+
+def config_fields(name: str, value: Mapping[str, str] | None) -> list[dict[str, str]] | None:
+    """The fields of a configuration object, as the list of attributes and values that Asterisk takes."""
+    found = variables(name, value)
+    return None if found is None else [{"attribute": key, "value": content} for key, content in found.items()]
+
+
+def exclusive(first: str, one: object, second: str, other: object) -> None:
+    """Two arguments of which Asterisk takes one only."""
+    if one is not None and other is not None:
+        raise ValueError(f"{first} and {second} exclude each other")

@@ -1,0 +1,179 @@
+"""What a call asks of Asterisk, in the language of telephony. The stasis room says it in ARI's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import attrs
+
+from .cause import HangupReason
+
+__all__ = [
+    "Answer",
+    "AskChannel",
+    "AskPlayback",
+    "Command",
+    "Continue",
+    "ControlPlayback",
+    "GetVariable",
+    "Hangup",
+    "Originate",
+    "Play",
+    "PlaybackControl",
+    "Ring",
+    "SendDtmf",
+    "SetVariable",
+    "StartMusic",
+    "StopMusic",
+    "StopPlayback",
+    "Withdraw",
+]
+
+PlaybackControl: TypeAlias = Literal["restart", "pause", "unpause", "reverse", "forward"]
+
+
+@attrs.frozen(kw_only=True)
+class _Command:
+    request_id: str
+    channel_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Originate(_Command):
+    """Call an endpoint and put it into our application."""
+
+    endpoint: str
+    caller_id: str | None = None
+    timeout: int
+    """Seconds to ring; -1 for no limit."""
+    arguments: str | None = None
+    """The ``appArgs``, comma-separated."""
+    variables: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Answer(_Command):
+    """Answer. Synchronous: Asterisk replies when it has been done, behind what the channel is doing."""
+
+
+@attrs.frozen(kw_only=True)
+class Ring(_Command):
+    """Indicate ringing to the caller."""
+
+
+@attrs.frozen(kw_only=True)
+class Hangup(_Command):
+    """Hang up, with one of ARI's reasons or with a Q.850 cause."""
+
+    reason: HangupReason | int
+
+
+@attrs.frozen(kw_only=True)
+class StartMusic(_Command):
+    """Play music on hold to the far end."""
+
+    moh_class: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StopMusic(_Command):
+    """Stop the music on hold."""
+
+
+@attrs.frozen(kw_only=True)
+class Play(_Command):
+    """Play media. Asterisk queues it behind what the channel is playing."""
+
+    playback_id: str
+    media: tuple[str, ...]
+    language: str | None = None
+    offset_ms: int = 0
+    skip_ms: int = 3000
+
+
+@attrs.frozen(kw_only=True)
+class StopPlayback(_Command):
+    """Stop a playback, whether it runs or is queued."""
+
+    playback_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ControlPlayback(_Command):
+    """Pause, go on, or move within a running playback."""
+
+    playback_id: str
+    control: PlaybackControl
+
+
+@attrs.frozen(kw_only=True)
+class AskPlayback(_Command):
+    """Ask whether a playback still exists."""
+
+    playback_id: str
+
+
+@attrs.frozen(kw_only=True)
+class AskChannel(_Command):
+    """Ask whether the channel still exists."""
+
+
+@attrs.frozen(kw_only=True)
+class SendDtmf(_Command):
+    """Send tones to the far end. Times in milliseconds."""
+
+    digits: str = attrs.field(repr=False)
+    before: int = 0
+    between: int = 100
+    duration: int = 100
+    after: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class GetVariable(_Command):
+    """Read a channel variable or function."""
+
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class SetVariable(_Command):
+    """Set a channel variable or function; ``None`` unsets it. Synchronous, like :class:`Answer`."""
+
+    name: str
+    value: str | None = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Continue(_Command):
+    """Leave Stasis for the dialplan."""
+
+    context: str | None = None
+    extension: str | None = None
+    priority: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Withdraw(_Command):
+    """Nobody waits for the reply to the command of that id any more. It is no request of its own."""
+
+
+Command: TypeAlias = (
+    Originate
+    | Answer
+    | Ring
+    | Hangup
+    | StartMusic
+    | StopMusic
+    | Play
+    | StopPlayback
+    | ControlPlayback
+    | AskPlayback
+    | AskChannel
+    | SendDtmf
+    | GetVariable
+    | SetVariable
+    | Continue
+    | Withdraw
+)

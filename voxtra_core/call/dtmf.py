@@ -1,0 +1,110 @@
+"""The digits a far end presses, until somebody asks for them; and how long it takes to send some."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable
+
+from .pending import Pending
+
+__all__ = ["MAX_DIGITS", "DigitQueue", "Listener", "seconds_to_send", "valid_digits"]
+
+MAX_DIGITS = 256
+"""How many digits wait for a listener; those pressed beyond it are dropped and counted, as a full type-ahead does.
+
+This is the one control event that is dropped rather than failing the call: a handler that never listens for digits must
+not lose a caller whose voice, or fax, is taken for hundreds of them.
+"""
+
+QUIET = 0.1
+"""Seconds before the first tone."""
+SHORTEST = 100
+"""Milliseconds that a tone lasts at least."""
+
+_SENDABLE = frozenset("0123456789*#ABCDabcdwWfF")
+_PAUSES = {"w": 0.5, "W": 1.0}
+
+
+class Listener(Pending["str | None"]):
+    """One listener: settled with a digit, or with ``None`` when its time is over."""
+
+    __slots__ = ("pressed",)
+
+    def __init__(self, undo: Callable[[Pending[str | None], float], None] | None = None) -> None:
+        super().__init__(undo)
+        self.pressed: tuple[int, str] | None = None
+
+
+class DigitQueue:
+    """Digits in the order they were pressed, and listeners in the order they asked.
+
+    A digit handed to a listener that never took it goes back to its own place.
+    """
+
+    __slots__ = ("_digits", "_listeners", "_pressed", "dropped")
+
+    def __init__(self) -> None:
+        self._digits: list[tuple[int, str]] = []
+        self._listeners: list[Listener] = []
+        self._pressed = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._digits)
+
+    def press(self, digit: str) -> Listener | None:
+        """A digit has been pressed. Returns the listener that has it now, if any."""
+        if len(self._digits) >= MAX_DIGITS:
+            self.dropped += 1
+            return None
+        self._digits.append((self._pressed, digit))
+        self._pressed += 1
+        return self._deliver()
+
+    def listen(self, listener: Listener) -> None:
+        """Settle ``listener`` with the next digit nobody has had."""
+        self._listeners.append(listener)
+        self._deliver()
+
+    def give_up(self, listener: Listener) -> Listener | None:
+        """The listener waits no more; a digit it was handed goes to the next, who is returned, or waits for one."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+        if listener.pressed is None:
+            return None
+        insort(self._digits, listener.pressed)
+        listener.pressed = None
+        return self._deliver()
+
+    def close(self, error: Exception) -> None:
+        """No more digits will come: whoever waits is told."""
+        listeners, self._listeners = self._listeners, []
+        self._digits.clear()
+        for listener in listeners:
+            listener.fail(error)
+
+    def _deliver(self) -> Listener | None:
+        # digits and listeners never wait for each other: at most one pair is made at a time
+        if not (self._digits and self._listeners):
+            return None
+        listener = self._listeners.pop(0)
+        listener.pressed = self._digits.pop(0)
+        listener.resolve(listener.pressed[1])
+        return listener
+
+
+def valid_digits(digits: str) -> bool:
+    """Whether ARI can send these: ``0-9 * # A-D``, ``w`` and ``W`` to pause, ``f`` for a hook flash."""
+    return bool(digits) and _SENDABLE.issuperset(digits)
+
+
+def seconds_to_send(digits: str, *, before: int, between: int, duration: int, after: int) -> float:
+    """How long Asterisk takes to send these tones: it says nothing when it is done. Times in ms, the result in s.
+
+    It is quiet for 100 ms first, makes no tone shorter than 100 ms, and pauses for ``between`` behind each of them, the
+    last one too (``ast_dtmf_stream``, ``main/app.c``).
+    """
+    total = QUIET + (before + after) / 1000
+    for digit in digits:
+        total += _PAUSES.get(digit) or (max(duration, SHORTEST) + between) / 1000
+    return total

@@ -1,0 +1,67 @@
+"""Music on hold, started and stopped in the order it was asked for.
+
+Requests travel over several connections, on which a start and a stop could overtake each other; so the next one leaves
+when the one before has been answered.
+"""
+
+from __future__ import annotations
+
+from ..errors import VoxtraError
+from .commands import StartMusic, StopMusic
+from .pending import Pending
+from .requests import Requests
+
+__all__ = ["Music"]
+
+
+class Music:
+    """The music on one channel. Whether it plays is the call's state; this only asks for it."""
+
+    __slots__ = ("_moh_class", "_requests", "_waiting")
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._moh_class: str | None = None
+        self._waiting: list[tuple[StartMusic | StopMusic, Pending[None]]] = []
+
+    @property
+    def under_way(self) -> bool:
+        """Whether Asterisk has yet to answer a request about it."""
+        return bool(self._waiting) or self._requests.any_of((StartMusic, StopMusic))
+
+    def start(self, moh_class: str | None, now: float) -> Pending[None]:
+        """Start it, or change what is played."""
+        self._moh_class = moh_class
+        return self._ask(
+            StartMusic(request_id=self._requests.new_id(), channel_id=self._requests.channel_id, moh_class=moh_class),
+            now,
+        )
+
+    def stop(self, now: float) -> Pending[None]:
+        """Stop it."""
+        return self._ask(StopMusic(request_id=self._requests.new_id(), channel_id=self._requests.channel_id), now)
+
+    def resume(self, now: float) -> None:
+        """Start it again after something was played over it: that ends it for good (``res_stasis_playback.c``)."""
+        if not self.under_way:
+            self.start(self._moh_class, now)
+
+    def answered(self, now: float) -> None:
+        """Asterisk has answered the request under way: the next one."""
+        if self._waiting:
+            command, pending = self._waiting.pop(0)
+            self._requests.send(command, now, pending=pending)
+
+    def close(self, error: VoxtraError) -> None:
+        """The call has ended."""
+        waiting, self._waiting = self._waiting, []
+        for _, pending in waiting:
+            pending.fail(error)
+
+    def _ask(self, command: StartMusic | StopMusic, now: float) -> Pending[None]:
+        pending = Pending[None]()
+        if self.under_way:
+            self._waiting.append((command, pending))
+        else:
+            self._requests.send(command, now, pending=pending)
+        return pending

@@ -1,0 +1,241 @@
+"""What occupies a channel: playbacks and tones, one after another, and how each of them ends.
+
+Asterisk runs what it is asked to play or to send on the channel's own thread, in order. The end of a playback is an
+event, except where it never comes; the end of tones is nothing at all, so it is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import VoxtraError
+from .commands import AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
+from .dtmf import seconds_to_send, valid_digits
+from .pending import Pending
+from .playback import Playback, PlaybackEnd, Tones, media_uris
+from .requests import Requests
+
+__all__ = ["Player"]
+
+ASK_AFTER = 5.0
+"""Seconds after a playback became the one being played before Asterisk is asked after it; doubled each time."""
+LONGEST_ASK = 60.0
+"""The longest of those pauses, in seconds."""
+LATE = 0.5
+"""Seconds for the event to come that makes sense of a playback that failed, or that Asterisk does not know."""
+
+
+class Player:
+    """The playbacks and tones of one channel, from request to end. ``idle(now)`` is called when the last has ended."""
+
+    __slots__ = ("_idle", "_playbacks", "_queue", "_requests")
+
+    def __init__(self, requests: Requests, idle: Callable[[float], None]) -> None:
+        self._requests = requests
+        self._idle = idle
+        self._queue: list[Playback | Tones] = []
+        self._playbacks: dict[str, Playback] = {}
+
+    @property
+    def queue(self) -> Sequence[Playback | Tones]:
+        """What the channel does, and what waits for its turn."""
+        return self._queue
+
+    # ---- operations ------------------------------------------------------------------------------------------------
+
+    def play(
+        self, media: str | Sequence[str], now: float, *, language: str | None, offset_ms: int, skip_ms: int
+    ) -> Playback:
+        """Play media behind what is being played. Abandoning either of its outcomes before the end stops it."""
+        uris = media_uris(media)
+        if offset_ms < 0 or skip_ms <= 0:
+            raise ValueError(f"offset_ms must be 0 or more and skip_ms above 0, not {offset_ms} and {skip_ms}")
+        playback = Playback(
+            id=f"voxtra-playback-{self._requests.new_id()}",
+            skip_ms=skip_ms,
+            accepted=Pending(lambda _, now: self.unwanted(playback, now)),
+            finished=Pending(lambda _, now: self.unwanted(playback, now)),
+        )
+        self._playbacks[playback.id] = playback
+        self._queue.append(playback)
+        command = Play(
+            request_id=self._requests.new_id(),
+            channel_id=self._requests.channel_id,
+            playback_id=playback.id,
+            media=uris,
+            language=language,
+            offset_ms=offset_ms,
+            skip_ms=skip_ms,
+        )
+        self._requests.send(command, now, subject=playback)
+        return playback
+
+    def stop(self, playback: Playback, now: float) -> Pending[bool]:
+        """Stop it: ``True``, or ``False`` where it had ended already."""
+        if playback.finished.done:
+            return Pending.resolved(False)
+        playback.stopping = True
+        command = StopPlayback(
+            request_id=self._requests.new_id(), channel_id=self._requests.channel_id, playback_id=playback.id
+        )
+        pending = Pending[bool]()
+        self._requests.send(command, now, pending=pending, subject=playback)
+        return pending
+
+    def control(self, playback: Playback, control: PlaybackControl, now: float) -> Pending[bool]:
+        """Pause, go on, or move: ``True``, or ``False`` where it had ended already."""
+        if playback.finished.done:
+            return Pending.resolved(False)
+        command = ControlPlayback(
+            request_id=self._requests.new_id(),
+            channel_id=self._requests.channel_id,
+            playback_id=playback.id,
+            control=control,
+        )
+        pending = Pending[bool]()
+        self._requests.send(command, now, pending=pending, subject=playback)
+        return pending
+
+    def send_dtmf(
+        self, digits: str, now: float, *, before: int, between: int, duration: int, after: int
+    ) -> Pending[None]:
+        """Send tones behind what is being played. Settled when they have been sent."""
+        if not valid_digits(digits):
+            raise ValueError("digits must be one or more of 0-9 * # A-D, w and W to pause, f for a hook flash")
+        if min(before, between, after) < 0 or duration <= 0:
+            raise ValueError("before, between and after must be 0 ms or more, and duration above 0 ms")
+        times = {"before": before, "between": between, "duration": duration, "after": after}
+        tones = Tones(seconds_to_send(digits, **times), Pending())
+        self._queue.append(tones)
+        command = SendDtmf(
+            request_id=self._requests.new_id(), channel_id=self._requests.channel_id, digits=digits, **times
+        )
+        self._requests.send(command, now, subject=tones)
+        return tones.finished
+
+    # ---- what Asterisk says ----------------------------------------------------------------------------------------
+
+    def accepted(self, item: Playback | Tones, now: float) -> None:
+        """Asterisk has it in its queue."""
+        if isinstance(item, Tones):
+            item.accepted = True
+        else:
+            item.accepted.resolve(None)
+            if item.stopping and not item.finished.done:
+                self.stop(item, now)
+        self._advance(now)
+
+    def refused(self, item: Playback | Tones, error: VoxtraError, now: float) -> None:
+        """Asterisk will not do it."""
+        if isinstance(item, Playback):
+            item.accepted.fail(error)
+        item.finished.fail(error)
+        self._remove(item, now)
+
+    def started(self, playback_id: str, now: float) -> None:
+        """A ``PlaybackStarted``: also after a pause, and ahead of its own reply."""
+        playback = self._playbacks.get(playback_id)
+        if playback is None:
+            return
+        if not playback.accepted.done:
+            self.accepted(playback, now)
+        # whatever was ahead of it must have ended
+        for item in self._queue[: self._queue.index(playback)]:
+            if isinstance(item, Playback):
+                self._ask(item, now)
+            else:
+                self._requests.timers.cancel(item)
+                self._sent(item, now)
+
+    def ended(self, playback_id: str, state: str, now: float) -> None:
+        """A ``PlaybackFinished``."""
+        playback = self._playbacks.get(playback_id)
+        if playback is None:
+            return
+        playback.accepted.resolve(None)
+        if state == "failed":
+            # so does one whose call is just ending: let that be said first
+            self._end_soon(playback, PlaybackEnd.FAILED, now)
+        else:
+            self._end(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.DONE, now)
+
+    def still_there(self, playback: Playback, now: float) -> None:
+        """Asked after it, Asterisk knows it, or has no answer."""
+        self._watch(playback, now)
+
+    def gone(self, playback: Playback, now: float) -> None:
+        """Asked after it, Asterisk does not know it: its end is on the way, or will never be announced."""
+        if playback.id in self._playbacks:
+            self._end_soon(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.UNKNOWN, now)
+
+    def channel_replaced(self, now: float) -> None:
+        """What the old channel had queued has ended without a word."""
+        for playback in list(self._playbacks.values()):
+            self._ask(playback, now)
+
+    def unwanted(self, playback: Playback, now: float) -> None:
+        """Nobody waits for it any more: stop it, as soon as a stop cannot overtake its play and be lost."""
+        if playback.id in self._playbacks and not playback.finished.done:
+            playback.stopping = True
+            if playback.accepted.done:
+                self.stop(playback, now)
+
+    def close(self, error: VoxtraError) -> None:
+        """The call has ended."""
+        queue, self._queue = self._queue, []
+        self._playbacks.clear()
+        for item in queue:
+            if isinstance(item, Playback):
+                item.accepted.fail(error)
+            item.finished.fail(error)
+
+    # ---- one after another -----------------------------------------------------------------------------------------
+
+    def _advance(self, now: float) -> None:
+        """The first in the queue is what the channel does now."""
+        if not self._queue or self._queue[0].running:
+            return
+        item = self._queue[0]
+        if isinstance(item, Tones):
+            if item.accepted:
+                item.running = True
+                self._requests.arm(item, now + item.seconds, lambda now: self._sent(item, now))
+        elif item.accepted.done:
+            item.running = True
+            self._watch(item, now)
+
+    def _remove(self, item: Playback | Tones, now: float) -> None:
+        if item not in self._queue:
+            return
+        self._queue.remove(item)
+        if isinstance(item, Playback):
+            self._playbacks.pop(item.id, None)
+        self._requests.timers.cancel(item)
+        self._requests.no_longer_ahead(item, now)
+        self._advance(now)
+        if not self._queue:
+            self._idle(now)
+
+    def _sent(self, tones: Tones, now: float) -> None:
+        tones.finished.resolve(None)
+        self._remove(tones, now)
+
+    def _end(self, playback: Playback, end: PlaybackEnd, now: float) -> None:
+        playback.finished.resolve(end)
+        self._remove(playback, now)
+
+    def _end_soon(self, playback: Playback, end: PlaybackEnd, now: float) -> None:
+        self._requests.arm(playback, now + LATE, lambda now: self._end(playback, end, now))
+
+    def _watch(self, playback: Playback, now: float) -> None:
+        """Ask after it later, should its end not come by itself."""
+        if playback.running and playback.id in self._playbacks:
+            pause = min(ASK_AFTER * 2.0**playback.asked, LONGEST_ASK)
+            self._requests.arm(playback, now + pause, lambda now: self._ask(playback, now))
+
+    def _ask(self, playback: Playback, now: float) -> None:
+        playback.asked += 1
+        command = AskPlayback(
+            request_id=self._requests.new_id(), channel_id=self._requests.channel_id, playback_id=playback.id
+        )
+        self._requests.send(command, now, subject=playback)

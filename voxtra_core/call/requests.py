@@ -1,0 +1,144 @@
+"""The requests of one call that are under way, and the deadlines of whatever waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+import attrs
+
+from ..errors import OperationTimeout, VoxtraError
+from .commands import Command, Withdraw
+from .pending import Pending
+from .timers import Timers
+
+__all__ = ["REPLY_TIMEOUT", "Exchange", "Requests", "no_reply", "settle"]
+
+REPLY_TIMEOUT = 10.0
+"""Seconds that Asterisk has to reply, from when nothing of ours is ahead of the request on the channel."""
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """A command under way, and who waits for what becomes of it."""
+
+    command: Command
+    pending: Pending[Any] | None = None
+    subject: object = None
+    """What the command is about, where that is not the call itself: a playback, tones."""
+    ahead: list[object] = attrs.field(factory=list)
+    """What the channel does before it can reply."""
+
+
+class Requests:
+    """Sends commands and keeps who waits for them. What a reply means is not its business."""
+
+    __slots__ = ("_doubtful", "_notify", "_out", "_overdue", "_under_way", "channel_id", "new_id", "timers")
+
+    def __init__(
+        self,
+        channel_id: str,
+        *,
+        new_id: Callable[[], str],
+        notify: Callable[[], None],
+        overdue: Callable[[Exchange, float], None],
+    ) -> None:
+        self.channel_id = channel_id
+        self.new_id = new_id
+        self.timers = Timers()
+        self._notify = notify
+        self._overdue = overdue
+        self._out: list[Command] = []
+        self._under_way: dict[str, Exchange] = {}
+        self._doubtful: dict[str, Exchange] = {}
+
+    def commands_to_send(self) -> list[Command]:
+        """What to send now, each handed out once."""
+        if not self._out:
+            return []
+        out, self._out = self._out, []
+        return out
+
+    def send(
+        self,
+        command: Command,
+        now: float,
+        *,
+        pending: Pending[Any] | None = None,
+        subject: object = None,
+        ahead: Iterable[object] = (),
+    ) -> None:
+        """Send a command, whose reply is due after whatever the channel does ahead of it."""
+        exchange = Exchange(command, pending, subject, list(ahead))
+        self._under_way[command.request_id] = exchange
+        self._out.append(command)
+        if not exchange.ahead:
+            self._expect_reply(command.request_id, now)
+        self._notify()
+
+    def take(self, request_id: str) -> Exchange | None:
+        """The exchange that a reply or an error belongs to; each is found once."""
+        self.timers.cancel(request_id)
+        return self._under_way.pop(request_id, None)
+
+    def keep_waiting(self, exchange: Exchange, now: float) -> None:
+        """The reply has come, and what it only announced has not: that is due now."""
+        self._under_way[exchange.command.request_id] = exchange
+        self._expect_reply(exchange.command.request_id, now)
+
+    def doubt(self, exchange: Exchange, deadline: float | None, give_up: Callable[[Exchange, float], None]) -> None:
+        """Hold back what was refused, until the call ends or the deadline comes."""
+        request_id = exchange.command.request_id
+        self._doubtful[request_id] = exchange
+        if deadline is not None:
+            self.arm(request_id, deadline, lambda now: give_up(self._doubtful.pop(request_id), now))
+
+    def no_longer_ahead(self, item: object, now: float) -> None:
+        """The channel is done with something: what waited behind it alone is due now."""
+        for request_id, exchange in self._under_way.items():
+            if item in exchange.ahead:
+                exchange.ahead.remove(item)
+                if not exchange.ahead:
+                    self._expect_reply(request_id, now)
+
+    def any_of(self, kinds: tuple[type[Command], ...]) -> bool:
+        """Whether a command of one of these kinds is under way."""
+        return any(isinstance(exchange.command, kinds) for exchange in self._under_way.values())
+
+    def close(self) -> list[Exchange]:
+        """Forget everything, withdraw what is under way, and return it: the call has ended."""
+        exchanges = [*self._under_way.values(), *self._doubtful.values()]
+        self._out = [Withdraw(request_id=request_id, channel_id=self.channel_id) for request_id in self._under_way]
+        self._under_way.clear()
+        self._doubtful.clear()
+        self.timers.clear()
+        return exchanges
+
+    def arm(self, name: Hashable, deadline: float, action: Callable[[float], None]) -> None:
+        """Call ``action(now)`` when the deadline has come."""
+        self.timers.set(name, deadline, action)
+        self._notify()
+
+    def _expect_reply(self, request_id: str, now: float) -> None:
+        self.arm(request_id, now + REPLY_TIMEOUT, lambda now: self._reply_overdue(request_id, now))
+
+    def _reply_overdue(self, request_id: str, now: float) -> None:
+        exchange = self.take(request_id)
+        if exchange is not None:
+            self._out.append(Withdraw(request_id=request_id, channel_id=self.channel_id))
+            self._overdue(exchange, now)
+
+
+def settle(exchange: Exchange, error: VoxtraError | None = None) -> None:
+    """Tell whoever waits: it is done, or it came to nothing."""
+    if exchange.pending is None:
+        return
+    if error is None:
+        exchange.pending.resolve(None)
+    else:
+        exchange.pending.fail(error)
+
+
+def no_reply(command: Command) -> OperationTimeout:
+    """What whoever waits is told when the reply is overdue."""
+    return OperationTimeout(f"{type(command).__name__}: no reply from Asterisk within {REPLY_TIMEOUT:g} s")

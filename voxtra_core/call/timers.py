@@ -1,0 +1,50 @@
+"""Deadlines with names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+__all__ = ["Timers"]
+
+
+class Timers:
+    """A few absolute deadlines, each with its name and what to do then. Setting a name again replaces it."""
+
+    __slots__ = ("_timers",)
+
+    def __init__(self) -> None:
+        self._timers: dict[Hashable, tuple[float, Callable[[float], None]]] = {}
+
+    def __contains__(self, name: Hashable) -> bool:
+        return name in self._timers
+
+    def __len__(self) -> int:
+        return len(self._timers)
+
+    def set(self, name: Hashable, deadline: float, action: Callable[[float], None]) -> None:
+        """Call ``action(now)`` once ``deadline`` has come."""
+        self._timers[name] = (deadline, action)
+
+    def cancel(self, name: Hashable) -> None:
+        """Forget it; one that is not set is no error."""
+        self._timers.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._timers.clear()
+
+    def next_deadline(self) -> float | None:
+        """The earliest, or ``None``."""
+        return min((deadline for deadline, _ in self._timers.values()), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due, the earliest first. An action may set and cancel others; each runs at most once."""
+        due = sorted(
+            ((deadline, name) for name, (deadline, _) in self._timers.items() if deadline <= now),
+            key=lambda pair: pair[0],
+        )
+        for deadline, name in due:
+            timer = self._timers.get(name)
+            if timer is not None and timer[0] == deadline:
+                del self._timers[name]
+                timer[1](now)

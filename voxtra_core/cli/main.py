@@ -1,0 +1,142 @@
+"""Arguments, and what to do with them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from ..app import BaseApp
+from ..app.options import DEFAULT_URL
+from ..errors import VoxtraError
+
+__all__ = ["main"]
+
+PACKAGES = {"asyncio": "voxtra_asyncio", "trio": "voxtra_trio"}
+
+DESCRIPTION = """\
+Phone calls on Asterisk, in Python: see them happen, and run applications.
+"""
+
+DEMO = """\
+Runs a small voice menu and shows each call as it happens, event by event.
+
+Without options it calls itself: it starts a simulated Asterisk on a free port of this machine, and a scripted caller
+dials in, listens, presses a key and is sent on its way. Nothing is needed but Python, and nothing leaves the machine.
+
+With --ari-url it runs the same menu on your Asterisk: dial an extension that runs Stasis(voxtra-demo), such as
+
+    exten => 100,1,Stasis(voxtra-demo)
+     same => n,Hangup()
+
+or let it call you, with --call.
+"""
+
+RUN = """\
+Imports a module from the current directory and runs the VoxtraApp in it:
+
+    voxtra run myapp:app
+
+Where Asterisk is and as whom comes from the app, or else from VOXTRA_ARI_URL, VOXTRA_ARI_USER and VOXTRA_ARI_PASSWORD.
+"""
+
+
+def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> int:
+    """Run a command and return its exit status: 0 when it went well, 1 when it didn't, 2 for wrong arguments.
+
+    ``backend`` is the loop that the caller stands for; without one there is an option for it.
+    """
+    parser = _parser(backend)
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        app_class = _app_class(backend or arguments.backend)
+        if arguments.command == "run":
+            return _run(arguments.app, app_class)
+        return _demo(arguments, app_class)
+    except KeyboardInterrupt:
+        return 130
+    except (VoxtraError, ValueError, ModuleNotFoundError) as error:
+        print(f"voxtra: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser(backend: str | None) -> argparse.ArgumentParser:
+    program = f"python -m {PACKAGES[backend]}" if backend else "voxtra"
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=program, description=DESCRIPTION, formatter_class=raw)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log everything, to the standard error")
+    if backend is None:
+        parser.add_argument(
+            "--backend", choices=sorted(PACKAGES), default="asyncio", help="the loop (default: asyncio)"
+        )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="watch a call to a voice menu", description=DEMO, formatter_class=raw)
+    demo.add_argument(
+        "--ari-url", metavar="URL", help=f"your Asterisk, such as {DEFAULT_URL} (default: a simulated one)"
+    )
+    demo.add_argument("--user", metavar="NAME", help="the ARI user (default: VOXTRA_ARI_USER)")
+    demo.add_argument("--password", metavar="WORD", help="and its password (default: VOXTRA_ARI_PASSWORD)")
+    demo.add_argument(
+        "--app", metavar="NAME", default="voxtra-demo", help="the Stasis application (default: voxtra-demo)"
+    )
+    demo.add_argument(
+        "--call", metavar="ENDPOINT", help="call this endpoint, such as PJSIP/alice, and give it the menu"
+    )
+    demo.add_argument("--calls", metavar="N", type=_positive, default=1, help="end after so many calls (default: 1)")
+    run = commands.add_parser("run", help="run an application of yours", description=RUN, formatter_class=raw)
+    run.add_argument("app", metavar="MODULE:APP", help="where it is: a module, a colon, and its name in there")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _app_class(backend: str) -> type[BaseApp]:
+    try:
+        app_class: type[BaseApp] = import_module(PACKAGES[backend]).VoxtraApp
+    except ModuleNotFoundError as error:
+        if error.name != backend:
+            raise
+        raise ModuleNotFoundError(f"{backend} is not installed: pip install 'voxtra-core[{backend}]'") from error
+    return app_class
+
+
+def _demo(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
+    from .demo import demo_on_asterisk, demo_simulated  # the simulator, which no other command needs
+
+    if arguments.ari_url is None:
+        if arguments.user or arguments.password or arguments.call or arguments.calls != 1:
+            raise ValueError("--user, --password, --call and --calls go with --ari-url")
+        return demo_simulated(app_class, arguments.app)
+    return demo_on_asterisk(
+        app_class,
+        arguments.ari_url,
+        arguments.user,
+        arguments.password,
+        arguments.app,
+        endpoint=arguments.call,
+        calls=arguments.calls,
+    )
+
+
+def _run(target: str, app_class: type[BaseApp]) -> int:
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise ValueError(f"say which application to run as module:app, not {target!r}")
+    sys.path.insert(0, str(Path.cwd()))
+    app = getattr(import_module(module_name), name, None)
+    if not isinstance(app, app_class):
+        kind = f"a {type(app).__name__}" if app is not None else "nothing"
+        raise ValueError(f"{target} should be a VoxtraApp of {app_class.__module__}, and is {kind}")
+    app.run()
+    return 0

@@ -1,0 +1,254 @@
+"""What a driver does for the core, and what it reports back: the whole of their common language.
+
+A *machine* is anything that satisfies :class:`Machine`: the application, or the simulated Asterisk's server. A driver
+runs it: it performs the effects it is given, in order, and reports what came of them as inputs. Effects are in the
+language of an operating system. Nothing in here knows what ARI or a call is.
+
+Connections and listeners are named by integers that the machine chooses and never uses twice.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import Protocol, TypeAlias
+
+import attrs
+
+__all__ = [
+    "Accepted",
+    "CancelTask",
+    "Close",
+    "Connect",
+    "Connected",
+    "Drained",
+    "Effect",
+    "EndOfStream",
+    "Failed",
+    "Finish",
+    "Input",
+    "Listen",
+    "Listening",
+    "Log",
+    "LogLevel",
+    "Machine",
+    "Received",
+    "Send",
+    "StartTask",
+    "TaskDone",
+    "failure_reason",
+]
+
+
+class LogLevel(IntEnum):
+    """The levels of the standard library's logging, by number, so that no one here imports it."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+# ---- effects: the machine asks
+# ----------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Connect:
+    """Open a TCP connection. Answered by :class:`Connected` or :class:`Failed`. ``Close`` withdraws it."""
+
+    conn: int
+    host: str
+    port: int
+
+
+@attrs.frozen
+class Listen:
+    """Listen on a TCP address; port 0 lets the system choose. Answered by :class:`Listening` or :class:`Failed`."""
+
+    listener: int
+    host: str
+    port: int
+
+
+@attrs.frozen
+class Send:
+    """Write these bytes, after those sent before. :class:`Drained` follows when nothing is left to write."""
+
+    conn: int
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen
+class Close:
+    """Close a connection or a listener. What was sent and not yet written is written first, for a short while.
+
+    Nothing is reported about it afterwards.
+    """
+
+    conn: int
+
+
+@attrs.frozen
+class StartTask:
+    """Run ``function()`` in a task of its own. :class:`TaskDone` follows when it has ended, cancelled or not.
+
+    An exception that leaves it is a bug in the core and ends the run.
+    """
+
+    task: int
+    name: str
+    function: Callable[[], Awaitable[None]] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class CancelTask:
+    """Cancel a running task; :class:`TaskDone` still follows. A task that has ended already is none of our business."""
+
+    task: int
+
+
+@attrs.frozen
+class Log:
+    """Write one line to the log, with the traceback of ``error`` if given."""
+
+    level: LogLevel
+    message: str
+    error: BaseException | None = None
+
+
+@attrs.frozen
+class Finish:
+    """End the run: close what is open, cancel what runs, then return, or raise ``error``. Always the last effect."""
+
+    error: Exception | None = None
+
+
+Effect: TypeAlias = Connect | Listen | Send | Close | StartTask | CancelTask | Log | Finish
+
+
+# ---- inputs: the driver reports
+# ---------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Connected:
+    """The connection is open."""
+
+    conn: int
+
+
+@attrs.frozen
+class Listening:
+    """The listener is open, on this port."""
+
+    listener: int
+    port: int
+
+
+@attrs.frozen
+class Accepted:
+    """A peer has connected to the listener. The driver has asked ``new_connection`` for the number ``conn``."""
+
+    listener: int
+    conn: int
+
+
+@attrs.frozen
+class Received:
+    """Bytes have come in; never empty."""
+
+    conn: int
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen
+class EndOfStream:
+    """The peer will send no more."""
+
+    conn: int
+
+
+@attrs.frozen
+class Failed:
+    """The connection or listener could not be opened, or broke. It is gone; no ``Close`` is needed."""
+
+    conn: int
+    reason: str
+
+
+@attrs.frozen
+class Drained:
+    """Everything sent on this connection so far has been handed to the operating system."""
+
+    conn: int
+
+
+@attrs.frozen
+class TaskDone:
+    """A task has ended, whichever way."""
+
+    task: int
+
+
+Input: TypeAlias = Connected | Listening | Accepted | Received | EndOfStream | Failed | Drained | TaskDone
+
+
+class Machine(Protocol):
+    """What a driver can run."""
+
+    def start(self, now: float) -> None:
+        """Called once, first."""
+
+    def receive(self, event: Input, now: float) -> None:
+        """Something the driver reports. Never raises for what a peer did."""
+
+    def new_connection(self) -> int:
+        """A number for a connection that a listener accepts."""
+
+    def handle_timeout(self, now: float) -> None:
+        """The deadline has come, or somebody has asked something of the machine. Early and late calls are harmless."""
+
+    def next_deadline(self) -> float | None:
+        """The absolute time at which :meth:`handle_timeout` is wanted, or ``None``."""
+
+    def effects_to_perform(self) -> list[Effect]:
+        """What to do now, in order. Each effect is handed out once."""
+
+    def interrupt(self, now: float) -> None:
+        """The run is being cancelled from outside: do the last things, then :class:`Finish`, within a bounded time."""
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset by the peer",
+    errno.ECONNABORTED: "connection aborted",
+    errno.EPIPE: "connection closed by the peer",
+    errno.ETIMEDOUT: "timed out",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network unreachable",
+    errno.EADDRINUSE: "address already in use",
+    errno.EADDRNOTAVAIL: "address not available",
+    errno.EACCES: "permission denied",
+}
+
+
+def failure_reason(error: BaseException) -> str:
+    """Why a connection or a listener failed, in words that are the same on every loop.
+
+    Loops wrap what the system said: in a group with an error for each address, in an error of their own with that as
+    its cause. The first system error counts.
+    """
+    found = _system_error(error)
+    if found is None:
+        return str(error) or type(error).__name__
+    return _REASONS.get(found.errno or 0) or found.strerror or str(found)
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for part in error.exceptions if (found := _system_error(part))), None)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    return _system_error(error.__cause__) if error is not None else None

@@ -1,0 +1,201 @@
+"""Every exception that Voxtra raises, in one tree.
+
+::
+
+    VoxtraError
+    ├── LocalProtocolError          the caller's bug; nothing was sent and no state changed
+    ├── RemoteProtocolError         the peer broke its protocol; raised only by ``receive_*``
+    ├── CallEnded                   the call ended under whatever was awaited
+    ├── OriginateFailed             an outbound call that never reached us
+    ├── OperationTimeout            nothing came back in time; the call goes on
+    ├── AriError                    Asterisk refused a request, by status:
+    │   ├── AriBadRequest           400
+    │   ├── AriUnauthorized         401
+    │   ├── AriForbidden            403
+    │   ├── AriNotFound             404
+    │   ├── AriConflict             409
+    │   ├── AriPreconditionFailed   412
+    │   ├── AriUnprocessable        422
+    │   └── AriServerError          500 and above
+    └── LinkError                   the way to Asterisk:
+        ├── ConnectFailed           could not be opened
+        │   └── AuthenticationFailed    … because of the user, the password or the rights
+        ├── ConnectionLost          was open, and is gone
+        ├── RequestNotSent          this request never left; it may be repeated
+        └── RequestOutcomeUnknown   this request left, its reply never came
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .call.cause import CallEnd
+
+__all__ = [
+    "AriBadRequest",
+    "AriConflict",
+    "AriError",
+    "AriForbidden",
+    "AriNotFound",
+    "AriPreconditionFailed",
+    "AriServerError",
+    "AriUnauthorized",
+    "AriUnprocessable",
+    "AuthenticationFailed",
+    "CallEnded",
+    "ConnectFailed",
+    "ConnectionLost",
+    "LinkError",
+    "LocalProtocolError",
+    "OperationTimeout",
+    "OriginateFailed",
+    "RemoteProtocolError",
+    "RequestNotSent",
+    "RequestOutcomeUnknown",
+    "VoxtraError",
+    "ari_error",
+]
+
+
+class VoxtraError(Exception):
+    """The base of everything in this module."""
+
+
+class LocalProtocolError(VoxtraError):
+    """The caller did something the current state does not allow.
+
+    Nothing was sent and no state changed.
+    """
+
+
+class RemoteProtocolError(VoxtraError):
+    """The peer broke its protocol. Only ``receive_*`` methods raise it.
+
+    ``hint`` says what to do about it; for an HTTP or WebSocket peer it may carry the status or close code
+    that the protocol suggests in answer.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        super().__init__(f"{message} ({hint})" if hint else message)
+        self.hint = hint
+        self.status = status
+
+
+class CallEnded(VoxtraError):
+    """The call ended under whatever was awaited, or had ended before it was asked for.
+
+    A handler that lets it go up has ended normally.
+    """
+
+    def __init__(self, call_id: str, end: CallEnd) -> None:
+        super().__init__(f"call {call_id} ended: {end}")
+        self.call_id = call_id
+        self.end = end
+
+
+class OriginateFailed(VoxtraError):
+    """An outbound call that never reached us: busy, refused, unanswered, or impossible to place.
+
+    ``end`` has the Q.850 cause; ``dialstatus`` is Asterisk's last word on the attempt (``"BUSY"``,
+    ``"CONGESTION"``, ``"NOANSWER"``, ``"CHANUNAVAIL"``, …), ``""`` when it gave none. Where Asterisk refused the
+    request itself, that :class:`AriError` is the ``__cause__``.
+    """
+
+    def __init__(self, endpoint: str, end: CallEnd, dialstatus: str = "") -> None:
+        detail = f", dial status {dialstatus}" if dialstatus else ""
+        super().__init__(f"could not reach {endpoint}: {end}{detail}")
+        self.endpoint = endpoint
+        self.end = end
+        self.dialstatus = dialstatus
+
+
+class OperationTimeout(VoxtraError):
+    """Asterisk did not say within the operation's own deadline how it ended. The call goes on."""
+
+
+class AriError(VoxtraError):
+    """Asterisk refused a request.
+
+    ``operation`` is the builder's name (``"channels.answer"``), ``status`` the HTTP status, ``reason`` Asterisk's
+    own words from the body's ``message`` or ``error``, or the reason phrase where there is no body.
+    """
+
+    def __init__(self, operation: str, status: int, reason: str) -> None:
+        super().__init__(f"{operation}: {status} {reason}".rstrip())
+        self.operation = operation
+        self.status = status
+        self.reason = reason
+
+
+class AriBadRequest(AriError):
+    """400: a parameter is missing or cannot be used."""
+
+
+class AriUnauthorized(AriError):
+    """401: the user or the password is wrong."""
+
+
+class AriForbidden(AriError):
+    """403: the user is read-only, or its address is not permitted."""
+
+
+class AriNotFound(AriError):
+    """404: there is no such channel, bridge, playback, … (any more)."""
+
+
+class AriConflict(AriError):
+    """409: the thing exists, but its state does not allow this; for a channel: it is not in Stasis."""
+
+
+class AriPreconditionFailed(AriError):
+    """412: the channel is created or ringing, and not answered yet."""
+
+
+class AriUnprocessable(AriError):
+    """422: well-formed, and impossible: an unknown format, a channel outside Stasis, …"""
+
+
+class AriServerError(AriError):
+    """500 and above: Asterisk failed, or has not finished booting (503)."""
+
+
+_BY_STATUS: dict[int, type[AriError]] = {
+    400: AriBadRequest,
+    401: AriUnauthorized,
+    403: AriForbidden,
+    404: AriNotFound,
+    409: AriConflict,
+    412: AriPreconditionFailed,
+    422: AriUnprocessable,
+}
+
+
+def ari_error(operation: str, status: int, reason: str) -> AriError:
+    """The :class:`AriError` for a status of 400 or above."""
+    cls = _BY_STATUS.get(status, AriServerError if status >= 500 else AriError)
+    return cls(operation, status, reason)
+
+
+class LinkError(VoxtraError):
+    """The way to Asterisk failed."""
+
+
+class ConnectFailed(LinkError):
+    """The connection to Asterisk could not be opened; the message says why and what to do."""
+
+
+class AuthenticationFailed(ConnectFailed):
+    """Asterisk refused the user, the password or the rights (401, 403). Trying again will not help."""
+
+
+class ConnectionLost(LinkError):
+    """The connection to Asterisk was open, and is gone."""
+
+
+class RequestNotSent(LinkError):
+    """This request never left us. It had no effect, and may be repeated."""
+
+
+class RequestOutcomeUnknown(LinkError):
+    """This request left us and its reply never came. It may or may not have had its effect."""

@@ -1,0 +1,337 @@
+"""The one async API to a call, the same on every loop.
+
+:class:`CallSession` is short coroutines over the call's state machine and a :class:`Driver` of three members. Which
+loop that driver belongs to, or whether there is one at all, makes no difference here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from .ari import Channel
+from .call import CallDirection, CallEnd, CallMachine, CallState, HangupReason, Pending, Playback, PlaybackEnd
+from .call.commands import PlaybackControl
+
+__all__ = ["CallSession", "Driver", "HangupCallback", "PlaybackHandle", "outcome_of"]
+
+T = TypeVar("T")
+
+HangupCallback = Callable[[], Awaitable[None]]
+C = TypeVar("C", bound=HangupCallback)
+
+MAX_SKIPS = 100
+
+
+class Driver(Protocol):
+    """All that a coroutine of the core needs of its loop."""
+
+    def time(self) -> float:
+        """The loop's clock, in seconds."""
+
+    def wake(self) -> None:
+        """There may be effects to perform. Returns at once."""
+
+    async def park(self, pending: Pending[Any]) -> None:
+        """Return when this outcome is known. A checkpoint, also where it already is."""
+
+
+async def outcome_of(driver: Driver, pending: Pending[T]) -> T:
+    """Wait for an outcome and take it. Cancelled in the meantime, the operation is abandoned, synchronously."""
+    driver.wake()
+    try:
+        await driver.park(pending)
+    except BaseException:
+        pending.abandon(driver.time())
+        driver.wake()
+        raise
+    return pending.result()
+
+
+class PlaybackHandle:
+    """A playback that runs, or waits for its turn, while the handler does something else.
+
+    Made by :meth:`CallSession.start_playback`. Asterisk cannot stop or control ``number:``, ``digits:`` and
+    ``characters:``: that raises :class:`~voxtra_core.errors.AriServerError`.
+    """
+
+    def __init__(self, call: CallMachine, playback: Playback, driver: Driver) -> None:
+        self._call = call
+        self._playback = playback
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<PlaybackHandle {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """ARI's playback id."""
+        return self._playback.id
+
+    async def wait(self) -> PlaybackEnd:
+        """Wait until it has ended, and say how. May be cancelled and called again; raises ``CallEnded``."""
+        self._driver.wake()
+        await self._driver.park(self._playback.finished)
+        return self._playback.finished.result()
+
+    async def stop(self) -> bool:
+        """Stop it. ``False`` if it had ended already."""
+        return await outcome_of(self._driver, self._call.stop_playback(self._playback, self._driver.time()))
+
+    async def pause(self) -> bool:
+        """Pause it. ``False`` if it had ended already. ``AriConflict`` while it waits for its turn."""
+        return await self._control("pause")
+
+    async def resume(self) -> bool:
+        """Go on after :meth:`pause`. ``False`` if it had ended already."""
+        return await self._control("unpause")
+
+    async def restart(self) -> bool:
+        """Play from the beginning again. ``False`` if it had ended already."""
+        return await self._control("restart")
+
+    async def seek(self, offset_ms: int) -> bool:
+        """Move forward, or backward where negative. ``False`` if it had ended already.
+
+        Asterisk moves in steps of the ``skip_ms`` that the playback was started with (3000 by default): ``offset_ms``
+        must be a multiple of it, at most 100 steps, else ``ValueError``.
+        """
+        steps, rest = divmod(abs(offset_ms), self._playback.skip_ms)
+        if rest or not 1 <= steps <= MAX_SKIPS:
+            raise ValueError(
+                f"offset_ms must be 1 to {MAX_SKIPS} times this playback's skip_ms of {self._playback.skip_ms}, "
+                f"forward or backward, not {offset_ms}"
+            )
+        done = True
+        for _ in range(steps):
+            done = done and await self._control("forward" if offset_ms > 0 else "reverse")
+        return done
+
+    async def _control(self, control: PlaybackControl) -> bool:
+        return await outcome_of(self._driver, self._call.control_playback(self._playback, control, self._driver.time()))
+
+
+class CallSession:
+    """One call, as its handler sees it. Made by the application, never by a user.
+
+    Every method that waits raises :class:`~voxtra_core.errors.CallEnded` when the call ends meanwhile, or has ended
+    before, unless it says otherwise; and :class:`~voxtra_core.errors.AriError` where Asterisk refuses,
+    :class:`~voxtra_core.errors.LocalProtocolError` where the call's state does not allow it,
+    :class:`~voxtra_core.errors.OperationTimeout` where Asterisk says nothing, and ``ValueError`` for an argument out of
+    its range. Any of them may be cancelled at any point: what can be put back or undone is.
+    """
+
+    def __init__(
+        self,
+        machine: CallMachine,
+        driver: Driver,
+        *,
+        app_name: str,
+        late_callback: Callable[[CallSession], None],
+    ) -> None:
+        self.metadata: dict[str, Any] = {}
+        """The user's own store, filled from the matched route's metadata before the handler starts."""
+        self._machine = machine
+        self._driver = driver
+        self._app_name = app_name
+        self._late_callback = late_callback
+        self._callbacks: list[HangupCallback] = []
+
+    def __repr__(self) -> str:
+        return f"<CallSession {self.id} {self.direction} {self.state}>"
+
+    # ---- attributes ------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The Asterisk channel id. A transfer or a masquerade that puts another channel in this call's place changes
+        it.
+        """
+        return self._machine.id
+
+    @property
+    def caller_id(self) -> str:
+        """The calling party's number; ``""`` when withheld."""
+        return self._machine.caller_id
+
+    @property
+    def called_number(self) -> str:
+        """The dialled extension or DID; on an outbound call the endpoint's number or name."""
+        return self._machine.called_number
+
+    @property
+    def direction(self) -> CallDirection:
+        """Who called whom."""
+        return self._machine.direction
+
+    @property
+    def state(self) -> CallState:
+        """Where the call stands, as of the last thing Asterisk said."""
+        return self._machine.state
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the call was answered; 0.0 before; frozen when the call ends."""
+        return self._machine.duration(self._driver.time())
+
+    @property
+    def app_name(self) -> str:
+        """The owning application's Stasis name."""
+        return self._app_name
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """The arguments that the dialplan, or ``originate``, gave to ``Stasis()``."""
+        return self._machine.args
+
+    @property
+    def channel(self) -> Channel | None:
+        """Asterisk's last full description of the channel."""
+        return self._machine.channel
+
+    @property
+    def end(self) -> CallEnd | None:
+        """How the call ended, ``None`` while it lives."""
+        return self._machine.end
+
+    # ---- lifecycle -------------------------------------------------------------------------------------------------
+
+    async def answer(self) -> None:
+        """Answer the call. On one that is up nothing happens."""
+        await self._outcome(self._machine.answer(self._driver.time()))
+
+    async def ring(self) -> None:
+        """Let the caller hear ringing, before :meth:`answer`."""
+        await self._outcome(self._machine.ring(self._driver.time()))
+
+    async def hangup(self, reason: HangupReason | int = "normal") -> None:
+        """End the call, and return when it has ended. Once it has, whoever ended it, nothing happens.
+
+        ``reason`` is one of ARI's words or a Q.850 cause, 1 to 127. Never raises ``CallEnded``. A hangup is never
+        withdrawn: cancelling this only stops the waiting.
+        """
+        await self._outcome(self._machine.hangup(self._driver.time(), reason))
+
+    async def wait_ended(self) -> CallEnd:
+        """Wait until the call has ended, and say how. Never raises ``CallEnded``."""
+        return await self._outcome(self._machine.wait_ended())
+
+    def on_hangup(self, callback: C) -> C:
+        """Have an async function run once when the call has ended, whoever ended it. Usable as a decorator.
+
+        Several run one after another, in the order of their registration; one that fails is logged and does not stop
+        the next. Registered after the end, it runs at once.
+        """
+        self._callbacks.append(callback)
+        if self._machine.is_over:
+            self._late_callback(self)
+        return callback
+
+    async def hold(self, moh_class: str | None = None) -> None:
+        """Play music on hold to the far end; ``moh_class`` as in Asterisk's ``musiconhold.conf``."""
+        await self._outcome(self._machine.hold(self._driver.time(), moh_class))
+
+    async def unhold(self) -> None:
+        """End the music. On a call that is not on hold nothing happens."""
+        await self._outcome(self._machine.unhold(self._driver.time()))
+
+    async def continue_in_dialplan(
+        self, context: str | None = None, extension: str | None = None, priority: int | None = None
+    ) -> None:
+        """Hand the call to Asterisk's dialplan, and return when it has left: for us it has ended, and is not hung up.
+
+        Nothing given: the next priority of where it came from. A context without an extension means its ``s``; the
+        priority is 1 where it is not given. Should the dialplan run ``Stasis()`` for it again, that is a new call.
+        """
+        await self._outcome(self._machine.continue_in_dialplan(self._driver.time(), context, extension, priority))
+
+    # ---- audio -----------------------------------------------------------------------------------------------------
+
+    async def play_file(
+        self,
+        media: str | Sequence[str],
+        *,
+        language: str | None = None,
+        offset_ms: int = 0,
+        skip_ms: int = 3000,
+    ) -> PlaybackEnd:
+        """Play media, and return when it has been played, with how it ended. Cancelled, it is stopped.
+
+        ``media`` is the name of one of Asterisk's prompts, or any ARI media URI (``sound:``, ``recording:``,
+        ``number:``, ``digits:``, ``characters:``, ``tone:``), or several of them. On a call that is on hold the music
+        pauses meanwhile. Times in milliseconds.
+        """
+        playback = self._machine.play(
+            media, self._driver.time(), language=language, offset_ms=offset_ms, skip_ms=skip_ms
+        )
+        return await self._outcome(playback.finished)
+
+    async def start_playback(
+        self,
+        media: str | Sequence[str],
+        *,
+        language: str | None = None,
+        offset_ms: int = 0,
+        skip_ms: int = 3000,
+    ) -> PlaybackHandle:
+        """As :meth:`play_file`, but return at once, with a handle to wait for it, to stop, to pause and to move it."""
+        playback = self._machine.play(
+            media, self._driver.time(), language=language, offset_ms=offset_ms, skip_ms=skip_ms
+        )
+        await self._outcome(playback.accepted)
+        return PlaybackHandle(self._machine, playback, self._driver)
+
+    # ---- DTMF ------------------------------------------------------------------------------------------------------
+
+    async def listen_dtmf(self, timeout: float | None = None) -> str | None:
+        """The next digit the far end has pressed or will press; ``None`` after ``timeout`` seconds without one.
+
+        Digits pressed before are kept (up to 256) and come first; 0 seconds look only at those.
+        """
+        return await self._outcome(self._machine.listen_dtmf(self._driver.time(), timeout))
+
+    async def send_dtmf(
+        self, digits: str, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
+    ) -> None:
+        """Send tones to the far end, and return when they have been sent, by computed time: Asterisk says nothing.
+
+        ``digits`` are any of ``0-9 * # A-D``; ``w`` pauses for half a second, ``W`` for one, ``f`` is a hook flash.
+        Times in milliseconds. Tones wait behind what is being played.
+        """
+        await self._outcome(
+            self._machine.send_dtmf(
+                digits, self._driver.time(), before=before, between=between, duration=duration, after=after
+            )
+        )
+
+    # ---- variables -------------------------------------------------------------------------------------------------
+
+    async def get_variable(self, name: str) -> str | None:
+        """A channel variable, or a dialplan function as in ``CALLERID(num)``; ``None`` where it is not set."""
+        return await self._outcome(self._machine.get_variable(name, self._driver.time()))
+
+    async def set_variable(self, name: str, value: str | None) -> None:
+        """Set a channel variable or a dialplan function; ``None`` unsets it.
+
+        Asterisk replies when the channel is done with what it plays: during a long prompt this takes as long.
+        """
+        await self._outcome(self._machine.set_variable(name, value, self._driver.time()))
+
+    # ---- for the application ---------------------------------------------------------------------------------------
+
+    @property
+    def machine(self) -> CallMachine:
+        """The state machine below: for the application and for tests, not for handlers."""
+        return self._machine
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether a hangup callback waits to be run."""
+        return bool(self._callbacks)
+
+    def take_callback(self) -> HangupCallback | None:
+        """The next hangup callback to run, each handed out once."""
+        return self._callbacks.pop(0) if self._callbacks else None
+
+    async def _outcome(self, pending: Pending[T]) -> T:
+        return await outcome_of(self._driver, pending)

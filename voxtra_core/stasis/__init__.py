@@ -1,0 +1,23 @@
+"""One Stasis application: demultiplexes events to calls, originates, and speaks ARI for them."""
+
+from .machine import (
+    AppReplaced,
+    CallArrived,
+    CallChanged,
+    CallOver,
+    SendRequest,
+    StasisEvent,
+    StasisMachine,
+    WithdrawRequest,
+)
+
+__all__ = [
+    "AppReplaced",
+    "CallArrived",
+    "CallChanged",
+    "CallOver",
+    "SendRequest",
+    "StasisEvent",
+    "StasisMachine",
+    "WithdrawRequest",
+]

@@ -1,0 +1,393 @@
+"""The state machine of one Stasis application: from the link's messages to calls, and back.
+
+It finds the call that an event or a reply belongs to, knows the channels it has asked for from callers, and keeps their
+deadlines. What then happens to a call is the call's own business (:mod:`voxtra_core.call`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, assert_never
+
+import attrs
+
+from ..ari import (
+    ApplicationReplaced,
+    Channel,
+    Dial,
+    Event,
+    MalformedEvent,
+    PlaybackContinuing,
+    PlaybackFinished,
+    PlaybackStarted,
+    Request,
+    StasisStart,
+    UnknownEvent,
+    channels,
+    decode_event,
+    reason_of,
+)
+from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from ..call import CallDirection, CallMachine, EndedBy, Pending, StateChanged
+from ..effects import Log, LogLevel
+from ..errors import LocalProtocolError, OperationTimeout, VoxtraError, ari_error
+from .deadlines import Deadlines
+from .translate import request_for
+
+__all__ = [
+    "AppReplaced",
+    "CallArrived",
+    "CallChanged",
+    "CallOver",
+    "SendRequest",
+    "StasisEvent",
+    "StasisMachine",
+    "WithdrawRequest",
+]
+
+T = TypeVar("T")
+
+MAX_REMEMBERED = 1000
+"""How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
+
+
+@attrs.frozen
+class SendRequest:
+    """Send this to Asterisk; its reply, or failure, comes back under the id."""
+
+    request_id: str
+    request: Request[Any]
+
+
+@attrs.frozen
+class WithdrawRequest:
+    """Nobody waits for the reply of that id any more."""
+
+    request_id: str
+
+
+@attrs.frozen
+class CallArrived:
+    """Somebody calls."""
+
+    call: CallMachine
+
+
+@attrs.frozen
+class CallChanged:
+    """A call has moved to another state."""
+
+    call: CallMachine
+    change: StateChanged
+
+
+@attrs.frozen
+class CallOver:
+    """A call has ended. It is not known here any more."""
+
+    call: CallMachine
+
+
+@attrs.frozen
+class AppReplaced:
+    """Another client has registered our application's name: it gets the new calls from here on."""
+
+
+StasisEvent: TypeAlias = CallArrived | CallChanged | CallOver | AppReplaced | Log
+
+
+@attrs.define(eq=False)
+class _Asked:
+    """A request under way: whose it is, and until when."""
+
+    request: Request[Any]
+    owner: CallMachine | Pending[Any] | None
+    deadline: float | None = None
+    timeout: float | None = None
+
+
+class StasisMachine:
+    """One Stasis application on one Asterisk.
+
+    ``observer``, if given, is shown every event that comes in, before it has an effect.
+    """
+
+    def __init__(
+        self, app_name: str, *, new_id: Callable[[], str], observer: Callable[[object], None] | None = None
+    ) -> None:
+        self.app_name = app_name
+        self.calls: dict[str, CallMachine] = {}
+        """The calls that live, by channel id."""
+        self._new_id = new_id
+        self._observer = observer
+        self._asked: dict[str, _Asked] = {}
+        self._dead: dict[str, None] = {}
+        self._dirty: dict[CallMachine, None] = {}
+        self._out: list[SendRequest | WithdrawRequest] = []
+        self._events: deque[StasisEvent] = deque()
+        self._now = 0.0
+        self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
+        self._request_deadlines = Deadlines[str](self._deadline_of)
+
+    # ---- outputs ---------------------------------------------------------------------------------------------------
+
+    def commands_to_send(self) -> list[SendRequest | WithdrawRequest]:
+        """What to send to Asterisk now, in order."""
+        self._collect()
+        out, self._out = self._out, []
+        return out
+
+    def next_event(self) -> StasisEvent | None:
+        """The next thing that happened, or ``None``."""
+        self._collect()
+        return self._events.popleft() if self._events else None
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_timeout` is wanted, or ``None``."""
+        self._collect()
+        deadlines = (self._call_deadlines.earliest(), self._request_deadlines.earliest())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # ---- inputs ----------------------------------------------------------------------------------------------------
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self._now = now
+        self._collect()
+        for call in self._call_deadlines.due(now):
+            call.handle_timeout(now)
+        for request_id in self._request_deadlines.due(now):
+            asked = self._asked.pop(request_id)
+            self._out.append(WithdrawRequest(request_id))
+            if isinstance(asked.owner, Pending):
+                asked.owner.fail(
+                    OperationTimeout(f"{asked.request.operation}: no reply from Asterisk within {asked.timeout:g} s")
+                )
+
+    def receive(self, message: LinkMessage, now: float) -> None:
+        """Something the link reports. Never raises for what Asterisk sent."""
+        self._now = now
+        match message:
+            case EventReceived():
+                self.receive_event(decode_event(message.data), now)
+            case Reply():
+                self._receive_reply(message, now)
+            case RequestFailed():
+                asked = self._forget(message.request_id)
+                if asked is not None:
+                    self._receive_error(asked, message.request_id, message.error, now)
+            case LinkClosed():
+                for call in list(self.calls.values()):
+                    call.connection_lost(now)
+            case LinkOpened():
+                pass
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def receive_event(self, event: Event | UnknownEvent | MalformedEvent, now: float) -> None:
+        """One event, decoded."""
+        if self._observer is not None:
+            self._observer(event)
+        match event:
+            case MalformedEvent():
+                self._log(LogLevel.WARNING, f"malformed event ignored: {event!r}")
+                return
+            case UnknownEvent():
+                self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
+                return
+            case StasisStart():
+                self._stasis_start(event, now)
+                return
+            case ApplicationReplaced():
+                self._events.append(AppReplaced())
+                return
+        call = self._call_of(event)
+        if call is not None:
+            call.receive_event(event, now)
+            self._dirty[call] = None
+
+    # ---- operations ------------------------------------------------------------------------------------------------
+
+    def originate(
+        self,
+        endpoint: str,
+        now: float,
+        *,
+        caller_id: str | None = None,
+        timeout: float | None = 30.0,
+        args: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> tuple[CallMachine, Pending[None]]:
+        """Call an endpoint (``"PJSIP/alice"``); see :meth:`CallMachine.originate`.
+
+        The call is registered under an id of our own before the request leaves, so that no event can come too early.
+        """
+        technology, slash, resource = endpoint.partition("/")
+        if not (technology and slash and resource):
+            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
+        call = CallMachine(
+            f"voxtra-call-{self._new_id()}",
+            CallDirection.OUTBOUND,
+            new_id=self._new_id,
+            caller_id=_number_of(caller_id or ""),
+            called_number=resource,
+            notify=self._changed,
+        )
+        pending = call.originate(endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables)
+        self.calls[call.id] = call
+        return call, pending
+
+    def request(self, request: Request[T], now: float, timeout: float | None = 30.0) -> Pending[T]:
+        """Any of ARI's operations; settled with the decoded reply, an ``AriError``, or a ``LinkError``.
+
+        ``timeout`` in seconds; ``None`` to wait as long as the link lives.
+        """
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
+        request_id = self._new_id()
+        pending = Pending[T](lambda _, now: self._withdraw(request_id))
+        self._asked[request_id] = _Asked(request, pending, None if timeout is None else now + timeout, timeout)
+        self._request_deadlines.update(request_id)
+        self._out.append(SendRequest(request_id, request))
+        return pending
+
+    # ---- from Asterisk to calls ------------------------------------------------------------------------------------
+
+    def _call_of(self, event: Event) -> CallMachine | None:
+        """The call an event is about. Channels we never asked for, as the far half of a Local one, are nobody's."""
+        match event:
+            case PlaybackStarted() | PlaybackFinished() | PlaybackContinuing():
+                kind, _, target = event.playback.target_uri.partition(":")
+                return self.calls.get(target) if kind == "channel" else None
+            case Dial():
+                return self.calls.get(event.peer.id)
+            case _:
+                channel = getattr(event, "channel", None)
+                return self.calls.get(channel.id) if isinstance(channel, Channel) else None
+
+    def _stasis_start(self, event: StasisStart, now: float) -> None:
+        channel = event.channel
+        replaced = event.replace_channel
+        if replaced is not None and replaced.id in self.calls and replaced.id != channel.id:
+            call = self.calls.pop(replaced.id)
+            self.calls[channel.id] = call
+            call.receive_replacement(channel, now)
+            return
+        call_or_none = self.calls.get(channel.id)
+        if call_or_none is not None:
+            call_or_none.receive_event(event, now)
+            self._dirty[call_or_none] = None
+            return
+        if channel.id in self._dead:
+            self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
+            self._send(channels.hangup(channel.id), None)
+            return
+        call = CallMachine(
+            channel.id,
+            CallDirection.INBOUND,
+            new_id=self._new_id,
+            caller_id=channel.caller.number,
+            called_number=channel.dialplan.exten,
+            notify=self._changed,
+        )
+        self.calls[channel.id] = call
+        call.receive_event(event, now)
+        self._dirty[call] = None
+        self._events.append(CallArrived(call))
+
+    def _receive_reply(self, reply: Reply, now: float) -> None:
+        asked = self._forget(reply.request_id)
+        if asked is None:
+            return
+        if self._observer is not None:
+            self._observer(reply)
+        if reply.status >= 300:
+            reason = reason_of(reply.reason, reply.body)
+            self._receive_error(asked, reply.request_id, ari_error(asked.request.operation, reply.status, reason), now)
+            return
+        try:
+            value = asked.request.decode(reply.body)
+        except VoxtraError as error:
+            self._receive_error(asked, reply.request_id, error, now)
+            return
+        if isinstance(asked.owner, CallMachine):
+            asked.owner.receive_reply(reply.request_id, value, now)
+        elif asked.owner is not None:
+            asked.owner.resolve(value)
+
+    def _receive_error(self, asked: _Asked, request_id: str, error: VoxtraError, now: float) -> None:
+        if isinstance(asked.owner, CallMachine):
+            asked.owner.receive_error(request_id, error, now)
+        elif asked.owner is not None:
+            asked.owner.fail(error)
+
+    # ---- from calls to Asterisk ------------------------------------------------------------------------------------
+
+    def _changed(self, call: CallMachine) -> None:
+        self._dirty[call] = None
+
+    def _collect(self) -> None:
+        """Take what the calls have to say since the last time."""
+        while self._dirty:
+            call = next(iter(self._dirty))
+            del self._dirty[call]
+            for command in call.commands_to_send():
+                try:
+                    request = request_for(command, self.app_name)
+                except (TypeError, ValueError) as error:
+                    call.receive_error(command.request_id, LocalProtocolError(str(error)), self._now)
+                    continue
+                if request is None:
+                    if self._asked.pop(command.request_id, None) is not None:
+                        self._out.append(WithdrawRequest(command.request_id))
+                else:
+                    self._asked[command.request_id] = _Asked(request, call)
+                    self._out.append(SendRequest(command.request_id, request))
+            while (change := call.next_event()) is not None:
+                self._events.append(CallChanged(call, change))
+                if call.is_over:
+                    self._bury(call)
+            self._call_deadlines.update(call)
+
+    def _bury(self, call: CallMachine) -> None:
+        if self.calls.get(call.id) is not call:
+            return
+        del self.calls[call.id]
+        assert call.end is not None
+        if call.end.by in {EndedBy.LOCAL, EndedBy.REMOTE} or (
+            call.direction is CallDirection.OUTBOUND and call.answered_at is None
+        ):
+            self._dead[call.id] = None
+            while len(self._dead) > MAX_REMEMBERED:
+                del self._dead[next(iter(self._dead))]
+        self._events.append(CallOver(call))
+
+    def _send(self, request: Request[Any], owner: Pending[Any] | None) -> None:
+        request_id = self._new_id()
+        self._asked[request_id] = _Asked(request, owner)
+        self._out.append(SendRequest(request_id, request))
+
+    def _withdraw(self, request_id: str) -> None:
+        if self._forget(request_id) is not None:
+            self._out.append(WithdrawRequest(request_id))
+
+    def _forget(self, request_id: str) -> _Asked | None:
+        asked = self._asked.pop(request_id, None)
+        if asked is not None and asked.deadline is not None:
+            self._request_deadlines.update(request_id)
+        return asked
+
+    def _deadline_of(self, request_id: str) -> float | None:
+        asked = self._asked.get(request_id)
+        return asked.deadline if asked is not None else None
+
+    def _log(self, level: LogLevel, message: str) -> None:
+        self._events.append(Log(level, message))
+
+
+def _number_of(caller_id: str) -> str:
+    """The number in a caller id as Asterisk writes it: ``"Alice" <5550100>``, ``<5550100>`` or ``5550100``."""
+    if caller_id.endswith(">") and "<" in caller_id:
+        return caller_id[caller_id.rindex("<") + 1 : -1]
+    return caller_id if caller_id.isdigit() else ""

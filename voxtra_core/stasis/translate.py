@@ -1,0 +1,94 @@
+"""What a call's command is in ARI."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from ..ari import Request, channels, playbacks
+from ..call.commands import (
+    Answer,
+    AskChannel,
+    AskPlayback,
+    Command,
+    Continue,
+    ControlPlayback,
+    GetVariable,
+    Hangup,
+    Originate,
+    Play,
+    Ring,
+    SendDtmf,
+    SetVariable,
+    StartMusic,
+    StopMusic,
+    StopPlayback,
+    Withdraw,
+)
+
+__all__ = ["request_for"]
+
+
+def request_for(command: Command, app_name: str) -> Request[Any] | None:
+    """The request that carries a command out; ``None`` for a ``Withdraw``, which is none."""
+    channel = command.channel_id
+    match command:
+        case Originate():
+            return channels.originate(
+                endpoint=command.endpoint,
+                app=app_name,
+                app_args=command.arguments,
+                caller_id=command.caller_id,
+                timeout=command.timeout,
+                variables=command.variables or None,
+                channel_id=channel,
+            )
+        case Answer():
+            return channels.answer(channel)
+        case Ring():
+            return channels.ring(channel)
+        case Hangup():
+            if isinstance(command.reason, int):
+                return channels.hangup(channel, reason_code=str(command.reason))
+            return channels.hangup(channel, reason=command.reason)
+        case StartMusic():
+            return channels.start_moh(channel, moh_class=command.moh_class)
+        case StopMusic():
+            return channels.stop_moh(channel)
+        case Play():
+            return channels.play(
+                channel,
+                media=command.media,
+                lang=command.language,
+                offsetms=command.offset_ms or None,
+                skipms=command.skip_ms,
+                playback_id=command.playback_id,
+            )
+        case StopPlayback():
+            return playbacks.stop(command.playback_id)
+        case ControlPlayback():
+            return playbacks.control(command.playback_id, operation=command.control)
+        case AskPlayback():
+            return playbacks.get(command.playback_id)
+        case AskChannel():
+            return channels.get(channel)
+        case SendDtmf():
+            return channels.send_dtmf(
+                channel,
+                dtmf=command.digits,
+                before=command.before,
+                between=command.between,
+                duration=command.duration,
+                after=command.after,
+            )
+        case GetVariable():
+            return channels.get_channel_var(channel, variable=command.name)
+        case SetVariable():
+            return channels.set_channel_var(channel, variable=command.name, value=command.value)
+        case Continue():
+            return channels.continue_in_dialplan(
+                channel, context=command.context, extension=command.extension, priority=command.priority
+            )
+        case Withdraw():
+            return None
+        case _ as unreachable:
+            assert_never(unreachable)

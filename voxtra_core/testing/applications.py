@@ -1,0 +1,120 @@
+"""Stasis applications: who is connected, and who hears of which channel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+__all__ = ["Application", "Applications"]
+
+
+@attrs.define(eq=False)
+class Application:
+    """One application by its name. It outlives its socket for as long as a channel keeps it interested."""
+
+    name: str
+    subscribe_all: bool
+    socket: int | None = None
+    interest: Counter[str] = attrs.field(factory=Counter)
+    """How often it is subscribed to each channel."""
+    allowed: list[dict[str, Any]] = attrs.field(factory=list)
+    disallowed: list[dict[str, Any]] = attrs.field(factory=list)
+
+    @property
+    def active(self) -> bool:
+        """Whether somebody is connected for it, so that ``Stasis()`` lets channels in."""
+        return self.socket is not None
+
+    def subscribe(self, channel_id: str) -> None:
+        """Once more."""
+        self.interest[channel_id] += 1
+
+    def unsubscribe(self, channel_id: str) -> bool:
+        """Once less; whether there was a subscription at all."""
+        if channel_id not in self.interest:
+            return False
+        self.interest[channel_id] -= 1
+        if not self.interest[channel_id]:
+            del self.interest[channel_id]
+        return True
+
+    def lets_through(self, event: str) -> bool:
+        """Whether its event filter does. A ban beats a permission; no permissions permit everything."""
+        if any(entry.get("type") == event for entry in self.disallowed):
+            return False
+        return not self.allowed or any(entry.get("type") == event for entry in self.allowed)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The model ``Application``."""
+        return {
+            "name": self.name,
+            "channel_ids": sorted(self.interest),
+            "bridge_ids": [],
+            "endpoint_ids": [],
+            "device_names": [],
+            "events_allowed": self.allowed,
+            "events_disallowed": self.disallowed,
+        }
+
+
+class Applications:
+    """All of them. ``send(socket, application, event, fields)`` puts an event on a socket."""
+
+    def __init__(self, send: Callable[[int, str, str, dict[str, Any]], None]) -> None:
+        self._send = send
+        self._by_name: dict[str, Application] = {}
+
+    def connect(self, socket: int, names: Sequence[str], *, subscribe_all: bool) -> None:
+        """A socket registers these names. Who had one of them before is told, and hears nothing of it any more.
+
+        Subscriptions and filter of an application that still exists survive; ``subscribe_all`` then has no effect.
+        """
+        for name in dict.fromkeys(names):
+            app = self._by_name.setdefault(name, Application(name, subscribe_all))
+            if app.socket is not None and app.socket != socket:
+                self._send(app.socket, name, "ApplicationReplaced", {})
+            app.socket = socket
+
+    def disconnect(self, socket: int) -> None:
+        """A socket is gone; its applications are inactive, and those without interest in anything are forgotten."""
+        for app in list(self._by_name.values()):
+            if app.socket == socket:
+                app.socket = None
+                self._forget_if_useless(app)
+
+    def get(self, name: str) -> Application | None:
+        """The application, active or not."""
+        return self._by_name.get(name)
+
+    def active(self, name: str) -> Application | None:
+        """The application, if ``Stasis(name)`` would let a channel in."""
+        app = self._by_name.get(name)
+        return app if app is not None and app.active else None
+
+    def all(self) -> list[Application]:
+        """In the order in which they first connected."""
+        return list(self._by_name.values())
+
+    def tell(self, app: Application, event: str, fields: dict[str, Any]) -> None:
+        """An event for this application. With nobody connected it is lost, and never repeated."""
+        if app.socket is not None and app.lets_through(event):
+            self._send(app.socket, app.name, event, fields)
+
+    def publish(self, channel_id: str, event: str, fields: dict[str, Any]) -> None:
+        """An event for everybody who is subscribed to the channel."""
+        for app in self._by_name.values():
+            if app.subscribe_all or channel_id in app.interest:
+                self.tell(app, event, fields)
+
+    def forget_channel(self, channel_id: str) -> None:
+        """The channel is destroyed: no subscription to it is left."""
+        for app in list(self._by_name.values()):
+            if app.interest.pop(channel_id, 0):
+                self._forget_if_useless(app)
+
+    def _forget_if_useless(self, app: Application) -> None:
+        if not app.active and not app.interest and self._by_name.get(app.name) is app:
+            del self._by_name[app.name]

@@ -1,0 +1,170 @@
+"""``/playbacks``, ``/applications`` and ``/asterisk``, as far as they are modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from .applications import Application
+from .playback import NotControllable, Playback
+from .rest import NO_CONTENT, Handler, Reply, RestRequest, ok, refuse
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+__all__ = ["application_handlers", "asterisk_handlers", "playback_handlers"]
+
+_CONTROLS: Final = frozenset({"restart", "pause", "unpause", "reverse", "forward"})
+
+
+def playback_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
+    """By method and path."""
+
+    def find(request: RestRequest) -> Playback:
+        playback = exchange.playbacks.get(request.ids["playbackId"])
+        if playback is None:
+            raise refuse(404, "Playback not found")
+        return playback
+
+    def get(request: RestRequest) -> Reply:
+        return ok(find(request).snapshot())
+
+    def operate(request: RestRequest, operation: str) -> Reply:
+        playback = find(request)
+        try:
+            allowed = playback.control(operation)
+        except NotControllable:
+            raise refuse(500, f"Could not {operation} playback") from None
+        if not allowed:
+            raise refuse(409, f"Can only {operation} while media is playing")
+        return NO_CONTENT
+
+    def control(request: RestRequest) -> Reply:
+        operation = request.parameters.text("operation")
+        if operation is None:
+            raise refuse(400, "Missing operation")
+        if operation not in _CONTROLS:
+            raise refuse(400, f"Invalid operation {operation}")
+        return operate(request, operation)
+
+    return {
+        ("GET", "/playbacks/{playbackId}"): get,
+        ("DELETE", "/playbacks/{playbackId}"): lambda request: operate(request, "stop"),
+        ("POST", "/playbacks/{playbackId}/control"): control,
+    }
+
+
+def application_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
+    """By method and path. Of the event sources only channels are modelled."""
+
+    def find(request: RestRequest) -> Application:
+        app = exchange.applications.get(request.ids["applicationName"])
+        if app is None:
+            raise refuse(404, "Application not found")
+        return app
+
+    def sources(request: RestRequest) -> list[str]:
+        """The ids of the channels that are named."""
+        given = request.parameters.texts("eventSource")
+        if not given:
+            raise refuse(400, "Missing parameter eventSource")
+        ids = []
+        for source in given:
+            scheme, _, id = source.partition(":")
+            if scheme not in _SOURCES:
+                raise refuse(400, "Invalid event source URI scheme")
+            if scheme != "channel" or not id:
+                raise refuse(501, f"Event sources like {source!r} are not simulated")
+            ids.append(id)
+        return ids
+
+    def subscribe(request: RestRequest) -> Reply:
+        app, ids = find(request), sources(request)
+        if any(id not in exchange.channels for id in ids):
+            raise refuse(422, "Event source does not exist")
+        for id in ids:
+            app.subscribe(id)
+        return ok(app.snapshot())
+
+    def unsubscribe(request: RestRequest) -> Reply:
+        app, ids = find(request), sources(request)
+        if any(id not in app.interest for id in ids):
+            raise refuse(422, "Event source was not subscribed to")
+        for id in ids:
+            app.unsubscribe(id)
+        return ok(app.snapshot())
+
+    def set_filter(request: RestRequest) -> Reply:
+        app = find(request)
+        lists: dict[str, list[dict[str, object]]] = {}
+        for name in ("allowed", "disallowed"):
+            entries = request.parameters.json(name)
+            if entries is None:
+                continue
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise refuse(400, "Invalid format definition")
+            lists[name] = entries
+        # A list that is not given stays as it is; with neither given both are cleared.
+        app.allowed = lists.get("allowed", app.allowed if lists else [])
+        app.disallowed = lists.get("disallowed", app.disallowed if lists else [])
+        return ok(app.snapshot())
+
+    one = "/applications/{applicationName}"
+    return {
+        ("GET", "/applications"): lambda _: ok([app.snapshot() for app in exchange.applications.all()]),
+        ("GET", one): lambda request: ok(find(request).snapshot()),
+        ("POST", f"{one}/subscription"): subscribe,
+        ("DELETE", f"{one}/subscription"): unsubscribe,
+        ("PUT", f"{one}/eventFilter"): set_filter,
+    }
+
+
+def asterisk_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
+    """By method and path."""
+
+    def info(request: RestRequest) -> Reply:
+        wanted = request.parameters.texts("only") or _INFO
+        return ok({name: part for name, part in _info(exchange).items() if name in wanted})
+
+    def ping(request: RestRequest) -> Reply:
+        return ok({"ping": "pong", "timestamp": exchange.date(), "asterisk_id": exchange.asterisk_id})
+
+    def name_of_variable(request: RestRequest) -> str:
+        name = request.parameters.text("variable")
+        if not name:
+            raise refuse(400, "Variable name is required")
+        return name
+
+    def get_variable(request: RestRequest) -> Reply:
+        return ok({"value": exchange.variables.get(name_of_variable(request), "")})
+
+    def set_variable(request: RestRequest) -> Reply:
+        exchange.variables[name_of_variable(request)] = request.parameters.text("value") or ""
+        return NO_CONTENT
+
+    return {
+        ("GET", "/asterisk/info"): info,
+        ("GET", "/asterisk/ping"): ping,
+        ("GET", "/asterisk/variable"): get_variable,
+        ("POST", "/asterisk/variable"): set_variable,
+    }
+
+
+_SOURCES: Final = frozenset({"channel", "bridge", "endpoint", "deviceState"})
+_INFO: Final = ("build", "system", "config", "status")
+
+
+def _info(exchange: Exchange) -> dict[str, dict[str, object]]:
+    return {
+        "build": {
+            "os": "Linux",
+            "kernel": "unknown",
+            "machine": "unknown",
+            "options": "OPTIONAL_API",
+            "date": "2026-07-20 21:35:32 UTC",
+            "user": "nobody",
+        },
+        "system": {"version": "22.10.1 simulated", "entity_id": exchange.asterisk_id},
+        "config": {"name": "simulated", "default_language": "en", "setid": {"user": "", "group": ""}},
+        "status": {"startup_time": exchange.started, "last_reload_time": exchange.started},
+    }

@@ -1,0 +1,193 @@
+"""An Asterisk 22 in virtual time, as seen through ARI.
+
+Sans-IO like the rest of the core: inputs come with ``now``, outputs are collected from ``next_message()``, and nothing
+happens between one deadline and the next. What it does was learnt from a real 22.10.1, whose recordings it reproduces
+(``tests/testing``). Two things are simpler. What follows from something happens at the same instant. And where the real
+one races, the order here is always the same: a reply comes before what the request causes, except for the operations
+that Asterisk answers when they are done. :class:`~.link.SimulatedLink` can delay either.
+
+An operation that is not modelled is answered with 501 and says so: bridges, recordings, external media, snooping,
+``create`` and ``dial``, redirection, device states, mailboxes. Read-only users and requests over the event socket
+belong to the transport.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from .ari_channels import channel_handlers
+from .ari_others import application_handlers, asterisk_handlers, playback_handlers
+from .callers import Callee, Caller
+from .channels import Party, Place
+from .dialplan import Extension
+from .exchange import Exchange
+from .lines import DirectLine
+from .messages import SimEvent, SimMessage, SimReply
+from .originate import endpoint_key
+from .people import Person
+from .rest import Handler, Parameters, Refused, Reply, RestRequest, refuse
+from .routes import find_route
+from .sounds import SOUNDS
+
+__all__ = ["SimulatedAsterisk"]
+
+_EPOCH: Final = 1_800_000_000.0
+
+
+class SimulatedAsterisk:
+    """One Asterisk.
+
+    ``new_id`` gives ids where Asterisk makes UUIDs; ``epoch`` is what the calendar says, in seconds since 1970, when
+    ``now`` is 0; ``sounds`` are the seconds of each prompt by its name, :data:`~.sounds.SOUNDS` if not given. Prompts
+    that are not there fail as in Asterisk.
+
+    Several clients can share one: each takes a *lane* of its own (:meth:`new_number`), gives it with every socket and
+    request, and finds what is meant for it there.
+    """
+
+    def __init__(
+        self, *, new_id: Callable[[], str], epoch: float = _EPOCH, sounds: Mapping[str, float] = SOUNDS
+    ) -> None:
+        self._exchange = Exchange(new_id=new_id, epoch=epoch, sounds=sounds, send=self._send)
+        self._handlers: dict[tuple[str, str], Handler] = {
+            **channel_handlers(self._exchange),
+            **playback_handlers(self._exchange),
+            **application_handlers(self._exchange),
+            **asterisk_handlers(self._exchange),
+        }
+        self._outbox: defaultdict[int, deque[SimMessage]] = defaultdict(deque)
+        self._lane_of_socket: dict[int, int] = {}
+        self._numbers = 0
+
+    # ---- the scenery -------------------------------------------------------------------------------------------------
+
+    @property
+    def people(self) -> Sequence[Person]:
+        """Everybody who has called or been called, in that order."""
+        return self._exchange.people
+
+    @property
+    def channel_ids(self) -> Sequence[str]:
+        """The channels there are, both halves of a Local one included."""
+        return list(self._exchange.channels)
+
+    @property
+    def now(self) -> float:
+        """How far it has come, in the caller's clock."""
+        return self._exchange.agenda.now
+
+    def add_endpoint(self, endpoint: str, callee: Callee) -> None:
+        """Somebody to be reached at ``PJSIP/bob``, ``Local/answer@far``, …
+
+        A Local endpoint stands for an extension of the dialplan which does what the script says, and shows events of
+        both of its halves. To dial an unknown one fails as in Asterisk: a Local one after the reply, others with 500.
+        """
+        self._exchange.callees[endpoint_key(endpoint)] = callee
+
+    def add_extension(self, context: str, exten: str, extension: Extension) -> None:
+        """A place in the dialplan for channels that leave Stasis or are originated to it.
+
+        At a place that is not there they are hung up.
+        """
+        self._exchange.dialplan[context, exten] = extension
+
+    def has_app(self, name: str) -> bool:
+        """Whether somebody is connected for this application."""
+        return self._exchange.applications.active(name) is not None
+
+    def call(self, caller: Caller, app: str, now: float, *, args: Sequence[str] = (), answered: bool = False) -> Person:
+        """Somebody calls, and the dialplan says ``Stasis(app,args)``; with ``answered`` it says ``Answer()`` before.
+
+        With nobody connected for the application the caller is hung up.
+        """
+        self._advance(now)
+        exchange = self._exchange
+        name = f"{caller.endpoint}-{exchange.next_call_number()}"
+        place = Place(caller.context, caller.dials, 2 if answered else 1)
+        state = "Up" if answered else "Ring"
+        channel = exchange.add_channel(exchange.new_channel_id(), name, state, place, protocol_id=exchange.new_id())
+        channel.caller = Party(caller.name, caller.number)
+        channel.variables.update(caller.variables)
+        person = exchange.add_person(caller)
+        line = DirectLine(exchange, channel, person)
+        if answered:
+            line.answer()
+        exchange.enter_stasis(channel, app, args)
+        person.act()
+        self._advance(now)
+        return person
+
+    # ---- inputs ------------------------------------------------------------------------------------------------------
+
+    def new_number(self) -> int:
+        """A number that nobody else has, for a lane or a socket. Lane 0 is the one that needs not ask."""
+        self._numbers += 1
+        return self._numbers
+
+    def connect_app(self, socket: int, apps: Sequence[str], subscribe_all: bool, now: float, *, lane: int = 0) -> None:
+        """An event socket is open for these applications. Sockets are named by integers, never used twice."""
+        self._advance(now)
+        self._lane_of_socket[socket] = lane
+        self._exchange.applications.connect(socket, apps, subscribe_all=subscribe_all)
+
+    def disconnect(self, socket: int, now: float) -> None:
+        """An event socket is closed. Channels in its applications stay where they are."""
+        self._advance(now)
+        self._exchange.applications.disconnect(socket)
+        self._lane_of_socket.pop(socket, None)
+
+    def receive_request(
+        self, request: int, method: str, target: str, body: bytes, now: float, *, lane: int = 0
+    ) -> None:
+        """A request has come in: ``target`` is encoded, below ``/ari``, with its query; ``body`` is JSON or empty.
+
+        Answered by one :class:`~.messages.SimReply` with that number, though maybe much later.
+        """
+        self._advance(now)
+
+        def reply(reply: Reply) -> None:
+            message = SimReply(request, reply.status, reply.reason, reply.body, reply.headers)
+            self._outbox[lane].append(message)
+
+        try:
+            at_once = self._handle(method, target, body, reply)
+        except Refused as refused:
+            at_once = refused.reply
+        if at_once is not None:
+            reply(at_once)
+        self._advance(now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Let everything happen that happens until ``now``."""
+        self._advance(now)
+
+    def next_deadline(self) -> float | None:
+        """When something will happen by itself."""
+        return self._exchange.agenda.next_deadline()
+
+    def next_message(self, lane: int = 0) -> SimMessage | None:
+        """The next thing that it has to say, or ``None``."""
+        outbox = self._outbox[lane]
+        return outbox.popleft() if outbox else None
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _advance(self, now: float) -> None:
+        self._exchange.agenda.run_until(now)
+
+    def _send(self, socket: int, text: str) -> None:
+        self._outbox[self._lane_of_socket[socket]].append(SimEvent(socket, text))
+
+    def _handle(self, method: str, target: str, body: bytes, reply: Callable[[Reply], None]) -> Reply | None:
+        path, _, query = target.partition("?")
+        route = find_route(path)
+        if method == "OPTIONS":
+            return Reply(204, "No Content", headers={"Allow": route.allow})
+        if method not in route.methods:
+            raise refuse(405, "Invalid method", headers={"Allow": route.allow})
+        handler = self._handlers.get((method, route.template))
+        if handler is None:
+            raise refuse(501, f"The simulated Asterisk does not do {method} {route.template}")
+        return handler(RestRequest(route.ids, Parameters(query, body), reply))

@@ -1,0 +1,220 @@
+"""People on the phone, as scripts. Immutable; :class:`~.people.Person` is somebody acting one out.
+
+::
+
+    Caller("5550100", "Alice", dials="200").waits_for_answer().waits_for_prompt("hello-world").presses("1").hangs_up()
+    Callee().rings(2.0).answers().waits(1.0).presses("1234*#")
+
+A step begins when the one before has ended. At the end of the script the person stays on the line until the other side
+hangs up. Somebody who waits for something with a ``timeout`` hangs up when it has not come.
+"""
+
+from __future__ import annotations
+
+from typing import Self, TypeAlias
+
+import attrs
+
+__all__ = [
+    "Answer",
+    "Callee",
+    "Caller",
+    "HangUp",
+    "Hold",
+    "Press",
+    "Progress",
+    "Refuse",
+    "Ring",
+    "Script",
+    "Step",
+    "Wait",
+    "WaitForAnswer",
+    "WaitForDigits",
+    "WaitForPrompt",
+    "media_uri",
+]
+
+
+def media_uri(name: str) -> str:
+    """``"hello-world"`` is short for ``"sound:hello-world"``."""
+    return name if ":" in name else f"sound:{name}"
+
+
+@attrs.frozen
+class Ring:
+    """The phone rings."""
+
+
+@attrs.frozen
+class Progress:
+    """Early media without an answer (SIP 183)."""
+
+
+@attrs.frozen
+class Answer:
+    """The phone is picked up."""
+
+
+@attrs.frozen
+class Wait:
+    """For so many seconds."""
+
+    seconds: float
+
+
+@attrs.frozen
+class WaitForAnswer:
+    """Until the other side answers."""
+
+    timeout: float | None
+
+
+@attrs.frozen
+class WaitForPrompt:
+    """Until a prompt, or music, is heard to begin (``ended=False``) or to end, for whatever reason."""
+
+    uri: str
+    ended: bool
+    timeout: float | None
+
+
+@attrs.frozen
+class WaitForDigits:
+    """Until these digits have been heard, after those that an earlier step waited for."""
+
+    digits: str
+    timeout: float | None
+
+
+@attrs.frozen
+class Press:
+    """Keys, one after another; each is heard when it is let go. All times in seconds."""
+
+    digits: str
+    after: float
+    between: float
+    duration: float
+
+
+@attrs.frozen
+class Hold:
+    """Puts the other side on hold, or takes it back."""
+
+    on: bool
+
+
+@attrs.frozen
+class HangUp:
+    """Hangs up, or gives up while it rings. ``cause`` is Q.850; ``None`` when the device gives none."""
+
+    cause: int | None
+
+
+@attrs.frozen
+class Refuse:
+    """Does not take the call. ``application`` and ``data`` are what a dialplan runs to that end."""
+
+    cause: int
+    application: str
+    data: str
+
+
+Step: TypeAlias = (
+    Ring | Progress | Answer | Wait | WaitForAnswer | WaitForPrompt | WaitForDigits | Press | Hold | HangUp | Refuse
+)
+
+
+@attrs.frozen
+class Script:
+    """What a person does, step by step. Every method returns the script with one more step."""
+
+    steps: tuple[Step, ...] = attrs.field(default=(), kw_only=True)
+
+    def then(self, *steps: Step) -> Self:
+        """The same script with these steps at its end."""
+        return attrs.evolve(self, steps=self.steps + steps)
+
+    def waits(self, seconds: float) -> Self:
+        """Does nothing for so long."""
+        return self.then(Wait(seconds))
+
+    def waits_for_prompt(self, name: str, *, until: str = "ended", timeout: float | None = None) -> Self:
+        """Listens for a prompt (``"hello-world"``, ``"digits:12"``) or music (``"music:default"``).
+
+        ``until`` is ``"started"`` or ``"ended"``. What was heard while an earlier step was under way counts, once.
+        """
+        if until not in {"started", "ended"}:
+            raise ValueError(f"until must be 'started' or 'ended', not {until!r}")
+        return self.then(WaitForPrompt(media_uri(name), until == "ended", timeout))
+
+    def waits_for_digits(self, digits: str, *, timeout: float | None = None) -> Self:
+        """Listens for tones that the other side sends."""
+        return self.then(WaitForDigits(digits, timeout))
+
+    def presses(self, digits: str, *, after: float = 0.0, between: float = 0.25, duration: float = 0.1) -> Self:
+        """Presses keys: the first after ``after`` seconds, each for ``duration``, with ``between`` after each."""
+        return self.then(Press(digits, after, between, duration))
+
+    def holds(self) -> Self:
+        """Puts the other side on hold."""
+        return self.then(Hold(on=True))
+
+    def resumes(self) -> Self:
+        """Takes the other side back from hold."""
+        return self.then(Hold(on=False))
+
+    def hangs_up(self, cause: int | None = 16) -> Self:
+        """Hangs up, with a Q.850 cause, or with none as a SIP BYE without a ``Reason`` does."""
+        return self.then(HangUp(cause))
+
+
+@attrs.frozen
+class Caller(Script):
+    """Somebody who calls: who they are, what they dial, and what they do then."""
+
+    number: str = ""
+    name: str = ""
+    dials: str = "s"
+    context: str = attrs.field(default="default", kw_only=True)
+    """The dialplan context that the call comes in on."""
+    endpoint: str = attrs.field(default="PJSIP/caller", kw_only=True)
+    """Technology and name of the phone or trunk that it comes from."""
+    variables: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
+    """Channel variables that the dialplan has set before ``Stasis()``."""
+
+    def waits_for_answer(self, *, timeout: float | None = None) -> Self:
+        """Listens to the ringing until the call is answered."""
+        return self.then(WaitForAnswer(timeout))
+
+    def sets(self, name: str, value: str) -> Self:
+        """The same caller, with a channel variable set before ``Stasis()``."""
+        return attrs.evolve(self, variables=(*self.variables, (name, value)))
+
+
+@attrs.frozen
+class Callee(Script):
+    """Somebody who is called. One whose script says neither ``answers`` nor a refusal lets the caller wait for ever."""
+
+    def rings(self, seconds: float = 0.0) -> Self:
+        """The phone rings for so long before the next step."""
+        return self.then(Ring(), Wait(seconds)) if seconds else self.then(Ring())
+
+    def progresses(self) -> Self:
+        """Early media: something is to be heard before the answer."""
+        return self.then(Progress())
+
+    def answers(self) -> Self:
+        """Picks up."""
+        return self.then(Answer())
+
+    def is_busy(self) -> Self:
+        """Is on another call (cause 17)."""
+        return self.then(Refuse(17, "Busy", "5"))
+
+    def is_congested(self) -> Self:
+        """Cannot be reached at the moment (cause 34)."""
+        return self.then(Refuse(34, "Congestion", "5"))
+
+    def rejects(self, cause: int = 21) -> Self:
+        """Refuses the call with a Q.850 cause."""
+        return self.then(Refuse(cause, "Hangup", str(cause)))

@@ -1,0 +1,205 @@
+"""The exchange: every channel there is, and what can happen to one, whoever causes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from .agenda import Agenda
+from .applications import Applications
+from .callers import Callee, Script
+from .channels import Channel, Place, ari_date, cause_text
+from .dialplan import Extension
+from .people import Person
+from .playback import Playbacks
+from .stasis import Control
+
+__all__ = ["ASTERISK_ID", "Exchange"]
+
+ASTERISK_ID: Final = "02:00:00:00:00:01"
+"""``asterisk_id`` of every event."""
+
+_SYSTEM_NAME: Final = "simulated"
+
+
+class Exchange:
+    """All the state of one Asterisk. ``send(socket, text)`` puts an event on a socket."""
+
+    def __init__(
+        self,
+        *,
+        new_id: Callable[[], str],
+        epoch: float,
+        sounds: Mapping[str, float],
+        send: Callable[[int, str], None],
+    ) -> None:
+        self.agenda = Agenda()
+        self.applications = Applications(self._send)
+        self.channels: dict[str, Channel] = {}
+        self.playbacks = Playbacks(self, sounds)
+        self.variables: dict[str, str] = {}
+        """Global ones."""
+        self.callees: dict[str, Callee] = {}
+        """By endpoint, as it is dialled."""
+        self.dialplan: dict[tuple[str, str], Extension] = {}
+        """By context and extension."""
+        self.people: list[Person] = []
+        self.new_id = new_id
+        self.asterisk_id = ASTERISK_ID
+        self._epoch = epoch
+        self.started = self.date()
+        self._put_on_socket = send
+        self._channels_made = 0
+        self._calls_made = 0
+
+    # ---- events ------------------------------------------------------------------------------------------------------
+
+    def date(self) -> str:
+        """The time of day, as events have it."""
+        return ari_date(self._epoch + self.agenda.now)
+
+    def publish(self, channel: Channel, event: str, **fields: Any) -> None:
+        """An event of this channel, for everybody who is subscribed to it."""
+        self.applications.publish(channel.id, event, {**fields, "channel": channel.snapshot()})
+
+    def _send(self, socket: int, application: str, event: str, fields: dict[str, Any]) -> None:
+        envelope = {"type": event, "timestamp": self.date(), **fields}
+        envelope |= {"asterisk_id": ASTERISK_ID, "application": application}
+        self._put_on_socket(socket, json.dumps(envelope, separators=(",", ":"), ensure_ascii=False))
+
+    # ---- channels ----------------------------------------------------------------------------------------------------
+
+    def new_channel_id(self) -> str:
+        """As Asterisk makes them: system name, second, running number."""
+        self._channels_made += 1
+        return f"{_SYSTEM_NAME}-{int(self._epoch + self.agenda.now)}.{self._channels_made - 1}"
+
+    def next_call_number(self) -> str:
+        """The running number that is part of a channel's name."""
+        self._calls_made += 1
+        return f"{self._calls_made - 1:08x}"
+
+    def add_channel(self, id: str, name: str, state: str, place: Place, **more: Any) -> Channel:
+        """A new channel; ``more`` are further attributes of :class:`~.channels.Channel`."""
+        channel = Channel(id, name, state, place, self.date(), **more)
+        self.channels[id] = channel
+        return channel
+
+    def add_person(self, script: Script) -> Person:
+        """Somebody who acts out this script."""
+        person = Person(script, self.agenda)
+        self.people.append(person)
+        return person
+
+    def set_state(self, channel: Channel, state: str) -> None:
+        """And say so."""
+        channel.state = state
+        self.publish(channel, "ChannelStateChange")
+
+    def set_variable(self, channel: Channel, name: str, value: str | None) -> None:
+        """Set it, or with ``None`` remove it; only the former is an event.
+
+        ``CALLERID`` and ``CONNECTEDLINE`` work as functions; other functions do nothing, as in Asterisk those that it
+        doesn't have. ``_`` and ``__`` before a name only say that it is inherited.
+        """
+        if name.endswith(")"):
+            self._write_function(channel, name, value or "")
+        elif value is None:
+            channel.variables.pop(name.lstrip("_"), None)
+        else:
+            channel.variables[name.lstrip("_")] = value
+            self.publish(channel, "ChannelVarset", variable=name, value=value)
+
+    def _write_function(self, channel: Channel, name: str, value: str) -> None:
+        function, _, field = name[:-1].partition("(")
+        field = {"num": "number", "name": "name"}.get(field, "")
+        if function == "CALLERID" and field:
+            channel.caller = attrs.evolve(channel.caller, **{field: value})
+            self.publish_caller_id(channel)
+        elif function == "CONNECTEDLINE" and field:
+            channel.connected = attrs.evolve(channel.connected, **{field: value})
+            self.publish(channel, "ChannelConnectedLine")
+
+    def publish_caller_id(self, channel: Channel) -> None:
+        """The caller's name or number has changed."""
+        text = "Presentation Allowed, Not Screened"
+        self.publish(channel, "ChannelCallerId", caller_presentation=0, caller_presentation_txt=text)
+
+    def answer(self, channel: Channel) -> None:
+        """Answer a call that has come in; nothing happens to one that is up."""
+        if channel.state != "Up" and not channel.hung_up:
+            self.set_state(channel, "Up")
+            if channel.line is not None:
+                channel.line.answer()
+
+    def hang_up(self, channel: Channel, cause: int) -> None:
+        """End it; the ``ChannelHangupRequest`` has been published. A second time nothing happens."""
+        if channel.hung_up:
+            return
+        channel.hung_up = True
+        if channel.cause is None:
+            channel.cause = cause
+        if channel.attempt is not None:
+            channel.attempt.fail(channel.cause)
+        elif channel.control is not None:
+            channel.control.hang_up()
+        else:
+            self.destroy(channel)
+
+    def destroy(self, channel: Channel) -> None:
+        """It is gone, and what hangs on it."""
+        cause = channel.cause or 0
+        channel.hung_up = True
+        if channel.leaving is not None:
+            channel.leaving.cancel()
+        if channel.line is not None:
+            channel.line.release(cause)
+        if not channel.launcher[0]:
+            self.publish_dialplan_end(channel)
+        channel.runs(*channel.launcher)
+        self.publish(channel, "ChannelDestroyed", cause=cause, cause_txt=cause_text(cause))
+        del self.channels[channel.id]
+        self.applications.forget_channel(channel.id)
+        if channel.line is not None:
+            channel.line.released(cause)
+
+    def publish_dialplan_end(self, channel: Channel) -> None:
+        """The dialplan ends with a soft hangup; its ``cause`` is a flag (``AST_SOFTHANGUP_APPUNLOAD``)."""
+        if not channel.dialplan_ended:
+            channel.dialplan_ended = True
+            self.publish(channel, "ChannelHangupRequest", cause=16, soft=True)
+
+    # ---- where a channel goes ----------------------------------------------------------------------------------------
+
+    def enter_stasis(self, channel: Channel, name: str, args: Sequence[str]) -> None:
+        """``Stasis(name,args)``: in, or hung up when nobody is connected for that application."""
+        channel.runs("Stasis", ",".join([name, *args]))
+        self.set_variable(channel, "STASISSTATUS", "")
+        app = self.applications.active(name)
+        if app is None:
+            self.set_variable(channel, "STASISSTATUS", "FAILED")
+            self.hang_up(channel, 16)
+            return
+        channel.control = Control(self, channel, app)
+        channel.control.tell_start(args)
+
+    def enter_dialplan(self, channel: Channel, context: str, exten: str, priority: int = 1) -> None:
+        """Go on at a place in the dialplan; hung up where there is none."""
+        extension = self.dialplan.get((context, exten))
+        if extension is None or priority != 1:
+            self.hang_up(channel, 16)
+            return
+        channel.place = Place(context, exten, 1, extension.application, extension.data)
+        self.publish(channel, "ChannelDialplan", dialplan_app=extension.application, dialplan_app_data=extension.data)
+        if extension.lasts is not None:
+            channel.leaving = self.agenda.after(extension.lasts, lambda: self._leave_dialplan(channel, extension))
+
+    def _leave_dialplan(self, channel: Channel, extension: Extension) -> None:
+        channel.place = attrs.evolve(channel.place, priority=2)
+        if extension.app:
+            self.enter_stasis(channel, extension.app, extension.args)
+        else:
+            self.hang_up(channel, 16)

@@ -1,0 +1,219 @@
+"""What lies between a channel and the person at its far end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from .callers import Refuse
+    from .channels import Channel
+    from .exchange import Exchange
+    from .people import Person
+
+__all__ = ["DirectLine", "Line", "LocalLine"]
+
+
+class Line(ABC):
+    """One person's connection to one channel. The third person singular is the person; the infinitive is Asterisk."""
+
+    def __init__(self, exchange: Exchange, channel: Channel, person: Person) -> None:
+        self.channel = channel
+        self.person = person
+        self._exchange = exchange
+        self._prompt: str | None = None
+        self._music: str | None = None
+        self._ringing = False
+        self._muted = False
+        self._audible: str | None = None
+        channel.line = self
+        person.line = self
+
+    # ---- what Asterisk does to the person ----------------------------------------------------------------------------
+
+    def play(self, prompt: str | None) -> None:
+        """A prompt begins or, with ``None``, ends. It takes the place of music and ringing, which don't come back."""
+        if prompt is not None:
+            self._music, self._ringing = None, False
+        self._prompt = prompt
+        self._update()
+
+    def play_music(self, music_class: str | None) -> None:
+        """Music on hold begins or ends."""
+        self._music = None if music_class is None else f"music:{music_class}"
+        self._update()
+
+    def indicate_ringing(self, on: bool) -> None:
+        """The ringing tone begins or ends."""
+        self._ringing = on
+        self._update()
+
+    def mute(self, on: bool) -> None:
+        """Nothing that is played reaches the person."""
+        self._muted = on
+        self._update()
+
+    def hold(self, on: bool) -> None:
+        """The device is told that it is on hold, or is not any more."""
+        self.person.is_held(on)
+
+    def answer(self) -> None:
+        """The call has been answered by Asterisk."""
+        self.indicate_ringing(False)
+        self.person.is_answered()
+
+    def sends_digit(self, digit: str, duration: float) -> None:
+        """A tone of so many seconds has reached the person."""
+        self.person.hears_tone(digit)
+
+    def release(self, cause: int) -> None:
+        """The channel is about to be destroyed."""
+
+    def released(self, cause: int) -> None:
+        """The channel is destroyed."""
+        self._prompt = self._music = None
+        self._ringing = False
+        self._update()
+        self.person.is_cut_off(cause)
+
+    def _update(self) -> None:
+        audible = None if self._muted else self._prompt or self._music or ("ringing" if self._ringing else None)
+        if audible != self._audible:
+            self._audible = audible
+            self.person.hears(audible)
+
+    # ---- what the person does to Asterisk ----------------------------------------------------------------------------
+
+    def runs(self, app: str, data: str) -> None:
+        """Where the person is a piece of dialplan: the application that it comes to."""
+
+    def rings(self) -> None:
+        """The phone rings."""
+        self.runs("Ringing", "")
+        if self.channel.attempt is not None:
+            self.channel.attempt.ring()
+
+    def progresses(self) -> None:
+        """Early media."""
+        self.runs("Progress", "")
+        if self.channel.attempt is not None:
+            self.channel.attempt.progress()
+
+    def answers(self) -> float:
+        """Picks up. Returns the seconds that this takes at most."""
+        self.runs("Answer", "")
+        if self.channel.attempt is not None:
+            self.person.is_answered()
+            self.channel.attempt.answer()
+        return 0.0
+
+    def presses(self, digit: str, duration: float) -> None:
+        """Has pressed a key for so many seconds."""
+        self._exchange.publish(self.channel, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
+
+    def holds(self, on: bool) -> None:
+        """Puts us on hold, or takes us back."""
+        if on:
+            self._exchange.publish(self.channel, "ChannelHold", musicclass="N/A")
+        else:
+            self._exchange.publish(self.channel, "ChannelUnhold")
+
+    @abstractmethod
+    def hangs_up(self, cause: int | None) -> None:
+        """Hangs up."""
+
+    @abstractmethod
+    def refuses(self, how: Refuse) -> None:
+        """Does not take the call."""
+
+
+class DirectLine(Line):
+    """A phone or a trunk: the channel is all there is."""
+
+    def hangs_up(self, cause: int | None) -> None:
+        """An answered call is hung up, a ringing one is given up."""
+        if self.channel.attempt is not None:
+            self.channel.attempt.fail(16 if cause is None else cause)
+            return
+        self._exchange.publish(self.channel, "ChannelHangupRequest", **({} if cause is None else {"cause": cause}))
+        self._exchange.hang_up(self.channel, 16 if cause is None else cause)
+
+    def refuses(self, how: Refuse) -> None:
+        """The attempt fails; an answered call is hung up with that cause."""
+        self.hangs_up(how.cause)
+
+
+class LocalLine(Line):
+    """A Local channel: ``channel`` is its first half, and the person is a piece of dialplan that runs on the second.
+
+    Asterisk subscribes the application that originates to both, so the second half's events are seen, too.
+    """
+
+    ANSWER_WAITS = 0.5
+    """``Answer()`` goes on when a first frame comes in, or after so many seconds."""
+
+    def __init__(self, exchange: Exchange, channel: Channel, person: Person, half: Channel) -> None:
+        super().__init__(exchange, channel, person)
+        self.half = half
+        self._steps = 0
+
+    def sends_digit(self, digit: str, duration: float) -> None:
+        """The second half receives what is sent on the first."""
+        self._exchange.publish(self.half, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
+        super().sends_digit(digit, duration)
+
+    def release(self, cause: int) -> None:
+        """The hangup reaches the second half, unless it came from there."""
+        if self.half.dialplan_ended:
+            return
+        self._exchange.publish(self.half, "ChannelHangupRequest", cause=cause)
+        if self.half.cause is None:
+            self.half.cause = cause
+
+    def released(self, cause: int) -> None:
+        """The second half goes as well."""
+        self._exchange.destroy(self.half)
+        super().released(cause)
+
+    def runs(self, app: str, data: str) -> None:
+        """The next step of the dialplan."""
+        self._steps += 1
+        self.half.place = attrs.evolve(self.half.place, priority=self._steps, app=app, data=data)
+        self._exchange.publish(self.half, "ChannelDialplan", dialplan_app=app, dialplan_app_data=data)
+
+    def answers(self) -> float:
+        """Both halves are up; ``Answer()`` waits for a frame."""
+        self.runs("Answer", "")
+        self._exchange.set_state(self.half, "Up")
+        if self.channel.attempt is not None:
+            self.person.is_answered()
+            self.channel.attempt.answer()
+        return self.ANSWER_WAITS
+
+    def hangs_up(self, cause: int | None) -> None:
+        """``Hangup()``."""
+        self._end(16 if cause is None else cause, "Hangup", "" if cause is None else str(cause))
+
+    def refuses(self, how: Refuse) -> None:
+        """``Busy()`` and ``Congestion()`` say so to the caller, who hangs up; ``Hangup()`` ends the call here."""
+        if how.application == "Hangup":
+            self._end(how.cause, how.application, how.data)
+            return
+        self.runs(how.application, how.data)
+        self.half.cause = how.cause
+        self._exchange.set_state(self.half, "Busy")
+        if self.channel.attempt is not None:
+            # The first half is never told the cause: it ends with 0 (seen on 22.10.1).
+            self.channel.attempt.fail(0, "BUSY" if how.cause == 17 else "CONGESTION")
+
+    def _end(self, cause: int, app: str, data: str) -> None:
+        self.runs(app, data)
+        self.half.cause = cause
+        self._exchange.publish_dialplan_end(self.half)
+        self._exchange.publish(self.channel, "ChannelHangupRequest", cause=cause)
+        if self.channel.attempt is not None:
+            self.channel.attempt.fail(cause)
+        else:
+            self._exchange.hang_up(self.channel, cause)

@@ -1,0 +1,236 @@
+"""Somebody on the phone: acts out a script, and remembers what was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, assert_never
+
+import attrs
+
+from .callers import (
+    Answer,
+    HangUp,
+    Hold,
+    Press,
+    Progress,
+    Refuse,
+    Ring,
+    Script,
+    Step,
+    Wait,
+    WaitForAnswer,
+    WaitForDigits,
+    WaitForPrompt,
+)
+
+if TYPE_CHECKING:
+    from .agenda import Agenda, Appointment
+    from .lines import Line
+
+__all__ = ["Digit", "Heard", "Person"]
+
+
+@attrs.define
+class Heard:
+    """Something that was heard, from ``start`` to ``end`` in the simulation's seconds.
+
+    ``what`` is the URI of a prompt (``"sound:hello-world"``), ``"music:default"`` or ``"ringing"``. Silence is what
+    lies between. ``end`` is ``None`` while it lasts.
+    """
+
+    what: str
+    start: float
+    end: float | None = None
+
+
+@attrs.frozen
+class Digit:
+    """A tone that was heard, and when it had ended."""
+
+    digit: str
+    at: float
+
+
+class Person:
+    """A running :class:`~.callers.Script`. Everything here is for tests to read."""
+
+    def __init__(self, script: Script, agenda: Agenda) -> None:
+        self.script = script
+        self.line: Line
+        """What joins this person to Asterisk; set before anything else happens."""
+        self.heard: list[Heard] = []
+        self.held: list[Heard] = []
+        """When the other side had this person on hold; ``what`` is ``"hold"``."""
+        self.tones: list[Digit] = []
+        self.answered_at: float | None = None
+        """When either side answered."""
+        self.ended_at: float | None = None
+        self.cause: int | None = None
+        """The Q.850 cause the call ended with, when it has."""
+        self.hung_up_first = False
+        """Whether it was this person who ended the call."""
+        self._agenda = agenda
+        self._next_step = 0
+        self._waits_for: Step | None = None
+        self._timer: Appointment | None = None
+        self._started = 0  # what waits_for_prompt has not yet seen start, and end
+        self._ended = 0
+        self._digits_taken = 0
+
+    def __repr__(self) -> str:
+        state = "has left" if self.ended_at is not None else "talks" if self.answered_at is not None else "waits"
+        return f"<Person on {self.channel_id}: {state}>"
+
+    @property
+    def channel_id(self) -> str:
+        """The id of the channel that the application sees."""
+        return self.line.channel.id
+
+    @property
+    def digits(self) -> str:
+        """All the tones heard so far."""
+        return "".join(tone.digit for tone in self.tones)
+
+    def act(self) -> None:
+        """Start with the script."""
+        self._go_on()
+
+    # ---- what happens to this person ---------------------------------------------------------------------------------
+
+    def is_answered(self) -> None:
+        """Either side has answered."""
+        if self.answered_at is None:
+            self.answered_at = self._agenda.now
+            self._check()
+
+    def hears(self, what: str | None) -> None:
+        """From now on this is heard, and nothing else; ``None`` is silence."""
+        if self.heard and self.heard[-1].end is None:
+            self.heard[-1].end = self._agenda.now
+        if what is not None:
+            self.heard.append(Heard(what, self._agenda.now))
+        self._check()
+
+    def hears_tone(self, digit: str) -> None:
+        """The other side has sent a digit."""
+        self.tones.append(Digit(digit, self._agenda.now))
+        self._check()
+
+    def is_held(self, on: bool) -> None:
+        """The other side puts this person on hold, or takes them back."""
+        if self.held and self.held[-1].end is None:
+            self.held[-1].end = self._agenda.now
+        if on:
+            self.held.append(Heard("hold", self._agenda.now))
+
+    def is_cut_off(self, cause: int) -> None:
+        """The call is over, whoever ended it."""
+        self.hears(None)
+        self.is_held(False)
+        self.ended_at, self.cause = self._agenda.now, cause
+        self._waits_for = None
+        self._set_timer(None, None)
+
+    # ---- the script --------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Run steps until one has to wait for something."""
+        self._waits_for = None
+        self._set_timer(None, None)
+        steps = self.script.steps
+        while self._is_free() and self._next_step < len(steps):
+            self._next_step += 1
+            self._begin(steps[self._next_step - 1])
+        if self._is_free():
+            self.line.runs("Wait", "300")
+
+    def _is_free(self) -> bool:
+        """Whether this person can do something now."""
+        return self.ended_at is None and not self.hung_up_first and self._waits_for is None
+
+    def _begin(self, step: Step) -> None:
+        match step:
+            case Ring():
+                self.line.rings()
+            case Progress():
+                self.line.progresses()
+            case Answer():
+                self._pause(step, self.line.answers())
+            case Wait(seconds):
+                self.line.runs("Wait", f"{seconds:g}")
+                self._pause(step, seconds)
+            case WaitForAnswer(timeout) | WaitForPrompt(timeout=timeout) | WaitForDigits(timeout=timeout):
+                self._waits_for = step
+                if self._has_come():
+                    self._waits_for = None
+                else:
+                    self._set_timer(timeout, lambda: self._hang_up(16))
+            case Press():
+                self.line.runs("SendDTMF", f"{step.digits},{step.between * 1000:.0f},{step.duration * 1000:.0f}")
+                self._waits_for = step
+                self._press(step, 0, step.after)
+            case Hold(on):
+                self.line.holds(on)
+            case HangUp(cause):
+                self._hang_up(cause)
+            case Refuse():
+                self.hung_up_first = True
+                self.line.refuses(step)
+            case _:
+                assert_never(step)
+
+    def _pause(self, step: Step, seconds: float) -> None:
+        self._waits_for = step
+        self._set_timer(seconds, self._go_on)
+
+    def _press(self, step: Press, index: int, pause: float) -> None:
+        """Press the key at ``index`` after a pause, then the next one."""
+        if index == len(step.digits):
+            self._set_timer(pause, self._go_on)
+            return
+
+        def let_go() -> None:
+            self.line.presses(step.digits[index], step.duration)
+            self._press(step, index + 1, step.between)
+
+        self._set_timer(pause + step.duration, let_go)
+
+    def _hang_up(self, cause: int | None) -> None:
+        self.hung_up_first = True
+        self.line.hangs_up(cause)
+
+    def _check(self) -> None:
+        """Go on if what the current step waits for has come."""
+        if self._has_come():
+            self._go_on()
+
+    def _has_come(self) -> bool:
+        match self._waits_for:
+            case Answer():  # ends with the first frame that comes in
+                return bool(self.heard) and self.heard[-1].end is None
+            case WaitForAnswer():
+                return self.answered_at is not None
+            case WaitForPrompt(uri, ended):
+                return self._finds(uri, ended)
+            case WaitForDigits(digits):
+                position = self.digits.find(digits, self._digits_taken)
+                if position >= 0:
+                    self._digits_taken = position + len(digits)
+                return position >= 0
+            case _:
+                return False
+
+    def _finds(self, uri: str, ended: bool) -> bool:
+        """Whether this was heard to begin, or end, since the last time that was waited for."""
+        for index in range(self._ended if ended else self._started, len(self.heard)):
+            heard = self.heard[index]
+            if heard.what == uri and (heard.end is not None or not ended):
+                self._started = index + 1
+                self._ended = index + 1 if ended else index
+                return True
+        return False
+
+    def _set_timer(self, seconds: float | None, action: Callable[[], None] | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._agenda.after(seconds, action) if seconds is not None and action is not None else None

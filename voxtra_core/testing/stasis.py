@@ -1,0 +1,132 @@
+"""A channel inside ``Stasis``: the commands that wait for it, and how it leaves.
+
+Asterisk runs the commands of a channel one after another on the channel's own thread (``res/stasis/control.c``). What
+has been asked for is run before the channel leaves, also when it was hung up or sent away meanwhile: a playback that
+waited is then started and fails at once, a variable is still set (seen on 22.10.1).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from .applications import Application
+    from .channels import Channel
+    from .exchange import Exchange
+
+__all__ = ["Command", "Control", "Do"]
+
+
+class Command(Protocol):
+    """Something to do on a channel, which may take time."""
+
+    def start(self, finished: Callable[[], None]) -> None:
+        """Begin; call ``finished`` once, at once or later. On a channel that is hung up: at once."""
+
+    def hang_up(self) -> None:
+        """The channel has been hung up under it: finish at once."""
+
+
+@attrs.frozen
+class Do:
+    """A command that takes no time."""
+
+    action: Callable[[], None]
+
+    def start(self, finished: Callable[[], None]) -> None:
+        """Do it."""
+        self.action()
+        finished()
+
+    def hang_up(self) -> None:
+        """It was over before anybody could hang up."""
+
+
+class Control:
+    """One channel's stay in ``Stasis``. Leaves only when nothing is left to run."""
+
+    def __init__(self, exchange: Exchange, channel: Channel, app: Application) -> None:
+        self.app = app
+        self._exchange = exchange
+        self._channel = channel
+        self._queue: deque[Command] = deque()
+        self._running: Command | None = None
+        self._exit: Callable[[], None] | None = None
+        self._next_app: tuple[str, tuple[str, ...]] | None = None
+
+    def enqueue(self, command: Command) -> None:
+        """Run a command after those before it. Never within this call, so that a reply can go out first."""
+        self._queue.append(command)
+        self._wake()
+
+    def leave(self, then: Callable[[], None]) -> None:
+        """Leave for the dialplan: ``then`` runs after ``StasisEnd``."""
+        self._exit = then
+        self._wake()
+
+    def move(self, app: str, args: Sequence[str]) -> None:
+        """Go to another application, if there is one of that name by then."""
+        self._next_app = (app, tuple(args))
+        self._wake()
+
+    def hang_up(self) -> None:
+        """The channel has been hung up: what runs is cut short, what waits is run, then it leaves."""
+        self._wake()
+
+    def _wake(self) -> None:
+        self._exchange.agenda.after(0, self._work)
+
+    def _work(self) -> None:
+        """The channel's thread, from one wake-up to the next."""
+        if self._channel.control is not self:
+            return
+        if self._channel.hung_up and self._running is not None:
+            self._running.hang_up()
+        while self._running is None and self._queue:
+            self._running = self._queue.popleft()
+            self._running.start(self._finished)
+        if self._running is not None:
+            return
+        if self._channel.hung_up:
+            self._end()
+            self._exchange.destroy(self._channel)
+        elif self._exit is not None:
+            self._end()
+            self._exit()
+        elif self._next_app is not None:
+            (name, args), self._next_app = self._next_app, None
+            self._move_to(name, args)
+
+    def _finished(self) -> None:
+        self._running = None
+        self._wake()
+
+    def _end(self) -> None:
+        self._channel.control = None
+        self._tell_end()
+        self._exchange.set_variable(self._channel, "STASISSTATUS", "SUCCESS")
+
+    def _tell_end(self) -> None:
+        # The subscription goes first: an inbound channel's last event is StasisEnd (res_stasis.c).
+        self.app.unsubscribe(self._channel.id)
+        self._exchange.applications.tell(self.app, "StasisEnd", {"channel": self._channel.snapshot()})
+
+    def tell_start(self, args: Sequence[str]) -> None:
+        """The application takes the channel over."""
+        self.app.subscribe(self._channel.id)
+        fields = {"args": list(args), "channel": self._channel.snapshot()}
+        self._exchange.applications.tell(self.app, "StasisStart", fields)
+
+    def _move_to(self, name: str, args: Sequence[str]) -> None:
+        app = self._exchange.applications.active(name)
+        if app is None:
+            fields = {"destination": name, "args": list(args), "channel": self._channel.snapshot()}
+            self._exchange.applications.tell(self.app, "ApplicationMoveFailed", fields)
+            return
+        self._tell_end()
+        self.app = app
+        self.tell_start(args)

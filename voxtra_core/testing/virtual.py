@@ -1,0 +1,317 @@
+"""No loop at all: coroutines of the core run in virtual time.
+
+:class:`VirtualLoop` is a third backend beside trio and asyncio. It knows only what the core awaits, so a handler that
+awaits its own loop (``trio.sleep``, ``asyncio.Event``) does not run here. Time stands still while anything can run, and
+then jumps to the next deadline: a minute of a call takes a millisecond, and the same calls give the same result each
+time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import partial
+from itertools import count
+from types import coroutine
+from typing import Any
+
+from ..app import BaseApp
+from ..ari.messages import Link
+from ..call import Pending
+from ..driving import Pump
+from ..effects import CancelTask, Effect, Finish, Log, Machine, StartTask, TaskDone
+from ..errors import LocalProtocolError
+from .asterisk import SimulatedAsterisk
+from .link import SimulatedLink
+
+__all__ = ["Cancelled", "VirtualApp", "VirtualLoop", "VirtualTask"]
+
+
+class Cancelled(BaseException):
+    """Thrown into a virtual task that is cancelled; let it go up."""
+
+
+class VirtualTask:
+    """A coroutine on a :class:`VirtualLoop`."""
+
+    def __init__(self, loop: VirtualLoop, body: Coroutine[Pending[Any], None, Any], name: str) -> None:
+        self.name = name
+        self.done = Pending[None]()
+        self.error: BaseException | None = None
+        self._loop = loop
+        self._body = body
+        self._parked: Pending[Any] | None = None
+        self._cancelled = False
+
+    def __repr__(self) -> str:
+        return f"<VirtualTask {self.name}{' done' if self.done.done else ''}>"
+
+    def cancel(self) -> None:
+        """Throw :class:`Cancelled` where it waits, once, as soon as it is its turn."""
+        if not self.done.done and not self._cancelled:
+            self._cancelled = True
+            self._loop.schedule(self)
+
+    def step(self) -> None:
+        """Run until it waits again. A wake-up that is not for what it waits for now does nothing."""
+        if self.done.done:
+            return
+        parked = self._parked
+        try:
+            if self._cancelled and parked is not None:
+                self._parked = None
+                parked.discard_waker(self._wake)
+                self._cancelled = False
+                waits_for = self._body.throw(Cancelled())
+            elif parked is None or parked.done:
+                self._parked = None
+                waits_for = self._body.send(None)
+            else:
+                return
+        except StopIteration:
+            self.done.resolve(None)
+        except Cancelled:
+            self.done.resolve(None)
+        except BaseException as error:
+            self.error = error
+            self.done.resolve(None)
+        else:
+            self._parked = waits_for
+            waits_for.add_waker(self._wake)
+
+    def _wake(self) -> None:
+        self._loop.schedule(self)
+
+
+class VirtualLoop:
+    """Virtual time, and the tasks that live in it. A backend for :class:`~voxtra_core.app.BaseApp`."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.now = 0.0
+        self._environ = environ or {}
+        self._ids = count(1)
+        self._ready: deque[VirtualTask] = deque()
+        self._drivers: list[VirtualDriver] = []
+        self._sleepers: list[tuple[float, int, Pending[None]]] = []
+
+    # ---- for tests -------------------------------------------------------------------------------------------------
+
+    def spawn(self, body: Coroutine[Any, Any, Any], name: str = "task") -> VirtualTask:
+        """Start a task; it takes its first step when the loop runs."""
+        task = VirtualTask(self, body, name)
+        self.schedule(task)
+        return task
+
+    def schedule(self, task: VirtualTask) -> None:
+        """It is this task's turn, after those whose turn it is already."""
+        self._ready.append(task)
+
+    def run_until(self, pending: Pending[Any], *, limit: float = 86_400.0) -> None:
+        """Run until an outcome is known. ``LocalProtocolError`` when nothing is left to happen, or after ``limit``
+        seconds.
+        """
+        end = self.now + limit
+        while not pending.done:
+            if not self.step():
+                raise LocalProtocolError("nothing is left that could happen: a task waits for ever")
+            if self.now > end:
+                raise LocalProtocolError(f"not done after {limit:g} virtual seconds")
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.run_until(self._sleep(seconds))
+
+    def step(self) -> bool:
+        """Run one task, or else let time jump to the next deadline. ``False`` when there is neither."""
+        if self._ready:
+            self._ready.popleft().step()
+            return True
+        for driver in list(self._drivers):
+            driver.wake()  # a test may have done something to the simulation behind the driver's back
+        if self._ready:
+            return True
+        deadlines = [deadline for driver in self._drivers if (deadline := driver.next_deadline()) is not None]
+        deadlines += [deadline for deadline, _, _ in self._sleepers]
+        if not deadlines:
+            return False
+        self.now = max(self.now, min(deadlines))
+        for deadline, _, pending in sorted(self._sleepers, key=lambda sleeper: sleeper[:2]):
+            if deadline <= self.now:
+                pending.resolve(None)
+        self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[2].done]
+        for driver in list(self._drivers):
+            deadline_or_none = driver.next_deadline()
+            if deadline_or_none is not None and deadline_or_none <= self.now:
+                driver.wake()
+        return True
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, in virtual time."""
+        await self.park(self._sleep(seconds))
+
+    def _sleep(self, seconds: float) -> Pending[None]:
+        pending = Pending[None]()
+        self._sleepers.append((self.now + seconds, next(self._ids), pending))
+        return pending
+
+    # ---- the backend -----------------------------------------------------------------------------------------------
+
+    def environ(self) -> Mapping[str, str]:
+        """What the test says the environment is."""
+        return self._environ
+
+    def new_id(self) -> str:
+        """A running number in the form of a UUID."""
+        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
+
+    def driver(self) -> VirtualDriver:
+        """A driver for one run."""
+        driver = VirtualDriver(self)
+        self._drivers.append(driver)
+        return driver
+
+    def forget(self, driver: VirtualDriver) -> None:
+        """Its run is over."""
+        self._drivers.remove(driver)
+
+    async def park(self, pending: Pending[Any]) -> None:
+        """Return when the outcome is known; others get their turn also where it already is."""
+        await _switch(pending)
+
+    def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run ``function()`` to its end."""
+
+        async def main() -> None:
+            await function()
+
+        task = self.spawn(main(), "main")
+        self.run_until(task.done)
+        if task.error is not None:
+            raise task.error
+
+    async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
+        """Run several until all have ended; one that raises cancels the others."""
+
+        async def call(function: Callable[[], Awaitable[None]]) -> None:
+            await function()
+
+        tasks = [self.spawn(call(function)) for function in functions]
+        try:
+            for task in tasks:
+                task.done.add_waker(partial(_cancel_others, task, tasks))
+            for task in tasks:
+                await self.park(task.done)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
+        for task in tasks:
+            if task.error is not None:
+                raise task.error
+
+
+def _cancel_others(task: VirtualTask, tasks: list[VirtualTask]) -> None:
+    if task.error is not None:
+        for other in tasks:
+            other.cancel()
+
+
+@coroutine
+def _switch(pending: Pending[Any]) -> Generator[Pending[Any], None, None]:
+    yield pending
+
+
+class VirtualDriver:
+    """Runs one machine on a :class:`VirtualLoop`. There are no sockets: its link must be a simulated one."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.log: list[Log] = []
+        """What would have been logged."""
+        self.tasks: dict[int, VirtualTask] = {}
+        """The tasks that run."""
+        self._loop = loop
+        self._pump: Pump | None = None
+        self._finished = Pending[None]()
+        self._error: Exception | None = None
+
+    def time(self) -> float:
+        """Virtual time, in seconds since the loop began."""
+        return self._loop.now
+
+    def wake(self) -> None:
+        """Let the machine look at what was asked of it."""
+        if self._pump is not None:
+            self._pump.wake()
+
+    async def park(self, pending: Pending[Any]) -> None:
+        """Return when the outcome is known; others get their turn also where it already is."""
+        await self._loop.park(pending)
+
+    def next_deadline(self) -> float | None:
+        """The machine's."""
+        return self._pump.machine.next_deadline() if self._pump is not None else None
+
+    async def run(self, machine: Machine) -> None:
+        """Run it until it finishes."""
+        self._pump = Pump(machine, time=self.time, perform=self._perform, schedule=lambda _: None, crash=self._crash)
+        self._pump.start()
+        try:
+            await self.park(self._finished)
+        except BaseException:
+            self._pump.interrupt()
+            await self.park(self._finished)
+            raise
+        finally:
+            self._pump.stop()
+            self._loop.forget(self)
+            for task in list(self.tasks.values()):
+                task.cancel()
+        for task in list(self.tasks.values()):
+            await self.park(task.done)
+        if self._error is not None:
+            raise self._error
+
+    def _crash(self, error: Exception) -> None:
+        self._error = error
+        self._finished.resolve(None)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case StartTask():
+                self._start(effect)
+            case CancelTask():
+                if effect.task in self.tasks:
+                    self.tasks[effect.task].cancel()
+            case Log():
+                self.log.append(effect)
+            case Finish():
+                self._error = effect.error
+                self._finished.resolve(None)
+            case _:
+                raise LocalProtocolError(f"there are no sockets in virtual time: {effect}")
+
+    def _start(self, effect: StartTask) -> None:
+        async def run() -> None:
+            await effect.function()
+
+        def ended() -> None:
+            del self.tasks[effect.task]
+            if isinstance(task.error, Exception):
+                self._crash(task.error)
+            assert self._pump is not None
+            self._pump.report(TaskDone(effect.task))
+
+        task = self.tasks[effect.task] = self._loop.spawn(run(), effect.name)
+        task.done.add_waker(ended)
+
+
+class VirtualApp(BaseApp):
+    """An application on a :class:`VirtualLoop` and a :class:`~.asterisk.SimulatedAsterisk`, with no sockets between."""
+
+    def __init__(self, loop: VirtualLoop, asterisk: SimulatedAsterisk, **options: Any) -> None:
+        self.backend = loop
+        self._asterisk = asterisk
+        super().__init__("http://simulated:8088", "simulated", "simulated", **options)
+
+    def _link(self, new_conn: Callable[[], int]) -> Link:
+        return SimulatedLink(self._asterisk, self.app_name)

@@ -1,0 +1,394 @@
+"""WebSocket (RFC 6455), the client's end and the server's, over wsproto: whole messages, no I/O.
+
+The opening handshakes are done here, over h11, so that a refusal keeps its reason and its body, and a reply that is no
+HTTP at all is told apart; the frames are wsproto's. No extension is ever offered or accepted: Asterisk knows none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NoReturn, TypeAlias
+
+import attrs
+import h11
+from wsproto import events as ws
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.utilities import generate_accept_token, generate_nonce
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from .http import MAX_HEAD, Headers, HTTPRequest, MessageReader, header_value
+
+__all__ = [
+    "BytesReceived",
+    "PongReceived",
+    "TextReceived",
+    "WebSocketClient",
+    "WebSocketClosed",
+    "WebSocketEvent",
+    "WebSocketOpened",
+    "WebSocketRejected",
+    "WebSocketServer",
+]
+
+_NO_CLOSE_FRAME, _MESSAGE_TOO_BIG = 1006, 1009  # RFC 6455, 7.4.1
+
+_NOT_ASTERISK = "is this Asterisk's HTTP port?"
+
+_VERSIONS = ("7", "8", "13")  # all framed alike; what Asterisk accepts (res_http_websocket.c)
+
+
+@attrs.frozen
+class WebSocketOpened:
+    """The opening handshake is done. ``subprotocol`` is the one agreed on, if any."""
+
+    subprotocol: str | None
+
+
+@attrs.frozen
+class WebSocketRejected:
+    """The server answered the opening handshake, and not with 101. The last event."""
+
+    status: int
+    reason: str
+    body: bytes = attrs.field(repr=lambda body: f"<{len(body)} bytes>")
+
+
+@attrs.frozen
+class TextReceived:
+    """One whole text message."""
+
+    text: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
+
+
+@attrs.frozen
+class BytesReceived:
+    """One whole binary message."""
+
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen
+class PongReceived:
+    """The peer answered a ping."""
+
+    payload: bytes
+
+
+@attrs.frozen
+class WebSocketClosed:
+    """The peer has closed, by itself or in answer to us. The last event.
+
+    ``code`` is the peer's: 1005 if its close frame gave none, 1006 if the stream ended without a close frame.
+    """
+
+    code: int
+    reason: str
+
+
+WebSocketEvent: TypeAlias = (
+    WebSocketOpened | WebSocketRejected | TextReceived | BytesReceived | PongReceived | WebSocketClosed
+)
+
+
+class _WebSocket:
+    """What both ends share: everything after the opening handshake."""
+
+    def __init__(self, max_message: int) -> None:
+        self._max_message = max_message
+        self._connection: Connection | None = None
+        self._out = bytearray()
+        self._events: deque[WebSocketEvent] = deque()
+        self._closed = False
+        self._text: list[str] = []
+        self._data = bytearray()
+        self._size = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return not self._closed and self._connection is not None and self._connection.state is ConnectionState.OPEN
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will come, and nothing more can be sent: the transport can be closed."""
+        return self._closed
+
+    def send_text(self, text: str) -> None:
+        """Send a text message. Raises :class:`LocalProtocolError` unless :attr:`is_open`, or if it is no Unicode."""
+        _utf8_length(text)
+        self._send(ws.TextMessage(data=text))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send a binary message. Raises :class:`LocalProtocolError` unless :attr:`is_open`."""
+        self._send(ws.BytesMessage(data=data))
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send a ping of at most 125 bytes, which the peer answers with :class:`PongReceived`.
+
+        Raises :class:`LocalProtocolError` unless :attr:`is_open`, or if it is longer.
+        """
+        if len(payload) > 125:
+            raise LocalProtocolError("the payload of a ping is at most 125 bytes (RFC 6455, 5.5)")
+        self._send(ws.Ping(payload=payload))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin the closing handshake, which ends with :class:`WebSocketClosed`; messages may come until then.
+
+        Raises :class:`LocalProtocolError` unless :attr:`is_open`, or if the code is none that may be sent, or the
+        reason has more than 123 bytes (RFC 6455, 5.5 and 7.4).
+        """
+        if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+            raise LocalProtocolError(f"{code} is no close code that may be sent")
+        if _utf8_length(reason) > 123:
+            raise LocalProtocolError("the reason of a close is at most 123 bytes")
+        self._send(ws.CloseConnection(code=code, reason=reason))
+
+    def data_to_send(self) -> bytes:
+        """Bytes for the peer; each is handed out once."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def next_event(self) -> WebSocketEvent | None:
+        """The next event, or ``None``."""
+        return self._events.popleft() if self._events else None
+
+    def _send(self, event: ws.Event) -> None:
+        if not self.is_open:
+            raise LocalProtocolError("the WebSocket is not open")
+        assert self._connection is not None
+        self._out += self._connection.send(event)
+
+    def _open(self, role: ConnectionType, subprotocol: str | None) -> None:
+        self._connection = Connection(role)
+        self._events.append(WebSocketOpened(subprotocol))
+
+    def _receive_frames(self, data: bytes) -> None:
+        assert self._connection is not None
+        self._connection.receive_data(data)
+        for event in self._connection.events():
+            if isinstance(event, ws.TextMessage | ws.BytesMessage):
+                self._receive_part(event)
+            elif isinstance(event, ws.Ping):
+                if self.is_open:
+                    self._out += self._connection.send(event.response())
+            elif isinstance(event, ws.Pong):
+                self._events.append(PongReceived(bytes(event.payload)))
+            elif isinstance(event, ws.CloseConnection):
+                self._receive_close(event)
+                return
+
+    def _receive_part(self, event: ws.TextMessage | ws.BytesMessage) -> None:
+        if isinstance(event, ws.BytesMessage):
+            self._data += event.data
+            self._size += len(event.data)
+        elif event.data:  # empty fragments without end would fill the list
+            self._text.append(event.data)
+            self._size += len(event.data) if event.data.isascii() else len(event.data.encode())
+        if self._size > self._max_message:
+            self._fail(f"a message of more than {self._max_message} bytes", _MESSAGE_TOO_BIG)
+        if event.message_finished:
+            text = isinstance(event, ws.TextMessage)
+            self._events.append(TextReceived("".join(self._text)) if text else BytesReceived(bytes(self._data)))
+            self._text.clear()
+            self._data.clear()
+            self._size = 0
+
+    def _receive_close(self, event: ws.CloseConnection) -> None:
+        assert self._connection is not None
+        state = self._connection.state
+        if state in {ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING}:
+            # wsproto reports what it cannot parse as a close; only a close frame moves its state.
+            self._fail(f"not a WebSocket frame: {event.reason}", int(event.code))
+        if state is ConnectionState.REMOTE_CLOSING:
+            self._out += self._connection.send(event.response())
+        self._closed = True
+        self._events.append(WebSocketClosed(int(event.code), event.reason or ""))
+
+    def _receive_end(self) -> None:
+        self._closed = True
+        self._events.append(WebSocketClosed(_NO_CLOSE_FRAME, ""))
+
+    def _fail(self, message: str, code: int) -> NoReturn:
+        if self.is_open:
+            self._send(ws.CloseConnection(code=code))
+        self._closed = True
+        raise RemoteProtocolError(message, status=code)
+
+
+def _utf8_length(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise LocalProtocolError("lone surrogates, which UTF-8 cannot carry") from None
+
+
+class WebSocketClient(_WebSocket):
+    """The client's end. The request for the handshake is ready to be sent from the beginning.
+
+    ``host`` is the value of the ``Host`` field, ``target`` the request target, ``headers`` are sent besides. A message
+    of more than ``max_message`` bytes is refused with 1009 and a :class:`RemoteProtocolError`; of the body of a refused
+    handshake ``max_rejection`` bytes are kept. After any error the connection is closed, and what is received is
+    ignored. Raises :class:`LocalProtocolError` if HTTP cannot carry the request.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        target: str,
+        headers: Headers = (),
+        subprotocols: Sequence[str] = (),
+        *,
+        max_message: int = 1024 * 1024,
+        max_rejection: int = 64 * 1024,
+    ) -> None:
+        super().__init__(max_message)
+        self._subprotocols = tuple(subprotocols)
+        self._max_rejection = max_rejection
+        self._nonce = generate_nonce()
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._reader = MessageReader(self._h11, MAX_HEAD)
+        self._response: h11.Response | None = None
+        self._body = bytearray()
+        fields = [
+            ("Host", host),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", self._nonce.decode("ascii")),
+            ("Sec-WebSocket-Version", "13"),
+            *headers,
+        ]
+        if subprotocols:
+            fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
+        try:
+            request = h11.Request(method="GET", target=target, headers=fields)
+        except (h11.LocalProtocolError, UnicodeEncodeError) as exc:
+            raise LocalProtocolError(f"not a request that HTTP can carry: {exc}") from None
+        self._out += self._h11.send(request)
+        self._out += self._h11.send(h11.EndOfMessage())
+
+    def receive_data(self, data: bytes) -> None:
+        """Bytes from the peer. Raises :class:`RemoteProtocolError`.
+
+        Before the handshake is done it has a hint, after it the close code in ``status``.
+        """
+        if self._closed or not data:
+            return
+        if self._connection is not None:
+            self._receive_frames(data)
+            return
+        self._reader.receive_data(data)
+        self._receive_handshake()
+
+    def receive_eof(self) -> None:
+        """The peer will send no more. Raises :class:`RemoteProtocolError` if the handshake has not been answered."""
+        if self._closed:
+            return
+        if self._connection is not None:
+            self._receive_end()
+        elif self._response is not None:
+            self._reject()
+        else:
+            self._refuse("the connection was closed before the WebSocket handshake was answered")
+
+    def _receive_handshake(self) -> None:
+        try:
+            for event in self._reader.events():
+                if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
+                    self._accept(event)
+                    return
+                if isinstance(event, h11.Response):
+                    self._response = event
+                elif isinstance(event, h11.Data):
+                    self._body += event.data
+                if isinstance(event, h11.EndOfMessage) or len(self._body) > self._max_rejection:
+                    self._reject()
+                    return
+        except RemoteProtocolError as exc:
+            if self._connection is None and not exc.hint:
+                self._refuse(str(exc))
+            raise
+
+    def _accept(self, head: h11.InformationalResponse) -> None:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+        upgrade = header_value(headers, "upgrade") or ""
+        connection = (header_value(headers, "connection") or "").lower()
+        if upgrade.strip().lower() != "websocket" or "upgrade" not in [item.strip() for item in connection.split(",")]:
+            self._refuse("the peer switched to something else than a WebSocket")
+        if header_value(headers, "sec-websocket-accept") != generate_accept_token(self._nonce).decode("ascii"):
+            self._refuse("the peer's Sec-WebSocket-Accept does not belong to our request")
+        if header_value(headers, "sec-websocket-extensions"):
+            self._refuse("the peer chose an extension that was not offered")
+        subprotocol = header_value(headers, "sec-websocket-protocol")
+        if subprotocol is not None and subprotocol not in self._subprotocols:
+            self._refuse("the peer chose a subprotocol that was not offered")
+        self._open(ConnectionType.CLIENT, subprotocol)
+        self._receive_frames(self._reader.unread)
+
+    def _reject(self) -> None:
+        assert self._response is not None
+        self._closed = True
+        status, reason = self._response.status_code, bytes(self._response.reason).decode("latin-1")
+        self._events.append(WebSocketRejected(status, reason, bytes(self._body[: self._max_rejection])))
+
+    def _refuse(self, message: str) -> NoReturn:
+        self._closed = True
+        raise RemoteProtocolError(message, hint=_NOT_ASTERISK)
+
+
+class WebSocketServer(_WebSocket):
+    """The server's end, taking over from an :class:`~voxtra_core.wire.http.HTTPServer`.
+
+    It begins with :meth:`receive_request`. As Asterisk does, it takes a client that names no subprotocol, and refuses
+    one that names only others than ``subprotocols``. Messages are bounded as on the client's end.
+    """
+
+    def __init__(self, subprotocols: Sequence[str] = (), *, max_message: int = 1024 * 1024) -> None:
+        super().__init__(max_message)
+        self._subprotocols = tuple(subprotocols)
+
+    def receive_request(self, request: HTTPRequest) -> None:
+        """Accept the handshake. Raises :class:`RemoteProtocolError` with the status to answer with over HTTP.
+
+        Afterwards ``HTTPServer.hand_over()`` gives the first bytes to receive.
+        """
+        if self._connection is not None:
+            raise LocalProtocolError("the handshake is done")
+        if not request.wants_websocket or request.method != "GET":
+            raise RemoteProtocolError("not a WebSocket handshake", status=426)
+        key = header_value(request.headers, "sec-websocket-key")
+        if key is None:
+            raise RemoteProtocolError("no Sec-WebSocket-Key", status=400)
+        if header_value(request.headers, "sec-websocket-version") not in _VERSIONS:
+            raise RemoteProtocolError("not a version of WebSocket that is spoken here", status=400)
+        subprotocol = self._choose(header_value(request.headers, "sec-websocket-protocol"))
+        lines = [
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Accept: {generate_accept_token(key.encode('latin-1')).decode('ascii')}",
+        ]
+        if subprotocol is not None:
+            lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
+        self._out += "\r\n".join([*lines, "", ""]).encode("ascii")
+        self._open(ConnectionType.SERVER, subprotocol)
+
+    def receive_data(self, data: bytes) -> None:
+        """Bytes from the peer. Raises :class:`RemoteProtocolError` with a close code in ``status``."""
+        if not self._closed and data:
+            self._receive_frames(data)
+
+    def receive_eof(self) -> None:
+        """The peer will send no more."""
+        if not self._closed:
+            self._receive_end()
+
+    def _choose(self, offered: str | None) -> str | None:
+        if offered is None:
+            return None
+        names = [name.strip() for name in offered.split(",")]
+        for name in self._subprotocols:
+            if name in names:
+                return name
+        raise RemoteProtocolError("none of the subprotocols is spoken here", status=400)

@@ -1,0 +1,16 @@
+"""Voxtra on trio: the same names, and the same behaviour, as :mod:`voxtra_asyncio`."""
+
+from __future__ import annotations
+
+from voxtra_core.app import BaseApp
+from voxtra_core.session import CallSession, PlaybackHandle
+
+from .backend import TrioBackend
+
+__all__ = ["CallSession", "PlaybackHandle", "VoxtraApp"]
+
+
+class VoxtraApp(BaseApp):
+    __doc__ = BaseApp.__doc__
+
+    backend = TrioBackend()

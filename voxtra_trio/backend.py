@@ -1,0 +1,53 @@
+"""trio, and the operating system, as an application of the core needs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import trio
+
+from voxtra_core.call.pending import Pending
+from voxtra_core.driving import sole_error
+
+from .driver import TrioDriver, park
+
+__all__ = ["TrioBackend"]
+
+
+class TrioBackend:
+    """What :class:`voxtra_core.app.Backend` asks for."""
+
+    def environ(self) -> Mapping[str, str]:
+        """The process's environment."""
+        return os.environ
+
+    def new_id(self) -> str:
+        """The text of a random UUID."""
+        return str(uuid4())
+
+    def driver(self) -> TrioDriver:
+        """A driver for one run."""
+        return TrioDriver()
+
+    async def park(self, pending: Pending[Any]) -> None:
+        """Return when the outcome is known."""
+        await park(pending)
+
+    def run(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run ``function()`` in a loop of its own; Ctrl-C cancels it."""
+        try:
+            trio.run(function)
+        except BaseExceptionGroup as group:
+            raise sole_error(group) from None
+
+    async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
+        """Run several until all have ended; one that raises cancels the others."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for function in functions:
+                    nursery.start_soon(function)
+        except BaseExceptionGroup as group:
+            raise sole_error(group) from None
