@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
+from voxtra_core.effects import LogLevel
 
 from .driver import AsyncioDriver, park
 
@@ -26,6 +28,14 @@ class AsyncioBackend:
     def new_id(self) -> str:
         """The text of a random UUID."""
         return str(uuid4())
+
+    def time(self) -> float:
+        """The clock of the loop that runs."""
+        return asyncio.get_running_loop().time()
+
+    def log_to_stderr(self, level: LogLevel) -> None:
+        """Have the log written to the standard error, from this level on."""
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
     def driver(self) -> AsyncioDriver:
         """A driver for one run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import trio
 
 from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
+from voxtra_core.effects import LogLevel
 
 from .driver import TrioDriver, park
 
@@ -27,6 +29,14 @@ class TrioBackend:
     def new_id(self) -> str:
         """The text of a random UUID."""
         return str(uuid4())
+
+    def time(self) -> float:
+        """The clock of the loop that runs."""
+        return trio.current_time()
+
+    def log_to_stderr(self, level: LogLevel) -> None:
+        """Have the log written to the standard error, from this level on."""
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
     def driver(self) -> TrioDriver:
         """A driver for one run."""

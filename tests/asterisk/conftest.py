@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from .pbx import Asterisk
+from .rig import Rig
 
 HERE = Path(__file__).parent
 
@@ -60,3 +63,26 @@ def _no_channel_is_left(asterisk: Asterisk, app_name: str) -> Iterator[None]:
             names = ", ".join(f"{c['name']} ({c['state']}, {c['dialplan']['app_name']})" for c in left)
             pytest.fail(f"left in Asterisk: {names}")
         time.sleep(0.05)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """The loop: each test that runs on one runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def rig(asterisk: Asterisk, app_name: str, anyio_backend: str) -> Iterator[Rig]:
+    """An application under test and the far end of its calls. Fails a test that leaves a socket open."""
+    before = _open_sockets()
+    yield Rig(asterisk, anyio_backend, app_name)
+    gc.collect()
+    assert _open_sockets() <= before
+
+
+def _open_sockets() -> set[str]:
+    links = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            links.add(os.readlink(fd))
+    return {link for link in links if link.startswith("socket:")}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 
+from .core_events import events, weight
 from .import_time import import_time
 from .row import Benchmark, Row
 
-BENCHMARKS: tuple[Benchmark, ...] = (import_time,)
+BENCHMARKS: tuple[Benchmark, ...] = (import_time, events, weight)
 ATTEMPTS = 3
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from ..ari import Request
 from ..ari.messages import Link
 from ..call import Pending
-from ..effects import Machine
+from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, outcome_of
 from .connect import ari_link
@@ -38,6 +38,12 @@ class Backend(Protocol):
 
     def new_id(self) -> str:
         """The text of a fresh UUID."""
+
+    def time(self) -> float:
+        """The clock of the loop that runs, in seconds."""
+
+    def log_to_stderr(self, level: LogLevel) -> None:
+        """Have the log written to the standard error, from this level on."""
 
     def driver(self) -> MachineDriver:
         """A driver for one run."""

@@ -7,13 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ari.messages import Link
+from ..errors import AuthenticationFailed
 from .options import Options
 
 __all__ = ["ari_link"]
 
 
 def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
-    """ARI over an event WebSocket and a pool of HTTP connections."""
+    """ARI over an event WebSocket and a pool of HTTP connections. ``AuthenticationFailed`` without a user."""
+    if not options.user:
+        raise AuthenticationFailed(
+            "no ARI user: give ari_user, or set VOXTRA_ARI_USER, to a user of Asterisk's ari.conf"
+        )
     from ..wire.ari import AriLink  # here, so that nothing above needs h11 and wsproto before there is a socket
 
     return AriLink(

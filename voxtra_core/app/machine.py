@@ -18,7 +18,7 @@ from enum import Enum, auto
 
 import attrs
 
-from ..ari.messages import Link, LinkClosed, LinkOpened
+from ..ari.messages import Link, LinkClosed, LinkOpened, RequestFailed
 from ..call import CallMachine, EndedBy, HangupReason, Pending
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LocalProtocolError
@@ -225,12 +225,18 @@ class AppMachine:
             for command in self.stasis.commands_to_send():
                 busy = True
                 if isinstance(command, SendRequest):
-                    self._observe(command.request)
-                    self._link.send_request(command.request_id, command.request, now)
+                    self._send(command, now)
                 else:
                     self._link.withdraw_request(command.request_id, now)
         self._effects += self._link.effects_to_perform()
         self._progress(now)
+
+    def _send(self, command: SendRequest, now: float) -> None:
+        self._observe(command.request)
+        try:
+            self._link.send_request(command.request_id, command.request, now)
+        except LocalProtocolError as error:  # a value that JSON cannot carry: whoever gave it is told, and nobody else
+            self.stasis.receive(RequestFailed(command.request_id, error), now)
 
     def _progress(self, now: float) -> None:
         """Move on to the next phase if nothing is left to do in this one."""

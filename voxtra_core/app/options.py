@@ -23,6 +23,7 @@ class Options:
     path_prefix: str
     """What ``http.conf`` sets as ``prefix``: what comes before ``/ari``, without a slash at its end."""
     user: str
+    """``""`` where nobody has said: that matters when it comes to connecting."""
     password: str = attrs.field(repr=False)
     app_name: str
     number_variable: str | None = None
@@ -66,8 +67,6 @@ def make_options(
         if ari_password is not None
         else environ.get("VOXTRA_ARI_PASSWORD") or unquote(parts.password or "")
     )
-    if not user:
-        raise ValueError("no ARI user: give ari_user, or set VOXTRA_ARI_USER, to a user of Asterisk's ari.conf")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     return Options(

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import attrs
 
 from ..effects import Effect, Input
-from ..errors import LinkError
+from ..errors import LinkError, LocalProtocolError
 from .request import Request
 
 __all__ = ["EventReceived", "Link", "LinkClosed", "LinkMessage", "LinkOpened", "Reply", "RequestFailed"]
@@ -37,10 +37,13 @@ class Reply:
 
 @attrs.frozen
 class RequestFailed:
-    """There will be no reply: ``RequestNotSent`` or ``RequestOutcomeUnknown`` says what that means."""
+    """There will be no reply: ``RequestNotSent`` or ``RequestOutcomeUnknown`` says what that means.
+
+    ``LocalProtocolError`` where the request is one that cannot be sent at all.
+    """
 
     request_id: str
-    error: LinkError
+    error: LinkError | LocalProtocolError
 
 
 @attrs.frozen

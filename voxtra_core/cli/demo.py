@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from functools import partial
 
 from ..app import BaseApp
 from ..call import CallEnd, Pending
@@ -61,14 +61,10 @@ def _counted(tally: _Tally) -> Callable[[CallSession], Awaitable[None]]:
     return handler
 
 
-def _write(line: str) -> None:
-    print(line, flush=True)
-
-
 def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
     """Serve a simulated Asterisk on loopback, have somebody call, and show it."""
     backend = app_class.backend
-    show = Show(_write, monotonic)
+    show = Show(partial(print, flush=True), backend.time)
     tally = _Tally(1)
     caller = (
         Caller("5550100", name="Alice", dials="100", context="from-outside")
@@ -92,6 +88,7 @@ def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
     async def take_the_call() -> None:
         await backend.park(server.listening)
         url = f"http://127.0.0.1:{server.port}"
+        show.legend()
         show.say(f"a simulated Asterisk listens at {url}; Alice is about to call")
         app = app_class(url, USER, PASSWORD, app_name=app_name, observer=show)
         await _serve(app, tally)
@@ -104,37 +101,30 @@ def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
     return _summary(tally)
 
 
-def demo_on_asterisk(
-    app_class: type[BaseApp],
-    ari_url: str,
-    user: str | None,
-    password: str | None,
-    app_name: str,
-    *,
-    endpoint: str | None,
-    calls: int,
-) -> int:
-    """Run the same menu on a real Asterisk."""
-    show = Show(_write, monotonic)
+def demo_on_asterisk(app: BaseApp, show: Show, *, endpoint: str | None, calls: int) -> int:
+    """Run the same menu on a real Asterisk, until so many calls have ended."""
     tally = _Tally(calls)
-    app = app_class(ari_url, user, password, app_name=app_name, observer=show)
 
     async def main() -> None:
-        await _serve(app, tally, endpoint)
+        await _serve(app, tally, endpoint, announce)
 
-    show.say(
-        f"calling {endpoint}" if endpoint else f"waiting for a call: dial an extension that runs Stasis({app_name})"
-    )
+    def announce() -> None:
+        show.legend()
+        show.say(f"calling {endpoint}" if endpoint else f"waiting: dial an extension that runs Stasis({app.app_name})")
+
     app.backend.run(main)
     return _summary(tally)
 
 
-async def _serve(app: BaseApp, tally: _Tally, endpoint: str | None = None) -> None:
+async def _serve(
+    app: BaseApp, tally: _Tally, endpoint: str | None = None, announce: Callable[[], None] = lambda: None
+) -> None:
     handler = _counted(tally)
     app.default()(handler)
 
     async def until_enough() -> None:
         await app.started()
+        announce()
         if endpoint is not None:
             await app.originate(endpoint, handler=handler)
         await app.backend.park(tally.enough)
@@ -149,5 +139,4 @@ def _summary(tally: _Tally) -> int:
         print(line)
     if not tally.lines:
         print("no call", file=sys.stderr)
-        return 1
-    return 0
+    return 0 if tally.lines else 1

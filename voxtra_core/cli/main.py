@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
-from pathlib import Path
 
 from ..app import BaseApp
 from ..app.options import DEFAULT_URL
+from ..effects import LogLevel
 from ..errors import VoxtraError
+from .show import Show
 
 __all__ = ["main"]
 
@@ -51,18 +52,16 @@ def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> in
     """
     parser = _parser(backend)
     arguments = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
     try:
         app_class = _app_class(backend or arguments.backend)
+        app_class.backend.log_to_stderr(LogLevel.DEBUG if arguments.verbose else LogLevel.WARNING)
         if arguments.command == "run":
             return _run(arguments.app, app_class)
         return _demo(arguments, app_class)
     except KeyboardInterrupt:
         return 130
-    except (VoxtraError, ValueError, ModuleNotFoundError) as error:
-        print(f"voxtra: {error}", file=sys.stderr)
+    except (VoxtraError, _Refused) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
 
 
@@ -94,6 +93,10 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+class _Refused(Exception):
+    """The command cannot be carried out; the message says why."""
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -107,7 +110,7 @@ def _app_class(backend: str) -> type[BaseApp]:
     except ModuleNotFoundError as error:
         if error.name != backend:
             raise
-        raise ModuleNotFoundError(f"{backend} is not installed: pip install 'voxtra-core[{backend}]'") from error
+        raise _Refused(f"{backend} is not installed: pip install 'voxtra-core[{backend}]'") from error
     return app_class
 
 
@@ -116,27 +119,30 @@ def _demo(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
 
     if arguments.ari_url is None:
         if arguments.user or arguments.password or arguments.call or arguments.calls != 1:
-            raise ValueError("--user, --password, --call and --calls go with --ari-url")
+            raise _Refused("--user, --password, --call and --calls go with --ari-url")
         return demo_simulated(app_class, arguments.app)
-    return demo_on_asterisk(
-        app_class,
-        arguments.ari_url,
-        arguments.user,
-        arguments.password,
-        arguments.app,
-        endpoint=arguments.call,
-        calls=arguments.calls,
-    )
+    try:
+        show = Show(partial(print, flush=True), app_class.backend.time)
+        app = app_class(arguments.ari_url, arguments.user, arguments.password, app_name=arguments.app, observer=show)
+    except ValueError as error:
+        raise _Refused(f"{error}") from error
+    return demo_on_asterisk(app, show, endpoint=arguments.call, calls=arguments.calls)
 
 
 def _run(target: str, app_class: type[BaseApp]) -> int:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
-        raise ValueError(f"say which application to run as module:app, not {target!r}")
-    sys.path.insert(0, str(Path.cwd()))
-    app = getattr(import_module(module_name), name, None)
+        raise _Refused(f"say which application to run as module:app, not {target!r}")
+    sys.path.insert(0, "")  # the current directory, also for the console script
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise _Refused(f"there is no module {error.name!r} here") from error
+    app = getattr(module, name, None)
     if not isinstance(app, app_class):
         kind = f"a {type(app).__name__}" if app is not None else "nothing"
-        raise ValueError(f"{target} should be a VoxtraApp of {app_class.__module__}, and is {kind}")
+        raise _Refused(f"{target} should be a VoxtraApp of {app_class.__module__}, and is {kind}")
     app.run()
     return 0

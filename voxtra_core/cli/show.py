@@ -52,6 +52,10 @@ class Show:
             case _:
                 pass
 
+    def legend(self) -> None:
+        """Say how to read the lines."""
+        self._write("seconds    → what we ask of Asterisk    ← what it tells us    ● what the call is")
+
     def say(self, text: str) -> None:
         """Print a line of our own."""
         self._line(" ", "", text)

@@ -16,7 +16,7 @@ class Appointment:
     """Something that is due; :meth:`cancel` withdraws it, also after it was kept."""
 
     due: float
-    action: Callable[[], None] | None
+    action: Callable[[], object] | None
 
     def cancel(self) -> None:
         """Withdraw it. Idempotent."""
@@ -32,7 +32,7 @@ class Agenda:
         self._heap: list[tuple[float, int, Appointment]] = []
         self._order = count()
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Appointment:
+    def after(self, seconds: float, action: Callable[[], object]) -> Appointment:
         """Run ``action`` in so many seconds. With 0 it runs when what runs now has ended, before time goes on."""
         appointment = Appointment(self.now + max(seconds, 0.0), action)
         heapq.heappush(self._heap, (appointment.due, next(self._order), appointment))

@@ -32,15 +32,6 @@ class Application:
         """Once more."""
         self.interest[channel_id] += 1
 
-    def unsubscribe(self, channel_id: str) -> bool:
-        """Once less; whether there was a subscription at all."""
-        if channel_id not in self.interest:
-            return False
-        self.interest[channel_id] -= 1
-        if not self.interest[channel_id]:
-            del self.interest[channel_id]
-        return True
-
     def lets_through(self, event: str) -> bool:
         """Whether its event filter does. A ban beats a permission; no permissions permit everything."""
         if any(entry.get("type") == event for entry in self.disallowed):
@@ -108,6 +99,13 @@ class Applications:
         for app in self._by_name.values():
             if app.subscribe_all or channel_id in app.interest:
                 self.tell(app, event, fields)
+
+    def unsubscribe(self, app: Application, channel_id: str) -> None:
+        """Once less."""
+        app.interest[channel_id] -= 1
+        if app.interest[channel_id] <= 0:
+            del app.interest[channel_id]
+            self._forget_if_useless(app)
 
     def forget_channel(self, channel_id: str) -> None:
         """The channel is destroyed: no subscription to it is left."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from .channels import Channel
 from .digits import SendDigits
 from .originate import Origination
-from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, ok, refuse
+from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
 from .stasis import Control, Do
 
 if TYPE_CHECKING:
@@ -134,10 +134,10 @@ class _Channels:
         if reason and code:
             raise refuse(400, "The reason and reason_code can't both be specified")
         if code:
-            number = re.match(r"\s*[+-]?\d+", code)
+            number = atoi(code)
             if number is None:
                 raise refuse(400, "Invalid reason for hangup reason code provided", reason="Invalid Reason Code")
-            return int(number[0])
+            return number
         if reason and reason not in _HANGUP_REASONS:
             raise refuse(400, "Invalid reason for hangup reason provided", reason="Invalid Reason")
         return _HANGUP_REASONS[reason or "normal"]
@@ -225,11 +225,11 @@ class _Channels:
             request.ids.get("playbackId") or parameters.text("playbackId") or self._exchange.new_id(),
             media,
             language=parameters.text("lang") or "en",
-            offset=parameters.number("offsetms", 0) / 1000,
+            offset=max(parameters.number("offsetms", 0), 0) / 1000,
             skip=(parameters.number("skipms", 0) or 3000) / 1000,
         )
         control.enqueue(playback)
-        return ok(playback.snapshot(), status=201, location=f"/ari/playbacks/{playback.id}")
+        return ok(playback.snapshot(), status=201, location=f"/ari/playbacks/{quote(playback.id)}")
 
     def send_dtmf(self, request: RestRequest) -> Reply:
         channel, control = self._in_stasis(request)
@@ -265,7 +265,7 @@ class _Channels:
         if label and not label.isdecimal():
             raise refuse(404, "Requested label can not be found")
         context, extension = parameters.text("context"), parameters.text("extension")
-        priority = int(label) if label else parameters.number("priority", 0)
+        priority = (atoi(label) or 0) if label else parameters.number("priority", 0)
         if not context and not extension and not priority:
             priority = channel.place.priority + 1
         target = (

@@ -91,7 +91,7 @@ def application_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler
         if any(id not in app.interest for id in ids):
             raise refuse(422, "Event source was not subscribed to")
         for id in ids:
-            app.unsubscribe(id)
+            exchange.applications.unsubscribe(app, id)
         return ok(app.snapshot())
 
     def set_filter(request: RestRequest) -> Reply:

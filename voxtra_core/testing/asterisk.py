@@ -60,6 +60,7 @@ class SimulatedAsterisk:
         self._outbox: defaultdict[int, deque[SimMessage]] = defaultdict(deque)
         self._lane_of_socket: dict[int, int] = {}
         self._numbers = 0
+        self._waiting: list[tuple[str, Callable[[], None]]] = []
 
     # ---- the scenery -------------------------------------------------------------------------------------------------
 
@@ -103,6 +104,24 @@ class SimulatedAsterisk:
         With nobody connected for the application the caller is hung up.
         """
         self._advance(now)
+        person = self._begin_call(caller, app, args, answered)
+        self._advance(now)
+        return person
+
+    def add_caller(
+        self, caller: Caller, app: str, *, after: float = 0.0, args: Sequence[str] = (), answered: bool = False
+    ) -> None:
+        """Somebody who calls once, ``after`` so many seconds from when this application connects. See :meth:`call`."""
+
+        def begin() -> None:
+            self._exchange.agenda.after(after, lambda: self._begin_call(caller, app, args, answered))
+
+        if self.has_app(app):
+            begin()
+        else:
+            self._waiting.append((app, begin))
+
+    def _begin_call(self, caller: Caller, app: str, args: Sequence[str], answered: bool) -> Person:
         exchange = self._exchange
         name = f"{caller.endpoint}-{exchange.next_call_number()}"
         place = Place(caller.context, caller.dials, 2 if answered else 1)
@@ -116,7 +135,6 @@ class SimulatedAsterisk:
             line.answer()
         exchange.enter_stasis(channel, app, args)
         person.act()
-        self._advance(now)
         return person
 
     # ---- inputs ------------------------------------------------------------------------------------------------------
@@ -131,6 +149,11 @@ class SimulatedAsterisk:
         self._advance(now)
         self._lane_of_socket[socket] = lane
         self._exchange.applications.connect(socket, apps, subscribe_all=subscribe_all)
+        begin = [begin for app, begin in self._waiting if app in apps]
+        self._waiting = [(app, begin) for app, begin in self._waiting if app not in apps]
+        for call in begin:
+            call()
+        self._advance(now)
 
     def disconnect(self, socket: int, now: float) -> None:
         """An event socket is closed. Channels in its applications stay where they are."""

@@ -10,7 +10,7 @@ import attrs
 if TYPE_CHECKING:
     from .agenda import Appointment
     from .dialing import Attempt
-    from .lines import Line
+    from .lines import Line, LocalLine
     from .stasis import Control
 
 __all__ = ["APP_DIAL", "Channel", "Party", "Place", "ari_date", "cause_text"]
@@ -102,7 +102,9 @@ class Channel:
     dialplan_ended: bool = False
     """Whether the end of its dialplan has been published."""
     line: Line | None = None
-    """What is at its far end; the other half of a Local channel has none of its own."""
+    """What is at its far end."""
+    half_of: LocalLine | None = None
+    """For the second half of a Local channel: the line that it is part of."""
     attempt: Attempt | None = None
     """While it is being dialled."""
     control: Control | None = None

@@ -146,6 +146,8 @@ class Exchange:
             channel.attempt.fail(channel.cause)
         elif channel.control is not None:
             channel.control.hang_up()
+        elif channel.half_of is not None:
+            channel.half_of.end_half(channel.cause)
         else:
             self.destroy(channel)
 

@@ -133,11 +133,9 @@ class DirectLine(Line):
     """A phone or a trunk: the channel is all there is."""
 
     def hangs_up(self, cause: int | None) -> None:
-        """An answered call is hung up, a ringing one is given up."""
-        if self.channel.attempt is not None:
-            self.channel.attempt.fail(16 if cause is None else cause)
-            return
-        self._exchange.publish(self.channel, "ChannelHangupRequest", **({} if cause is None else {"cause": cause}))
+        """A call that is still being dialled fails without a hangup request."""
+        if self.channel.attempt is None:
+            self._exchange.publish(self.channel, "ChannelHangupRequest", **({} if cause is None else {"cause": cause}))
         self._exchange.hang_up(self.channel, 16 if cause is None else cause)
 
     def refuses(self, how: Refuse) -> None:
@@ -158,6 +156,7 @@ class LocalLine(Line):
         super().__init__(exchange, channel, person)
         self.half = half
         self._steps = 0
+        half.half_of = self
 
     def sends_digit(self, digit: str, duration: float) -> None:
         """The second half receives what is sent on the first."""
@@ -194,12 +193,13 @@ class LocalLine(Line):
 
     def hangs_up(self, cause: int | None) -> None:
         """``Hangup()``."""
-        self._end(16 if cause is None else cause, "Hangup", "" if cause is None else str(cause))
+        self.runs("Hangup", "" if cause is None else str(cause))
+        self.end_half(16 if cause is None else cause)
 
     def refuses(self, how: Refuse) -> None:
         """``Busy()`` and ``Congestion()`` say so to the caller, who hangs up; ``Hangup()`` ends the call here."""
         if how.application == "Hangup":
-            self._end(how.cause, how.application, how.data)
+            self.hangs_up(how.cause)
             return
         self.runs(how.application, how.data)
         self.half.cause = how.cause
@@ -208,12 +208,9 @@ class LocalLine(Line):
             # The first half is never told the cause: it ends with 0 (seen on 22.10.1).
             self.channel.attempt.fail(0, "BUSY" if how.cause == 17 else "CONGESTION")
 
-    def _end(self, cause: int, app: str, data: str) -> None:
-        self.runs(app, data)
+    def end_half(self, cause: int) -> None:
+        """The second half is hung up, and with it the first."""
         self.half.cause = cause
         self._exchange.publish_dialplan_end(self.half)
         self._exchange.publish(self.channel, "ChannelHangupRequest", cause=cause)
-        if self.channel.attempt is not None:
-            self.channel.attempt.fail(cause)
-        else:
-            self._exchange.hang_up(self.channel, cause)
+        self._exchange.hang_up(self.channel, cause)

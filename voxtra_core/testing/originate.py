@@ -10,7 +10,7 @@ import attrs
 from .channels import APP_DIAL, Channel, Party, Place
 from .dialing import Attempt
 from .lines import DirectLine, LocalLine
-from .rest import Parameters, refuse
+from .rest import Parameters, atoi, refuse
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -160,5 +160,5 @@ def _destination(exchange: Exchange, parameters: Parameters) -> Callable[[Channe
     if label and not label.isdecimal():
         raise refuse(404, "Requested label can not be found")
     context = parameters.text("context") or "default"
-    priority = int(label) if label else parameters.number("priority", 0) or 1
+    priority = (atoi(label) if label else parameters.number("priority", 0)) or 1
     return lambda channel: exchange.enter_dialplan(channel, context, extension, priority)

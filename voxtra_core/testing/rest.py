@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-__all__ = ["NO_CONTENT", "Handler", "Parameters", "Refused", "Reply", "RestRequest", "ok", "refuse"]
+__all__ = ["NO_CONTENT", "Handler", "Parameters", "Refused", "Reply", "RestRequest", "atoi", "ok", "refuse"]
 
 _REASONS: Final = {
     200: "OK",
@@ -38,6 +38,12 @@ class Reply:
 
 def _encode(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def atoi(text: str) -> int | None:
+    """The integer that a text begins with, as C reads it; of a very long one only the beginning. ``None`` without."""
+    match = re.match(r"\s*([+-]?[0-9]{1,9})", text)
+    return int(match[1]) if match else None
 
 
 NO_CONTENT: Final = Reply(204, _REASONS[204])
@@ -73,7 +79,8 @@ class Parameters:
         self._query = dict(parse_qsl(query, keep_blank_values=True))
         try:
             parsed = json.loads(body) if body else {}
-        except ValueError:
+            json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate is no text
+        except (ValueError, RecursionError):
             raise refuse(400, "Error parsing request body") from None
         self._json: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
 
@@ -97,10 +104,7 @@ class Parameters:
         if name in self._json:
             value = self._json[name]
             return value if isinstance(value, int) and not isinstance(value, bool) else 0
-        if name not in self._query:
-            return default
-        match = re.match(r"\s*[+-]?\d+", self._query[name])
-        return int(match[0]) if match else 0
+        return (atoi(self._query[name]) or 0) if name in self._query else default
 
     def variables(self) -> dict[str, str]:
         """``variables`` of a JSON body. Raises :class:`Refused` (400) for one that is no string."""

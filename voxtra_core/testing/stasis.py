@@ -112,7 +112,7 @@ class Control:
 
     def _tell_end(self) -> None:
         # The subscription goes first: an inbound channel's last event is StasisEnd (res_stasis.c).
-        self.app.unsubscribe(self._channel.id)
+        self._exchange.applications.unsubscribe(self.app, self._channel.id)
         self._exchange.applications.tell(self.app, "StasisEnd", {"channel": self._channel.snapshot()})
 
     def tell_start(self, args: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from ..app import BaseApp
 from ..ari.messages import Link
 from ..call import Pending
 from ..driving import Pump
-from ..effects import CancelTask, Effect, Finish, Log, Machine, StartTask, TaskDone
+from ..effects import CancelTask, Effect, Finish, Log, LogLevel, Machine, StartTask, TaskDone
 from ..errors import LocalProtocolError
 from .asterisk import SimulatedAsterisk
 from .link import SimulatedLink
@@ -163,6 +163,13 @@ class VirtualLoop:
     def new_id(self) -> str:
         """A running number in the form of a UUID."""
         return f"00000000-0000-4000-8000-{next(self._ids):012x}"
+
+    def time(self) -> float:
+        """Virtual time, in seconds since the loop began."""
+        return self.now
+
+    def log_to_stderr(self, level: LogLevel) -> None:
+        """Nothing is written: the log is :attr:`VirtualDriver.log`."""
 
     def driver(self) -> VirtualDriver:
         """A driver for one run."""

@@ -716,14 +716,13 @@ def generated() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    changed = [
-        path for path, text in generated().items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    texts = generated()
+    changed = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in changed:
         sys.stdout.write(f"{path.relative_to(TARGET.parents[1])}\n")
         if "--check" not in arguments:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(generated()[path], encoding="utf-8")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(texts[path], encoding="utf-8")
     return 1 if changed and "--check" in arguments else 0
 
 

@@ -1,0 +1,143 @@
+"""An application under test on one loop, and somebody at the other end of its calls.
+
+The far end is a second Voxtra application, the phone: ``Local/APP@stasis`` called by it is a call that enters the
+application, and the half it keeps is the caller's: what that presses, the application receives; what the application
+plays, that can record.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+
+from voxtra_core.app import AppMachine, BaseApp
+from voxtra_core.ari import Event, channels, recordings
+from voxtra_core.session import CallSession
+
+from .pbx import Asterisk
+from .sound import Sound
+
+__all__ = ["Rig", "eventually", "left_in", "machine_of"]
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+PATIENCE = 5.0
+"""Seconds that Asterisk may take for what it does at once."""
+
+
+async def eventually(condition: Callable[[], T], within: float = PATIENCE) -> T:
+    """What the condition says once it says something true."""
+    with anyio.move_on_after(within):
+        while not (value := condition()):
+            await anyio.sleep(0.01)
+        return value
+    raise AssertionError(f"not so within {within:g} s: {condition}")
+
+
+def machine_of(app: BaseApp) -> AppMachine:
+    """The machine of an application that is being served."""
+    assert app._machine is not None
+    return app._machine
+
+
+def left_in(machine: AppMachine) -> list[object]:
+    """What an application still keeps of calls, requests and tasks: nothing, when all of them have ended."""
+    stasis = machine.stasis
+    return [*stasis.calls.values(), *stasis._asked.values(), *machine._sessions, *machine._tasks.values()]
+
+
+class Rig:
+    """One test's applications: ``app`` is under test, ``far`` has the phones."""
+
+    def __init__(self, asterisk: Asterisk, backend: str, app_name: str) -> None:
+        self.asterisk = asterisk
+        self.backend = backend
+        self.app_name = app_name
+        self.seen: list[object] = []
+        """All that the application under test has seen, in order: events, requests, replies, changes."""
+        self.far_seen: list[object] = []
+        """All that the far end has seen."""
+        self.app = self.new_app(app_name, observer=self.seen.append)
+        self.far = self.new_app(f"{app_name}far", observer=self.far_seen.append)
+        self._recordings = count(1)
+
+    def new_app(self, app_name: str, **options: Any) -> BaseApp:
+        """An application on this loop: ``voxtra_trio``'s or ``voxtra_asyncio``'s."""
+        package = importlib.import_module(f"voxtra_{self.backend}")
+        arguments = {
+            "ari_url": self.asterisk.url,
+            "ari_user": self.asterisk.user,
+            "ari_password": self.asterisk.password,
+            "app_name": app_name,
+        }
+        app: BaseApp = package.VoxtraApp(**(arguments | options))
+        return app
+
+    @asynccontextmanager
+    async def serving(self, *others: BaseApp, grace: float = 0.0) -> AsyncIterator[None]:
+        """Serve the application, the far end and ``others`` for as long as the block lasts."""
+        apps = (self.app, self.far, *others)
+        tasks_before = {task.id for task in anyio.get_running_tasks()}
+        machines = []
+        async with anyio.create_task_group() as tasks:
+            for app in apps:
+                tasks.start_soon(app.serve)
+            for app in apps:
+                await app.started()
+                machines.append(machine_of(app))
+            yield
+            for app in apps:
+                await app.stop(grace)
+        for machine in machines:
+            assert left_in(machine) == []
+        await eventually(lambda: {task.id for task in anyio.get_running_tasks()} <= tasks_before)
+
+    # ---- the far end -----------------------------------------------------------------------------------------------
+
+    async def call(self, **options: Any) -> CallSession:
+        """Call the application under test. Returns when it has answered, with the caller's end."""
+        return await self.far.originate(f"Local/{self.app_name}@stasis/n", **options)
+
+    @asynccontextmanager
+    async def recorded(self, phone: CallSession) -> AsyncIterator[Callable[[], Sound]]:
+        """Record what a phone hears during the block; what is yielded gives it afterwards."""
+        name = f"{self.app_name}-{next(self._recordings)}"
+        path = self.asterisk.dir / "var/spool/recording" / f"{name}.wav"
+        await self.far.request(channels.record(phone.id, name=name, format="wav"))
+        try:
+            yield lambda: Sound.of(path)
+        finally:
+            if phone.end is None:
+                await self.far.request(recordings.stop(name))
+            await eventually(
+                lambda: any(
+                    getattr(getattr(seen, "recording", None), "state", "") == "done"
+                    and getattr(getattr(seen, "recording", None), "name", "") == name
+                    for seen in self.far_seen
+                )
+            )
+
+    # ---- what was seen ---------------------------------------------------------------------------------------------
+
+    def events(self, kind: type[E], **fields: Any) -> list[E]:
+        """The events of this type and with these fields that the application has seen."""
+        return _matching(self.seen, kind, fields)
+
+    def far_events(self, kind: type[E], **fields: Any) -> list[E]:
+        """The events of this type and with these fields that the far end has seen."""
+        return _matching(self.far_seen, kind, fields)
+
+
+def _matching(seen: list[object], kind: type[E], fields: dict[str, object]) -> list[E]:
+    return [
+        event
+        for event in seen
+        if isinstance(event, kind) and all(getattr(event, name) == value for name, value in fields.items())
+    ]

@@ -1,0 +1,140 @@
+"""What an event costs in the core, and what a call weighs in it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import tracemalloc
+from collections.abc import Callable
+from itertools import count
+from time import perf_counter
+
+from voxtra_core.ari.messages import EventReceived
+from voxtra_core.session import CallSession
+from voxtra_core.stasis import CallArrived, StasisMachine
+
+from .row import Row
+
+CALLS = 500
+ROUNDS = 7
+IDLE_CALLS = 2000
+
+
+def channel(number: int, state: str) -> dict[str, object]:
+    """A channel as Asterisk 22 describes one."""
+    return {
+        "id": f"asttest-1795332640.{number}",
+        "name": f"PJSIP/sipp-{number:08x}",
+        "state": state,
+        "protocol_id": f"{number}-17200@127.0.0.1",
+        "caller": {"name": "sipp", "number": f"5550{number}"},
+        "connected": {"name": "", "number": ""},
+        "accountcode": "",
+        "dialplan": {
+            "context": "sip-in",
+            "exten": "100",
+            "priority": 1,
+            "app_name": "Stasis",
+            "app_data": "benchmark,sip",
+        },
+        "creationtime": "2026-11-22T06:56:06.236+0000",
+        "language": "en",
+    }
+
+
+def text(kind: str, **fields: object) -> str:
+    """An event as it comes over the wire."""
+    envelope = {"type": kind, "timestamp": "2026-11-22T06:56:06.236+0000", **fields}
+    return json.dumps(envelope | {"asterisk_id": "02:00:00:00:00:01", "application": "benchmark"})
+
+
+def life(number: int) -> list[str]:
+    """The events of one call, of the kinds and in the numbers of a short voice menu."""
+    ringing, up = channel(number, "Ring"), channel(number, "Up")
+    events = [text("StasisStart", args=["sip"], channel=ringing), text("ChannelStateChange", channel=up)]
+    for digit in "1234":
+        events.append(text("ChannelVarset", variable="RTPAUDIOQOS", value="ssrc=1;themssrc=2", channel=up))
+        events.append(text("ChannelDtmfReceived", digit=digit, duration_ms=100, channel=up))
+    events.append(text("ChannelHangupRequest", cause=16, channel=up))
+    events.append(text("StasisEnd", channel=up))
+    return events
+
+
+def interleaved() -> list[str]:
+    """The lives of many calls, side by side."""
+    return [event for step in zip(*(life(number) for number in range(CALLS)), strict=True) for event in step]
+
+
+def best(function: Callable[[], object]) -> float:
+    """The shortest of a few runs, in seconds, without the garbage collector's turns."""
+    times = []
+    for _ in range(ROUNDS):
+        gc.collect()
+        gc.disable()
+        start = perf_counter()
+        function()
+        times.append(perf_counter() - start)
+        gc.enable()
+    return min(times)
+
+
+def machine() -> StasisMachine:
+    """An application with ids from a counter."""
+    numbers = count()
+    return StasisMachine("benchmark", new_id=lambda: f"id-{next(numbers)}")
+
+
+def events() -> list[Row]:
+    """Decode, find the call, update it, and ask for what a driver asks for after each event."""
+    texts = interleaved()
+
+    def parse() -> None:
+        for event in texts:
+            json.loads(event)
+
+    def run() -> None:
+        stasis = machine()
+        for now, event in enumerate(texts):
+            stasis.receive(EventReceived(event), float(now))
+            while stasis.next_event() is not None:
+                pass
+            stasis.commands_to_send()
+            stasis.next_deadline()
+
+    floor = best(parse) / len(texts) * 1e6
+    value = best(run) / len(texts) * 1e6
+    return [Row("an event in the core, above json.loads", value, "µs", floor=floor, limit=15, bounded="excess")]
+
+
+def weight() -> list[Row]:
+    """What a call that is up and waits holds, its session included."""
+    texts = [event for number in range(IDLE_CALLS) for event in life(number)[:2]]
+
+    class NoDriver:
+        def time(self) -> float:
+            return 0.0
+
+        def wake(self) -> None:
+            pass
+
+        async def park(self, pending: object) -> None:
+            pass
+
+    driver = NoDriver()
+    stasis = machine()
+    sessions = []
+    stasis.receive(EventReceived(texts[0]), 0.0)  # what is loaded and cached once
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for event in texts[2:]:
+        stasis.receive(EventReceived(event), 0.0)
+        while (happened := stasis.next_event()) is not None:
+            if isinstance(happened, CallArrived):
+                sessions.append(
+                    CallSession(happened.call, driver, app_name="benchmark", late_callback=lambda session: None)
+                )
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return [Row("an idle call, its session included", (after - before) / len(sessions) / 1024, "KiB", limit=6)]
