@@ -73,7 +73,7 @@ with_limits = each(one for one in OPERATIONS if any({"enum", "min"} & set(parame
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 ids = texts.filter(bool) | st.sampled_from([".", "..", "a/b", "a+b c", "%2F", "é😀", "?#;&=", "\n\x7f"])
 long_texts = texts | st.builds(str.__mul__, st.sampled_from(["x", "é", "a,b"]), st.integers(500, 5000))
-app_names = texts.filter(lambda name: name and "," not in name)
+app_names = texts.filter(lambda name: name and name == name.strip() and not set(name) & set(',"\\'))
 lists = (
     st.lists(texts.filter(bool), min_size=1, max_size=5)
     | st.lists(st.sampled_from(["CALLERID(num)", "a,b", 'q"', "b\\", "sound:x", "(", "[", ")"]), min_size=1, max_size=5)
@@ -316,6 +316,10 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], object]]] = [
     ("beep must be a bool", TypeError, lambda: channels.record("c", name="n", format="wav", beep=1)),  # type: ignore[arg-type]
     ("app must not be empty", ValueError, lambda: channels.move("c", app="")),
     ("app must not contain a comma", ValueError, lambda: channels.move("c", app="a,b")),
+    ("app must not contain a quote", ValueError, lambda: channels.move("c", app='a"b')),
+    ("app must not contain a backslash", ValueError, lambda: channels.move("c", app="a\\b")),
+    ("app must not begin or end with a space", ValueError, lambda: channels.move("c", app=" a")),
+    ("app must not begin or end with a space", ValueError, lambda: channels.move("c", app="a\n")),
     ("app must not be longer than 73 bytes", ValueError, lambda: channels.move("c", app="a" * 74)),
     ("app must not be longer than 73 bytes", ValueError, lambda: channels.move("c", app="é" * 37)),
     ("an item of app must not contain a comma", ValueError, lambda: events.event_websocket(app=["a", "b,c"])),

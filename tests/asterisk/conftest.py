@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import re
 import subprocess
@@ -72,12 +73,18 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def rig(asterisk: Asterisk, app_name: str, anyio_backend: str) -> Iterator[Rig]:
-    """An application under test and the far end of its calls. Fails a test that leaves a socket open."""
+def rig(
+    asterisk: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> Iterator[Rig]:
+    """An application under test and the far end of its calls.
+
+    Fails a test that leaves a socket open, or whose applications log a warning that it has not cleared away.
+    """
     before = _open_sockets()
     yield Rig(asterisk, anyio_backend, app_name)
     gc.collect()
     assert _open_sockets() <= before
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING] == []
 
 
 def _open_sockets() -> set[str]:

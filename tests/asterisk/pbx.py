@@ -35,6 +35,8 @@ class Asterisk:
     password: str = attrs.field(repr=False)
     ro_user: str
     """A user with ``read_only=yes`` and the same password."""
+    uas_port: int
+    """The UDP port that ``PJSIP/anybody@uas`` is called at, on loopback."""
 
     @classmethod
     def in_dir(cls, folder: Path) -> Asterisk:
@@ -46,6 +48,7 @@ class Asterisk:
             user=env["ARI_USER"],
             password=env["ARI_PASSWORD"],
             ro_user=env["ARI_RO_USER"],
+            uas_port=int(env["AST_SIPP_PORT"]),
         )
 
     @property

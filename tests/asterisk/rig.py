@@ -17,7 +17,7 @@ import anyio
 import attrs
 
 from voxtra_core.app import AppMachine, BaseApp
-from voxtra_core.ari import Event, channels, recordings
+from voxtra_core.ari import Event, RecordingFinished, bridges, recordings
 from voxtra_core.session import CallSession
 
 from .pbx import Asterisk
@@ -107,22 +107,20 @@ class Rig:
 
     @asynccontextmanager
     async def recorded(self, phone: CallSession) -> AsyncIterator[Callable[[], Sound]]:
-        """Record what a phone hears during the block; what is yielded gives it afterwards."""
+        """Record what a phone hears during the block; what is yielded gives it afterwards.
+
+        By way of a bridge: recording the channel itself puts a silence generator on it, and a Local channel with a
+        generator at both ends carries nothing (``unreal_queue_frame``), no music and no tones.
+        """
         name = f"{self.app_name}-{next(self._recordings)}"
         path = self.asterisk.dir / "var/spool/recording" / f"{name}.wav"
-        await self.far.request(channels.record(phone.id, name=name, format="wav"))
-        try:
-            yield lambda: Sound.of(path)
-        finally:
-            if phone.end is None:
-                await self.far.request(recordings.stop(name))
-            await eventually(
-                lambda: any(
-                    getattr(getattr(seen, "recording", None), "state", "") == "done"
-                    and getattr(getattr(seen, "recording", None), "name", "") == name
-                    for seen in self.far_seen
-                )
-            )
+        await self.far.request(bridges.create_with_id(name, type="mixing"))
+        await self.far.request(bridges.add_channel(name, channel=[phone.id]))
+        await self.far.request(bridges.record(name, name=name, format="wav"))
+        yield lambda: Sound.of(path)
+        await self.far.request(recordings.stop(name))
+        await eventually(lambda: [e for e in self.far_events(RecordingFinished) if e.recording.name == name])
+        await self.far.request(bridges.destroy(name))
 
     # ---- what was seen ---------------------------------------------------------------------------------------------
 

@@ -6,10 +6,11 @@ import base64
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 from urllib.request import Request as HttpRequest
 
@@ -25,7 +26,6 @@ from voxtra_core.ari import (
     device_states,
     endpoints,
     events,
-    mailboxes,
     playbacks,
     reason_of,
     recordings,
@@ -34,14 +34,13 @@ from voxtra_core.ari import (
 from voxtra_core.ari import (
     asterisk as server,
 )
-from voxtra_core.errors import AriBadRequest, AriError, AriForbidden, AriNotFound, ari_error
+from voxtra_core.errors import AriBadRequest, AriConflict, AriError, AriForbidden, AriNotFound, ari_error
 
 from .pbx import Asterisk
 
 pytestmark = pytest.mark.asterisk
 
 T = TypeVar("T")
-Send = Callable[[Request[T]], T]
 
 _opener = build_opener(ProxyHandler({}))
 
@@ -69,6 +68,18 @@ def send(asterisk: Asterisk, request: Request[T]) -> T:
             raise ari_error(request.operation, refusal.code, reason_of(refusal.reason, refusal.read())) from None
 
 
+def send_when_ready(asterisk: Asterisk, request: Request[T]) -> T:
+    """The same, for what is refused with 409 until something has begun that no reply waits for."""
+    patience = time.monotonic() + 5
+    while True:
+        try:
+            return send(asterisk, request)
+        except AriConflict:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
+
+
 @contextmanager
 def event_socket(asterisk: Asterisk, target: str) -> Iterator[str]:
     """An event socket that is opened and left alone; the status line of the reply to its request."""
@@ -90,8 +101,8 @@ def event_socket(asterisk: Asterisk, target: str) -> Iterator[str]:
 
 @pytest.fixture
 def app(asterisk: Asterisk, app_name: str) -> Iterator[str]:
-    """A Stasis application with a space, a slash and a quote in its name, registered while the test runs."""
-    name = f'{app_name} "é/1'
+    """A Stasis application with a space, a slash and more in its name, registered while the test runs."""
+    name = f"{app_name} é/1;(x)"
     with event_socket(asterisk, events.event_websocket(app=name).target) as status:
         assert "101" in status
         yield name
@@ -102,7 +113,7 @@ def channel(asterisk: Asterisk, app: str) -> Iterator[Channel]:
     """An answered channel in Stasis, with an awkward id."""
     channel_id = f"{app}+%?#;ü"
     send(asterisk, channels.create(endpoint="Local/answer@far/n", app=app, channel_id=channel_id))
-    send(asterisk, channels.dial(channel_id, timeout=10))
+    send_when_ready(asterisk, channels.dial(channel_id, timeout=10))  # ``create`` replies before it is in Stasis
     patience = time.monotonic() + 5
     while (found := send(asterisk, channels.get(channel_id))).state != "Up":
         assert time.monotonic() < patience, found
@@ -149,6 +160,22 @@ def test_an_application_name_is_limited_in_bytes(
         assert accepted in status
 
 
+@pytest.mark.parametrize("name", ['%s"x', "%s\\x"])
+def test_an_application_whose_name_has_a_quote_is_never_entered(asterisk: Asterisk, app_name: str, name: str) -> None:
+    """Why the check refuses it: it can be registered, and Asterisk looks for another one when a channel comes."""
+    name %= app_name
+    target = events.event_websocket(app=app_name).target.replace(app_name, quote(name))
+    with event_socket(asterisk, target) as status:
+        assert "101" in status
+        assert name in {one.name for one in send(asterisk, applications.list())}
+        query = (("endpoint", "Local/answer@far/n"), ("app", name))
+        made = send(asterisk, Request[Channel]("channels.create", "POST", "/channels/create", query, None, "Channel"))
+        patience = time.monotonic() + 5
+        while made.id in {one.id for one in send(asterisk, channels.list())}:
+            assert time.monotonic() < patience
+            time.sleep(0.01)
+
+
 # ---- lists ----------------------------------------------------------------------------------------------------------
 
 
@@ -191,7 +218,7 @@ def test_a_get_takes_its_list_from_a_body(asterisk: Asterisk, channel: Channel) 
 # ---- long values ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [10, 3000, 5000, 30_000])
+@pytest.mark.parametrize("size", [10, 3000, 5000, 12_000])
 def test_a_value_of_any_length_arrives_whole(asterisk: Asterisk, channel: Channel, size: int) -> None:
     value = "é x" * (size // 3) + "."
     send(asterisk, channels.set_channel_var(channel.id, variable="LONG", value=value, report_events=False))
@@ -212,6 +239,8 @@ def test_the_longest_query_is_accepted(asterisk: Asterisk, app_name: str) -> Non
     longest = next(request for request in made if request.query)
     send(asterisk, longest)
     assert send(asterisk, server.get_global_var(variable=app_name)).value == dict(longest.query)["value"]
+    send(asterisk, server.set_global_var(variable=app_name))
+    assert send(asterisk, server.get_global_var(variable=app_name)).value == ""
 
 
 # ---- bodies ---------------------------------------------------------------------------------------------------------
@@ -232,7 +261,6 @@ def test_variables_travel_beside_a_query(asterisk: Asterisk, app: str) -> None:
     made = send(asterisk, request)
     try:
         assert made.id == f"{app}/v"
-        assert made.channelvars == {"SHOWN": "2"}
         names = ["PLAIN", "SHOWN", "CALLERID(num)"]
         assert send(asterisk, channels.get_channel_vars(made.id, variables=names)).variables == {
             "PLAIN": "1",
@@ -305,7 +333,7 @@ def test_a_channel_does_what_it_is_told(asterisk: Asterisk, app: str, channel: C
     assert channel.id in {one.id for one in send(asterisk, channels.list())}
     with pytest.raises(AriBadRequest, match="reason"):
         send(asterisk, Request("channels.hangup", "DELETE", channels.get(channel.id).path, (("reason", "x"),)))
-    with pytest.raises(AriNotFound):
+    with pytest.raises(AriForbidden, match="Unsupported channel type"):
         send(asterisk, channels.rtp_statistics(channel.id))
     snoop_id = f"{app}/snoop"
     snoop = send(asterisk, channels.snoop_channel_with_id(channel.id, snoop_id, spy="both", whisper="out", app=app))
@@ -324,7 +352,7 @@ def test_a_bridge_and_its_recording(asterisk: Asterisk, app_name: str, channel: 
         request = bridges.record(app_name, name=app_name, format="wav", if_exists="overwrite", beep=False)
         assert send(asterisk, request).target_uri == f"bridge:{app_name}"
         assert send(asterisk, recordings.get_live(app_name)).format == "wav"
-        send(asterisk, recordings.pause(app_name))
+        send_when_ready(asterisk, recordings.pause(app_name))
         send(asterisk, recordings.unpause(app_name))
         send(asterisk, recordings.stop(app_name))
         send(asterisk, bridges.play(app_name, media="tone:busy", playback_id=app_name))
@@ -341,17 +369,12 @@ def test_a_bridge_and_its_recording(asterisk: Asterisk, app_name: str, channel: 
         send(asterisk, recordings.delete_stored(name))
 
 
-def test_states_and_mailboxes(asterisk: Asterisk, app_name: str) -> None:
-    device = f"Stasis:{app_name}/é"
+def test_a_device_state(asterisk: Asterisk, app_name: str) -> None:
+    device = f"Stasis:{app_name} é"
     send(asterisk, device_states.update(device, device_state="ONHOLD"))
     assert send(asterisk, device_states.get(device)).state == "ONHOLD"
     assert device in {one.name for one in send(asterisk, device_states.list())}
     send(asterisk, device_states.delete(device))
-    mailbox = f"{app_name}@default"
-    send(asterisk, mailboxes.update(mailbox, old_messages=1, new_messages=200))
-    assert send(asterisk, mailboxes.get(mailbox)).new_messages == 200
-    assert mailbox in {one.name for one in send(asterisk, mailboxes.list())}
-    send(asterisk, mailboxes.delete(mailbox))
 
 
 def test_what_asterisk_is(asterisk: Asterisk, app: str) -> None:
@@ -360,13 +383,14 @@ def test_what_asterisk_is(asterisk: Asterisk, app: str) -> None:
     assert isinstance(info, AsteriskInfo)
     assert info.system
     assert info.config
-    assert info.build is info.status is None
+    assert (info.build, info.status) == (None, None)
     assert send(asterisk, server.get_module("res_ari.so")) in send(asterisk, server.list_modules())
     assert send(asterisk, server.list_log_channels())
     assert app in {one.name for one in send(asterisk, applications.list())}
     beep = send(asterisk, sounds.get("beep"))
     assert beep.formats
-    assert beep in send(asterisk, sounds.list(lang=beep.formats[0].language, format=beep.formats[0].format))
+    chosen = sounds.list(lang=beep.formats[0].language, format=beep.formats[0].format)
+    assert beep.id in {one.id for one in send(asterisk, chosen)}
     uas = send(asterisk, endpoints.get("PJSIP", "uas"))
     assert uas in send(asterisk, endpoints.list())
     assert uas in send(asterisk, endpoints.list_by_tech("PJSIP"))

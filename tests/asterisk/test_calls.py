@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal
 
 import anyio
 import pytest
 
-from voxtra_core import CallDirection, CallSession, CallState, EndedBy, PlaybackEnd
+from voxtra_core import CallDirection, CallEnded, CallSession, CallState, EndedBy, PlaybackEnd
 
 from .rig import Rig, eventually, left_in, machine_of
 
@@ -58,15 +58,16 @@ async def test_the_same_ivr_in_and_out(rig: Rig, direction: CallDirection, hung_
         assert "".join([await phone.listen_dtmf(5) or "" for _ in "42#"]) == "42#"
         async with rig.recorded(phone) as music:
             await eventually(lambda: calls[0].state is CallState.ON_HOLD)
-            await anyio.sleep(1.0)
-        assert music().loud_seconds > 0.7
+            await anyio.sleep(0.6)
+        assert music().loud_seconds > 0.4
         await phone.send_dtmf("1")
         await eventually(lambda: "resumed" in calls[0].metadata)
         async with rig.recorded(phone) as silence:
             await anyio.sleep(0.3)
         assert silence().loud_seconds < 0.1
         if hung_up_by == "app":
-            await phone.send_dtmf("9")
+            with suppress(CallEnded):  # the pause behind a tone belongs to it
+                await phone.send_dtmf("9")
         else:
             await phone.send_dtmf("8")
             await phone.hangup()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +18,12 @@ from voxtra_core.testing.agenda import Agenda
 def test_everything_happens_when_it_is_due(delays: list[float], stops: list[float], cancelled: set[int]) -> None:
     agenda = Agenda()
     happened: list[tuple[float, int]] = []
+
+    def happen(number: int) -> None:
+        happened.append((agenda.now, number))
+
     for number, delay in enumerate(delays):
-        appointment = agenda.after(delay, lambda number=number: happened.append((agenda.now, number)))
+        appointment = agenda.after(delay, partial(happen, number))
         if number in cancelled:
             appointment.cancel()
             appointment.cancel()

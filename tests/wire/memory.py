@@ -135,12 +135,21 @@ class Network:
     def carry_all(self) -> None:
         """Accept and deliver everything until nothing moves."""
         self.run()
-        while self.connecting or any(self._moves(cable) for cable in self.cables):
+        while self.connecting or self.moving():
             for cable in list(self.connecting):
                 self.accept(cable)
             for cable in list(self.cables):
                 self.carry_up(cable)
                 self.carry_down(cable)
+
+    def moving(self) -> list[Cable]:
+        """Those with something under way to somebody."""
+        return [
+            cable
+            for cable in self.cables
+            if (cable.server is not None and (cable.up.data or cable.up.ended))
+            or (cable.client is not None and (cable.down.data or cable.down.ended))
+        ]
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and both have their deadlines when they come."""
@@ -163,10 +172,6 @@ class Network:
     def to_server(self, event: Input) -> None:
         self.server.receive(event, self.now)
         self.run()
-
-    def _moves(self, cable: Cable) -> bool:
-        up = cable.server is not None and (cable.up.data or cable.up.ended)
-        return bool(up or (cable.client is not None and (cable.down.data or cable.down.ended)))
 
     def _perform_for_link(self, effect: Effect) -> None:
         match effect:

@@ -47,7 +47,7 @@ def reply(network: Network, *, last: bool = False, body: bytes = b"") -> None:
     network.carry_all()
 
 
-def failures(network: Network) -> dict[str, type[LinkError]]:
+def failures(network: Network) -> dict[str, type[LinkError | LocalProtocolError]]:
     return {m.request_id: type(m.error) for m in network.messages if isinstance(m, RequestFailed)}
 
 
@@ -215,6 +215,15 @@ def test_a_reply_comes_back_and_the_connection_is_used_again() -> None:
     assert network.connects == 2
 
 
+def test_a_reply_may_come_in_pieces() -> None:
+    network = open_network()
+    send(network, "a")
+    for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi":
+        assert network.messages == []
+        network.to_link(Received(1002, bytes([byte])))
+    assert network.messages == [Reply("a", 200, "OK", b"hi")]
+
+
 def test_a_connection_is_not_used_again_after_connection_close() -> None:
     network = open_network()
     for n in range(2):
@@ -239,14 +248,14 @@ def test_as_many_connections_as_needed_then_first_come_first_served_then_no_more
 def test_the_connection_used_last_is_used_first_and_the_others_end() -> None:
     network = open_network()
     send(network, "a", "b", "c")
-    for message in received(network):
-        network.server.reply(message.request, 204, "No Content", now=network.now)
-    network.carry_all()
+    for number in (3, 1, 2):  # so that it is neither the first nor the last that was opened
+        network.server.reply(number, 204, "No Content", now=network.now)
+        network.carry_all()
     for n in range(9):
         network.advance(2.0)
         send(network, f"{n}")
         reply(network)
-    assert network.gone == [1002, 1003]
+    assert sorted(network.gone) == [1002, 1004]
     assert network.connects == 4
 
 
@@ -379,6 +388,14 @@ def test_a_server_that_has_stopped_reading_requests() -> None:
     assert network.gone == [1002]
     network.carry_all()
     assert received(network)[-1].target == "/c"  # which never left on the old connection
+
+
+def test_a_server_that_reads_may_get_any_amount() -> None:
+    network = open_network(max_unsent=10)
+    for n in range(10):
+        send(network, f"{n}")
+        reply(network)
+    assert network.connects == 2
 
 
 def test_requests_while_the_link_is_not_open() -> None:
@@ -523,6 +540,14 @@ def test_closing_waits_a_second_and_no_longer() -> None:
     assert network.messages.pop() == LinkClosed(None)
     assert failures(network) == OUTCOMES
     assert network.link.next_deadline() is None
+
+
+def test_closing_when_a_ping_was_due() -> None:
+    network = open_network()
+    network.advance(14.5)
+    network.link.close(network.now)
+    network.advance(1.0)
+    assert network.messages == [LinkClosed(None)]
 
 
 def test_closing_while_the_server_goes_as_well() -> None:

@@ -91,10 +91,10 @@ class LinkMachine(RuleBasedStateMachine):
         else:
             self.network.refuse(cable)
 
-    @precondition(lambda self: self.network.cables)
+    @precondition(lambda self: self.network.moving())
     @rule(data=st.data(), up=st.booleans(), size=st.one_of(st.none(), st.integers(1, 200)))
     def carry(self, data: st.DataObject, up: bool, size: int | None) -> None:
-        cable = self.some_cable(data, self.network.cables)
+        cable = self.some_cable(data, self.network.moving())
         if up:
             self.network.carry_up(cable, size)
         else:

@@ -121,9 +121,11 @@ def test_more_than_the_response_is_an_error_unless_the_connection_ends_anyhow(
     if events and idle:
         more = parsed_by_client([data, OK], eof=eof)
         assert more == (events, True, False)
+        assert parsed_by_client([data + OK], eof=eof) == more
         assert parsed_by_client(one_by_one(data + OK), eof=eof) == more
     elif events and not error:
         assert parsed_by_client([data, OK], eof=eof) == (events, False, False)
+        assert parsed_by_client([data + OK], eof=eof) == (events, False, False)
 
 
 def test_a_connection_is_kept_and_used_again() -> None:
@@ -285,6 +287,9 @@ def test_the_answer_to_what_is_no_request_ends_the_connection() -> None:
     server.send_response(400, "Bad Request", [], b"why")
     assert b"\r\nConnection: close\r\n" in server.data_to_send()
     assert server.is_closed
+    server.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    server.receive_eof()
+    assert server.next_event() is None
     with pytest.raises(LocalProtocolError):
         server.send_response(200, "OK")
 

@@ -258,6 +258,16 @@ def test_messages_may_come_after_our_close_but_no_more_go_out() -> None:
     assert events_of(server) == [WebSocketClosed(1000, "")]  # and no pong
 
 
+def test_garbage_after_our_close_is_an_error_and_is_not_answered() -> None:
+    client = opened_client()
+    client.close()
+    client.data_to_send()
+    with pytest.raises(RemoteProtocolError):
+        client.receive_data(b"garbage")
+    assert client.data_to_send() == b""
+    assert client.is_closed
+
+
 def test_an_empty_close_is_answered_and_has_no_code() -> None:
     client = opened_client()
     client.receive_data(frame(CLOSE))
@@ -326,6 +336,15 @@ def test_a_refusal_is_whole_and_the_same_in_any_pieces(stream: tuple[bytes, list
     body = b'{"message":"Authentication required"}'
     events, error = same_in_any_pieces(stream, partial(fed, new_client))
     assert (events, error) == ([WebSocketRejected(401, "Unauthorized", body)], False)
+
+
+def test_a_refusal_without_end_is_not_waited_for() -> None:
+    client = new_client()
+    client.receive_data(b"HTTP/1.1 404 Not Found\r\n\r\n" + b"x" * 40)
+    assert client.next_event() is None
+    client.receive_data(b"x")
+    assert client.next_event() == WebSocketRejected(404, "Not Found", b"x" * 40)
+    assert client.is_closed
 
 
 def test_a_refusal_is_bounded_and_may_be_cut_short() -> None:

@@ -65,8 +65,8 @@ class BaseApp:
     ``http.conf``'s prefix if it has one. ``ari_user`` and ``ari_password`` are a user of ``ari.conf``. What is ``None``
     is taken from ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``.
 
-    ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 characters, no comma. Only one program at a time
-    may use it; the last to come gets the calls.
+    ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
+    backslash. Only one program at a time may use it; the last to come gets the calls.
 
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.

@@ -7,11 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from ..ari import check
+
 __all__ = ["DEFAULT_URL", "Options", "make_options"]
 
 DEFAULT_URL = "http://localhost:8088"
-MAX_APP_NAME = 73
-"""Characters in an application's name, as Asterisk limits it (``ari_websockets.h``)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,8 +49,7 @@ def make_options(
 
     Raises ``ValueError`` saying which option is wrong and what it should be.
     """
-    if not 1 <= len(app_name) <= MAX_APP_NAME or "," in app_name:
-        raise ValueError(f"app_name must be 1 to {MAX_APP_NAME} characters without a comma, not {app_name!r}")
+    check.app_name("app_name", app_name)
     url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in {"http", "ws"} or not parts.hostname:

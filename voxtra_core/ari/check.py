@@ -32,6 +32,8 @@ _MOST_ITEMS = 127
 _LONGEST_APP_NAME = 73
 """In bytes of UTF-8: together with ``stasis-`` it has to fit the name of a dialplan context."""
 
+_UNFIT = {",": "comma", '"': "quote", "\\": "backslash"}
+
 
 def text(name: str, value: str | None) -> str | None:
     """A string. NUL is refused, as Asterisk would cut the value off there."""
@@ -45,15 +47,22 @@ def text(name: str, value: str | None) -> str | None:
 
 
 def app_name(name: str, value: str | None) -> str | None:
-    """The name of a Stasis application: 1 to 73 bytes, without a comma."""
+    """The name of a Stasis application: 1 to 73 bytes.
+
+    Without a comma, which separates names, without a quote or backslash, which the dialplan's ``Stasis()`` would take
+    away, so that no channel ever enters, and without space at its ends, which registering it would take away.
+    """
     value = text(name, value)
-    if value is not None:
-        if not value:
-            raise ValueError(f"{name} must not be empty")
-        if "," in value:
-            raise ValueError(f"{name} must not contain a comma, which separates names: {value!r}")
-        if len(value.encode()) > _LONGEST_APP_NAME:
-            raise ValueError(f"{name} must not be longer than {_LONGEST_APP_NAME} bytes: {value!r}")
+    if value is None:
+        return None
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    if found := set(value) & set(',"\\'):
+        raise ValueError(f"{name} must not contain a {_UNFIT[min(found)]}: {value!r}")
+    if value[0].isspace() or value[-1].isspace():
+        raise ValueError(f"{name} must not begin or end with a space: {value!r}")
+    if len(value.encode()) > _LONGEST_APP_NAME:
+        raise ValueError(f"{name} must not be longer than {_LONGEST_APP_NAME} bytes: {value!r}")
     return value
 
 

@@ -83,7 +83,7 @@ def mapping(value: object) -> Object:
 
 def strings(value: object) -> tuple[str, ...]:
     """The items of a list, each as :func:`text`; anything else as no items."""
-    if not isinstance(value, list | tuple):
+    if type(value) is not list and not isinstance(value, tuple):
         return ()
     return tuple([item if type(item) is str else text(item) for item in value])
 

@@ -48,7 +48,7 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return channels.ring(channel)
         case Hangup():
             if isinstance(command.reason, int):
-                return channels.hangup(channel, reason_code=str(command.reason))
+                return channels.hangup(channel, reason_code=command.reason)
             return channels.hangup(channel, reason=command.reason)
         case StartMusic():
             return channels.start_moh(channel, moh_class=command.moh_class)

@@ -15,7 +15,18 @@ import h11
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["HTTPClient", "HTTPRequest", "HTTPResponse", "HTTPServer", "Headers", "MessageReader", "header_value"]
+__all__ = [
+    "MAX_HEAD",
+    "HTTPClient",
+    "HTTPRequest",
+    "HTTPResponse",
+    "HTTPServer",
+    "Headers",
+    "MessageReader",
+    "header_tokens",
+    "header_value",
+    "received_headers",
+]
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 """Names and values in order. Those received have lower-case names; both sides are Latin-1 (RFC 9112, 2.2)."""
@@ -38,8 +49,14 @@ def header_value(headers: Headers, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _tokens(headers: Headers, name: str) -> list[str]:
+def header_tokens(headers: Headers, name: str) -> list[str]:
+    """The items of a header field that is a list of tokens, in lower case."""
     return [token.strip().lower() for token in (header_value(headers, name) or "").split(",")]
+
+
+def received_headers(head: h11.Request | h11.InformationalResponse | h11.Response) -> tuple[tuple[str, str], ...]:
+    """The header fields of a head that h11 has read."""
+    return tuple((_text(name), _text(value)) for name, value in head.headers)
 
 
 @attrs.frozen
@@ -54,7 +71,9 @@ class HTTPRequest:
     @property
     def wants_websocket(self) -> bool:
         """Whether it asks to go on as a WebSocket (RFC 6455, 4.2.1)."""
-        return "websocket" in _tokens(self.headers, "upgrade") and "upgrade" in _tokens(self.headers, "connection")
+        return "websocket" in header_tokens(self.headers, "upgrade") and "upgrade" in header_tokens(
+            self.headers, "connection"
+        )
 
 
 @attrs.frozen
@@ -244,7 +263,9 @@ class HTTPClient:
     def _complete(self) -> None:
         assert self._response is not None
         head = self._response
-        self._events.append(HTTPResponse(head.status_code, _text(head.reason), _incoming(head), bytes(self._body)))
+        self._events.append(
+            HTTPResponse(head.status_code, _text(head.reason), received_headers(head), bytes(self._body))
+        )
         self._replies += 1
         self._method = self._response = None
         self._body.clear()
@@ -393,7 +414,7 @@ class HTTPServer:
             raise RemoteProtocolError(f"more than {self._max_headers} header fields", status=400)
         if head.method == b"CONNECT":
             raise RemoteProtocolError("CONNECT is not supported", status=501)
-        length = header_value(_incoming(head), "content-length")
+        length = header_value(received_headers(head), "content-length")
         if length is not None:
             self._check_body(int(length))
 
@@ -404,7 +425,7 @@ class HTTPServer:
     def _complete(self) -> None:
         assert self._head is not None
         head = self._head
-        self._request = HTTPRequest(_text(head.method), _text(head.target), _incoming(head), bytes(self._body))
+        self._request = HTTPRequest(_text(head.method), _text(head.target), received_headers(head), bytes(self._body))
         self._events.append(self._request)
         self._head = None
         self._body.clear()
@@ -412,10 +433,6 @@ class HTTPServer:
 
 def _text(data: bytes) -> str:
     return bytes(data).decode("latin-1")
-
-
-def _incoming(head: h11.Request | h11.Response) -> tuple[tuple[str, str], ...]:
-    return tuple((_text(name), _text(value)) for name, value in head.headers)
 
 
 def _outgoing(headers: Headers) -> list[tuple[str, str]]:

@@ -30,7 +30,6 @@ class Exchange:
     body: bytes = attrs.field(repr=False)
     left: bool = False
     """Whether some of it has been handed to the driver, on whichever connection."""
-    repeated: bool = False
     withdrawn: bool = False
 
     def failure(self, reason: str) -> LinkError:
@@ -114,8 +113,7 @@ class HTTPPool:
             exchange = member.exchange
             if exchange is not None and exchange.request_id == request_id and not exchange.withdrawn:
                 exchange.withdrawn = True
-                if member.connected:
-                    member.deadline = min(member.deadline, now + _WITHDRAWN_TIMEOUT)
+                member.deadline = min(member.deadline, now + _WITHDRAWN_TIMEOUT)
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports; what is not about a connection of this pool is ignored."""
@@ -144,7 +142,7 @@ class HTTPPool:
                 self._fail(member.exchange, "the reply did not come in time")
                 self._serve_waiting(now)
             else:
-                self._close(member, f"not connected within {self._connect_timeout:g} seconds", now)
+                self._close(member, "not connected in time", now)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -168,9 +166,9 @@ class HTTPPool:
         self._effects.append(Connect(conn, self._host, self._port))
 
     def _connected(self, member: _Member, now: float) -> None:
-        if not member.connected and member.exchange is not None:
-            member.connected = True
-            self._transmit(member, member.exchange, now)
+        assert member.exchange is not None  # a connection is opened for a request
+        member.connected = True
+        self._transmit(member, member.exchange, now)
 
     def _transmit(self, member: _Member, exchange: Exchange, now: float) -> None:
         member.exchange = exchange
@@ -221,8 +219,7 @@ class HTTPPool:
     def _lost(self, member: _Member, reason: str, now: float) -> None:
         exchange = member.exchange
         if exchange is not None:
-            if member.connected and member.http.can_repeat and not exchange.repeated:
-                exchange.repeated = True
+            if member.http.can_repeat:  # never twice: a fresh connection has served nobody yet
                 self._connect(exchange, now)
             else:
                 self._fail(exchange, reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from io import StringIO
 from typing import NoReturn, TypeAlias
 
 import attrs
@@ -17,7 +18,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.utilities import generate_accept_token, generate_nonce
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .http import MAX_HEAD, Headers, HTTPRequest, MessageReader, header_value
+from .http import MAX_HEAD, Headers, HTTPRequest, MessageReader, header_tokens, header_value, received_headers
 
 __all__ = [
     "BytesReceived",
@@ -100,7 +101,7 @@ class _WebSocket:
         self._out = bytearray()
         self._events: deque[WebSocketEvent] = deque()
         self._closed = False
-        self._text: list[str] = []
+        self._text = StringIO()
         self._data = bytearray()
         self._size = 0
 
@@ -175,7 +176,8 @@ class _WebSocket:
                     self._out += self._connection.send(event.response())
             elif isinstance(event, ws.Pong):
                 self._events.append(PongReceived(bytes(event.payload)))
-            elif isinstance(event, ws.CloseConnection):
+            else:
+                assert isinstance(event, ws.CloseConnection)
                 self._receive_close(event)
                 return
 
@@ -183,15 +185,15 @@ class _WebSocket:
         if isinstance(event, ws.BytesMessage):
             self._data += event.data
             self._size += len(event.data)
-        elif event.data:  # empty fragments without end would fill the list
-            self._text.append(event.data)
+        else:
+            self._text.write(event.data)
             self._size += len(event.data) if event.data.isascii() else len(event.data.encode())
         if self._size > self._max_message:
             self._fail(f"a message of more than {self._max_message} bytes", _MESSAGE_TOO_BIG)
         if event.message_finished:
             text = isinstance(event, ws.TextMessage)
-            self._events.append(TextReceived("".join(self._text)) if text else BytesReceived(bytes(self._data)))
-            self._text.clear()
+            self._events.append(TextReceived(self._text.getvalue()) if text else BytesReceived(bytes(self._data)))
+            self._text = StringIO()
             self._data.clear()
             self._size = 0
 
@@ -311,10 +313,9 @@ class WebSocketClient(_WebSocket):
             raise
 
     def _accept(self, head: h11.InformationalResponse) -> None:
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
-        upgrade = header_value(headers, "upgrade") or ""
-        connection = (header_value(headers, "connection") or "").lower()
-        if upgrade.strip().lower() != "websocket" or "upgrade" not in [item.strip() for item in connection.split(",")]:
+        headers = received_headers(head)
+        upgrade, connection = header_tokens(headers, "upgrade"), header_tokens(headers, "connection")
+        if upgrade != ["websocket"] or "upgrade" not in connection:
             self._refuse("the peer switched to something else than a WebSocket")
         if header_value(headers, "sec-websocket-accept") != generate_accept_token(self._nonce).decode("ascii"):
             self._refuse("the peer's Sec-WebSocket-Accept does not belong to our request")

@@ -96,7 +96,7 @@ def originate(
     - ``endpoint``: technology and resource: ``PJSIP/alice``
     - ``extension``: ``s`` where only a context is given
     - ``label``: a label of the extension, which goes before ``priority``
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``app_args``: what ``StasisStart.args`` will hold, separated by commas
     - ``caller_id``: the caller id to show: ``"Alice" <100>``
     - ``timeout``: seconds; 0 means 30, -1 none; Asterisk's default is ``30``
@@ -148,7 +148,7 @@ def create(
     ``POST /channels/create``, answered with 200. Refused with 400, 409 (channel id taken).
 
     - ``endpoint``: technology and resource: ``PJSIP/alice``
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``app_args``: what ``StasisStart.args`` will hold, separated by commas
     - ``channel_id``: the channel's id: 1 to 149 characters
     - ``other_channel_id``: the id of the other half of a ``Local`` channel
@@ -215,7 +215,7 @@ def originate_with_id(
     - ``endpoint``: technology and resource: ``PJSIP/alice``
     - ``extension``: ``s`` where only a context is given
     - ``label``: a label of the extension, which goes before ``priority``
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``app_args``: what ``StasisStart.args`` will hold, separated by commas
     - ``caller_id``: the caller id to show: ``"Alice" <100>``
     - ``timeout``: seconds; 0 means 30, -1 none; Asterisk's default is ``30``
@@ -312,7 +312,7 @@ def move(channel_id: str, *, app: str, app_args: str | None = None) -> Request[N
     ``POST /channels/{channelId}/move``, answered with 204. Refused with 404 (no such channel), 409 (channel not in
     Stasis).
 
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``app_args``: what ``StasisStart.args`` will hold, separated by commas
     """
     return build_request(
@@ -741,7 +741,7 @@ def snoop_channel(
 
     - ``spy``: which audio to hear; Asterisk's default is ``none``
     - ``whisper``: which side hears us; Asterisk's default is ``none``
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``app_args``: what ``StasisStart.args`` will hold, separated by commas
     """
     return build_request(
@@ -777,7 +777,7 @@ def snoop_channel_with_id(
     - ``channel_id``: the channel's id: 1 to 149 characters
     - ``spy``: which audio to hear; Asterisk's default is ``none``
     - ``whisper``: which side hears us; Asterisk's default is ``none``
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``app_args``: what ``StasisStart.args`` will hold, separated by commas
     """
     return build_request(
@@ -851,7 +851,7 @@ def external_media(
     bridged), 501.
 
     - ``channel_id``: the channel's id: 1 to 149 characters
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``variables``: names and values; with ``{"value": …, "report_events": true}`` as value (22.10), its changes are
       shown in events
     - ``external_host``: ``host:port`` of the media server, or a client's name in ``websocket_client.conf``

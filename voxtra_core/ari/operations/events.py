@@ -31,7 +31,7 @@ def event_websocket(
 
     ``GET /events``, answered with 101.
 
-    - ``app``: the Stasis application: 1 to 73 bytes, no comma
+    - ``app``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``subscribe_all``: subscribe to everything there is
     """
     return build_request(
@@ -59,7 +59,7 @@ def user_event(
     ``POST /events/user/{eventName}``, answered with 204. Refused with 400 (bad source URI or data), 404 (no such app),
     422 (source unknown).
 
-    - ``application``: the Stasis application: 1 to 73 bytes, no comma
+    - ``application``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     - ``source``: ``channel:ID``, ``bridge:ID`` or ``endpoint:TECH/RESOURCE`` that it is about
     - ``variables``: what ``ChannelUserevent.userevent`` will hold; any JSON
     """
@@ -83,7 +83,7 @@ def claim_channel(*, channel_id: str, application: str) -> Request[None]:
     claimed), 501. Since 20.20, 22.10, 23.4.
 
     - ``channel_id``: the channel's id: 1 to 149 characters
-    - ``application``: the Stasis application: 1 to 73 bytes, no comma
+    - ``application``: the Stasis application: 1 to 73 bytes, no comma, quote or backslash
     """
     return build_request(
         "events.claim_channel",

@@ -1,0 +1,195 @@
+"""Calls that we place: who does not answer and why, and placing a call given up at every moment."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from voxtra_core import (
+    AriServerError,
+    CallDirection,
+    CallSession,
+    CallState,
+    EndedBy,
+    OriginateFailed,
+)
+from voxtra_core.ari import ChannelUserevent, Dial, StasisStart
+
+from .rig import Rig, eventually, left_in, machine_of
+from .uas import refusing
+
+pytestmark = pytest.mark.anyio
+
+
+async def failure(rig: Rig, endpoint: str, timeout: float = 5.0) -> OriginateFailed:
+    """What became of calling an endpoint that is not reached."""
+    with pytest.raises(OriginateFailed) as caught:
+        await rig.app.originate(endpoint, timeout=timeout)
+    assert caught.value.endpoint == endpoint
+    await eventually(lambda: not left_in(machine_of(rig.app)))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("far_end", "cause", "dialstatus"),
+    [
+        ("busy", 17, "BUSY"),
+        ("congestion", 34, "CONGESTION"),
+        ("reject", 21, "NOANSWER"),
+    ],
+)
+async def test_a_far_end_that_refuses(rig: Rig, far_end: str, cause: int, dialstatus: str) -> None:
+    async with rig.serving():
+        error = await failure(rig, f"Local/{far_end}@far/n")
+    assert (error.end.cause, error.end.by, error.dialstatus) == (cause, EndedBy.REMOTE, dialstatus)
+    assert error.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "dialstatus"),
+    [
+        (486, 17, "BUSY"),
+        (603, 21, "NOANSWER"),
+        (404, 1, "NOANSWER"),
+        (503, 34, "CONGESTION"),
+        (480, 19, "NOANSWER"),
+    ],
+)
+async def test_a_phone_that_refuses(rig: Rig, status: int, cause: int, dialstatus: str) -> None:
+    async with rig.serving(), refusing(rig.asterisk.uas_port, status) as methods:
+        error = await failure(rig, "PJSIP/alice@uas")
+        await eventually(lambda: "ACK" in methods)
+    assert (error.end.cause, error.end.by, error.dialstatus) == (cause, EndedBy.REMOTE, dialstatus)
+
+
+async def test_a_phone_that_rings_and_is_not_answered(rig: Rig) -> None:
+    async with rig.serving(), refusing(rig.asterisk.uas_port, 180) as methods:
+        begun = anyio.current_time()
+        error = await failure(rig, "PJSIP/alice@uas", timeout=1.0)
+        assert 0.9 < anyio.current_time() - begun < 2.0
+        await eventually(lambda: methods[-1] == "ACK")
+    assert (error.end.cause, error.end.name, error.dialstatus) == (19, "NO_ANSWER", "RINGING")
+    assert methods == ["INVITE", "CANCEL", "ACK"]
+
+
+@pytest.mark.parametrize("endpoint", ["PJSIP/nobody", "Nonsense/alice"])
+async def test_an_endpoint_that_asterisk_refuses(rig: Rig, endpoint: str) -> None:
+    async with rig.serving():
+        error = await failure(rig, endpoint)
+    assert isinstance(error.__cause__, AriServerError)
+    assert (error.__cause__.operation, error.__cause__.status) == ("channels.originate", 500)
+    assert error.__cause__.reason == "Allocation failed"
+    assert (error.end.cause, error.end.by, error.dialstatus) == (0, EndedBy.ASTERISK, "")
+
+
+@pytest.mark.parametrize("endpoint", ["Local/nobody@far/n", "Local/answer@nowhere/n"])
+async def test_an_extension_that_does_not_exist(rig: Rig, endpoint: str) -> None:
+    async with rig.serving():
+        error = await failure(rig, endpoint)
+    assert (error.end.cause, error.dialstatus, error.__cause__) == (0, "", None)
+
+
+async def test_what_the_far_end_is_told(rig: Rig) -> None:
+    calls: list[CallSession] = []
+
+    @rig.far.default()
+    async def phone(phone: CallSession) -> None:
+        await phone.answer()
+        phone.metadata["who"] = await phone.get_variable("WHO")
+        calls.append(phone)
+        await phone.wait_ended()
+
+    async with rig.serving():
+        call = await rig.app.originate(
+            f"Local/{rig.far.app_name}@stasis/n",
+            caller_id='"Voxtra" <5550100>',
+            args=["one", "two words", "Grüße"],
+            variables={"WHO": 'J. "Ü" O\'Neil, 5 %'},
+            metadata={"ticket": 7},
+        )
+        assert call.direction is CallDirection.OUTBOUND
+        assert (call.caller_id, call.called_number) == ("5550100", f"{rig.far.app_name}@stasis/n")
+        assert call.args == ("one", "two words", "Grüße")
+        assert call.metadata == {"ticket": 7}
+        assert await call.get_variable("WHO") == 'J. "Ü" O\'Neil, 5 %'
+        (phone_call,) = await eventually(lambda: calls)
+        assert phone_call.caller_id == "5550100"
+        assert phone_call.metadata["who"] == 'J. "Ü" O\'Neil, 5 %'
+        assert call.state is CallState.IN_PROGRESS
+        await call.hangup()
+        assert await call.wait_ended() == call.end
+
+
+async def test_it_returns_when_the_far_end_answers_and_not_before(rig: Rig) -> None:
+    async with rig.serving():
+        call = await rig.app.originate("Local/ring2@far/n")
+        states = [seen.dialstatus for seen in rig.events(Dial)]
+        assert states == ["", "RINGING", "ANSWER"]
+        (start,) = [seen for seen in rig.events(StasisStart) if seen.channel.id == call.id]
+        assert start.channel.state == "Up"
+        assert call.duration < 0.5
+        await call.hangup()
+
+
+async def test_digits_a_far_end_presses_by_itself(rig: Rig) -> None:
+    async with rig.serving():
+        call = await rig.app.originate("Local/dtmf@far/n")
+        assert [await call.listen_dtmf(3) for _ in "1234*#"] == list("1234*#")
+        assert await call.listen_dtmf(0.1) is None
+        await call.hangup()
+
+
+async def test_digits_a_far_end_reads(rig: Rig) -> None:
+    async with rig.serving():
+        call = await rig.app.originate("Local/read@far/n")
+        await call.send_dtmf("90125#", between=50)
+        (report,) = await eventually(lambda: rig.events(ChannelUserevent))
+        assert report.userevent["digits"] == "90125"
+        assert rig.asterisk.request("GET", "/asterisk/variable", {"variable": "GOT"})[1] == {"value": "90125"}
+        await call.hangup()
+
+
+async def test_a_far_end_that_hangs_up(rig: Rig) -> None:
+    async with rig.serving():
+        call = await rig.app.originate("Local/hang1@far/n")
+        end = await call.wait_ended()
+        assert (end.cause, end.name, end.by) == (16, "NORMAL_CLEARING", EndedBy.REMOTE)
+        assert call.state is CallState.COMPLETED
+        assert 0.9 < call.duration < 2.5  # Answer() waits up to 0.5 s for media, then Wait(1)
+
+
+async def test_given_up_while_it_rings(rig: Rig) -> None:
+    async with rig.serving(), refusing(rig.asterisk.uas_port, 180) as methods:
+        with anyio.move_on_after(5) as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(rig.app.originate, "PJSIP/alice@uas")
+                await eventually(lambda: "RINGING" in [seen.dialstatus for seen in rig.events(Dial)])
+                tasks.cancel_scope.cancel()
+        assert not scope.cancelled_caught
+        await eventually(lambda: methods[-1] == "ACK")
+        assert methods == ["INVITE", "CANCEL", "ACK"]
+        await eventually(lambda: not left_in(machine_of(rig.app)))
+
+
+async def test_given_up_at_every_moment(rig: Rig) -> None:
+    """From before the request leaves to after the answer, in steps that are finer than what happens in between."""
+    taken = 0
+    phones: list[CallSession] = []
+
+    @rig.far.default()
+    async def phone(phone: CallSession) -> None:
+        phones.append(phone)
+        await phone.answer()
+        await phone.wait_ended()
+
+    async with rig.serving():
+        for step in range(40):
+            with anyio.move_on_after(step * 0.0005):
+                call = await rig.app.originate(f"Local/{rig.far.app_name}@stasis/n")
+                taken += 1
+                await call.hangup()
+        await eventually(lambda: not left_in(machine_of(rig.app)) + left_in(machine_of(rig.far)))
+        await eventually(lambda: not [c for c in rig.asterisk.channels() if rig.app_name in c["name"]])
+    assert 0 < taken < 40
+    assert taken <= len(phones) < 40
+    assert {phone.end.by for phone in phones if phone.end} == {EndedBy.REMOTE}

@@ -1,0 +1,614 @@
+"""One call machine against everything that could happen to it, in any order: Asterisk, the caller, the handler and the
+clock are all Hypothesis.
+
+Nothing here is believable as a whole, and need not be: what is asked of the machine holds whatever comes in.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from voxtra_core.ari import Event, Variable
+from voxtra_core.call import (
+    ALLOWED,
+    TERMINAL,
+    TRANSITIONS,
+    CallDirection,
+    CallMachine,
+    CallState,
+    HangupReason,
+    Operation,
+    Pending,
+    Playback,
+)
+from voxtra_core.call.commands import (
+    Answer,
+    AskChannel,
+    AskPlayback,
+    Command,
+    Continue,
+    ControlPlayback,
+    GetVariable,
+    Hangup,
+    Originate,
+    Play,
+    PlaybackControl,
+    Ring,
+    StartMusic,
+    StopMusic,
+    StopPlayback,
+    Withdraw,
+)
+from voxtra_core.call.requests import REPLY_TIMEOUT
+from voxtra_core.errors import (
+    AriBadRequest,
+    CallEnded,
+    LocalProtocolError,
+    RequestNotSent,
+    RequestOutcomeUnknown,
+    VoxtraError,
+)
+
+from .bench import (
+    channel,
+    destroyed,
+    dial,
+    hangup_request,
+    playback_finished,
+    playback_started,
+    pressed,
+    refusal,
+    stasis_end,
+    stasis_start,
+    state_change,
+)
+
+LIVE = frozenset(CallState) - TERMINAL
+LEGAL: dict[type[Command], frozenset[CallState]] = {
+    Answer: frozenset({CallState.RINGING}),
+    Ring: ALLOWED[Operation.RING],
+    StartMusic: ALLOWED[Operation.HOLD],
+    StopMusic: ALLOWED[Operation.UNHOLD],
+}
+"""The states in which a command may leave; every other may in any that is not terminal."""
+
+SLOWEST_DOUBT = 1.0
+"""Seconds that a refusal may be held back before whoever waits for it is told."""
+
+REFUSALS = st.sampled_from([400, 404, 404, 409, 412, 500]).map(refusal)
+LOSSES = st.sampled_from([RequestNotSent("not sent"), RequestOutcomeUnknown("nobody knows")])
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """An outcome that somebody waits for."""
+
+    what: str
+    pending: Pending[Any]
+    ends_by_itself: bool = True
+    """Whether it must end while Asterisk does what it should; a digit or the end of the call need never come."""
+
+
+@attrs.define(eq=False)
+class Ear:
+    """Somebody listening for a digit, as the model has it."""
+
+    pending: Pending[str | None]
+    deadline: float | None
+    digit: int | None = None
+    over: bool = False
+
+
+@attrs.define(eq=False)
+class Tape:
+    """A playback, as the model has it."""
+
+    playback: Playback
+    accepted: bool = False
+    doubtful: bool = False
+    """Whether it is not known if Asterisk has got the request."""
+    unwanted: bool = False
+    asked_to_stop: bool = False
+    stops: int = 0
+
+
+class CallProperties(RuleBasedStateMachine):
+    call: CallMachine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.channel_id = "channel-1"
+        self.waiting: list[Waiting] = []
+        self.sent: dict[str, tuple[Command, float]] = {}
+        """Every command by its request id, and when it was sent."""
+        self.open: dict[str, Command] = {}
+        """Those that have no reply yet, and for whose reply somebody waits."""
+        self.states = [CallState.RINGING]
+        self.answered: list[tuple[float, Pending[Any]]] = []
+        self.pending_of: dict[str, Pending[Any]] = {}
+        # digits: pressed, waiting for a listener, listeners waiting for a digit
+        self.digits = count()
+        self.unheard: list[int] = []
+        self.ears: list[Ear] = []
+        self.tapes: dict[str, Tape] = {}
+        self.originating: Pending[None] | None = None
+        self.exists = True
+        """Whether Asterisk has shown that the channel exists."""
+        self.must_hang_up = False
+        self.hangups_refused = 0
+        self.frozen: float | None = None
+
+    @initialize(outgoing=st.booleans(), state=st.sampled_from(["Ring", "Up"]), timeout=st.sampled_from([None, 1.5, 30]))
+    def begin(self, outgoing: bool, state: str, timeout: float | None) -> None:
+        ids = count(1)
+        direction = CallDirection.OUTBOUND if outgoing else CallDirection.INBOUND
+        self.call = CallMachine(self.channel_id, direction, new_id=lambda: str(next(ids)))
+        if outgoing:
+            self.exists = False
+            self.originating = self.call.originate("PJSIP/alice", self.now, timeout=timeout)
+            self.wait_for("originate", self.originating)
+        else:
+            self.happens(stasis_start(self.channel_id, state))
+        self.collect()
+
+    # ---- the harness -------------------------------------------------------------------------------------------------
+
+    def wait_for(self, what: str, pending: Pending[Any], *, ends_by_itself: bool = True) -> None:
+        self.waiting.append(Waiting(what, pending, ends_by_itself))
+
+    def happens(self, event: Event) -> None:
+        self.call.receive_event(event, self.now)
+
+    def collect(self) -> list[Command]:
+        """Take what the machine has to say, and check it."""
+        while (change := self.call.next_event()) is not None:
+            assert change.previous is self.states[-1]
+            assert change.state in {to for (state, _), to in TRANSITIONS.items() if state is change.previous}
+            assert change.state is not change.previous
+            self.states.append(change.state)
+        assert self.states[-1] is self.call.state
+        commands = self.call.commands_to_send()
+        for command in commands:
+            if isinstance(command, Withdraw):
+                self.check_withdrawal(command)
+            else:
+                self.check_command(command)
+        return commands
+
+    def check_withdrawal(self, command: Withdraw) -> None:
+        withdrawn, sent_at = self.sent[command.request_id]
+        del self.open[command.request_id]
+        if not self.call.is_over:
+            assert self.now >= sent_at + REPLY_TIMEOUT
+            self.learn(withdrawn, RequestOutcomeUnknown("overdue"))
+
+    def check_command(self, command: Command) -> None:
+        assert not self.call.is_over, f"{command} after the end"
+        assert command.request_id not in self.sent
+        assert command.channel_id == self.channel_id
+        assert self.call.state in LEGAL.get(type(command), LIVE)
+        if isinstance(command, StartMusic | StopMusic):
+            assert not any(isinstance(other, StartMusic | StopMusic) for other in self.open.values()), "music overlaps"
+        if isinstance(command, StopPlayback):
+            tape = self.tapes[command.playback_id]
+            assert tape.accepted or tape.doubtful, "a stop could overtake its play"
+            assert tape.unwanted or tape.asked_to_stop or tape.doubtful
+            tape.stops += 1
+        if isinstance(command, ControlPlayback | AskPlayback):
+            assert self.tapes[command.playback_id].accepted
+        if isinstance(command, AskChannel):
+            assert any(isinstance(other, Hangup) for other, _ in self.sent.values())
+        if isinstance(command, Originate):
+            assert not self.sent
+        self.sent[command.request_id] = (command, self.now)
+        self.open[command.request_id] = command
+
+    def ask(self, what: Operation, operation: Any, *arguments: Any) -> Any:
+        """Ask something of the call, as the table allows it or not."""
+        if self.call.is_over:
+            with pytest.raises(CallEnded):
+                operation(*arguments)
+            return None
+        if self.call.state not in ALLOWED[what]:
+            with pytest.raises(LocalProtocolError):
+                operation(*arguments)
+            assert self.collect() == []
+            return None
+        return operation(*arguments)
+
+    def request(self, what: Operation, operation: Any, *arguments: Any) -> None:
+        """Ask for something that is one request and its reply."""
+        pending = self.ask(what, operation, *arguments)
+        if pending is not None:
+            self.wait_for(what, pending)
+            for command in self.collect():
+                self.pending_of[command.request_id] = pending
+
+    # ---- what the handler asks ---------------------------------------------------------------------------------------
+
+    @rule()
+    def answer(self) -> None:
+        self.request(Operation.ANSWER, self.call.answer, self.now)
+
+    @rule()
+    def ring(self) -> None:
+        self.request(Operation.RING, self.call.ring, self.now)
+
+    @rule()
+    def get_variable(self) -> None:
+        self.request(Operation.GET_VARIABLE, self.call.get_variable, "NAME", self.now)
+
+    @rule()
+    def set_variable(self) -> None:
+        self.request(Operation.SET_VARIABLE, self.call.set_variable, "NAME", "value", self.now)
+
+    @rule()
+    def continue_in_dialplan(self) -> None:
+        pending = self.ask(Operation.CONTINUE, self.call.continue_in_dialplan, self.now)
+        if pending is not None:
+            self.wait_for("continue", pending)
+        self.collect()
+
+    @rule(moh_class=st.sampled_from([None, "jazz"]))
+    def hold(self, moh_class: str | None) -> None:
+        pending = self.ask(Operation.HOLD, self.call.hold, self.now, moh_class)
+        if pending is not None:
+            self.wait_for("hold", pending)
+        self.collect()
+
+    @rule()
+    def unhold(self) -> None:
+        pending = self.ask(Operation.UNHOLD, self.call.unhold, self.now)
+        if pending is not None:
+            self.wait_for("unhold", pending)
+        self.collect()
+
+    @rule(reason=st.sampled_from(["normal", "busy", 41]))
+    def hangup(self, reason: HangupReason | int) -> None:
+        pending = self.call.hangup(self.now, reason)
+        assert pending.done == self.call.is_over
+        self.wait_for("hangup", pending)
+        self.must_hang_up = True
+        self.collect()
+
+    @rule()
+    def wait_ended(self) -> None:
+        pending = self.call.wait_ended()
+        assert pending.done == self.call.is_over
+        self.wait_for("wait_ended", pending, ends_by_itself=False)
+
+    @rule()
+    def play(self) -> None:
+        playback: Playback | None = self.ask(Operation.PLAY, self.call.play, "hello", self.now)
+        if playback is not None:
+            self.tapes[playback.id] = Tape(playback)
+            self.wait_for("accepted", playback.accepted)
+            self.wait_for("play", playback.finished)
+        self.collect()
+
+    @rule(digits=st.sampled_from(["1", "12w", "0123456789"]))
+    def send_dtmf(self, digits: str) -> None:
+        pending = self.ask(Operation.SEND_DTMF, self.call.send_dtmf, digits, self.now)
+        if pending is not None:
+            self.wait_for("send_dtmf", pending)
+        self.collect()
+
+    def some_tape(self, data: st.DataObject) -> Tape:
+        """One whose handle a handler has."""
+        return data.draw(st.sampled_from([tape for tape in self.tapes.values() if tape.accepted]))
+
+    @precondition(lambda self: any(tape.accepted for tape in self.tapes.values()))
+    @rule(data=st.data())
+    def stop_playback(self, data: st.DataObject) -> None:
+        tape = self.some_tape(data)
+        tape.asked_to_stop = True
+        pending = self.call.stop_playback(tape.playback, self.now)
+        assert pending.done == tape.playback.finished.done
+        self.wait_for("stop_playback", pending)
+        for command in self.collect():
+            self.pending_of[command.request_id] = pending
+
+    @precondition(lambda self: any(tape.accepted for tape in self.tapes.values()))
+    @rule(data=st.data(), control=st.sampled_from(["pause", "unpause", "forward"]))
+    def control_playback(self, data: st.DataObject, control: PlaybackControl) -> None:
+        tape = self.some_tape(data)
+        pending = self.call.control_playback(tape.playback, control, self.now)
+        assert pending.done == tape.playback.finished.done
+        self.wait_for("control_playback", pending)
+        for command in self.collect():
+            self.pending_of[command.request_id] = pending
+
+    @rule(timeout=st.sampled_from([None, 0, 0.5, 3]))
+    def listen_dtmf(self, timeout: float | None) -> None:
+        pending: Pending[str | None] | None = self.ask(Operation.LISTEN_DTMF, self.call.listen_dtmf, self.now, timeout)
+        if pending is None:
+            return
+        self.wait_for("listen_dtmf", pending, ends_by_itself=timeout is not None)
+        ear = Ear(pending, None if timeout is None else self.now + timeout)
+        self.ears.append(ear)
+        self.hand_out_digits()
+        if timeout == 0 and ear.digit is None:
+            ear.over = True
+        self.collect()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def abandon(self, data: st.DataObject) -> None:
+        """Nobody takes this outcome, whether it is known or not; the more recent, the more interesting."""
+        index = data.draw(st.integers(1, min(len(self.waiting), 6)))
+        waiting = self.waiting[-index]
+        pending = waiting.pending
+        pending.abandon(self.now)
+        for tape in self.tapes.values():
+            if pending in (tape.playback.accepted, tape.playback.finished) and not tape.playback.finished.done:
+                tape.unwanted = True
+        for ear in self.ears:
+            if pending is ear.pending:
+                self.take_back(ear)
+        if pending is self.originating:
+            self.must_hang_up = True
+        if not pending.done:
+            self.waiting.remove(waiting)
+        self.collect()
+
+    # ---- the model of the digits -------------------------------------------------------------------------------------
+
+    def hand_out_digits(self) -> None:
+        for ear in self.ears:
+            if self.unheard and not ear.over and ear.digit is None:
+                ear.digit = self.unheard.pop(0)
+
+    def take_back(self, ear: Ear) -> None:
+        ear.over = True
+        if ear.digit is not None and not self.call.is_over:
+            self.unheard = sorted([*self.unheard, ear.digit])
+        self.ears.remove(ear)
+        self.hand_out_digits()
+
+    @rule()
+    def digit(self) -> None:
+        digit = next(self.digits)
+        self.happens(pressed(str(digit), self.channel_id))
+        if not self.call.is_over:
+            self.unheard.append(digit)
+            self.hand_out_digits()
+        self.collect()
+
+    @invariant()
+    def digits_go_to_whoever_asked_first(self) -> None:
+        for ear in self.ears:
+            if ear.digit is not None:
+                assert ear.pending.result() == str(ear.digit)
+            elif ear.over:
+                assert ear.pending.result() is None
+            elif self.call.is_over:
+                assert ear.pending.failed
+            else:
+                assert not ear.pending.done
+
+    # ---- what Asterisk says ------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), error=st.none() | st.none() | REFUSALS | LOSSES)
+    def reply(self, data: st.DataObject, error: VoxtraError | None) -> None:
+        """To one of the requests under way; or, now and then, to one that nobody waits for any more."""
+        ids = sorted(self.open, key=int) or sorted(self.sent, key=int)
+        self.reply_to(data.draw(st.sampled_from(ids)), error)
+
+    def reply_to(self, request_id: str, error: VoxtraError | None) -> None:
+        command, _ = self.sent[request_id]
+        expected = self.open.pop(request_id, None) is not None
+        if expected:
+            self.learn(command, error)
+        if error is None:
+            value = Variable(value="value") if isinstance(command, GetVariable) else None
+            self.call.receive_reply(request_id, value, self.now)
+        else:
+            self.call.receive_error(request_id, error, self.now)
+        if isinstance(command, Continue) and expected and error is None:
+            self.open[request_id] = command  # its StasisEnd is what counts
+        elif request_id in self.pending_of:
+            self.answered.append((self.now, self.pending_of[request_id]))
+        commands = self.collect()
+        if not expected:
+            assert commands == []
+
+    def learn(self, command: Command, error: VoxtraError | None) -> None:
+        """What this reply says about playbacks and about the channel."""
+        doubtful = isinstance(error, RequestOutcomeUnknown)
+        if isinstance(command, Play):
+            tape = self.tapes[command.playback_id]
+            tape.accepted |= error is None
+            tape.doubtful |= doubtful
+        if isinstance(command, Originate) and (error is None or doubtful):
+            self.exists = True
+        if isinstance(command, Hangup) and isinstance(error, AriBadRequest):
+            self.must_hang_up = False
+            self.hangups_refused = self.hangups_sent()
+
+    @rule(seconds=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
+    def unhappy_time(self, seconds: float, data: st.DataObject) -> None:
+        """Time passes, and the machine is woken too early, or not at all."""
+        self.now += seconds
+        if data.draw(st.booleans()):
+            self.wake()
+
+    @precondition(lambda self: self.call.next_deadline() is not None)
+    @rule(late=st.sampled_from([0.0, 0.0, 0.01, 7.0]))
+    def deadline_comes(self, late: float) -> None:
+        deadline = self.call.next_deadline()
+        assert deadline is not None
+        self.now = max(self.now, deadline + late)
+        self.wake()
+
+    def wake(self) -> None:
+        for ear in self.ears:
+            if ear.digit is None and ear.deadline is not None and ear.deadline <= self.now:
+                ear.over = True
+        self.call.handle_timeout(self.now)
+        deadline = self.call.next_deadline()
+        assert deadline is None or deadline > self.now
+        for answered_at, pending in self.answered:
+            assert pending.done or self.now < answered_at + SLOWEST_DOUBT
+        self.collect()
+
+    @rule(state=st.sampled_from(["Down", "Ring", "Up"]))
+    def enters_stasis(self, state: str) -> None:
+        self.exists = True
+        self.happens(stasis_start(self.channel_id, state))
+        self.collect()
+
+    @rule(state=st.sampled_from(["Ringing", "Up"]))
+    def changes_state(self, state: str) -> None:
+        self.exists |= state == "Up"
+        self.happens(state_change(state, self.channel_id))
+        self.collect()
+
+    @rule(status=st.sampled_from(["", "RINGING", "BUSY"]))
+    def is_dialled(self, status: str) -> None:
+        self.exists = True
+        self.happens(dial(status, self.channel_id))
+        self.collect()
+
+    @precondition(lambda self: self.tapes)
+    @rule(data=st.data(), end=st.sampled_from([None, "done", "failed"]))
+    def playback_event(self, data: st.DataObject, end: str | None) -> None:
+        id = data.draw(st.sampled_from([*self.tapes, "unknown"]))
+        if id in self.tapes and not self.call.is_over:
+            self.tapes[id].accepted = True
+        if end is None:
+            self.happens(playback_started(id, self.channel_id))
+        else:
+            self.happens(playback_finished(id, end, self.channel_id))
+        self.collect()
+
+    @rule(cause=st.sampled_from([None, 16, 17]), soft=st.sampled_from([None, True]))
+    def hangup_is_requested(self, cause: int | None, soft: bool | None) -> None:
+        self.happens(hangup_request(cause, soft=soft, id=self.channel_id))
+        self.collect()
+
+    @precondition(lambda self: len(self.sent) > 4)
+    @rule(how=st.sampled_from(["StasisEnd", "ChannelDestroyed", "connection lost"]))
+    def ends(self, how: str) -> None:
+        if how == "StasisEnd":
+            self.happens(stasis_end(self.channel_id))
+        elif how == "ChannelDestroyed":
+            self.happens(destroyed(16, self.channel_id))
+            assert self.call.is_over
+        else:
+            self.call.connection_lost(self.now)
+            assert self.call.is_over
+        self.collect()
+
+    @rule(state=st.sampled_from(["Ring", "Up"]))
+    def is_replaced(self, state: str) -> None:
+        """Another channel takes the place of this one."""
+        if not self.call.is_over:
+            self.channel_id += "+"
+            self.exists = True
+        self.call.receive_replacement(channel(self.channel_id, state), self.now)
+        assert self.call.id == self.channel_id
+        self.collect()
+
+    # ---- what must hold ----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def it_ends_once_and_for_all(self) -> None:
+        assert sum(state in TERMINAL for state in self.states) == self.call.is_over
+        if not self.call.is_over:
+            return
+        assert self.call.state is (CallState.FAILED if self.call.answered_at is None else CallState.COMPLETED)
+        assert self.call.next_deadline() is None
+        assert not self.call.in_stasis
+        assert self.open == {}
+        assert all(waiting.pending.done for waiting in self.waiting)
+        duration = self.call.duration(self.now)
+        if self.frozen is None:
+            self.frozen = duration
+        assert self.frozen == duration == self.call.duration(self.now + 1000)
+
+    @invariant()
+    def a_hangup_is_never_forgotten(self) -> None:
+        """Asked for, or owed to an originate that nobody wants any more."""
+        if self.must_hang_up and self.exists and not self.call.is_over:
+            assert self.hangups_sent() > self.hangups_refused
+
+    def hangups_sent(self) -> int:
+        return sum(isinstance(command, Hangup) for command, _ in self.sent.values())
+
+    @invariant()
+    def what_nobody_wants_to_hear_is_stopped(self) -> None:
+        for tape in self.tapes.values():
+            stopped = tape.stops > 0 or tape.playback.finished.done or self.call.is_over
+            if tape.unwanted and (tape.accepted or tape.doubtful):
+                assert stopped
+            if tape.doubtful and not tape.accepted:
+                assert stopped
+            assert tape.stops <= tape.unwanted + tape.doubtful + tape.asked_to_stop
+
+    # ---- and in the end ----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.waiting)
+    @rule()
+    def everything_goes_well(self) -> None:
+        """Asterisk does what it is asked, in order, and knows nothing of old playbacks: then everything ends."""
+        for _ in range(500):
+            if self.call.is_over or not any(self.is_awaited(waiting) for waiting in self.waiting):
+                return
+            if self.open:
+                self.do(next(iter(self.open.values())))
+            else:
+                self.deadline_comes(late=0.0)
+        raise AssertionError(f"still waiting: {[waiting.what for waiting in self.waiting if not waiting.pending.done]}")
+
+    def is_awaited(self, waiting: Waiting) -> bool:
+        return waiting.ends_by_itself and not waiting.pending.done
+
+    def do(self, command: Command) -> None:
+        self.reply_to(command.request_id, refusal(404) if isinstance(command, AskPlayback | AskChannel) else None)
+        match command:
+            case Originate():
+                self.enters_stasis("Up")
+            case Hangup():
+                self.ends("ChannelDestroyed")
+            case Continue():
+                self.ends("StasisEnd")
+            case _:
+                pass
+
+    def teardown(self) -> None:
+        if not hasattr(self, "call"):
+            return
+        if not self.call.is_over:
+            for ear in [ear for ear in self.ears if ear.digit is None]:
+                ear.pending.abandon(self.now)
+            left = []
+            while (digit := self.call.listen_dtmf(self.now, 0).result()) is not None:
+                left.append(int(digit))
+            assert left == self.unheard, "digits were lost, doubled or put out of order"
+            self.ends("ChannelDestroyed")
+        self.it_ends_once_and_for_all()
+        state, end = self.call.state, self.call.end
+        for request_id in self.sent:
+            self.reply_to(request_id, None)
+        for waiting in self.waiting:
+            waiting.pending.abandon(self.now)
+        self.enters_stasis("Up")
+        self.ends("StasisEnd")
+        self.ends("ChannelDestroyed")
+        self.now += 1000
+        self.wake()
+        assert (self.call.state, self.call.end) == (state, end)
+        self.it_ends_once_and_for_all()
+
+
+CallProperties.TestCase.settings = settings(stateful_step_count=40)
+TestCall = CallProperties.TestCase
