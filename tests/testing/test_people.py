@@ -221,3 +221,10 @@ def test_hanging_up_what_rings() -> None:
     assert dial_statuses(world) == ["", "RINGING", "BUSY"]
     assert world.last("ChannelHangupRequest")["cause"] == 32
     assert world.last("ChannelDestroyed")["cause"] == 17
+
+
+def test_nothing_is_left_of_who_was_hung_up_while_picking_up() -> None:
+    world = World()
+    world.reach(Callee().answers(), "Local/bob@far", app="nobody")
+    assert world.asterisk.channel_ids == []
+    assert world.asterisk.next_deadline() is None

@@ -151,6 +151,7 @@ class AnythingGoes(RuleBasedStateMachine):
         for person in self.world.asterisk.people:
             if person.ended_at is not None:
                 assert all(heard.end is not None for heard in person.heard)
+                assert all(tone.at <= person.ended_at for tone in person.tones)
                 assert person.channel_id not in self.world.asterisk.channel_ids
             for heard, following in zip(person.heard, person.heard[1:], strict=False):
                 assert heard.end is not None
@@ -166,15 +167,15 @@ class AnythingGoes(RuleBasedStateMachine):
                 destroyed.add(channel["id"])
 
     def teardown(self) -> None:
-        """Everything that is hung up goes, and every request has been answered by then."""
+        """When everything is hung up nothing is left that could happen, and every request has been answered."""
         if not hasattr(self, "world"):
             return
         while channels := self.world.asterisk.channel_ids:
             self.ask("DELETE", f"/channels/{channels[0]}")
+        assert self.world.asterisk.next_deadline() is None
+        self.world.run(100.0)
         self.check_events()
         self.check_people()
-        self.world.run(100.0)
-        assert self.world.asterisk.next_deadline() is None
         assert len(self.world.replies) == self.requests
         assert all(person.ended_at is not None for person in self.world.asterisk.people)
         ids = [event["playback"]["id"] for event in self.world.events if "playback" in event]

@@ -245,6 +245,18 @@ def test_as_many_connections_as_needed_then_first_come_first_served_then_no_more
     assert network.connects == 3
 
 
+def test_who_waits_gets_a_connection_when_another_is_lost_or_refused() -> None:
+    network = open_network(pool_size=1)
+    send(network, "a", "b", "c", "d", method="POST")
+    reply(network, last=True)
+    assert received(network)[-1].target == "/b"
+    network.cut(network.cables[2], gently=False)
+    network.refuse(network.connecting[0])
+    network.carry_all()
+    assert failures(network) == {"b": RequestOutcomeUnknown, "c": RequestNotSent}
+    assert received(network)[-1].target == "/d"
+
+
 def test_the_connection_used_last_is_used_first_and_the_others_end() -> None:
     network = open_network()
     send(network, "a", "b", "c")
@@ -504,7 +516,7 @@ def test_a_lively_event_socket_gets_no_pings_and_a_quiet_one_is_not_lost() -> No
 def test_a_ping_is_answered_and_a_flood_of_them_is_not_buffered_for_ever() -> None:
     network = open_network(max_unsent=1000)
     for n in range(200):
-        network.to_link(Received(1001, frame(9, b"%d" % n)))
+        network.to_link(Received(1001, frame(9, b"%d" % n) + frame(1, b"and an event")))
     closed = network.messages[-1]
     assert isinstance(closed, LinkClosed)
     assert "stopped reading" in str(closed.error)
@@ -547,6 +559,14 @@ def test_closing_when_a_ping_was_due() -> None:
     network.advance(14.5)
     network.link.close(network.now)
     network.advance(1.0)
+    assert network.messages == [LinkClosed(None)]
+
+
+def test_closing_when_the_server_has_stopped_reading() -> None:
+    network = open_network(max_unsent=5)
+    network.advance(15.0)  # a ping, unread
+    network.link.close(network.now)
+    network.run()
     assert network.messages == [LinkClosed(None)]
 
 
@@ -607,7 +627,7 @@ def test_the_password_is_never_told(way: str) -> None:
         {"pool_size": 0},
         {"max_waiting": -1},
         {"connect_timeout": 0},
-        {"reply_timeout": -1},
+        {"reply_timeout": 0},
         {"ping_interval": 0},
         {"user": "a:b"},
         {"path_prefix": "pbx"},

@@ -180,8 +180,9 @@ class Person:
                 assert_never(step)
 
     def _pause(self, step: Step, seconds: float) -> None:
-        self._waits_for = step
-        self._set_timer(seconds, self._go_on)
+        if self.ended_at is None:  # who picks up for an application that is not there is hung up at once
+            self._waits_for = step
+            self._set_timer(seconds, self._go_on)
 
     def _press(self, step: Press, index: int, pause: float) -> None:
         """Press the key at ``index`` after a pause, then the next one."""

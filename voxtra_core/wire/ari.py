@@ -13,6 +13,7 @@ HTTP connections come and go under it.
 from __future__ import annotations
 
 import json
+import math
 import re
 from base64 import b64encode
 from collections import deque
@@ -127,7 +128,8 @@ class AriLink:
             raise ValueError(f"port must be 1 to 65535, not {port}")
         if pool_size < 1 or max_waiting < 0:
             raise ValueError("pool_size must be at least 1, max_waiting at least 0")
-        if min(connect_timeout, ping_interval, ping_timeout, idle_timeout, reply_timeout or 1.0) <= 0:
+        timeouts = [connect_timeout, ping_interval, ping_timeout, idle_timeout]
+        if min([*timeouts, math.inf if reply_timeout is None else reply_timeout]) <= 0:
             raise ValueError("timeouts must be more than 0 seconds")
         if path_prefix and not _TARGET.fullmatch(path_prefix):
             raise ValueError(f"path_prefix must begin with a slash and be percent-encoded, unlike {path_prefix!r}")
@@ -302,7 +304,7 @@ class AriLink:
                     self._finish(_rejection(status, reason, body))
                 case WebSocketClosed(code, reason):
                     self._socket_failed(_closed(code, reason))
-        if self._socket is socket and failure is not None:
+        if failure is not None:
             self._socket_failed(failure)
 
     def _flush(self, socket: _EventSocket) -> None:

@@ -111,7 +111,7 @@ class HTTPPool:
                 waiting.withdrawn = True
         for member in self._members.values():
             exchange = member.exchange
-            if exchange is not None and exchange.request_id == request_id and not exchange.withdrawn:
+            if exchange is not None and exchange.request_id == request_id:
                 exchange.withdrawn = True
                 member.deadline = min(member.deadline, now + _WITHDRAWN_TIMEOUT)
 
