@@ -12,6 +12,7 @@ from voxtra_core.ari import (
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
+    ChannelVarset,
     Dial,
     DialplanCEP,
     Event,
@@ -80,6 +81,11 @@ def dial(status: str, id: str = "channel-1") -> Dial:
 
 def pressed(digit: str, id: str = "channel-1") -> ChannelDtmfReceived:
     return ChannelDtmfReceived(**_ENVELOPE, digit=digit, duration_ms=100, channel=channel(id))
+
+
+def varset(id: str = "channel-1") -> ChannelVarset:
+    """An event that means nothing to a call."""
+    return ChannelVarset(**_ENVELOPE, variable="NAME", value="value", channel=channel(id))
 
 
 def _playback(id: str, state: str, channel_id: str) -> Playback:

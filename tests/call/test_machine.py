@@ -46,9 +46,11 @@ from voxtra_core.call.commands import (
     StopPlayback,
     Withdraw,
 )
+from voxtra_core.call.machine import LONGEST_ASK
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import (
     AriBadRequest,
+    AriNotFound,
     CallEnded,
     LocalProtocolError,
     RequestNotSent,
@@ -68,6 +70,7 @@ from .bench import (
     stasis_end,
     stasis_start,
     state_change,
+    varset,
 )
 
 LIVE = frozenset(CallState) - TERMINAL
@@ -80,9 +83,9 @@ LEGAL: dict[type[Command], frozenset[CallState]] = {
 """The states in which a command may leave; every other may in any that is not terminal."""
 
 SLOWEST_DOUBT = 1.0
-"""Seconds that a refusal may be held back before whoever waits for it is told."""
+"""Seconds that a refusal may be held back before whoever waits for it is told, and that a call lives after a 404."""
 
-REFUSALS = st.sampled_from([400, 404, 404, 409, 412, 500]).map(refusal)
+REFUSALS = st.sampled_from([400, 404, 409, 412, 500]).map(refusal)
 LOSSES = st.sampled_from([RequestNotSent("not sent"), RequestOutcomeUnknown("nobody knows")])
 
 
@@ -94,6 +97,7 @@ class Waiting:
     pending: Pending[Any]
     ends_by_itself: bool = True
     """Whether it must end while Asterisk does what it should; a digit or the end of the call need never come."""
+    abandoned: bool = False
 
 
 @attrs.define(eq=False)
@@ -112,11 +116,15 @@ class Tape:
 
     playback: Playback
     accepted: bool = False
+    ended: bool = False
     doubtful: bool = False
     """Whether it is not known if Asterisk has got the request."""
-    unwanted: bool = False
-    asked_to_stop: bool = False
+    unwanted: int = 0
+    """How often an outcome of it was abandoned,"""
+    asked_to_stop: int = 0
+    """… it was asked to stop,"""
     stops: int = 0
+    """… and told to."""
 
 
 class CallProperties(RuleBasedStateMachine):
@@ -142,7 +150,14 @@ class CallProperties(RuleBasedStateMachine):
         self.originating: Pending[None] | None = None
         self.exists = True
         """Whether Asterisk has shown that the channel exists."""
+        self.seen = True
+        """Whether an event or a reply has shown it."""
+        self.missing_since: float | None = None
+        """When Asterisk said that it does not know the channel that we know."""
+        self.up_at: float | None = None
         self.must_hang_up = False
+        self.reached = False
+        """Whether an outbound call was reached before anybody wanted it to end."""
         self.hangups_refused = 0
         self.frozen: float | None = None
 
@@ -152,7 +167,7 @@ class CallProperties(RuleBasedStateMachine):
         direction = CallDirection.OUTBOUND if outgoing else CallDirection.INBOUND
         self.call = CallMachine(self.channel_id, direction, new_id=lambda: str(next(ids)))
         if outgoing:
-            self.exists = False
+            self.exists = self.seen = False
             self.originating = self.call.originate("PJSIP/alice", self.now, timeout=timeout)
             self.wait_for("originate", self.originating)
         else:
@@ -173,8 +188,11 @@ class CallProperties(RuleBasedStateMachine):
             assert change.previous is self.states[-1]
             assert change.state in {to for (state, _), to in TRANSITIONS.items() if state is change.previous}
             assert change.state is not change.previous
+            if change.previous is CallState.RINGING and change.state is CallState.IN_PROGRESS:
+                self.up_at = self.now
             self.states.append(change.state)
         assert self.states[-1] is self.call.state
+        assert self.call.answered_at == self.up_at
         commands = self.call.commands_to_send()
         for command in commands:
             if isinstance(command, Withdraw):
@@ -224,31 +242,37 @@ class CallProperties(RuleBasedStateMachine):
             return None
         return operation(*arguments)
 
-    def request(self, what: Operation, operation: Any, *arguments: Any) -> None:
-        """Ask for something that is one request and its reply."""
-        pending = self.ask(what, operation, *arguments)
-        if pending is not None:
-            self.wait_for(what, pending)
-            for command in self.collect():
-                self.pending_of[command.request_id] = pending
+    def collect_for(self, pending: Pending[Any]) -> None:
+        """Take the commands whose replies settle this."""
+        for command in self.collect():
+            self.pending_of[command.request_id] = pending
 
     # ---- what the handler asks ---------------------------------------------------------------------------------------
 
-    @rule()
-    def answer(self) -> None:
-        self.request(Operation.ANSWER, self.call.answer, self.now)
+    @rule(what=st.sampled_from(["answer", "ring", "get_variable", "set_variable"]))
+    def one_request(self, what: str) -> None:
+        match what:
+            case "answer":
+                pending = self.ask(Operation.ANSWER, self.call.answer, self.now)
+            case "ring":
+                pending = self.ask(Operation.RING, self.call.ring, self.now)
+            case "get_variable":
+                pending = self.ask(Operation.GET_VARIABLE, self.call.get_variable, "NAME", self.now)
+            case _:
+                pending = self.ask(Operation.SET_VARIABLE, self.call.set_variable, "NAME", "value", self.now)
+        if pending is not None:
+            self.wait_for(what, pending)
+            self.collect_for(pending)
 
-    @rule()
-    def ring(self) -> None:
-        self.request(Operation.RING, self.call.ring, self.now)
-
-    @rule()
-    def get_variable(self) -> None:
-        self.request(Operation.GET_VARIABLE, self.call.get_variable, "NAME", self.now)
-
-    @rule()
-    def set_variable(self) -> None:
-        self.request(Operation.SET_VARIABLE, self.call.set_variable, "NAME", "value", self.now)
+    @rule(what=st.sampled_from(["hold", "hold with jazz", "unhold"]))
+    def music(self, what: str) -> None:
+        if what == "unhold":
+            pending = self.ask(Operation.UNHOLD, self.call.unhold, self.now)
+        else:
+            pending = self.ask(Operation.HOLD, self.call.hold, self.now, "jazz" if "jazz" in what else None)
+        if pending is not None:
+            self.wait_for(what, pending)
+        self.collect()
 
     @rule()
     def continue_in_dialplan(self) -> None:
@@ -257,27 +281,18 @@ class CallProperties(RuleBasedStateMachine):
             self.wait_for("continue", pending)
         self.collect()
 
-    @rule(moh_class=st.sampled_from([None, "jazz"]))
-    def hold(self, moh_class: str | None) -> None:
-        pending = self.ask(Operation.HOLD, self.call.hold, self.now, moh_class)
-        if pending is not None:
-            self.wait_for("hold", pending)
-        self.collect()
-
-    @rule()
-    def unhold(self) -> None:
-        pending = self.ask(Operation.UNHOLD, self.call.unhold, self.now)
-        if pending is not None:
-            self.wait_for("unhold", pending)
-        self.collect()
-
     @rule(reason=st.sampled_from(["normal", "busy", 41]))
     def hangup(self, reason: HangupReason | int) -> None:
         pending = self.call.hangup(self.now, reason)
         assert pending.done == self.call.is_over
         self.wait_for("hangup", pending)
-        self.must_hang_up = True
+        self.wants_it_to_end()
         self.collect()
+
+    def wants_it_to_end(self) -> None:
+        if not self.must_hang_up:
+            self.must_hang_up = True
+            self.reached = self.originating is None or self.originating.done
 
     @rule()
     def wait_ended(self) -> None:
@@ -309,12 +324,11 @@ class CallProperties(RuleBasedStateMachine):
     @rule(data=st.data())
     def stop_playback(self, data: st.DataObject) -> None:
         tape = self.some_tape(data)
-        tape.asked_to_stop = True
+        tape.asked_to_stop += 1
         pending = self.call.stop_playback(tape.playback, self.now)
         assert pending.done == tape.playback.finished.done
         self.wait_for("stop_playback", pending)
-        for command in self.collect():
-            self.pending_of[command.request_id] = pending
+        self.collect_for(pending)
 
     @precondition(lambda self: any(tape.accepted for tape in self.tapes.values()))
     @rule(data=st.data(), control=st.sampled_from(["pause", "unpause", "forward"]))
@@ -323,8 +337,7 @@ class CallProperties(RuleBasedStateMachine):
         pending = self.call.control_playback(tape.playback, control, self.now)
         assert pending.done == tape.playback.finished.done
         self.wait_for("control_playback", pending)
-        for command in self.collect():
-            self.pending_of[command.request_id] = pending
+        self.collect_for(pending)
 
     @rule(timeout=st.sampled_from([None, 0, 0.5, 3]))
     def listen_dtmf(self, timeout: float | None) -> None:
@@ -343,20 +356,22 @@ class CallProperties(RuleBasedStateMachine):
     @rule(data=st.data())
     def abandon(self, data: st.DataObject) -> None:
         """Nobody takes this outcome, whether it is known or not; the more recent, the more interesting."""
-        index = data.draw(st.integers(1, min(len(self.waiting), 6)))
-        waiting = self.waiting[-index]
+        recent = [waiting for waiting in self.waiting[-6:] if not waiting.abandoned]
+        if recent:
+            self.give_up(data.draw(st.sampled_from(recent[::-1])))
+
+    def give_up(self, waiting: Waiting) -> None:
+        waiting.abandoned = True
         pending = waiting.pending
         pending.abandon(self.now)
         for tape in self.tapes.values():
             if pending in (tape.playback.accepted, tape.playback.finished) and not tape.playback.finished.done:
-                tape.unwanted = True
+                tape.unwanted += 1
         for ear in self.ears:
             if pending is ear.pending:
                 self.take_back(ear)
         if pending is self.originating:
-            self.must_hang_up = True
-        if not pending.done:
-            self.waiting.remove(waiting)
+            self.wants_it_to_end()
         self.collect()
 
     # ---- the model of the digits -------------------------------------------------------------------------------------
@@ -396,12 +411,23 @@ class CallProperties(RuleBasedStateMachine):
 
     # ---- what Asterisk says ------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def agrees(self, data: st.DataObject) -> None:
+        self.reply_to(data.draw(st.sampled_from(list(self.open))), None)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), error=REFUSALS | LOSSES)
+    def refuses(self, data: st.DataObject, error: VoxtraError) -> None:
+        self.reply_to(data.draw(st.sampled_from(list(self.open))), error)
+
     @precondition(lambda self: self.sent)
-    @rule(data=st.data(), error=st.none() | st.none() | REFUSALS | LOSSES)
-    def reply(self, data: st.DataObject, error: VoxtraError | None) -> None:
-        """To one of the requests under way; or, now and then, to one that nobody waits for any more."""
-        ids = sorted(self.open, key=int) or sorted(self.sent, key=int)
-        self.reply_to(data.draw(st.sampled_from(ids)), error)
+    @rule(data=st.data(), error=st.none() | REFUSALS)
+    def repeats_itself(self, data: st.DataObject, error: VoxtraError | None) -> None:
+        """Another reply to a request that has had one, or for whose reply nobody waits any more."""
+        request_id = data.draw(st.sampled_from(list(self.sent)))
+        if request_id not in self.open:
+            self.reply_to(request_id, error)
 
     def reply_to(self, request_id: str, error: VoxtraError | None) -> None:
         command, _ = self.sent[request_id]
@@ -421,6 +447,11 @@ class CallProperties(RuleBasedStateMachine):
         if not expected:
             assert commands == []
 
+    def is_seen(self) -> None:
+        if not self.seen:
+            self.missing_since = None
+        self.exists = self.seen = True
+
     def learn(self, command: Command, error: VoxtraError | None) -> None:
         """What this reply says about playbacks and about the channel."""
         doubtful = isinstance(error, RequestOutcomeUnknown)
@@ -428,8 +459,12 @@ class CallProperties(RuleBasedStateMachine):
             tape = self.tapes[command.playback_id]
             tape.accepted |= error is None
             tape.doubtful |= doubtful
-        if isinstance(command, Originate) and (error is None or doubtful):
-            self.exists = True
+        if isinstance(command, Originate) and error is None:
+            self.is_seen()
+        self.exists |= isinstance(command, Originate) and doubtful
+        if isinstance(error, AriNotFound) and command.channel_id == self.channel_id and self.missing_since is None:
+            of_a_playback = isinstance(command, AskPlayback | StopPlayback | ControlPlayback)
+            self.missing_since = None if of_a_playback else self.now
         if isinstance(command, Hangup) and isinstance(error, AriBadRequest):
             self.must_hang_up = False
             self.hangups_refused = self.hangups_sent()
@@ -450,32 +485,44 @@ class CallProperties(RuleBasedStateMachine):
         self.wake()
 
     def wake(self) -> None:
+        self.call.handle_timeout(self.now)
         for ear in self.ears:
             if ear.digit is None and ear.deadline is not None and ear.deadline <= self.now:
-                ear.over = True
-        self.call.handle_timeout(self.now)
+                ear.over = not (self.call.is_over and ear.pending.failed)  # both may have been due
         deadline = self.call.next_deadline()
         assert deadline is None or deadline > self.now
         for answered_at, pending in self.answered:
             assert pending.done or self.now < answered_at + SLOWEST_DOUBT
+        if self.missing_since is not None:
+            assert self.call.is_over or self.now < self.missing_since + SLOWEST_DOUBT
         self.collect()
 
-    @rule(state=st.sampled_from(["Down", "Ring", "Up"]))
+    @rule(
+        event=st.sampled_from(["StasisStart", "ChannelStateChange", "Dial", "ChannelHangupRequest", "ChannelVarset"]),
+        state=st.sampled_from(["Ringing", "Up"]),
+        cause=st.sampled_from([None, 17]),
+        soft=st.sampled_from([None, True]),
+    )
+    def channel_event(self, event: str, state: str, cause: int | None, soft: bool | None) -> None:
+        match event:
+            case "StasisStart":
+                self.enters_stasis(state)
+            case "ChannelStateChange":
+                if state == "Up":
+                    self.is_seen()
+                self.happens(state_change(state, self.channel_id))
+            case "Dial":
+                self.is_seen()
+                self.happens(dial(state.upper(), self.channel_id))
+            case "ChannelHangupRequest":
+                self.happens(hangup_request(cause, soft=soft, id=self.channel_id))
+            case _:
+                self.happens(varset(self.channel_id))
+        self.collect()
+
     def enters_stasis(self, state: str) -> None:
-        self.exists = True
+        self.is_seen()
         self.happens(stasis_start(self.channel_id, state))
-        self.collect()
-
-    @rule(state=st.sampled_from(["Ringing", "Up"]))
-    def changes_state(self, state: str) -> None:
-        self.exists |= state == "Up"
-        self.happens(state_change(state, self.channel_id))
-        self.collect()
-
-    @rule(status=st.sampled_from(["", "RINGING", "BUSY"]))
-    def is_dialled(self, status: str) -> None:
-        self.exists = True
-        self.happens(dial(status, self.channel_id))
         self.collect()
 
     @precondition(lambda self: self.tapes)
@@ -484,18 +531,14 @@ class CallProperties(RuleBasedStateMachine):
         id = data.draw(st.sampled_from([*self.tapes, "unknown"]))
         if id in self.tapes and not self.call.is_over:
             self.tapes[id].accepted = True
+            self.tapes[id].ended |= end is not None
         if end is None:
             self.happens(playback_started(id, self.channel_id))
         else:
             self.happens(playback_finished(id, end, self.channel_id))
         self.collect()
 
-    @rule(cause=st.sampled_from([None, 16, 17]), soft=st.sampled_from([None, True]))
-    def hangup_is_requested(self, cause: int | None, soft: bool | None) -> None:
-        self.happens(hangup_request(cause, soft=soft, id=self.channel_id))
-        self.collect()
-
-    @precondition(lambda self: len(self.sent) > 4)
+    @precondition(lambda self: len(self.sent) > 8)
     @rule(how=st.sampled_from(["StasisEnd", "ChannelDestroyed", "connection lost"]))
     def ends(self, how: str) -> None:
         if how == "StasisEnd":
@@ -513,7 +556,8 @@ class CallProperties(RuleBasedStateMachine):
         """Another channel takes the place of this one."""
         if not self.call.is_over:
             self.channel_id += "+"
-            self.exists = True
+            self.is_seen()
+            self.missing_since = None
         self.call.receive_replacement(channel(self.channel_id, state), self.now)
         assert self.call.id == self.channel_id
         self.collect()
@@ -529,7 +573,7 @@ class CallProperties(RuleBasedStateMachine):
         assert self.call.next_deadline() is None
         assert not self.call.in_stasis
         assert self.open == {}
-        assert all(waiting.pending.done for waiting in self.waiting)
+        assert all(waiting.pending.done for waiting in self.waiting if not waiting.abandoned)
         duration = self.call.duration(self.now)
         if self.frozen is None:
             self.frozen = duration
@@ -545,13 +589,15 @@ class CallProperties(RuleBasedStateMachine):
         return sum(isinstance(command, Hangup) for command, _ in self.sent.values())
 
     @invariant()
+    def what_is_being_hung_up_is_not_reached(self) -> None:
+        if self.originating is not None and self.must_hang_up and not self.reached:
+            assert self.originating.failed or not self.originating.done
+
+    @invariant()
     def what_nobody_wants_to_hear_is_stopped(self) -> None:
         for tape in self.tapes.values():
-            stopped = tape.stops > 0 or tape.playback.finished.done or self.call.is_over
-            if tape.unwanted and (tape.accepted or tape.doubtful):
-                assert stopped
-            if tape.doubtful and not tape.accepted:
-                assert stopped
+            if tape.unwanted and tape.accepted and not tape.ended and not tape.playback.finished.done:
+                assert tape.stops or self.call.is_over
             assert tape.stops <= tape.unwanted + tape.doubtful + tape.asked_to_stop
 
     # ---- and in the end ----------------------------------------------------------------------------------------------
@@ -560,6 +606,8 @@ class CallProperties(RuleBasedStateMachine):
     @rule()
     def everything_goes_well(self) -> None:
         """Asterisk does what it is asked, in order, and knows nothing of old playbacks: then everything ends."""
+        if self.originating is not None and not self.originating.done:
+            self.enters_stasis("Up")
         for _ in range(500):
             if self.call.is_over or not any(self.is_awaited(waiting) for waiting in self.waiting):
                 return
@@ -569,14 +617,26 @@ class CallProperties(RuleBasedStateMachine):
                 self.deadline_comes(late=0.0)
         raise AssertionError(f"still waiting: {[waiting.what for waiting in self.waiting if not waiting.pending.done]}")
 
+    @precondition(lambda self: not self.call.is_over)
+    @rule()
+    def asterisk_is_silent(self) -> None:
+        """No reply, no event: what Asterisk replies to at once is given up, and a channel to be hung up asked after."""
+        before = len(self.sent)
+        until = self.now + LONGEST_ASK + 2 * REPLY_TIMEOUT
+        while (deadline := self.call.next_deadline()) is not None and deadline <= until:
+            self.deadline_comes(late=0.0)
+        self.now = until
+        at_once = {"ring", "get_variable", "hold", "unhold", "accepted", "stop_playback", "control_playback"}
+        assert self.call.is_over or not any(self.is_awaited(w) for w in self.waiting if w.what in at_once)
+        if self.must_hang_up and self.exists and not self.call.is_over:
+            assert any(isinstance(command, Hangup | AskChannel) for command, _ in list(self.sent.values())[before:])
+
     def is_awaited(self, waiting: Waiting) -> bool:
-        return waiting.ends_by_itself and not waiting.pending.done
+        return waiting.ends_by_itself and not waiting.pending.done and not waiting.abandoned
 
     def do(self, command: Command) -> None:
         self.reply_to(command.request_id, refusal(404) if isinstance(command, AskPlayback | AskChannel) else None)
         match command:
-            case Originate():
-                self.enters_stasis("Up")
             case Hangup():
                 self.ends("ChannelDestroyed")
             case Continue():
@@ -588,8 +648,9 @@ class CallProperties(RuleBasedStateMachine):
         if not hasattr(self, "call"):
             return
         if not self.call.is_over:
-            for ear in [ear for ear in self.ears if ear.digit is None]:
-                ear.pending.abandon(self.now)
+            for waiting in self.waiting:
+                if not waiting.pending.done:
+                    self.give_up(waiting)
             left = []
             while (digit := self.call.listen_dtmf(self.now, 0).result()) is not None:
                 left.append(int(digit))
@@ -600,7 +661,7 @@ class CallProperties(RuleBasedStateMachine):
         for request_id in self.sent:
             self.reply_to(request_id, None)
         for waiting in self.waiting:
-            waiting.pending.abandon(self.now)
+            self.give_up(waiting)
         self.enters_stasis("Up")
         self.ends("StasisEnd")
         self.ends("ChannelDestroyed")
@@ -610,5 +671,5 @@ class CallProperties(RuleBasedStateMachine):
         self.it_ends_once_and_for_all()
 
 
-CallProperties.TestCase.settings = settings(stateful_step_count=40)
+CallProperties.TestCase.settings = settings(max_examples=300, stateful_step_count=60)
 TestCall = CallProperties.TestCase

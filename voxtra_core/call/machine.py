@@ -13,8 +13,9 @@ Four facts about Asterisk shape it:
 * A channel does one thing at a time. What we ask it to play or to send queues up, and a synchronous request (answer,
   set a variable) waits behind that. A deadline does not run while something of ours is ahead.
 * Some ends are never announced. A playback whose end is overdue is asked after; so is a channel we have hung up.
-* A request that crosses the caller's hangup is refused with 404, 409 or 500 a moment before the event that says why.
-  Such a refusal is held back for that moment, so that a handler sees the end of its call and not its debris.
+* A request that crosses the caller's hangup is refused with 404, 409 or 500 a moment before the event that says why;
+  one that crosses the loss of the link fails a moment before that is said. Both are held back for that moment, so that
+  a handler sees the end of its call and not its debris.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from ..errors import (
     AriNotFound,
     AriUnauthorized,
     CallEnded,
+    LinkError,
     LocalProtocolError,
     OperationTimeout,
     OriginateFailed,
@@ -80,6 +82,7 @@ from .playback import Playback, Tones
 from .player import Player
 from .requests import REPLY_TIMEOUT, Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
+from .timers import backoff
 
 __all__ = ["CallEvent", "CallMachine", "StateChanged"]
 
@@ -90,7 +93,7 @@ ASK_AFTER = 2.0
 LONGEST_ASK = 60.0
 """The longest of those pauses, in seconds."""
 DOUBT = 0.5
-"""Seconds that a refusal which may be the debris of a hangup is held back."""
+"""Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
 MISSING = 1.0
 """Seconds for the end of a channel to be announced after Asterisk said that it does not exist."""
 LEFT = 0.25
@@ -115,7 +118,6 @@ class CallMachine:
     """
 
     __slots__ = (
-        "_creating",
         "_dialstatus",
         "_digits",
         "_endpoint",
@@ -130,6 +132,7 @@ class CallMachine:
         "_remote_cause",
         "_requests",
         "_soft",
+        "_unseen",
         "_watchers",
         "answered_at",
         "args",
@@ -183,7 +186,7 @@ class CallMachine:
         self._remote_cause: int | None = None
         self._soft = False
         self._originating: Pending[None] | None = None
-        self._creating = False  # we have asked for the channel, and nothing has shown that it exists
+        self._unseen = False  # we have asked for the channel, and nothing has shown that it exists
         self._dialstatus = ""
         self._endpoint = ""
 
@@ -248,7 +251,8 @@ class CallMachine:
             case PlaybackFinished():
                 self._player.ended(event.playback.id, event.playback.state, now)
             case StasisStart():
-                self._entered(event, now)
+                self.args = event.args
+                self._entered(event.channel, now)
             case ChannelHangupRequest():
                 self._hangup_requested(event)
             case StasisEnd():
@@ -262,6 +266,7 @@ class CallMachine:
                     self._dialstatus = event.dialstatus
             case _:
                 pass
+        self._changed()
 
     def receive_reply(self, request_id: str, value: object, now: float) -> None:
         """Asterisk did, or accepted, what the command of that id asked; ``value`` is the decoded reply."""
@@ -277,11 +282,11 @@ class CallMachine:
             case StartMusic():
                 self._go(Trigger.HOLD)
                 settle(exchange)
-                self._music.answered(now)
+                self._music.answered(now, playing=True)
             case StopMusic():
                 self._go(Trigger.UNHOLD)
                 settle(exchange)
-                self._music.answered(now)
+                self._music.answered(now, playing=False)
             case Play() | SendDtmf():
                 self._player.accepted(_item(exchange), now)
             case GetVariable():
@@ -293,7 +298,8 @@ class CallMachine:
             case AskPlayback():
                 self._player.still_there(_playback(exchange), now)
             case AskChannel():
-                self._send_hangup(now)
+                if self._hangup_reason is not None:
+                    self._send_hangup(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
             case Ring() | SetVariable():
@@ -313,9 +319,9 @@ class CallMachine:
             case Originate():
                 self._originate_refused(error, now)
             case Hangup():
-                self._hangup_refused(error, now)
+                self._hangup_refused(exchange.command, error, now)
             case AskChannel():
-                if isinstance(error, AriNotFound):
+                if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
                     self._finish(self._verdict() or CallEnd(0, EndedBy.ASTERISK), now)
                 # otherwise the timer that asked asks again
             case AskPlayback():
@@ -323,13 +329,10 @@ class CallMachine:
                     self._player.gone(_playback(exchange), now)
                 else:
                     self._player.still_there(_playback(exchange), now)
-            case StopPlayback() | ControlPlayback():
-                if isinstance(error, AriNotFound):
-                    self._player.gone(_playback(exchange), now)
-                    if exchange.pending is not None:
-                        exchange.pending.resolve(False)
-                else:
-                    settle(exchange, error)
+            case StopPlayback() | ControlPlayback() if isinstance(error, AriNotFound):
+                self._player.gone(_playback(exchange), now)
+                if exchange.pending is not None:
+                    exchange.pending.resolve(False)
             case GetVariable() if isinstance(error, AriNotFound) and "variable" in error.reason.lower():
                 settle(exchange)
             case (
@@ -338,6 +341,8 @@ class CallMachine:
                 | StartMusic()
                 | StopMusic()
                 | Play()
+                | StopPlayback()
+                | ControlPlayback()
                 | SendDtmf()
                 | GetVariable()
                 | SetVariable()
@@ -357,13 +362,11 @@ class CallMachine:
         if self.end is not None:
             return
         self._requests.channel_id = channel.id
-        self.channel = channel
-        self.in_stasis = True
         self._remote_cause, self._soft = None, False
-        for timer in ("left", "missing"):
-            self._requests.timers.cancel(timer)
-        if channel.state == "Up":
-            self._come_up(now)
+        self._requests.timers.cancel("missing")
+        if self._hangup_reason is not None and not self._unseen:
+            self._send_hangup(now)
+        self._entered(channel, now)
         self._player.channel_replaced(now)
         self._changed()
 
@@ -396,7 +399,7 @@ class CallMachine:
             raise LocalProtocolError("this call has been placed already")
         self._originating = pending = Pending[None](self._withdraw)
         seconds = -1 if timeout is None else -int(-timeout // 1)
-        self._creating = True
+        self._unseen = True
         command = Originate(
             request_id=self._requests.new_id(),
             channel_id=self.id,
@@ -417,7 +420,7 @@ class CallMachine:
         self._check(Operation.ANSWER)
         if self.state is not CallState.RINGING:
             return Pending.resolved(None)
-        return self._ask(Answer(request_id=self._requests.new_id(), channel_id=self.id), now, synchronous=True)
+        return self._ask(Answer(request_id=self._requests.new_id(), channel_id=self.id), now, queued=True)
 
     def ring(self, now: float) -> Pending[None]:
         """Let the caller hear ringing."""
@@ -442,7 +445,7 @@ class CallMachine:
         if self._hangup_reason is None:
             self._hangup_reason = reason
             self._hangup_asked = 0
-            if not self._creating:
+            if not (self._unseen and self._requests.any_of((Originate,))):  # it would overtake that, and find nothing
                 self._send_hangup(now)
         return pending
 
@@ -519,7 +522,7 @@ class CallMachine:
         self._check(Operation.SET_VARIABLE)
         _check_variable(name)
         command = SetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name, value=value)
-        return self._ask(command, now, synchronous=True)
+        return self._ask(command, now, queued=True)
 
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
@@ -536,7 +539,7 @@ class CallMachine:
             extension=extension,
             priority=priority,
         )
-        return self._ask(command, now)
+        return self._ask(command, now, queued=True)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -547,56 +550,68 @@ class CallMachine:
             allowed = ", ".join(sorted(ALLOWED[operation]))
             raise LocalProtocolError(f"{operation}: the call is {self.state}, and would have to be {allowed}")
 
-    def _ask(self, command: Command, now: float, *, synchronous: bool = False) -> Pending[Any]:
+    def _ask(self, command: Command, now: float, *, queued: bool = False) -> Pending[Any]:
+        """Ask for something that Asterisk does at once or, ``queued``, when the channel is done with what it does."""
         pending = Pending[Any]()
-        self._requests.send(command, now, pending=pending, ahead=self._player.queue if synchronous else ())
+        self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
         return pending
 
     def _reply_overdue(self, exchange: Exchange, now: float) -> None:
         match exchange.command:
             case Originate():
-                if self._creating:
+                if self._unseen:
                     self._make_sure_it_ends(now)
             case Hangup() | AskChannel():
                 pass  # the timer tries again
             case AskPlayback():
                 self._player.still_there(_playback(exchange), now)
-            case Play():
-                self._player.unwanted(_playback(exchange), now)
-                self._fail(exchange, no_reply(exchange.command), now)
             case _:
                 self._fail(exchange, no_reply(exchange.command), now)
 
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
+        if isinstance(exchange.command, Continue) and isinstance(error, AriError):
+            self._stays()
         if isinstance(error, AriNotFound):
-            self._requests.doubt(exchange, None, lambda exchange, now: None)
-            self._not_found(now)
-        elif isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500):
-            self._requests.doubt(exchange, now + DOUBT, lambda exchange, now: self._fail(exchange, error, now))
+            self._not_found(exchange.command, now)
+            doubt = MISSING
+        elif isinstance(error, LinkError) or (
+            isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
+        ):
+            doubt = DOUBT
         else:
             self._fail(exchange, error, now)
+            return
+        self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
 
     def _fail(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """The request came to nothing, for good."""
         settle(exchange, error)
         match exchange.command:
-            case Play() | SendDtmf():
+            case Play() | SendDtmf() if _had_no_effect(error):
                 self._player.refused(_item(exchange), error, now)
+            case Play() | SendDtmf():
+                self._player.lost(_item(exchange), error, now)
+            case StopPlayback() if _had_no_effect(error):
+                self._player.not_stopped(_playback(exchange))
             case StartMusic() | StopMusic():
-                self._music.answered(now)
+                self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
-                self.continuing = False
+                self._stays()
             case _:
                 pass
 
+    def _stays(self) -> None:
+        """It does not go on in the dialplan, unless it has been asked to more than once."""
+        self.continuing = self._requests.any_of((Continue,))
+
     def _idle(self, now: float) -> None:
-        if self.state is CallState.ON_HOLD:
+        if self.state is CallState.ON_HOLD or self._music.under_way:
             self._music.resume(now)
 
-    def _not_found(self, now: float) -> None:
+    def _not_found(self, command: Command, now: float) -> None:
         """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
-        if "missing" not in self._requests.timers:
+        if command.channel_id == self.id and "missing" not in self._requests.timers:
             self._requests.arm("missing", now + MISSING, self._missing)
 
     def _missing(self, now: float) -> None:
@@ -610,13 +625,12 @@ class CallMachine:
             self.answered_at = now
             self._go(Trigger.UP)
 
-    def _entered(self, event: StasisStart, now: float) -> None:
+    def _entered(self, channel: Channel, now: float) -> None:
         self._requests.timers.cancel("left")
         self.in_stasis = True
-        self.channel = event.channel
-        self.args = event.args
+        self.channel = channel
         self._exists(now)
-        if event.channel.state == "Up":
+        if channel.state == "Up":
             self._come_up(now)
         if self._originating is not None and self._hangup_reason is None:
             self._requests.timers.cancel("originate")
@@ -624,15 +638,18 @@ class CallMachine:
 
     def _exists(self, now: float) -> None:
         """The channel we asked for is there; what had to wait for it goes out."""
-        if self._creating:
-            self._creating = False
+        if self._unseen:
+            self._unseen = False
+            self._requests.timers.cancel("missing")  # a hangup has overtaken our request
             if self._hangup_reason is not None:
                 self._send_hangup(now)
 
     def _originate_refused(self, error: VoxtraError, now: float) -> None:
-        if isinstance(error, AriError | RequestNotSent | LocalProtocolError):
+        if _had_no_effect(error):
+            if isinstance(error, LocalProtocolError) and self._originating is not None:
+                self._originating.fail(error)
             self._finish(CallEnd(0, EndedBy.ASTERISK), now, error)
-        else:
+        elif self._unseen:
             self._make_sure_it_ends(now)
 
     def _originate_overdue(self, now: float) -> None:
@@ -640,11 +657,9 @@ class CallMachine:
 
     def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
         """The channel may be there or not: hanging up what does not exist is no harm."""
-        self._creating = False
         if self._hangup_reason is None:
-            self.hangup(now, reason)
-        else:
-            self._send_hangup(now)
+            self._hangup_reason = reason
+        self._send_hangup(now)
 
     def _withdraw(self, pending: Pending[None], now: float) -> None:
         if self.end is None:
@@ -654,20 +669,20 @@ class CallMachine:
 
     def _send_hangup(self, now: float) -> None:
         assert self._hangup_reason is not None
-        pause = min(ASK_AFTER * 2.0**self._hangup_asked, LONGEST_ASK)
+        pause = backoff(ASK_AFTER, self._hangup_asked, LONGEST_ASK)
         self._hangup_asked += 1
         command = Hangup(request_id=self._requests.new_id(), channel_id=self.id, reason=self._hangup_reason)
         self._requests.send(command, now)
         self._requests.arm("hangup", now + pause, self._ask_channel)
 
     def _ask_channel(self, now: float) -> None:
-        pause = min(ASK_AFTER * 2.0**self._hangup_asked, LONGEST_ASK)
+        pause = backoff(ASK_AFTER, self._hangup_asked, LONGEST_ASK)
         self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
         self._requests.arm("hangup", now + max(pause, REPLY_TIMEOUT), self._send_hangup)
 
-    def _hangup_refused(self, error: VoxtraError, now: float) -> None:
+    def _hangup_refused(self, command: Hangup, error: VoxtraError, now: float) -> None:
         if isinstance(error, AriNotFound):
-            self._not_found(now)
+            self._not_found(command, now)
         elif isinstance(error, AriBadRequest | AriUnauthorized | AriForbidden):
             self._hangup_reason = None
             self._requests.timers.cancel("hangup")
@@ -685,6 +700,7 @@ class CallMachine:
         self._requests.timers.cancel(pending)
         if pending in self._hangups:
             self._hangups.remove(pending)
+        self._changed()
 
     def _forget_watcher(self, pending: Pending[CallEnd]) -> None:
         if pending in self._watchers:
@@ -758,6 +774,7 @@ class CallMachine:
     def _give_up(self, listener: Listener) -> None:
         self._requests.timers.cancel(listener)
         self._settled(self._digits.give_up(listener))
+        self._changed()
 
     def _go(self, trigger: Trigger) -> None:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
@@ -775,6 +792,11 @@ class CallMachine:
 def _check_variable(name: str) -> None:
     if not name:
         raise ValueError("the name of a channel variable must not be empty")
+
+
+def _had_no_effect(error: VoxtraError) -> bool:
+    """Whether a request that ended so is known to have changed nothing in Asterisk."""
+    return isinstance(error, AriError | RequestNotSent | LocalProtocolError)
 
 
 def _item(exchange: Exchange) -> Playback | Tones:

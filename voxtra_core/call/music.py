@@ -6,6 +6,8 @@ when the one before has been answered.
 
 from __future__ import annotations
 
+import attrs
+
 from ..errors import VoxtraError
 from .commands import StartMusic, StopMusic
 from .pending import Pending
@@ -17,17 +19,22 @@ __all__ = ["Music"]
 class Music:
     """The music on one channel. Whether it plays is the call's state; this only asks for it."""
 
-    __slots__ = ("_moh_class", "_requests", "_waiting")
+    __slots__ = ("_interrupted", "_moh_class", "_requests", "_waiting")
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._moh_class: str | None = None
         self._waiting: list[tuple[StartMusic | StopMusic, Pending[None]]] = []
+        self._interrupted = False
 
     @property
     def under_way(self) -> bool:
         """Whether Asterisk has yet to answer a request about it."""
-        return bool(self._waiting) or self._requests.any_of((StartMusic, StopMusic))
+        return bool(self._waiting) or self._asked
+
+    @property
+    def _asked(self) -> bool:
+        return self._requests.any_of((StartMusic, StopMusic))
 
     def start(self, moh_class: str | None, now: float) -> Pending[None]:
         """Start it, or change what is played."""
@@ -42,15 +49,25 @@ class Music:
         return self._ask(StopMusic(request_id=self._requests.new_id(), channel_id=self._requests.channel_id), now)
 
     def resume(self, now: float) -> None:
-        """Start it again after something was played over it: that ends it for good (``res_stasis_playback.c``)."""
-        if not self.under_way:
+        """Start it again after something was played over it: that ends it for good (``res_stasis_playback.c``).
+
+        Where a request about it is under way, that may have been done before or after; its answer decides.
+        """
+        if self.under_way:
+            self._interrupted = True
+        else:
             self.start(self._moh_class, now)
 
-    def answered(self, now: float) -> None:
-        """Asterisk has answered the request under way: the next one."""
+    def answered(self, now: float, *, playing: bool) -> None:
+        """A request has been answered, and by what Asterisk says it plays, or does not: the next one."""
+        if self._asked:
+            return
+        interrupted, self._interrupted = self._interrupted, False
         if self._waiting:
             command, pending = self._waiting.pop(0)
-            self._requests.send(command, now, pending=pending)
+            self._requests.send(attrs.evolve(command, channel_id=self._requests.channel_id), now, pending=pending)
+        elif interrupted and playing:
+            self.start(self._moh_class, now)
 
     def close(self, error: VoxtraError) -> None:
         """The call has ended."""

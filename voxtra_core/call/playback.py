@@ -39,6 +39,8 @@ class Playback:
     running: bool = False
     """Nothing of ours is ahead of it on the channel."""
     stopping: bool = False
+    ending: PlaybackEnd | None = None
+    """How it will have ended, unless something truer is said in the next moment."""
     asked: int = 0
     """How often Asterisk has been asked after it."""
 

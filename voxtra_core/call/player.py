@@ -14,6 +14,7 @@ from .dtmf import seconds_to_send, valid_digits
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones, media_uris
 from .requests import Requests
+from .timers import backoff
 
 __all__ = ["Player"]
 
@@ -119,18 +120,26 @@ class Player:
         """Asterisk has it in its queue."""
         if isinstance(item, Tones):
             item.accepted = True
-        else:
+        elif not item.accepted.done:
             item.accepted.resolve(None)
-            if item.stopping and not item.finished.done:
+            if item.stopping:
                 self.stop(item, now)
         self._advance(now)
 
     def refused(self, item: Playback | Tones, error: VoxtraError, now: float) -> None:
         """Asterisk will not do it."""
         if isinstance(item, Playback):
+            if item.accepted.done:
+                return  # its events have come first, and they know better
             item.accepted.fail(error)
         item.finished.fail(error)
         self._remove(item, now)
+
+    def lost(self, item: Playback | Tones, error: VoxtraError, now: float) -> None:
+        """Nobody knows whether Asterisk has it in its queue: a playback that nobody waits for is stopped."""
+        if isinstance(item, Playback) and not item.accepted.done:
+            self.stop(item, now)
+        self.refused(item, error, now)
 
     def started(self, playback_id: str, now: float) -> None:
         """A ``PlaybackStarted``: also after a pause, and ahead of its own reply."""
@@ -142,7 +151,7 @@ class Player:
         # whatever was ahead of it must have ended
         for item in self._queue[: self._queue.index(playback)]:
             if isinstance(item, Playback):
-                self._ask(item, now)
+                self._ask_if_accepted(item, now)
             else:
                 self._requests.timers.cancel(item)
                 self._sent(item, now)
@@ -155,7 +164,8 @@ class Player:
         playback.accepted.resolve(None)
         if state == "failed":
             # so does one whose call is just ending: let that be said first
-            self._end_soon(playback, PlaybackEnd.FAILED, now)
+            if playback.ending is not PlaybackEnd.FAILED:
+                self._end_soon(playback, PlaybackEnd.FAILED, now)
         else:
             self._end(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.DONE, now)
 
@@ -165,13 +175,17 @@ class Player:
 
     def gone(self, playback: Playback, now: float) -> None:
         """Asked after it, Asterisk does not know it: its end is on the way, or will never be announced."""
-        if playback.id in self._playbacks:
+        if playback.id in self._playbacks and playback.ending is None:
             self._end_soon(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.UNKNOWN, now)
+
+    def not_stopped(self, playback: Playback) -> None:
+        """Asterisk would not stop it: it goes on to its own end."""
+        playback.stopping = False
 
     def channel_replaced(self, now: float) -> None:
         """What the old channel had queued has ended without a word."""
-        for playback in list(self._playbacks.values()):
-            self._ask(playback, now)
+        for playback in self._playbacks.values():
+            self._ask_if_accepted(playback, now)
 
     def unwanted(self, playback: Playback, now: float) -> None:
         """Nobody waits for it any more: stop it, as soon as a stop cannot overtake its play and be lost."""
@@ -225,13 +239,19 @@ class Player:
         self._remove(playback, now)
 
     def _end_soon(self, playback: Playback, end: PlaybackEnd, now: float) -> None:
+        playback.ending = end
         self._requests.arm(playback, now + LATE, lambda now: self._end(playback, end, now))
 
     def _watch(self, playback: Playback, now: float) -> None:
         """Ask after it later, should its end not come by itself."""
-        if playback.running and playback.id in self._playbacks:
-            pause = min(ASK_AFTER * 2.0**playback.asked, LONGEST_ASK)
+        if playback.running and playback.ending is None and playback.id in self._playbacks:
+            pause = backoff(ASK_AFTER, playback.asked, LONGEST_ASK)
             self._requests.arm(playback, now + pause, lambda now: self._ask(playback, now))
+
+    def _ask_if_accepted(self, playback: Playback, now: float) -> None:
+        """Before it is accepted, the question could overtake the request to play."""
+        if playback.accepted.done:
+            self._ask(playback, now)
 
     def _ask(self, playback: Playback, now: float) -> None:
         playback.asked += 1

@@ -78,20 +78,22 @@ class Requests:
 
     def take(self, request_id: str) -> Exchange | None:
         """The exchange that a reply or an error belongs to; each is found once."""
-        self.timers.cancel(request_id)
-        return self._under_way.pop(request_id, None)
+        exchange = self._under_way.pop(request_id, None)
+        if exchange is not None:
+            self.timers.cancel(request_id)
+        return exchange
 
     def keep_waiting(self, exchange: Exchange, now: float) -> None:
-        """The reply has come, and what it only announced has not: that is due now."""
+        """The reply has come, and what it only announced has not: that is due after whatever is ahead of it."""
         self._under_way[exchange.command.request_id] = exchange
-        self._expect_reply(exchange.command.request_id, now)
+        if not exchange.ahead:
+            self._expect_reply(exchange.command.request_id, now)
 
-    def doubt(self, exchange: Exchange, deadline: float | None, give_up: Callable[[Exchange, float], None]) -> None:
+    def doubt(self, exchange: Exchange, deadline: float, give_up: Callable[[Exchange, float], None]) -> None:
         """Hold back what was refused, until the call ends or the deadline comes."""
         request_id = exchange.command.request_id
         self._doubtful[request_id] = exchange
-        if deadline is not None:
-            self.arm(request_id, deadline, lambda now: give_up(self._doubtful.pop(request_id), now))
+        self.arm(request_id, deadline, lambda now: give_up(self._doubtful.pop(request_id), now))
 
     def no_longer_ahead(self, item: object, now: float) -> None:
         """The channel is done with something: what waited behind it alone is due now."""
@@ -108,7 +110,12 @@ class Requests:
     def close(self) -> list[Exchange]:
         """Forget everything, withdraw what is under way, and return it: the call has ended."""
         exchanges = [*self._under_way.values(), *self._doubtful.values()]
-        self._out = [Withdraw(request_id=request_id, channel_id=self.channel_id) for request_id in self._under_way]
+        unsent = {command.request_id for command in self._out}
+        self._out = [
+            Withdraw(request_id=request_id, channel_id=self.channel_id)
+            for request_id in self._under_way
+            if request_id not in unsent
+        ]
         self._under_way.clear()
         self._doubtful.clear()
         self.timers.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-__all__ = ["Timers"]
+__all__ = ["Timers", "backoff"]
 
 
 class Timers:
@@ -48,3 +48,8 @@ class Timers:
             if timer is not None and timer[0] == deadline:
                 del self._timers[name]
                 timer[1](now)
+
+
+def backoff(first: float, times: int, longest: float) -> float:
+    """A pause of ``first`` seconds, doubled so many ``times``, and of ``longest`` at most."""
+    return min(first * 2.0 ** min(times, 64), longest)
