@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from .effects import Effect, Input, Machine
+from .effects import Effect, Finish, Input, Machine
 
-__all__ = ["Pump", "sole_error"]
+__all__ = ["LINGER", "Pump", "sole_error"]
+
+LINGER = 1.0
+"""Seconds that a connection being closed has, for what was sent to be written and for the peer to end it too."""
 
 
 class Pump:
@@ -19,6 +23,8 @@ class Pump:
     ``time()`` is the loop's clock; ``perform(effect)`` begins an effect and returns at once; ``schedule(deadline)`` has
     :meth:`wake` called then, and may ignore a deadline that is later than the one it was given last, since early
     wake-ups are harmless; ``crash(error)`` ends the run after a bug in the machine.
+
+    After :class:`~voxtra_core.effects.Finish`, or a bug, the machine is never called again.
     """
 
     def __init__(
@@ -35,69 +41,89 @@ class Pump:
         self._perform = perform
         self._schedule = schedule
         self._crash = crash
-        self._inputs: deque[Input] = deque()
+        self._steps: deque[Callable[[float], None]] = deque()
+        self._started = False
         self._stepping = False
+        self._woken = False
         self._stopped = False
 
     def start(self) -> None:
-        """The first step."""
-        self._step(self.machine.start)
+        """The first step, and then those that were asked for before it."""
+        self._started = True
+        self._steps.appendleft(self.machine.start)
+        self._run()
 
     def wake(self) -> None:
-        """The deadline has come, or something was asked of the machine."""
-        if not self._stepping:
-            self._step(self.machine.handle_timeout)
+        """The deadline has come, or something was asked of the machine.
+
+        While the machine is being stepped this means: soon, but let the loop have a turn first.
+        """
+        if self._stepping:
+            self._woken = True
+        else:
+            self._add(self.machine.handle_timeout)
 
     def interrupt(self) -> None:
         """The run is being cancelled from outside."""
-        self._step(self.machine.interrupt)
+        self._add(self.machine.interrupt)
 
     def report(self, event: Input) -> None:
         """Something has happened: tell the machine, after what it is being told already."""
-        self._inputs.append(event)
-        if not self._stepping:
-            self._step(None)
+        self._add(partial(self.machine.receive, event))
+
+    def accept(self) -> int | None:
+        """The number for a connection that a listener has accepted; ``None`` when nobody wants it any more."""
+        if self._stopped:
+            return None
+        try:
+            return self.machine.new_connection()
+        except Exception as error:
+            self._fail(error)
+            return None
 
     def stop(self) -> None:
         """No more steps; whatever is still reported is ignored."""
         self._stopped = True
-        self._inputs.clear()
+        self._steps.clear()
 
-    def _step(self, step: Callable[[float], None] | None) -> None:
-        if self._stopped:
-            return
+    def _add(self, step: Callable[[float], None]) -> None:
+        if not self._stopped:
+            self._steps.append(step)
+            if self._started and not self._stepping:
+                self._run()
+
+    def _run(self) -> None:
         self._stepping = True
         try:
-            if step is not None:
-                step(self._time())
-                self._perform_all()
-            while self._inputs:
-                self.machine.receive(self._inputs.popleft(), self._time())
-                self._perform_all()
-            deadline = self.machine.next_deadline()
-            if deadline is not None:
-                self._schedule(deadline)
+            while self._steps:
+                self._steps.popleft()(self._time())
+                for effect in self.machine.effects_to_perform():
+                    if isinstance(effect, Finish):
+                        self.stop()
+                    self._perform(effect)
+            if not self._stopped:
+                self._set_alarm()
         except Exception as error:
-            self.stop()
-            self._crash(error)
+            self._fail(error)
         finally:
             self._stepping = False
 
-    def _perform_all(self) -> None:
-        for effect in self.machine.effects_to_perform():
-            self._perform(effect)
+    def _set_alarm(self) -> None:
+        deadline = self._time() if self._woken else self.machine.next_deadline()
+        self._woken = False
+        if deadline is not None:
+            self._schedule(deadline)
+
+    def _fail(self, error: Exception) -> None:
+        self.stop()
+        self._crash(error)
 
 
 def sole_error(error: BaseException) -> BaseException:
-    """The one error in a group, however deep, and however often it is in there; a group of several as it is.
+    """The one error in a group of one, however deep; a group of several as it is.
 
     Loops wrap what comes out of a nursery or a task group even when it is a single error, which would only hide it.
     """
-    first, *others = _leaves(error)
-    return first if all(other is first for other in others) else error
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
-    return [error]
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

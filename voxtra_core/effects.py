@@ -10,6 +10,7 @@ Connections and listeners are named by integers that the machine chooses and nev
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Protocol, TypeAlias
@@ -74,7 +75,10 @@ class Listen:
 
 @attrs.frozen
 class Send:
-    """Write these bytes, after those sent before. :class:`Drained` follows when nothing is left to write."""
+    """Write these bytes, after those sent before. :class:`Drained` follows when nothing is left to write.
+
+    On a connection that is not open, not yet or no more, nothing happens.
+    """
 
     conn: int
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
@@ -82,9 +86,10 @@ class Send:
 
 @attrs.frozen
 class Close:
-    """Close a connection or a listener. What was sent and not yet written is written first, for a short while.
+    """Close a connection or a listener. Nothing is reported about it afterwards.
 
-    Nothing is reported about it afterwards.
+    What was sent and not yet written is written first, and then the peer's end is awaited, so that it sees all of our
+    bytes and an end whatever it was sending; for a second at most, all in all.
     """
 
     conn: int
@@ -104,7 +109,10 @@ class StartTask:
 
 @attrs.frozen
 class CancelTask:
-    """Cancel a running task; :class:`TaskDone` still follows. A task that has ended already is none of our business."""
+    """Cancel a running task; :class:`TaskDone` still follows. A task that has ended already is none of our business.
+
+    One that has not taken its first step never does: its function is not called.
+    """
 
     task: int
 
@@ -223,32 +231,42 @@ class Machine(Protocol):
 _REASONS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset by the peer",
+    errno.EPIPE: "connection reset by the peer",  # these two are what a reset looks like to whoever comes second
+    errno.ENOTCONN: "connection reset by the peer",
     errno.ECONNABORTED: "connection aborted",
-    errno.EPIPE: "connection closed by the peer",
     errno.ETIMEDOUT: "timed out",
     errno.EHOSTUNREACH: "no route to host",
     errno.ENETUNREACH: "network unreachable",
     errno.EADDRINUSE: "address already in use",
     errno.EADDRNOTAVAIL: "address not available",
     errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EMFILE: "too many open files",
 }
+_NUMBER = re.compile(r"\[Errno (-?\d+)\]")
 
 
 def failure_reason(error: BaseException) -> str:
     """Why a connection or a listener failed, in words that are the same on every loop.
 
     Loops wrap what the system said: in a group with an error for each address, in an error of their own with that as
-    its cause. The first system error counts.
+    its cause, or in the text of one without a number (asyncio). The first system error counts.
     """
+    if isinstance(error, ValueError):  # of getaddrinfo(), for what IDNA cannot encode
+        return "not a host name"
     found = _system_error(error)
     if found is None:
         return str(error) or type(error).__name__
-    return _REASONS.get(found.errno or 0) or found.strerror or str(found)
+    number = found.errno or 0
+    return _REASONS.get(number) or errno.errorcode.get(number) or found.strerror or str(found)
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
     if isinstance(error, BaseExceptionGroup):
         return next((found for part in error.exceptions if (found := _system_error(part))), None)
-    if isinstance(error, OSError) and error.errno is not None:
-        return error
+    if isinstance(error, OSError):
+        if error.errno is not None:
+            return error
+        if number := _NUMBER.search(str(error)):
+            return OSError(int(number[1]), "")
     return _system_error(error.__cause__) if error is not None else None

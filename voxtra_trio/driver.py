@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from functools import partial
 from math import inf
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from voxtra_core.call.pending import Pending
-from voxtra_core.driving import Pump
+from voxtra_core.driving import LINGER, Pump, sole_error
 from voxtra_core.effects import (
     Accepted,
     CancelTask,
@@ -24,6 +24,7 @@ from voxtra_core.effects import (
     EndOfStream,
     Failed,
     Finish,
+    Input,
     Listen,
     Listening,
     Log,
@@ -37,8 +38,6 @@ from voxtra_core.effects import (
 
 __all__ = ["TrioDriver", "park"]
 
-LINGER = 1.0
-"""Seconds that a connection being closed has to write what was sent."""
 CHUNK = 65536
 """Bytes to read at a time."""
 
@@ -56,22 +55,43 @@ async def park(pending: Pending[Any]) -> None:
 
 
 class _Stream:
-    """A connection, or a listener, from the effect that asks for it to its end."""
+    """A connection, from the effect that asks for it, or its acceptance, to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, conn: int) -> None:
+        self.conn = conn
         self.scope = trio.CancelScope()
-        self.unsent = bytearray()
-        self.poke = trio.Event()
+        self.open = False
         self.closing = False
+        """Nothing is reported about it any more."""
+        self.unsent = bytearray()
+        self.drained = True
+        self.poke = trio.Event()
+
+    def send(self, data: bytes) -> None:
+        if self.open:
+            self.unsent += data
+            self.drained = False
+            self.poke.set()
+
+    def close(self) -> None:
+        """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
+        self.closing = True
+        if self.open:
+            self.scope.deadline = trio.current_time() + LINGER
+            self.poke.set()
+        else:
+            self.scope.cancel()
 
 
 class TrioDriver:
     """Runs one machine, once."""
 
     def __init__(self) -> None:
+        self._context = copy_context()
         self._pump: Pump | None = None
         self._nursery: trio.Nursery | None = None
         self._streams: dict[int, _Stream] = {}
+        self._listeners: dict[int, trio.CancelScope] = {}
         self._tasks: dict[int, trio.CancelScope] = {}
         self._finished = trio.Event()
         self._error: Exception | None = None
@@ -84,6 +104,7 @@ class TrioDriver:
         """trio's clock."""
         return trio.current_time()
 
+    @trio.lowlevel.enable_ki_protection
     def wake(self) -> None:
         """Let the machine look at what was asked of it."""
         if self._pump is not None:
@@ -95,23 +116,25 @@ class TrioDriver:
 
     # ---- the run ---------------------------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, machine: Machine) -> None:
         """Run the machine until it finishes; raise what it finishes with.
 
         Cancelled, it lets the machine do its last things, which are bounded in time, before it goes.
         """
         self._pump = pump = Pump(
-            machine, time=self.time, perform=self._perform, schedule=self._schedule, crash=self._crash
+            machine, time=self.time, perform=self._perform, schedule=self._schedule, crash=self._finish
         )
-        async with trio.open_nursery() as outer:
-            outer.start_soon(self._serve, pump)
-            try:
-                await self._finished.wait()
-            except BaseException:
-                if self._nursery is None:
-                    self._finished.set()
-                pump.interrupt()
-                raise
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._guard, partial(self._serve, pump))
+                try:
+                    await self._finished.wait()
+                except BaseException:
+                    pump.interrupt()
+                    raise
+        except BaseExceptionGroup as group:
+            raise sole_error(group) from None
         if self._error is not None:
             raise self._error
 
@@ -119,141 +142,174 @@ class TrioDriver:
         """All that a cancellation from outside must not tear: it lives until the machine has finished."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as self._nursery:
-                alarm_clock = trio.CancelScope()
-                self._nursery.start_soon(self._watch_alarm, alarm_clock)
+                self._start(self._watch_alarm)
                 pump.start()
                 await self._finished.wait()
-                pump.stop()
-                for scope in (alarm_clock, *self._tasks.values(), *(s.scope for s in self._streams.values())):
+                for number in [*self._listeners, *self._streams]:
+                    self._close(number)
+                for scope in self._tasks.values():
                     scope.cancel()
 
-    def _crash(self, error: Exception) -> None:
-        self._error = error
+    def _finish(self, error: Exception | None) -> None:
+        if self._error is None:
+            self._error = error
+        if self._pump is not None:
+            self._pump.stop()
         self._finished.set()
+        self._alarm_moved.set()
 
     def _schedule(self, deadline: float) -> None:
         if deadline < self._alarm:
             self._alarm = deadline
             self._alarm_moved.set()
 
-    async def _watch_alarm(self, scope: trio.CancelScope) -> None:
-        with scope:
-            while True:
-                self._alarm_moved = trio.Event()
-                with trio.move_on_at(self._alarm):
-                    await self._alarm_moved.wait()
-                if self.time() >= self._alarm:
-                    self._alarm = inf
-                    self.wake()
+    async def _watch_alarm(self) -> None:
+        while not self._finished.is_set():
+            self._alarm_moved = trio.Event()
+            with trio.move_on_at(self._alarm):
+                await self._alarm_moved.wait()
+            if self.time() >= self._alarm:
+                self._alarm = inf
+                self.wake()
 
     # ---- effects ---------------------------------------------------------------------------------------------------
 
     def _perform(self, effect: Effect) -> None:
-        assert self._nursery is not None
         match effect:
             case Send():
-                stream = self._streams.get(effect.conn)
-                if stream is not None:
-                    stream.unsent += effect.data
-                    stream.poke.set()
+                if effect.conn in self._streams:
+                    self._streams[effect.conn].send(effect.data)
             case Connect():
-                stream = self._streams[effect.conn] = _Stream()
-                self._nursery.start_soon(self._connect, effect, stream)
+                self._streams[effect.conn] = stream = _Stream(effect.conn)
+                self._start(partial(self._connect, effect, stream))
             case Close():
-                stream = self._streams.pop(effect.conn, None)
-                if stream is not None:
-                    stream.closing = True
-                    stream.scope.deadline = self.time() + (LINGER if stream.unsent else 0)
-                    stream.poke.set()
+                self._close(effect.conn)
             case Listen():
-                stream = self._streams[effect.listener] = _Stream()
-                self._nursery.start_soon(self._listen, effect, stream)
+                self._listeners[effect.listener] = scope = trio.CancelScope()
+                self._start(partial(self._listen, effect, scope))
             case StartTask():
-                scope = self._tasks[effect.task] = trio.CancelScope()
-                self._nursery.start_soon(self._task, effect, scope, name=effect.name)
+                self._tasks[effect.task] = scope = trio.CancelScope()
+                self._start(partial(self._task, effect, scope), effect.name)
             case CancelTask():
                 if effect.task in self._tasks:
                     self._tasks[effect.task].cancel()
             case Log():
                 logger.log(effect.level, "%s", effect.message, exc_info=effect.error)
             case Finish():
-                self._error = effect.error
-                self._finished.set()
+                self._finish(effect.error)
+
+    def _start(self, function: Callable[[], Awaitable[None]], name: str | None = None) -> None:
+        """Start a task in the context of the run, and not in that of whoever happened to wake the machine."""
+        assert self._nursery is not None
+        self._context.copy().run(partial(self._nursery.start_soon, self._guard, function, name=name))
+
+    @trio.lowlevel.enable_ki_protection
+    async def _guard(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await function()
+        except Exception as error:
+            self._finish(error)
 
     async def _task(self, effect: StartTask, scope: trio.CancelScope) -> None:
-        assert self._pump is not None
-        with scope:
-            try:
-                await effect.function()
-            except Exception as error:
-                self._crash(error)
-        del self._tasks[effect.task]
-        self._pump.report(TaskDone(effect.task))
+        try:
+            with scope:
+                if not scope.cancel_called:
+                    await effect.function()
+        finally:
+            del self._tasks[effect.task]
+        self._report(TaskDone(effect.task))
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
     async def _connect(self, effect: Connect, stream: _Stream) -> None:
-        assert self._pump is not None
-        async with self._until_broken(effect.conn, stream):
-            socket = await trio.open_tcp_stream(effect.host, effect.port)
-            async with socket:
-                self._pump.report(Connected(effect.conn))
-                await self._carry(effect.conn, stream, socket)
-
-    async def _listen(self, effect: Listen, stream: _Stream) -> None:
-        assert self._pump is not None
-        async with self._until_broken(effect.listener, stream):
-            listeners = await trio.open_tcp_listeners(effect.port, host=effect.host)
-            self._pump.report(Listening(effect.listener, listeners[0].socket.getsockname()[1]))
-            await trio.serve_listeners(partial(self._accept, effect.listener), listeners, handler_nursery=self._nursery)
-
-    async def _accept(self, listener: int, socket: trio.SocketStream) -> None:
-        assert self._pump is not None
-        if self._finished.is_set() or listener not in self._streams:
-            await trio.aclose_forcefully(socket)
-            return
-        conn = self._pump.machine.new_connection()
-        stream = self._streams[conn] = _Stream()
-        async with self._until_broken(conn, stream), socket:
-            self._pump.report(Accepted(listener, conn))
-            await self._carry(conn, stream, socket)
-
-    async def _carry(self, conn: int, stream: _Stream, socket: trio.SocketStream) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, conn, stream, socket)
-            await self._write(conn, stream, socket)
-            nursery.cancel_scope.cancel()
-
-    async def _read(self, conn: int, stream: _Stream, socket: trio.SocketStream) -> None:
-        assert self._pump is not None
-        while data := await socket.receive_some(CHUNK):
-            if not stream.closing:
-                self._pump.report(Received(conn, bytes(data)))
-        if not stream.closing:
-            self._pump.report(EndOfStream(conn))
-
-    async def _write(self, conn: int, stream: _Stream, socket: trio.SocketStream) -> None:
-        assert self._pump is not None
-        while stream.unsent or not stream.closing:
-            if stream.unsent:
-                data, stream.unsent = stream.unsent, bytearray()
-                await socket.send_all(data)
-                if not stream.unsent and not stream.closing:
-                    self._pump.report(Drained(conn))
-            else:
-                stream.poke = trio.Event()
-                await stream.poke.wait()
-
-    @asynccontextmanager
-    async def _until_broken(self, conn: int, stream: _Stream) -> AsyncIterator[None]:
-        """Report what breaks a connection, unless it is being closed anyway."""
-        assert self._pump is not None
-        reason = None
         with stream.scope:
             try:
-                yield
-            except* (OSError, trio.BrokenResourceError) as errors:
-                reason = failure_reason(errors)
-        if reason is not None and self._streams.get(conn) is stream:
-            del self._streams[conn]
-            self._pump.report(Failed(conn, reason))
+                socket = await trio.open_tcp_stream(effect.host, effect.port)
+            except (OSError, ValueError) as error:
+                self._failed(stream, error)
+            else:
+                await self._carry(stream, socket, Connected(effect.conn))
+
+    async def _listen(self, effect: Listen, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                listeners = await trio.open_tcp_listeners(effect.port, host=effect.host)
+            except (OSError, ValueError) as error:
+                if effect.listener in self._listeners:
+                    del self._listeners[effect.listener]
+                    self._report(Failed(effect.listener, failure_reason(error)))
+                return
+            if effect.listener in self._listeners:
+                self._report(Listening(effect.listener, listeners[0].socket.getsockname()[1]))
+            accept = partial(self._accept, effect.listener)
+            await trio.serve_listeners(accept, listeners, handler_nursery=self._nursery)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _accept(self, listener: int, socket: trio.SocketStream) -> None:
+        conn = self._pump.accept() if self._pump is not None and listener in self._listeners else None
+        if conn is None:
+            await trio.aclose_forcefully(socket)
+            return
+        self._streams[conn] = stream = _Stream(conn)
+        with stream.scope:
+            await self._guard(partial(self._carry, stream, socket, Accepted(listener, conn)))
+
+    async def _carry(self, stream: _Stream, socket: trio.SocketStream, opened: Input) -> None:
+        """Read and write until both sides have ended."""
+        async with socket, trio.open_nursery() as nursery:
+            if stream.closing:
+                return
+            stream.open = True
+            self._report(opened)
+            nursery.start_soon(self._read, stream, socket)
+            await self._write(stream, socket)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _read(self, stream: _Stream, socket: trio.SocketStream) -> None:
+        try:
+            while data := await socket.receive_some(CHUNK):
+                if not stream.closing:
+                    self._report(Received(stream.conn, bytes(data)))
+            socket.socket.getpeername()  # raises after a reset: it was told to the writer, and is no end
+        except (OSError, trio.BrokenResourceError) as error:
+            self._failed(stream, error)
+        if not stream.closing:
+            self._report(EndOfStream(stream.conn))
+
+    async def _write(self, stream: _Stream, socket: trio.SocketStream) -> None:
+        try:
+            while not (stream.closing and stream.drained):
+                if stream.unsent:
+                    data, stream.unsent = stream.unsent, bytearray()
+                    await socket.send_all(data)
+                elif not stream.drained:
+                    stream.drained = True
+                    if not stream.closing:
+                        self._report(Drained(stream.conn))
+                else:
+                    stream.poke = trio.Event()
+                    await stream.poke.wait()
+            await socket.send_eof()  # and not yet close: that resets the connection if it has bytes we didn't read
+        except trio.BrokenResourceError as error:
+            self._failed(stream, error)
+
+    def _failed(self, stream: _Stream, error: BaseException) -> None:
+        """A connection could not be opened, or broke; which is nobody's business once it is being closed."""
+        if not stream.closing:
+            stream.closing = True
+            stream.scope.cancel()
+            del self._streams[stream.conn]
+            self._report(Failed(stream.conn, failure_reason(error)))
+
+    def _report(self, event: Input) -> None:
+        """Tell the machine."""
+        if self._pump is not None:
+            self._pump.report(event)
+
+    def _close(self, number: int) -> None:
+        scope = self._listeners.pop(number, None)
+        if scope is not None:
+            scope.cancel()
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,59 @@
+"""Every test here runs on both loops, and leaves nothing behind: no task, no socket, no warning."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import ModuleType
+
+import pytest
+
+import voxtra_asyncio.driver
+import voxtra_trio.driver
+
+from .loops import BACKENDS, TestedBackend, open_sockets, tasks_alive
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Which loop a test runs on. None is shared between tests."""
+    name = request.param
+    assert isinstance(name, str)
+    return name
+
+
+@pytest.fixture
+def backend(anyio_backend_name: str) -> TestedBackend:
+    """The package under test, as an application sees it."""
+    return BACKENDS[anyio_backend_name]
+
+
+@pytest.fixture
+def linger(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how long a connection that is being closed is waited for, in seconds."""
+
+    def set_linger(seconds: float) -> None:
+        modules: list[ModuleType] = [voxtra_asyncio.driver, voxtra_trio.driver]
+        for module in modules:
+            monkeypatch.setattr(module, "LINGER", seconds)
+
+    return set_linger
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_our_own_garbage() -> Iterator[None]:
+    """Collecting after each test is quick when what was there before the first is left alone."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+async def nothing_is_left(anyio_backend_name: str) -> AsyncIterator[None]:
+    """Fails a test that leaves a task or a socket, or garbage that complains."""
+    tasks, sockets = tasks_alive(), open_sockets()
+    yield
+    assert tasks_alive() == tasks
+    gc.collect()  # what was not closed says so: warnings are errors
+    assert open_sockets() == sockets

@@ -1,0 +1,123 @@
+"""The other end of a connection: plain sockets, which do nothing by themselves."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+__all__ = ["Door", "Peer"]
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER, for no time: closing sends a reset
+
+
+class Peer:
+    """One end of a connection. Reads only when asked to."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        sock.setblocking(False)
+
+    @classmethod
+    def to(cls, port: int) -> Self:
+        """Connect to a port of this machine; the system accepts for whoever listens."""
+        return cls(socket.create_connection(("127.0.0.1", port)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    async def receive(self, size: int = 1 << 20) -> bytes:
+        """Some bytes, or none at the end."""
+        while True:
+            try:
+                return self._socket.recv(size)
+            except BlockingIOError:
+                await anyio.wait_readable(self._socket)
+
+    async def exactly(self, size: int) -> bytes:
+        """So many bytes."""
+        data = bytearray()
+        while len(data) < size:
+            piece = await self.receive(size - len(data))
+            assert piece, f"the connection ended after {len(data)} bytes of {size}"
+            data += piece
+        return bytes(data)
+
+    async def to_the_end(self) -> bytes:
+        """All bytes until the connection's end. A reset is no end: it raises."""
+        data = bytearray()
+        while piece := await self.receive():
+            data += piece
+        return bytes(data)
+
+    async def ended(self) -> None:
+        """Wait for the connection's end, in whichever way."""
+        with suppress(ConnectionResetError):
+            await self.to_the_end()
+
+    async def send(self, data: bytes) -> None:
+        """Send all of these."""
+        while data:
+            try:
+                data = data[self._socket.send(data) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._socket)
+
+    def end(self) -> None:
+        """Say that no more will be sent."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Break the connection."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket.close()
+
+    def close(self) -> None:
+        """Close the connection, in good order unless there are bytes that were not read."""
+        self._socket.close()
+
+
+class Door:
+    """A port of this machine that the driver can connect to."""
+
+    def __init__(self, host: str = "127.0.0.1", *, backlog: int = 100) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, 0), family=family, backlog=backlog)
+        self._socket.setblocking(False)
+        self.host = host
+        self.port: int = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    async def accept(self) -> Peer:
+        """The next who connects."""
+        while True:
+            try:
+                sock, _ = self._socket.accept()
+            except BlockingIOError:
+                await anyio.wait_readable(self._socket)
+            else:
+                return Peer(sock)
+
+
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
