@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import re
 import subprocess
@@ -73,18 +72,17 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def rig(
-    asterisk: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture
-) -> Iterator[Rig]:
+def rig(asterisk: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
     """An application under test and the far end of its calls.
 
-    Fails a test that leaves a socket open, or whose applications log a warning that it has not cleared away.
+    Fails a test that leaves a socket open, or whose applications log a warning that it did not expect.
     """
     before = _open_sockets()
-    yield Rig(asterisk, anyio_backend, app_name)
+    rig = Rig(asterisk, anyio_backend, app_name, caplog)
+    yield rig
     gc.collect()
     assert _open_sockets() <= before
-    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING] == []
+    assert [record.getMessage() for record in rig.warnings] == []
 
 
 def _open_sockets() -> set[str]:

@@ -35,6 +35,8 @@ class Asterisk:
     password: str = attrs.field(repr=False)
     ro_user: str
     """A user with ``read_only=yes`` and the same password."""
+    sip_port: int
+    """The UDP port that takes SIP calls: ``sip:APP@127.0.0.1`` enters ``Stasis(APP)``."""
     uas_port: int
     """The UDP port that ``PJSIP/anybody@uas`` is called at, on loopback."""
 
@@ -48,6 +50,7 @@ class Asterisk:
             user=env["ARI_USER"],
             password=env["ARI_PASSWORD"],
             ro_user=env["ARI_RO_USER"],
+            sip_port=int(env["AST_SIP"].rpartition(":")[2]),
             uas_port=int(env["AST_SIPP_PORT"]),
         )
 

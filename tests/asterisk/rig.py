@@ -8,13 +8,14 @@ plays, that can record.
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, TypeVar
 
 import anyio
-import attrs
+import pytest
 
 from voxtra_core.app import AppMachine, BaseApp
 from voxtra_core.ari import Event, RecordingFinished, bridges, recordings
@@ -35,7 +36,7 @@ PATIENCE = 5.0
 async def eventually(condition: Callable[[], T], within: float = PATIENCE) -> T:
     """What the condition says once it says something true."""
     with anyio.move_on_after(within):
-        while not (value := condition()):
+        while not (value := condition()):  # noqa: ASYNC110 - there is nobody to set an event
             await anyio.sleep(0.01)
         return value
     raise AssertionError(f"not so within {within:g} s: {condition}")
@@ -56,10 +57,11 @@ def left_in(machine: AppMachine) -> list[object]:
 class Rig:
     """One test's applications: ``app`` is under test, ``far`` has the phones."""
 
-    def __init__(self, asterisk: Asterisk, backend: str, app_name: str) -> None:
+    def __init__(self, asterisk: Asterisk, backend: str, app_name: str, caplog: pytest.LogCaptureFixture) -> None:
         self.asterisk = asterisk
         self.backend = backend
         self.app_name = app_name
+        self.caplog = caplog
         self.seen: list[object] = []
         """All that the application under test has seen, in order: events, requests, replies, changes."""
         self.far_seen: list[object] = []
@@ -121,6 +123,19 @@ class Rig:
         await self.far.request(recordings.stop(name))
         await eventually(lambda: [e for e in self.far_events(RecordingFinished) if e.recording.name == name])
         await self.far.request(bridges.destroy(name))
+
+    # ---- the log ---------------------------------------------------------------------------------------------------
+
+    @property
+    def warnings(self) -> list[logging.LogRecord]:
+        """What has been logged that somebody ought to look at."""
+        return [record for record in self.caplog.get_records("call") if record.levelno >= logging.WARNING]
+
+    def expect_log(self, text: str) -> logging.LogRecord:
+        """Take away the one warning that has this text."""
+        (record,) = (record for record in self.warnings if text in record.getMessage())
+        self.caplog.get_records("call").remove(record)
+        return record
 
     # ---- what was seen ---------------------------------------------------------------------------------------------
 

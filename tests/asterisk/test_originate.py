@@ -16,7 +16,7 @@ from voxtra_core import (
 from voxtra_core.ari import ChannelUserevent, Dial, StasisStart
 
 from .rig import Rig, eventually, left_in, machine_of
-from .uas import refusing
+from .sip import sip_phone
 
 pytestmark = pytest.mark.anyio
 
@@ -56,20 +56,20 @@ async def test_a_far_end_that_refuses(rig: Rig, far_end: str, cause: int, dialst
     ],
 )
 async def test_a_phone_that_refuses(rig: Rig, status: int, cause: int, dialstatus: str) -> None:
-    async with rig.serving(), refusing(rig.asterisk.uas_port, status) as methods:
+    async with rig.serving(), sip_phone(rig.asterisk, [status]) as phone:
         error = await failure(rig, "PJSIP/alice@uas")
-        await eventually(lambda: "ACK" in methods)
+        await phone.until("ACK")
     assert (error.end.cause, error.end.by, error.dialstatus) == (cause, EndedBy.REMOTE, dialstatus)
 
 
 async def test_a_phone_that_rings_and_is_not_answered(rig: Rig) -> None:
-    async with rig.serving(), refusing(rig.asterisk.uas_port, 180) as methods:
+    async with rig.serving(), sip_phone(rig.asterisk, [180]) as phone:
         begun = anyio.current_time()
         error = await failure(rig, "PJSIP/alice@uas", timeout=1.0)
         assert 0.9 < anyio.current_time() - begun < 2.0
-        await eventually(lambda: methods[-1] == "ACK")
+        await phone.until("ACK")
     assert (error.end.cause, error.end.name, error.dialstatus) == (19, "NO_ANSWER", "RINGING")
-    assert methods == ["INVITE", "CANCEL", "ACK"]
+    assert phone.received == ["INVITE", "CANCEL", "ACK"]
 
 
 @pytest.mark.parametrize("endpoint", ["PJSIP/nobody", "Nonsense/alice"])
@@ -159,15 +159,15 @@ async def test_a_far_end_that_hangs_up(rig: Rig) -> None:
 
 
 async def test_given_up_while_it_rings(rig: Rig) -> None:
-    async with rig.serving(), refusing(rig.asterisk.uas_port, 180) as methods:
+    async with rig.serving(), sip_phone(rig.asterisk, [180]) as phone:
         with anyio.move_on_after(5) as scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(rig.app.originate, "PJSIP/alice@uas")
                 await eventually(lambda: "RINGING" in [seen.dialstatus for seen in rig.events(Dial)])
                 tasks.cancel_scope.cancel()
         assert not scope.cancelled_caught
-        await eventually(lambda: methods[-1] == "ACK")
-        assert methods == ["INVITE", "CANCEL", "ACK"]
+        await phone.until("ACK")
+        assert phone.received == ["INVITE", "CANCEL", "ACK"]
         await eventually(lambda: not left_in(machine_of(rig.app)))
 
 
@@ -191,5 +191,6 @@ async def test_given_up_at_every_moment(rig: Rig) -> None:
         await eventually(lambda: not left_in(machine_of(rig.app)) + left_in(machine_of(rig.far)))
         await eventually(lambda: not [c for c in rig.asterisk.channels() if rig.app_name in c["name"]])
     assert 0 < taken < 40
-    assert taken <= len(phones) < 40
-    assert {phone.end.by for phone in phones if phone.end} == {EndedBy.REMOTE}
+    assert taken <= len(phones)
+    # a caller who goes just while entering Stasis leaves a StasisEnd without a ChannelHangupRequest: nobody says why
+    assert {phone.end.cause for phone in phones if phone.end} <= {16, 0}

@@ -1,0 +1,76 @@
+"""A proxy between an application and Asterisk that holds replies back, or stops reading altogether."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import SocketAttribute, SocketStream
+
+from .pbx import Asterisk
+
+__all__ = ["NEVER", "Proxy", "proxy"]
+
+NEVER = float("inf")
+"""For a reply that is not passed on at all."""
+
+REQUEST = re.compile(rb"((?:GET|POST|PUT|DELETE) \S+) HTTP/1.1\r\n")
+
+
+class Proxy:
+    """Passes everything on, events at once, and replies when the test says so."""
+
+    def __init__(self, asterisk: Asterisk, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.delay: Callable[[str], float] = lambda request: 0.0
+        """Seconds to hold back the reply to a request, which is given as ``POST /ari/channels/…``."""
+        self._asterisk = asterisk
+        self._reading = anyio.Event()
+        self._reading.set()
+
+    def stop_reading(self) -> None:
+        """Take in nothing more, from either side."""
+        self._reading = anyio.Event()
+
+    def go_on(self) -> None:
+        """Read again."""
+        self._reading.set()
+
+    async def carry(self, client: SocketStream) -> None:
+        """One connection of the application's. It has one request under way at a time, or is the event socket."""
+        server = await anyio.connect_tcp(self._asterisk.host, self._asterisk.port)
+        request = ""
+
+        async def carry_requests() -> None:
+            nonlocal request
+            with suppress(anyio.BrokenResourceError):
+                async for data in client:
+                    await self._reading.wait()
+                    if line := REQUEST.match(data):
+                        request = line[1].decode()
+                    await server.send(data)
+            tasks.cancel_scope.cancel()
+
+        async with client, server, anyio.create_task_group() as tasks:
+            tasks.start_soon(carry_requests)
+            with suppress(anyio.BrokenResourceError):
+                async for data in server:
+                    await self._reading.wait()
+                    await anyio.sleep(self.delay(request))
+                    await client.send(data)
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def proxy(asterisk: Asterisk) -> AsyncIterator[Proxy]:
+    """A proxy in front of this Asterisk."""
+    listeners = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listeners, anyio.create_task_group() as tasks:
+        between = Proxy(asterisk, listeners.extra(SocketAttribute.local_port))
+        tasks.start_soon(listeners.serve, between.carry)
+        await anyio.lowlevel.checkpoint()  # so that it runs, and is counted among the tasks
+        yield between
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,171 @@
+"""A SIP phone without sound, for what a Local channel cannot do: refuse with a status, cancel, transfer (RFC 3261).
+
+It keeps one call at a time, in either direction, and never repeats a message: it is for loopback only.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import UDPSocket
+
+from .pbx import Asterisk
+from .rig import eventually
+
+__all__ = ["SipPhone", "sip_phone"]
+
+HOST = "127.0.0.1"
+SDP = """\
+v=0\r
+o=- 1 1 IN IP4 127.0.0.1\r
+s=-\r
+c=IN IP4 127.0.0.1\r
+t=0 0\r
+m=audio 9 RTP/AVP 0\r
+a=rtpmap:0 PCMU/8000\r
+"""
+
+
+class SipPhone:
+    """One phone, and its call: what it got from Asterisk stands in ``received``, methods and statuses in order."""
+
+    def __init__(self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int]) -> None:
+        self.received: list[str] = []
+        self._socket = socket
+        self._asterisk = asterisk
+        self._answers = answers
+        self._port = asterisk.uas_port
+        self._sequence = 1
+        self._invite = ""
+        self._local = self._remote = self._call_id = ""
+        self._target = ""
+
+    # ---- what its user does ----------------------------------------------------------------------------------------
+
+    async def call(self, user: str) -> None:
+        """Call ``user`` at Asterisk; :meth:`until` waits for what becomes of it."""
+        self._target = f"sip:{user}@{HOST}:{self._asterisk.sip_port}"
+        self._call_id = uuid.uuid4().hex
+        self._local = f'"Alice" <sip:5550100@{HOST}:{self._port}>;tag={uuid.uuid4().hex[:8]}'
+        self._remote = f"<{self._target}>"
+        self._invite = await self._request("INVITE", body=SDP)
+
+    async def until(self, message: str) -> None:
+        """Wait for a method or a status from Asterisk."""
+        await eventually(lambda: message in self.received)
+
+    async def cancel(self) -> None:
+        """Give up a call that is not answered yet."""
+        await self._send(re.sub("INVITE", "CANCEL", self._invite.partition("\r\nContent")[0]) + "\r\nContent-Length: 0")
+
+    async def hang_up(self) -> None:
+        """End the call that is up."""
+        await self._request("BYE")
+        await self.until("200 BYE")
+
+    async def transfer(self, user: str) -> None:
+        """Have Asterisk put ``user`` in this phone's place: a blind transfer (RFC 3515)."""
+        await self._request("REFER", f"Refer-To: <sip:{user}@{HOST}:{self._asterisk.sip_port}>")
+
+    # ---- messages --------------------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Read, and answer, what Asterisk sends."""
+        async for data, _ in self._socket:
+            message = data.decode()
+            first = message.split("\r\n", 1)[0].split(" ")
+            if first[0] != "INVITE" and _field(message, "call-id") != self._call_id:
+                continue  # of a call before this one
+            if first[0] == "SIP/2.0":
+                await self._answered(message, first[1], _field(message, "cseq").split(" ")[1])
+            else:
+                self.received.append(first[0])
+                await self._asked(message, first[0])
+
+    async def _answered(self, message: str, status: str, method: str) -> None:
+        self.received.append(status if method == "INVITE" else f"{status} {method}")
+        if method == "INVITE" and int(status) >= 200:
+            self._remote = _field(message, "to")
+            if status == "200":
+                self._target = _uri(message)
+            await self._request("ACK", via=None if status == "200" else _field(self._invite, "via"))
+
+    async def _asked(self, message: str, method: str) -> None:
+        if method == "INVITE":
+            self._invite = message
+            self._call_id = _field(message, "call-id")
+            self._local = _field(message, "to") + ";tag=phone"
+            self._remote = _field(message, "from")
+            self._target = _uri(message)
+            for status in self._answers:
+                await self._answer(message, status, body=SDP if status == 200 else "")
+        elif method == "CANCEL":
+            await self._answer(message, 200)
+            await self._answer(self._invite, 487)
+        elif method != "ACK":
+            await self._answer(message, 200)
+
+    async def _answer(self, request: str, status: int, body: str = "") -> None:
+        to = _field(request, "to")
+        lines = [
+            f"SIP/2.0 {status} Status",
+            *(f"{name}: {_field(request, name)}" for name in ("via", "from", "call-id", "cseq")),
+            f"To: {to if 'tag=' in to else self._local}",
+            *self._end(body),
+        ]
+        await self._send("\r\n".join(lines))
+
+    async def _request(self, method: str, *fields: str, body: str = "", via: str | None = None) -> str:
+        if method != "ACK":
+            self._sequence += 1
+        lines = [
+            f"{method} {self._target} SIP/2.0",
+            f"Via: {via or f'SIP/2.0/UDP {HOST}:{self._port};branch=z9hG4bK{uuid.uuid4().hex}'}",
+            "Max-Forwards: 70",
+            f"From: {self._local}",
+            f"To: {self._remote}",
+            f"Call-ID: {self._call_id}",
+            f"CSeq: {self._sequence} {method}",
+            *fields,
+            *self._end(body),
+        ]
+        request = "\r\n".join(lines)
+        await self._send(request)
+        return request
+
+    def _end(self, body: str) -> list[str]:
+        kind = ["Content-Type: application/sdp"] if body else []
+        return [f"Contact: <sip:phone@{HOST}:{self._port}>", *kind, f"Content-Length: {len(body)}", "", body]
+
+    async def _send(self, message: str) -> None:
+        text = message if "\r\n\r\n" in message else f"{message}\r\n\r\n"
+        await self._socket.sendto(text.encode(), HOST, self._asterisk.sip_port)
+
+
+@asynccontextmanager
+async def sip_phone(asterisk: Asterisk, answers: Sequence[int] = (180, 200)) -> AsyncIterator[SipPhone]:
+    """A phone at ``PJSIP/anybody@uas``, which answers a call with these statuses, one after another."""
+    async with (
+        await anyio.create_udp_socket(local_host=HOST, local_port=asterisk.uas_port) as socket,
+        anyio.create_task_group() as tasks,
+    ):
+        phone = SipPhone(socket, asterisk, answers)
+        tasks.start_soon(phone.serve)
+        yield phone
+        tasks.cancel_scope.cancel()
+
+
+def _field(message: str, name: str) -> str:
+    """A header field of a message, the first of that name."""
+    found = re.search(rf"(?im)^{name}\s*:\s*(.*?)\s*$", message)
+    assert found is not None, f"no {name} in {message}"
+    return found[1]
+
+
+def _uri(message: str) -> str:
+    """Where the sender of a message wants further ones."""
+    return _field(message, "contact").partition("<")[2].partition(">")[0]
