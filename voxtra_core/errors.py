@@ -98,7 +98,8 @@ class OriginateFailed(VoxtraError):
     """An outbound call that never reached us: busy, refused, unanswered, or impossible to place.
 
     ``end`` has the Q.850 cause; ``dialstatus`` is Asterisk's last word on the attempt (``"BUSY"``,
-    ``"CONGESTION"``, ``"NOANSWER"``, ``"CHANUNAVAIL"``, …), ``""`` when it gave none. Where Asterisk refused the
+    ``"CONGESTION"``, ``"NOANSWER"``, ``"CHANUNAVAIL"``; ``"RINGING"`` when it rang until the time was over),
+    ``""`` when it gave none. Where Asterisk refused the
     request itself, that :class:`AriError` is the ``__cause__``.
     """
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from itertools import count
+from time import monotonic
 from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from voxtra_core.ari import (
     CallerID,
@@ -185,3 +189,19 @@ def error_of(pending: Pending[Any]) -> Exception:
     except Exception as error:
         return error
     raise AssertionError("a failed outcome has a result")
+
+
+def search(machine: type[RuleBasedStateMachine], seconds: float, steps: int = 100) -> None:
+    """Look for what breaks a machine for so long: runs of more steps than the default, no two the same."""
+    begun = monotonic()
+    while monotonic() < begun + seconds:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=200,
+                stateful_step_count=steps,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

@@ -67,6 +67,7 @@ from .bench import (
     playback_started,
     pressed,
     refusal,
+    search,
     stasis_end,
     stasis_start,
     state_change,
@@ -673,3 +674,8 @@ class CallProperties(RuleBasedStateMachine):
 
 CallProperties.TestCase.settings = settings(max_examples=300, stateful_step_count=60)
 TestCall = CallProperties.TestCase
+
+
+@pytest.mark.soak
+def test_for_longer(soak_seconds: float) -> None:
+    search(CallProperties, soak_seconds)

@@ -69,6 +69,19 @@ def test_somebody_answers(reply_first: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "cause"), [("BUSY", 17), ("CONGESTION", 34), ("NOANSWER", 19), ("CHANUNAVAIL", 20), ("", 0)]
+)
+def test_where_the_channel_names_no_cause_the_attempt_does(status: str, cause: int) -> None:
+    """As the near half of a Local channel doesn't, whose far half was busy."""
+    bench, pending, command = outbound()
+    bench.reply(command)
+    if status:
+        bench.event(dial(status))
+    bench.event(destroyed(0))
+    assert failure_of(pending).end == CallEnd(cause, EndedBy.REMOTE)
+
+
+@pytest.mark.parametrize(
     ("status", "cause"), [("BUSY", 17), ("CONGESTION", 34), ("NOANSWER", 21), ("CHANUNAVAIL", 20), ("", 3)]
 )
 def test_it_does_not_come_about(status: str, cause: int) -> None:

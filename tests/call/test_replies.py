@@ -112,11 +112,19 @@ def test_the_answer_is_seen_before_its_reply() -> None:
     bench.wait(0.5)
     bench.event(state_change("Up"))
     assert bench.call.state is CallState.IN_PROGRESS
-    assert not answered.done
+    assert answered.result() is None
     bench.wait(0.5)
     bench.reply(bench.last(Answer))
-    assert answered.result() is None
     assert bench.call.duration(bench.now) == 0.5
+
+
+def test_the_reply_to_an_answer_may_get_lost_once_it_is_seen() -> None:
+    bench = inbound("Ring")
+    answered = bench.call.answer(bench.now)
+    bench.event(state_change("Up"))
+    bench.refuse(bench.last(Answer), 409, "Channel not in Stasis application")
+    bench.wait(60)
+    assert answered.result() is None
 
 
 def test_the_reply_to_the_answer_is_as_good_as_the_event() -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["CAUSE_NAMES", "REASON_CAUSES", "CallEnd", "EndedBy", "HangupReason", "cause_name"]
+__all__ = ["CAUSE_NAMES", "DIALSTATUS_CAUSES", "REASON_CAUSES", "CallEnd", "EndedBy", "HangupReason", "cause_name"]
 
 CAUSE_NAMES: dict[int, str] = {
     0: "NOTDEFINED",
@@ -95,6 +95,14 @@ REASON_CAUSES: dict[HangupReason, int] = {
     "answered_elsewhere": 26,
 }
 """What ARI makes of the reasons of ``DELETE /channels/{id}`` (``res/ari/resource_channels.c``)."""
+
+
+DIALSTATUS_CAUSES: dict[str, int] = {"BUSY": 17, "CONGESTION": 34, "NOANSWER": 19, "CHANUNAVAIL": 20}
+"""What the last word on an attempt means where the channel itself names no cause.
+
+The near half of a ``Local`` channel ends with cause 0 where the far one was busy. Asterisk goes the other way by the same
+table (``main/dial.c``).
+"""
 
 
 def cause_name(cause: int) -> str:

@@ -54,7 +54,7 @@ from ..errors import (
     RequestNotSent,
     VoxtraError,
 )
-from .cause import REASON_CAUSES, CallEnd, EndedBy, HangupReason
+from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
 from .commands import (
     Answer,
     AskChannel,
@@ -259,7 +259,8 @@ class CallMachine:
                 self._left(now)
             case ChannelDestroyed():
                 verdict = self._verdict()
-                self._finish(CallEnd(event.cause, verdict.by if verdict else EndedBy.REMOTE), now)
+                cause = event.cause or DIALSTATUS_CAUSES.get(self._dialstatus, 0)
+                self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
             case Dial():
                 self._exists(now)
                 if event.dialstatus:
@@ -624,6 +625,7 @@ class CallMachine:
         if self.state is CallState.RINGING:
             self.answered_at = now
             self._go(Trigger.UP)
+            self._requests.achieved(Answer)
 
     def _entered(self, channel: Channel, now: float) -> None:
         self._requests.timers.cancel("left")

@@ -103,6 +103,12 @@ class Requests:
                 if not exchange.ahead:
                     self._expect_reply(request_id, now)
 
+    def achieved(self, kind: type[Command]) -> None:
+        """What commands of this kind ask for has been seen to be so: nobody has to wait for a reply to know it."""
+        for exchange in (*self._under_way.values(), *self._doubtful.values()):
+            if isinstance(exchange.command, kind):
+                settle(exchange)
+
     def any_of(self, kinds: tuple[type[Command], ...]) -> bool:
         """Whether a command of one of these kinds is under way."""
         return any(isinstance(exchange.command, kinds) for exchange in self._under_way.values())

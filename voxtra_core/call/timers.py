@@ -35,6 +35,8 @@ class Timers:
 
     def next_deadline(self) -> float | None:
         """The earliest, or ``None``."""
+        if not self._timers:
+            return None
         return min((deadline for deadline, _ in self._timers.values()), default=None)
 
     def handle_timeout(self, now: float) -> None:

@@ -135,6 +135,8 @@ class StasisMachine:
     def commands_to_send(self) -> list[SendRequest | WithdrawRequest]:
         """What to send to Asterisk now, in order."""
         self._collect()
+        if not self._out:
+            return []
         out, self._out = self._out, []
         return out
 
@@ -146,8 +148,10 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        deadlines = (self._call_deadlines.earliest(), self._request_deadlines.earliest())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        of_calls, of_requests = self._call_deadlines.earliest(), self._request_deadlines.earliest()
+        if of_calls is None or of_requests is None:
+            return of_requests if of_calls is None else of_calls
+        return min(of_calls, of_requests)
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 

@@ -161,6 +161,10 @@ class _Channels:
             "PRIORITY": str(channel.place.priority),
             "CALLERID(num)": channel.caller.number,
             "CALLERID(name)": channel.caller.name,
+            "CALLERID(all)": f'"{channel.caller.name}" <{channel.caller.number}>',
+            "CALLERID(ani)": channel.caller.number,
+            "CALLERID(dnid)": "",
+            "CALLERID(rdnis)": "",
             "CONNECTEDLINE(num)": channel.connected.number,
             "CONNECTEDLINE(name)": channel.connected.name,
         }

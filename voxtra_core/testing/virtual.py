@@ -57,6 +57,10 @@ class VirtualTask:
         if self.done.done:
             return
         parked = self._parked
+        if self._cancelled and parked is None:  # it has not taken its first step, and never does
+            self._body.close()
+            self.done.resolve(None)
+            return
         try:
             if self._cancelled and parked is not None:
                 self._parked = None
@@ -264,7 +268,7 @@ class VirtualDriver:
         self._pump.start()
         try:
             await self.park(self._finished)
-        except BaseException:
+        except Cancelled:
             self._pump.interrupt()
             await self.park(self._finished)
             raise
