@@ -65,6 +65,7 @@ class _Stream(asyncio.Protocol):
         self._driver = driver
         self._transport: asyncio.Transport | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._unsent = bytearray()
         self._drained = True
         self._ended = False
         self.conn = conn
@@ -73,18 +74,20 @@ class _Stream(asyncio.Protocol):
         self.gone = asyncio.get_running_loop().create_future()
 
     def send(self, data: bytes) -> None:
+        """Write this in the next turn of the loop, with what else is sent until then."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._transport.write(data)
-        if self._drained:
-            self._drained = False
-            asyncio.get_running_loop().call_soon(self._report_drained)
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._unsent += data
+        self._drained = False
 
     def close(self) -> None:
         """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
         self.conn = None
         if self._transport is None:
             return
+        self._write()
         self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
         if self._ended:
             self._transport.close()
@@ -127,9 +130,17 @@ class _Stream(asyncio.Protocol):
         if exc is not None:
             self._driver.failed(self, exc)
 
+    def _write(self) -> None:
+        if self._transport is not None and self._unsent:
+            data, self._unsent = self._unsent, bytearray()
+            self._transport.write(data)
+        self._report_drained()
+
     def _report_drained(self) -> None:
         transport = self._transport
-        if self._drained or transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        if self._drained or self._unsent or transport is None:
+            return
+        if transport.is_closing() or transport.get_write_buffer_size():
             return
         self._drained = True
         if self.conn is not None:
@@ -208,8 +219,8 @@ class AsyncioDriver:
     def _finish(self, error: Exception | None) -> None:
         if self._error is None:
             self._error = error
-        if self._pump is not None:
-            self._pump.stop()
+        assert self._pump is not None
+        self._pump.stop()
         self._finished.set()
 
     def _schedule(self, deadline: float) -> None:
@@ -311,7 +322,8 @@ class AsyncioDriver:
             self._connecting.pop(stream.conn, None)
             self.report(Connected(stream.conn))
             return
-        conn = self._pump.accept() if self._pump is not None and stream.listener in self._listening else None
+        assert self._pump is not None
+        conn = self._pump.accept() if stream.listener in self._listening else None
         if stream.listener is None or conn is None:
             stream.abort()
             return
@@ -328,8 +340,8 @@ class AsyncioDriver:
 
     def report(self, event: Input) -> None:
         """Tell the machine."""
-        if self._pump is not None:
-            self._pump.report(event)
+        assert self._pump is not None
+        self._pump.report(event)
 
     def _close(self, number: int) -> None:
         opening = self._connecting.pop(number, None) or self._listening.pop(number, None)

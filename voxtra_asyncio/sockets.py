@@ -102,8 +102,8 @@ async def listening_sockets(host: str, port: int) -> list[Listener]:
     try:
         for family, _, _, _, address in addresses:
             sock = socket.create_server(address, family=family, backlog=BACKLOG)
-            sock.setblocking(False)
             listeners.append(Listener(fileno=sock.detach()))
+            listeners[-1].setblocking(False)  # the new object does not know what the old one was told
     except BaseException:
         for listener in listeners:
             listener.close()

@@ -120,10 +120,19 @@ class Pump:
 
 
 def sole_error(error: BaseException) -> BaseException:
-    """The one error in a group of one, however deep; a group of several as it is.
+    """The one error in a group, however deep, and however often it is in there; a group of several as it is.
 
     Loops wrap what comes out of a nursery or a task group even when it is a single error, which would only hide it.
     """
+    first, *others = _leaves(error)
+    if all(other is first for other in others):
+        return first
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]

@@ -153,8 +153,8 @@ class TrioDriver:
     def _finish(self, error: Exception | None) -> None:
         if self._error is None:
             self._error = error
-        if self._pump is not None:
-            self._pump.stop()
+        assert self._pump is not None
+        self._pump.stop()
         self._finished.set()
         self._alarm_moved.set()
 
@@ -246,7 +246,8 @@ class TrioDriver:
 
     @trio.lowlevel.enable_ki_protection
     async def _accept(self, listener: int, socket: trio.SocketStream) -> None:
-        conn = self._pump.accept() if self._pump is not None and listener in self._listeners else None
+        assert self._pump is not None
+        conn = self._pump.accept() if listener in self._listeners else None
         if conn is None:
             await trio.aclose_forcefully(socket)
             return
@@ -303,8 +304,8 @@ class TrioDriver:
 
     def _report(self, event: Input) -> None:
         """Tell the machine."""
-        if self._pump is not None:
-            self._pump.report(event)
+        assert self._pump is not None
+        self._pump.report(event)
 
     def _close(self, number: int) -> None:
         scope = self._listeners.pop(number, None)

@@ -28,6 +28,7 @@ class Proxy:
         self.delay: Callable[[str], float] = lambda request: 0.0
         """Seconds to hold back the reply to a request, which is given as ``POST /ari/channels/…``."""
         self._asterisk = asterisk
+        self._connections: set[anyio.CancelScope] = set()
         self._reading = anyio.Event()
         self._reading.set()
 
@@ -38,6 +39,11 @@ class Proxy:
     def go_on(self) -> None:
         """Read again."""
         self._reading.set()
+
+    def break_connections(self) -> None:
+        """End every connection there is."""
+        for scope in self._connections:
+            scope.cancel()
 
     async def carry(self, client: SocketStream) -> None:
         """One connection of the application's. It has one request under way at a time, or is the event socket."""
@@ -55,6 +61,7 @@ class Proxy:
             tasks.cancel_scope.cancel()
 
         async with client, server, anyio.create_task_group() as tasks:
+            self._connections.add(tasks.cancel_scope)
             tasks.start_soon(carry_requests)
             with suppress(anyio.BrokenResourceError):
                 async for data in server:
@@ -62,6 +69,7 @@ class Proxy:
                     await anyio.sleep(self.delay(request))
                     await client.send(data)
             tasks.cancel_scope.cancel()
+        self._connections.discard(tasks.cancel_scope)
 
 
 @asynccontextmanager
@@ -71,6 +79,6 @@ async def proxy(asterisk: Asterisk) -> AsyncIterator[Proxy]:
     async with listeners, anyio.create_task_group() as tasks:
         between = Proxy(asterisk, listeners.extra(SocketAttribute.local_port))
         tasks.start_soon(listeners.serve, between.carry)
-        await anyio.lowlevel.checkpoint()  # so that it runs, and is counted among the tasks
+        await anyio.wait_all_tasks_blocked()  # it runs: who looks for tasks left over must know it
         yield between
         tasks.cancel_scope.cancel()

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from voxtra_core.app import AppMachine, BaseApp
-from voxtra_core.ari import Event, RecordingFinished, bridges, recordings
+from voxtra_core.ari import Event, RecordingFinished, Request, bridges, recordings
 from voxtra_core.session import CallSession
 
 from .pbx import Asterisk
@@ -83,9 +83,12 @@ class Rig:
         return app
 
     @asynccontextmanager
-    async def serving(self, *others: BaseApp, grace: float = 0.0) -> AsyncIterator[None]:
-        """Serve the application, the far end and ``others`` for as long as the block lasts."""
-        apps = (self.app, self.far, *others)
+    async def serving(self, *only: BaseApp) -> AsyncIterator[None]:
+        """Serve the application and the far end, or only these, for as long as the block lasts.
+
+        Fails if afterwards one of them keeps a call, a session or a request, or a task is left that was not there.
+        """
+        apps = only or (self.app, self.far)
         tasks_before = {task.id for task in anyio.get_running_tasks()}
         machines = []
         async with anyio.create_task_group() as tasks:
@@ -96,7 +99,7 @@ class Rig:
                 machines.append(machine_of(app))
             yield
             for app in apps:
-                await app.stop(grace)
+                await app.stop(0)
         for machine in machines:
             assert left_in(machine) == []
         await eventually(lambda: {task.id for task in anyio.get_running_tasks()} <= tasks_before)
@@ -142,6 +145,10 @@ class Rig:
     def events(self, kind: type[E], **fields: Any) -> list[E]:
         """The events of this type and with these fields that the application has seen."""
         return _matching(self.seen, kind, fields)
+
+    def requests(self, operation: str) -> list[Request[Any]]:
+        """The requests of the application under test that were of this operation."""
+        return [seen for seen in self.seen if isinstance(seen, Request) and seen.operation == operation]
 
     def far_events(self, kind: type[E], **fields: Any) -> list[E]:
         """The events of this type and with these fields that the far end has seen."""

@@ -11,9 +11,11 @@ import anyio
 import pytest
 
 from voxtra_core import (
+    CallEnd,
     CallEnded,
     CallSession,
     CallState,
+    ConnectionLost,
     EndedBy,
     OperationTimeout,
     OriginateFailed,
@@ -145,7 +147,7 @@ async def test_any_operation_can_be_given_up_at_any_moment(rig: Rig) -> None:
 
     def doing(name: str) -> Work:
         async def work(call: CallSession) -> None:
-            for _ in range(8):
+            for _ in range(6):
                 if name == "ring" and call.state is not CallState.RINGING:
                     break
                 with anyio.move_on_after(chance.choice([0, 0.0005, 0.001, 0.002, 0.005, 0.1]) * chance.random()):
@@ -155,7 +157,7 @@ async def test_any_operation_can_be_given_up_at_any_moment(rig: Rig) -> None:
         return work
 
     async with working(rig) as work:
-        for _ in range(3):
+        for _ in range(2):
             async with anyio.create_task_group() as tasks:
                 for name in OPERATIONS:
                     tasks.start_soon(work, doing(name), name not in UNANSWERED)
@@ -163,7 +165,7 @@ async def test_any_operation_can_be_given_up_at_any_moment(rig: Rig) -> None:
 
 async def test_no_digit_is_lost_to_a_listener_that_gives_up(rig: Rig) -> None:
     chance = random.Random(5)
-    pressed = "1234567890*#ABCD" * 2
+    pressed = "1234567890*#ABCD"
     heard: list[str] = []
     given_up = 0
 
@@ -186,7 +188,7 @@ async def test_no_digit_is_lost_to_a_listener_that_gives_up(rig: Rig) -> None:
         with anyio.fail_after(5):
             await phone.wait_ended()
     assert "".join(heard) == pressed
-    assert given_up > 100
+    assert given_up > 50
 
 
 # ---- replies that are late, or never come
@@ -203,7 +205,7 @@ async def behind(rig: Rig) -> AsyncIterator[Proxy]:
 
 async def test_every_reply_comes_after_the_events_it_caused(rig: Rig) -> None:
     async with behind(rig) as between:
-        between.delay = lambda request: 0.0 if "/events" in request else 0.7
+        between.delay = lambda request: 0.0 if "/events" in request else 0.5
 
         @rig.app.default()
         async def handler(call: CallSession) -> None:
@@ -217,26 +219,26 @@ async def test_every_reply_comes_after_the_events_it_caused(rig: Rig) -> None:
             await call.unhold()
             begun = anyio.current_time()
             await call.hangup()
-            assert anyio.current_time() - begun < 0.5
+            assert anyio.current_time() - begun < 0.4
 
         async with rig.serving():
             phone = await rig.call()
             assert (await phone.wait_ended()).cause == 16
             begun = anyio.current_time()
             call = await rig.app.originate("Local/answer@far/n")
-            assert anyio.current_time() - begun < 0.6
+            assert anyio.current_time() - begun < 0.4
             await call.hangup()
             assert call.state is CallState.COMPLETED
             with pytest.raises(OriginateFailed) as caught:
                 await rig.app.originate("Local/reject@far/n")
             assert caught.value.end.cause == 21
-            assert anyio.current_time() - begun < 0.6
 
 
 async def test_a_reply_that_never_comes_fails_that_operation_alone(rig: Rig) -> None:
     """After ten seconds; until then, and afterwards, everything else goes on."""
     lost: dict[str, str] = {}
     outcomes: dict[str, str] = {}
+    ended: list[str] = []
     paths = {
         "answer": "/answer",
         "ring": "/ring",
@@ -269,22 +271,39 @@ async def test_a_reply_that_never_comes_fails_that_operation_alone(rig: Rig) -> 
             await is_usable(call)
             await anyio.sleep(0.5)
 
+    async def busy(call: CallSession) -> None:
+        """The reply is due when the channel comes to it, which takes more than ten seconds."""
+        prompt = await call.start_playback("demo-congrats", offset_ms=19_500)
+        await call.set_variable("X", "1")
+        assert await prompt.wait() is PlaybackEnd.DONE
+
+    async def unconfirmed(call: CallSession) -> None:
+        """Music that was never confirmed, and may well be playing, can be ended."""
+        path = call.id.replace(";", "%3B")
+        lost[path] = "/moh"
+        with pytest.raises(OperationTimeout):
+            await call.hold()
+        del lost[path]
+        await call.unhold()
+        ended.append(path)
+
     async with behind(rig) as between:
         between.delay = delay
         async with working(rig) as work, anyio.create_task_group() as tasks:
             for name in paths:
                 tasks.start_soon(work, doing(name), name not in UNANSWERED)
-            tasks.start_soon(work, fine, True)
-    # the end of a playback is an event, and says that it was accepted
-    assert outcomes.pop("play_file") == "done"
+            for other in (fine, busy, unconfirmed):
+                tasks.start_soon(work, other, True)
     assert outcomes == {
-        "answer": "Answer: no reply from Asterisk within 10 s",
+        "answer": "None",  # what these two do is an event too
+        "play_file": "done",
         "ring": "Ring: no reply from Asterisk within 10 s",
         "send_dtmf": "SendDtmf: no reply from Asterisk within 10 s",
         "hold": "StartMusic: no reply from Asterisk within 10 s",
         "get_variable": "GetVariable: no reply from Asterisk within 10 s",
         "set_variable": "SetVariable: no reply from Asterisk within 10 s",
     }
+    assert any(ended[0] in stop.path for stop in rig.requests("channels.stop_moh"))
 
 
 async def test_calls_come_and_go_though_no_reply_ever_comes(rig: Rig) -> None:
@@ -333,16 +352,72 @@ async def test_giving_up_where_nobody_reads(rig: Rig) -> None:
 
 
 async def test_the_application_can_be_stopped_where_nobody_reads(rig: Rig) -> None:
-    @rig.app.default()
-    async def handler(call: CallSession) -> None:
-        await call.answer()
-        await call.wait_ended()
+    """Its last hangup never gets through; what it leaves in Asterisk is ended by the caller."""
+    async with behind(rig) as between, rig.serving(rig.far), anyio.create_task_group() as tasks:
 
-    async with behind(rig) as between, anyio.create_task_group() as tasks:
+        @rig.app.default()
+        async def handler(call: CallSession) -> None:
+            await call.answer()
+            await call.listen_dtmf()
+
         tasks.start_soon(rig.app.serve)
         await rig.app.started()
-        async with Rig(rig.asterisk, rig.backend, f"{rig.app_name}2", rig.caplog).serving():
-            pass
+        phone = await rig.call()
         between.stop_reading()
-        with anyio.fail_after(5):
+        with anyio.fail_after(4):
             await rig.app.stop(0)
+        between.break_connections()
+        await phone.hangup()
+
+
+# ---- the whole application goes
+# --------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def ten_calls(rig: Rig) -> AsyncIterator[tuple[list[CallSession], list[CallEnd]]]:
+    """The phones of ten calls under way, and how each ended for its handler's callbacks."""
+    ends: list[CallEnd] = []
+
+    @rig.app.default()
+    async def handler(call: CallSession) -> None:
+        @call.on_hangup
+        async def note() -> None:
+            ends.append(await call.wait_ended())
+
+        await call.answer()
+        await call.play_file("demo-congrats")
+
+    async with rig.serving(rig.far):
+        yield [], ends
+
+
+async def test_an_application_that_is_cancelled_hangs_up(rig: Rig) -> None:
+    async with ten_calls(rig) as (phones, ends):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(rig.app.serve)
+            await rig.app.started()
+            phones += [await rig.call() for _ in range(10)]
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(1):
+            assert [await phone.wait_ended() for phone in phones] == [CallEnd(16, EndedBy.REMOTE)] * 10
+        assert ends == [CallEnd(16, EndedBy.LOCAL)] * 10
+
+
+async def test_an_application_that_loses_its_connection(rig: Rig) -> None:
+    """``serve()`` says so, every handler has been told, and the channels live on: they are not ours to end any more."""
+
+    async def serve() -> None:
+        with pytest.raises(ConnectionLost):
+            await rig.app.serve()
+
+    async with behind(rig) as between, ten_calls(rig) as (phones, ends):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve)
+            await rig.app.started()
+            phones += [await rig.call() for _ in range(10)]
+            between.break_connections()
+        assert ends == [CallEnd(0, EndedBy.CONNECTION)] * 10
+        assert {phone.end for phone in phones} == {None}
+        for phone in phones:
+            await phone.hangup()

@@ -87,7 +87,7 @@ async def during_our_hangup(story: Story) -> None:
 STAGES: dict[Callable[[Story], Awaitable[None]], float] = {
     before_answer: 0.3,
     during_answer: RACE,
-    during_playback: 2.0,
+    during_playback: 1.2,
     awaiting_a_digit: 0.3,
     during_our_hangup: RACE,
 }

@@ -110,7 +110,7 @@ async def test_a_user_who_may_only_read(rig: Rig) -> None:
 
     async with rig.serving():
         assert isinstance(await rig.app.request(asterisk.ping()), AsteriskPing)
-        with anyio.move_on_after(1):
+        with anyio.move_on_after(0.3):
             await rig.call()
         await eventually(lambda: len(refused) == 3)
         assert [error.operation for error in refused] == ["channels.answer", "channels.ring", "channels.hangup"]

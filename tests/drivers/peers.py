@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import anyio
 
-__all__ = ["Door", "Peer"]
+__all__ = ["Door", "Peer", "addresses", "closed_port"]
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, for no time: closing sends a reset
 
@@ -23,9 +24,9 @@ class Peer:
         sock.setblocking(False)
 
     @classmethod
-    def to(cls, port: int) -> Self:
+    def to(cls, port: int, host: str = "127.0.0.1") -> Self:
         """Connect to a port of this machine; the system accepts for whoever listens."""
-        return cls(socket.create_connection(("127.0.0.1", port)))
+        return cls(socket.create_connection((host, port)))
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +73,20 @@ class Peer:
             except BlockingIOError:
                 await anyio.wait_writable(self._socket)
 
+    def read_now(self) -> int | None:
+        """Read what has come in: how many bytes, or ``None`` at the end. A reset raises."""
+        size = 0
+        with suppress(BlockingIOError):
+            while piece := self._socket.recv(1 << 20):
+                size += len(piece)
+            return size or None
+        return size
+
+    def send_now(self, data: bytes) -> None:
+        """Send what the system takes of this."""
+        with suppress(BlockingIOError):
+            self._socket.send(data)
+
     def end(self) -> None:
         """Say that no more will be sent."""
         self._socket.shutdown(socket.SHUT_WR)
@@ -89,9 +104,9 @@ class Peer:
 class Door:
     """A port of this machine that the driver can connect to."""
 
-    def __init__(self, host: str = "127.0.0.1", *, backlog: int = 100) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, backlog: int = 100) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, 0), family=family, backlog=backlog)
+        self._socket = socket.create_server((host, port), family=family, backlog=backlog)
         self._socket.setblocking(False)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
@@ -121,3 +136,19 @@ def closed_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def addresses(*hosts: str) -> Callable[..., list[tuple[object, ...]]]:
+    """A ``getaddrinfo`` for a name that has these addresses, in this order."""
+
+    def getaddrinfo(
+        host: object, port: int, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (name, port, 0, 0))
+            if ":" in name
+            else (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (name, port))
+            for name in hosts
+        ]
+
+    return getaddrinfo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import anyio
@@ -19,6 +20,8 @@ from voxtra_core.effects import (
     Input,
     Listen,
     Listening,
+    Log,
+    LogLevel,
     Received,
     Send,
     StartTask,
@@ -132,6 +135,42 @@ async def test_a_finished_machine_is_told_nothing(backend: TestedBackend, linger
                 driver.wake()
     assert len(script.steps) == steps
     assert Drained(1) not in script.seen
+
+
+@pytest.mark.parametrize("first", [None, ZeroDivisionError("the machine's")])
+async def test_an_error_in_a_clean_up_does_not_hide_another(backend: TestedBackend, first: Exception | None) -> None:
+    later = KeyError("a task's, after it was cancelled")
+
+    async def task() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise later
+
+    script = Script(StartTask(1, "task", task))
+    driver = backend.driver()
+
+    async def finish() -> None:
+        await turns()
+        script.ask(Finish(first))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(finish)
+        with pytest.raises((ZeroDivisionError, KeyError)) as caught:
+            await script.run(driver)
+    assert caught.value is (first or later)
+
+
+async def test_what_it_logs(backend: TestedBackend, caplog: pytest.LogCaptureFixture) -> None:
+    error = ZeroDivisionError("for the log")
+    script = Script(Log(LogLevel.INFO, "100 % of it"), Log(LogLevel.ERROR, "with its error", error), Finish())
+    with caplog.at_level(logging.INFO, "voxtra"):
+        await script.run(backend.driver())
+    plain, failed = caplog.records
+    assert (plain.name, plain.levelname, plain.getMessage(), plain.exc_info) == ("voxtra", "INFO", "100 % of it", None)
+    assert (failed.levelname, failed.getMessage()) == ("ERROR", "with its error")
+    assert failed.exc_info is not None
+    assert failed.exc_info[1] is error
 
 
 # ---- by a bug --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +24,7 @@ from voxtra_core.effects import (
 )
 
 from .loops import TestedBackend
-from .peers import Door, Peer
+from .peers import Door, Peer, addresses
 from .script import Script, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -106,6 +108,40 @@ async def test_an_address_that_is_not_ours(backend: TestedBackend, host: str, wo
         await script.until(Failed(1, words))
 
 
+@pytest.mark.parametrize("turn", range(6))
+async def test_closing_while_failing(backend: TestedBackend, turn: int) -> None:
+    with Door() as door:
+        script = Script(Listen(1, "127.0.0.1", door.port))
+        async with running(backend.driver(), script):
+            await turns(turn)
+            script.ask(Close(1))
+            said = list(script.seen)
+            await turns()
+            assert script.seen == said
+    assert script.seen in ([], [Failed(1, "address already in use")])
+
+
+async def test_a_name_with_two_addresses_one_of_which_is_not_ours(
+    backend: TestedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is both or none."""
+    monkeypatch.setattr(socket, "getaddrinfo", addresses("127.0.0.1", "192.0.2.1"))
+    script = Script(Listen(1, "pbx.example", 0))
+    async with running(backend.driver(), script):
+        await script.until(Failed(1, "address not available"))
+
+
+async def test_a_name_with_two_addresses(backend: TestedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Door("127.0.0.2") as door:
+        port = door.port
+    monkeypatch.setattr(socket, "getaddrinfo", addresses("127.0.0.1", "127.0.0.2"))
+    script = Script(Listen(1, "pbx.example", port))
+    async with running(backend.driver(), script):
+        await script.until(Listening(1, port))
+        with Peer.to(port), Peer.to(port, "127.0.0.2"):
+            await script.until(Accepted(1, 1000), Accepted(1, 1001))
+
+
 @pytest.mark.parametrize("turn", range(8))
 async def test_closing_while_opening(backend: TestedBackend, turn: int) -> None:
     """At every turn that listening takes: what was said before stands, nothing comes after, and nothing is left."""
@@ -155,6 +191,24 @@ async def test_finishing_while_somebody_connects(
             script.ask(Finish())
             await peer.ended()
             await script.until_finished()
+
+
+async def test_without_descriptors_it_is_tried_again(backend: TestedBackend, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody connects while this process has no file descriptor left. That is logged, and they are not forgotten."""
+    script = Script()
+    async with running(backend.driver(), script):
+        port = await listen(script)
+        with Peer.to(port):
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            try:
+                while not caplog.records:
+                    await turns(1)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert script.seen == [Listening(1, port)]
+            await script.until(Accepted(1, 1000))
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
 async def test_one_machine_is_both_ends(backend: TestedBackend) -> None:

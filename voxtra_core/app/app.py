@@ -10,7 +10,7 @@ from ..ari import Request
 from ..ari.messages import Link
 from ..call import Pending
 from ..effects import LogLevel, Machine
-from ..errors import LocalProtocolError
+from ..errors import ConnectFailed, LocalProtocolError
 from ..session import CallSession, Driver, outcome_of
 from .connect import ari_link
 from .machine import AppMachine, Observer
@@ -153,7 +153,12 @@ class BaseApp:
             raise LocalProtocolError("this application is being served already")
         driver = self.backend.driver()
         connections = count(1)
-        link = self._link(lambda: next(connections))
+        try:
+            link = self._link(lambda: next(connections))
+        except ConnectFailed as error:
+            waiting, self._started = self._started, Pending()
+            waiting.fail(error)
+            raise
         machine = AppMachine(
             self._options,
             link,
@@ -181,7 +186,8 @@ class BaseApp:
     async def stop(self, grace: float = 5.0) -> None:
         """Take no more calls, let the handlers that run finish for ``grace`` seconds, hang up what is left, disconnect.
 
-        Returns when that is done, shortly before :meth:`serve` does. Nothing happens where it is not being served.
+        Returns when that is done, shortly before :meth:`serve` does. Nothing happens where it is not being served. Of
+        several graces the one that ends first counts.
         """
         if self._machine is None or self._driver is None:
             return

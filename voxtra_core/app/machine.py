@@ -166,6 +166,8 @@ class AppMachine:
                 self.phase = Phase.DRAINING
                 self._deadline = now + grace
                 self._log(LogLevel.INFO, f"stopping: {len(self.stasis.calls)} calls left")
+            case Phase.DRAINING if self._deadline is None or now + grace < self._deadline:
+                self._deadline = now + grace
             case _:
                 pass
 

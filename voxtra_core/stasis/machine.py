@@ -102,7 +102,7 @@ class _Asked:
     """A request under way: whose it is, and until when."""
 
     request: Request[Any]
-    owner: CallMachine | Pending[Any] | None
+    owner: CallMachine | Pending[Any]
     deadline: float | None = None
     timeout: float | None = None
 
@@ -209,7 +209,6 @@ class StasisMachine:
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
-            self._dirty[call] = None
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -273,7 +272,7 @@ class StasisMachine:
     def _stasis_start(self, event: StasisStart, now: float) -> None:
         channel = event.channel
         replaced = event.replace_channel
-        if replaced is not None and replaced.id in self.calls and replaced.id != channel.id:
+        if replaced is not None and replaced.id in self.calls and channel.id not in self.calls:
             call = self.calls.pop(replaced.id)
             self.calls[channel.id] = call
             call.receive_replacement(channel, now)
@@ -281,11 +280,10 @@ class StasisMachine:
         call_or_none = self.calls.get(channel.id)
         if call_or_none is not None:
             call_or_none.receive_event(event, now)
-            self._dirty[call_or_none] = None
             return
         if channel.id in self._dead:
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
-            self._send(channels.hangup(channel.id), None)
+            self.request(channels.hangup(channel.id), now)
             return
         call = CallMachine(
             channel.id,
@@ -297,7 +295,6 @@ class StasisMachine:
         )
         self.calls[channel.id] = call
         call.receive_event(event, now)
-        self._dirty[call] = None
         self._events.append(CallArrived(call))
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
@@ -317,13 +314,13 @@ class StasisMachine:
             return
         if isinstance(asked.owner, CallMachine):
             asked.owner.receive_reply(reply.request_id, value, now)
-        elif asked.owner is not None:
+        else:
             asked.owner.resolve(value)
 
     def _receive_error(self, asked: _Asked, request_id: str, error: VoxtraError, now: float) -> None:
         if isinstance(asked.owner, CallMachine):
             asked.owner.receive_error(request_id, error, now)
-        elif asked.owner is not None:
+        else:
             asked.owner.fail(error)
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
@@ -366,11 +363,6 @@ class StasisMachine:
             while len(self._dead) > MAX_REMEMBERED:
                 del self._dead[next(iter(self._dead))]
         self._events.append(CallOver(call))
-
-    def _send(self, request: Request[Any], owner: Pending[Any] | None) -> None:
-        request_id = self._new_id()
-        self._asked[request_id] = _Asked(request, owner)
-        self._out.append(SendRequest(request_id, request))
 
     def _withdraw(self, request_id: str) -> None:
         if self._forget(request_id) is not None:

@@ -1,0 +1,133 @@
+"""Whatever a machine and its peer do with a connection, in whatever order: both loops report the same, and as much
+arrives.
+
+Deterministic, as far as the system is: after each step the loop has so many turns that the sockets of this machine have
+nothing more to say.
+"""
+
+from __future__ import annotations
+
+import time
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxtra_core.app import MachineDriver
+from voxtra_core.effects import Close, Connect, Connected, Drained, Effect, Received, Send
+
+from .loops import BACKENDS, TestedBackend
+from .peers import Door, Peer
+from .script import Script, running, turns
+
+LITTLE, MUCH = bytes(1000), bytes(1 << 24)
+"""What the system takes at once, and what it doesn't take of a peer that doesn't read."""
+
+OURS: dict[str, Effect] = {"send": Send(1, LITTLE), "send much": Send(1, MUCH), "close": Close(1)}
+PEERS = ["peer sends", "peer reads", "peer ends", "peer closes", "peer resets"]
+
+steps = st.lists(
+    st.lists(st.sampled_from(sorted(OURS)), min_size=1, max_size=3) | st.sampled_from(PEERS).map(lambda move: [move]),
+    max_size=10,
+)
+"""What the machine asks for at once, or what the peer does; and then everything settles.
+
+What both do in the same moment is a race: asyncio writes at once, trio in its next turn.
+"""
+
+
+@attrs.define
+class Trace:
+    """What was reported, and what arrived."""
+
+    told: list[str] = attrs.field(factory=list)
+    drained: int = 0
+    arrived: int = 0
+    end: str = "none yet"
+
+
+def peer_moves(move: str, peer: Peer, trace: Trace) -> None:
+    """A move of the peer. After its own end it makes no more, and whatever it gets is its own affair."""
+    if trace.end not in {"none yet", "an end"}:
+        return
+    try:
+        match move:
+            case "peer sends":
+                peer.send_now(LITTLE)
+            case "peer reads":
+                size = peer.read_now()
+                trace.arrived += size or 0
+                trace.end = "an end" if size is None else trace.end
+            case "peer ends":
+                peer.end()
+            case "peer closes" | "peer resets":
+                trace.end, trace.arrived = "its own", -1
+                peer.close() if move == "peer closes" else peer.reset()
+    except ConnectionResetError:
+        trace.end, trace.arrived = "a reset", -1  # what else was on its way is lost
+    except OSError:
+        pass  # it has ended its own side, or both are closed: it will see when it reads
+
+
+async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
+    """What becomes of these moves."""
+    script, trace = Script(), Trace()
+    with Door() as door:
+        async with running(driver, script):
+            script.ask(Connect(1, door.host, door.port))
+            with await door.accept() as peer:
+                await script.until(Connected(1))
+                for moves in steps:
+                    for move in moves:
+                        if move in OURS:
+                            script.ask(OURS[move])
+                        else:
+                            peer_moves(move, peer, trace)
+                    await turns(60)
+                arrived_before = -1
+                while trace.arrived > arrived_before:  # however much there is, it is read now
+                    arrived_before = trace.arrived
+                    peer_moves("peer reads", peer, trace)
+                    await turns(60)
+    received = 0
+    for event in script.seen:
+        match event:
+            case Drained():
+                trace.drained += 1
+            case Received(_, data):
+                received += len(data)
+            case _:
+                trace.told.append(f"after {received} bytes: {event}")
+    trace.told.append(f"{received} bytes in all")
+    return trace
+
+
+def compare(steps: list[list[str]]) -> None:
+    traces: dict[str, Trace] = {}
+    for name, backend in BACKENDS.items():
+
+        async def main(name: str = name, backend: TestedBackend = backend) -> None:
+            traces[name] = await trace_of(backend.driver(), steps)
+
+        backend.run(main)
+    assert traces["asyncio"] == traces["trio"]
+
+
+@settings(max_examples=100)
+@given(steps=steps)
+def test_both_loops_report_the_same(steps: list[list[str]]) -> None:
+    compare(steps)
+
+
+@pytest.mark.soak
+def test_for_longer(soak_seconds: float) -> None:
+    until = time.monotonic() + soak_seconds
+
+    @settings(max_examples=200)
+    @given(steps=steps)
+    def some(steps: list[list[str]]) -> None:
+        compare(steps)
+
+    while time.monotonic() < until:
+        some()

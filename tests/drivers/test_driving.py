@@ -1,0 +1,159 @@
+"""The half of a driver that is the same on every loop, with no loop at all."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from voxtra_core.driving import Pump, sole_error
+from voxtra_core.effects import Effect, EndOfStream, Finish, Input, Log, LogLevel, failure_reason
+
+from .script import Script
+
+
+class Bench:
+    """A pump and a machine on it, and what the pump does."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.script = Script()
+        self.performed: list[Effect] = []
+        self.scheduled: list[float] = []
+        self.crashed: list[Exception] = []
+        self.on_effect: Callable[[Effect], object] = lambda effect: None
+        self.pump = Pump(
+            self.script,
+            time=lambda: self.now,
+            perform=self._perform,
+            schedule=self.scheduled.append,
+            crash=self.crashed.append,
+        )
+
+    def _perform(self, effect: Effect) -> None:
+        self.performed.append(effect)
+        self.on_effect(effect)
+
+
+def said(message: str) -> Log:
+    return Log(LogLevel.INFO, message)
+
+
+def test_what_is_reported_during_a_step_comes_after_it_in_order() -> None:
+    bench = Bench()
+    order: list[object] = []
+
+    def on_input(event: Input) -> None:
+        assert isinstance(event, EndOfStream)
+        order.append(event.conn)
+        bench.script.ask(said(str(event.conn)))
+
+    def on_effect(effect: Effect) -> None:
+        assert isinstance(effect, Log)
+        order.append(effect.message)
+        if effect.message == "1":
+            bench.pump.report(EndOfStream(2))
+            bench.pump.report(EndOfStream(3))
+
+    bench.script.on_input, bench.on_effect = on_input, on_effect
+    bench.pump.start()
+    bench.pump.report(EndOfStream(1))
+    assert order == [1, "1", 2, "2", 3, "3"]
+
+
+def test_what_comes_before_the_start_waits_for_it() -> None:
+    bench = Bench()
+    bench.pump.interrupt()
+    bench.pump.wake()
+    assert bench.script.steps == []
+    bench.pump.start()
+    assert bench.script.steps == ["start", "interrupt"]
+    assert bench.performed == [Finish()]
+
+
+def test_a_wake_during_a_step_is_a_deadline_now() -> None:
+    bench = Bench()
+    bench.pump.start()
+    bench.script.on_timeout = lambda now: bench.pump.wake() if now < 3 else None
+    bench.now = 2.0
+    bench.script.deadline = 10.0
+    bench.pump.wake()
+    assert bench.script.steps == ["start", "handle_timeout"]
+    assert bench.scheduled == [2.0]
+    bench.now = 3.0
+    bench.pump.wake()
+    assert bench.scheduled == [2.0, 10.0]
+
+
+def test_after_its_end_the_machine_is_left_alone() -> None:
+    bench = Bench()
+    bench.pump.start()
+    bench.script.deadline = 1.0
+    bench.script.ask(said("goodbye"), Finish())
+    bench.on_effect = lambda effect: bench.pump.report(EndOfStream(1))
+    bench.pump.wake()
+    bench.pump.wake()
+    bench.pump.interrupt()
+    bench.pump.report(EndOfStream(2))
+    assert bench.pump.accept() is None
+    assert bench.script.steps == ["start", "handle_timeout"]
+    assert bench.performed == [said("goodbye"), Finish()]
+    assert bench.scheduled == []
+
+
+def test_a_bug_ends_it_once() -> None:
+    bench = Bench()
+    bench.pump.start()
+    bench.script.on_timeout = lambda now: 1 / 0
+    bench.pump.wake()
+    bench.pump.wake()
+    bench.pump.report(EndOfStream(1))
+    assert [type(error) for error in bench.crashed] == [ZeroDivisionError]
+    assert bench.script.seen == []
+
+
+def test_a_bug_in_the_driver_ends_it_too() -> None:
+    bench = Bench()
+    bench.on_effect = lambda effect: 1 / 0
+    bench.script.ask(said("hello"), said("never performed"))
+    bench.pump.start()
+    assert [type(error) for error in bench.crashed] == [ZeroDivisionError]
+    assert bench.performed == [said("hello")]
+
+
+def test_the_sole_error_of_a_group() -> None:
+    error, other = ZeroDivisionError(), KeyError()
+    group = ExceptionGroup("two", [error, other])
+    assert sole_error(error) is error
+    assert sole_error(ExceptionGroup("", [ExceptionGroup("", [error])])) is error
+    assert sole_error(ExceptionGroup("", [error, ExceptionGroup("", [error])])) is error  # of two tasks that waited
+    assert sole_error(ExceptionGroup("", [group])) is group
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "whatever")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (REFUSED, "connection refused"),
+        (BrokenPipeError(errno.EPIPE, "whatever"), "connection reset by the peer"),
+        (ExceptionGroup("each address", [REFUSED, OSError(errno.ENETUNREACH, "")]), "connection refused"),
+        (caused(OSError("all attempts failed"), ExceptionGroup("each", [REFUSED])), "connection refused"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 1)"), "connection refused"),
+        (OSError(errno.ENOTSOCK, "Connect call failed ('::1', 1)"), "ENOTSOCK"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (UnicodeError("label too long"), "not a host name"),
+        (OSError("something else"), "something else"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_why_it_failed_is_said_in_the_same_words_whoever_wraps_it(error: Exception, words: str) -> None:
+    assert failure_reason(error) == words
