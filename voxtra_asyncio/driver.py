@@ -18,9 +18,7 @@ from voxtra_core.effects import (
     Close,
     Connect,
     Connected,
-    Drained,
     Effect,
-    EndOfStream,
     Failed,
     Finish,
     Input,
@@ -28,7 +26,6 @@ from voxtra_core.effects import (
     Listening,
     Log,
     Machine,
-    Received,
     Send,
     StartTask,
     TaskDone,
@@ -36,6 +33,7 @@ from voxtra_core.effects import (
 )
 
 from .sockets import Listener, connected_socket, listening_sockets
+from .stream import Stream
 
 __all__ = ["AsyncioDriver", "park"]
 
@@ -58,95 +56,6 @@ async def park(pending: Pending[Any]) -> None:
         pending.discard_waker(event.set)
 
 
-class _Stream(asyncio.Protocol):
-    """A connection, from the effect that asks for it, or its acceptance, to its end."""
-
-    def __init__(self, driver: AsyncioDriver, *, conn: int | None = None, listener: int | None = None) -> None:
-        self._driver = driver
-        self._transport: asyncio.Transport | None = None
-        self._linger: asyncio.TimerHandle | None = None
-        self._unsent = bytearray()
-        self._drained = True
-        self._ended = False
-        self.conn = conn
-        """``None`` before it is accepted, and from when nothing is reported about it any more."""
-        self.listener = listener
-        self.gone = asyncio.get_running_loop().create_future()
-
-    def send(self, data: bytes) -> None:
-        """Write this in the next turn of the loop, with what else is sent until then."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._unsent += data
-        self._drained = False
-
-    def close(self) -> None:
-        """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
-        self.conn = None
-        if self._transport is None:
-            return
-        self._write()
-        self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
-        if self._ended:
-            self._transport.close()
-            return
-        try:
-            self._transport.write_eof()  # and not close(): that resets the connection if it has bytes we didn't read
-        except OSError:
-            self._transport.abort()
-
-    def abort(self) -> None:
-        assert self._transport is not None
-        self._transport.abort()
-
-    # ---- what asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=0)  # resume_writing() is called when nothing is left
-        self._transport = transport
-        self._driver.opened(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self.conn is not None:
-            self._driver.report(Received(self.conn, data))
-
-    def eof_received(self) -> bool:
-        self._ended = True
-        if self.conn is None:
-            return False  # it is being closed: both sides have ended
-        self._driver.report(EndOfStream(self.conn))
-        return True  # what we send may still arrive; it is for the machine to close
-
-    def resume_writing(self) -> None:
-        self._report_drained()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-        self.gone.set_result(None)
-        if exc is not None:
-            self._driver.failed(self, exc)
-
-    def _write(self) -> None:
-        if self._transport is not None and self._unsent:
-            data, self._unsent = self._unsent, bytearray()
-            self._transport.write(data)
-        self._report_drained()
-
-    def _report_drained(self) -> None:
-        transport = self._transport
-        if self._drained or self._unsent or transport is None:
-            return
-        if transport.is_closing() or transport.get_write_buffer_size():
-            return
-        self._drained = True
-        if self.conn is not None:
-            self._driver.report(Drained(self.conn))
-
-
 class AsyncioDriver:
     """Runs one machine, once."""
 
@@ -154,7 +63,7 @@ class AsyncioDriver:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._pump: Pump | None = None
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
         self._listening: dict[int, asyncio.Task[None]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -241,7 +150,7 @@ class AsyncioDriver:
                 if effect.conn in self._streams:
                     self._streams[effect.conn].send(effect.data)
             case Connect():
-                self._streams[effect.conn] = stream = _Stream(self, conn=effect.conn)
+                self._streams[effect.conn] = stream = Stream(effect.conn, self._report, self._connected)
                 self._connecting[effect.conn] = self._start(partial(self._connect, effect, stream))
             case Close():
                 self._close(effect.conn)
@@ -273,27 +182,35 @@ class AsyncioDriver:
 
     def _task_done(self, number: int, task: asyncio.Task[None]) -> None:
         del self._tasks[number]
-        self.report(TaskDone(number))
+        self._report(TaskDone(number))
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, effect: Connect, stream: _Stream) -> None:
+    async def _connect(self, effect: Connect, stream: Stream) -> None:
         try:
             sock = await connected_socket(effect.host, effect.port)
             await self._loop.create_connection(lambda: stream, sock=sock)
         except (OSError, ValueError, ExceptionGroup) as error:
-            self._connecting.pop(effect.conn, None)
-            self.failed(stream, error)
+            del self._connecting[effect.conn], self._streams[effect.conn]
+            stream.fail(error)
+
+    def _connected(self, stream: Stream) -> None:
+        self._until_gone(stream)
+        if stream.conn is None:
+            stream.abort()
+        else:
+            del self._connecting[stream.conn]
+            self._report(Connected(stream.conn))
 
     async def _listen(self, effect: Listen) -> None:
         try:
             listeners = await listening_sockets(effect.host, effect.port)
         except (OSError, ValueError) as error:
             del self._listening[effect.listener]
-            self.report(Failed(effect.listener, failure_reason(error)))
+            self._report(Failed(effect.listener, failure_reason(error)))
             return
         try:
-            self.report(Listening(effect.listener, listeners[0].getsockname()[1]))
+            self._report(Listening(effect.listener, listeners[0].getsockname()[1]))
             async with asyncio.TaskGroup() as group:
                 for listener in listeners:
                     group.create_task(self._accept(effect.listener, listener))
@@ -312,41 +229,34 @@ class AsyncioDriver:
                 self._start(partial(self._adopt, number, sock))
 
     async def _adopt(self, listener: int, sock: socket.socket) -> None:
-        await self._loop.connect_accepted_socket(lambda: _Stream(self, listener=listener), sock)
+        accepted = partial(self._accepted, listener)
+        await self._loop.connect_accepted_socket(lambda: Stream(None, self._report, accepted), sock)
 
-    def opened(self, stream: _Stream) -> None:
-        """A connection we asked for is open, or a peer has connected."""
+    def _accepted(self, listener: int, stream: Stream) -> None:
+        assert self._pump is not None
+        self._until_gone(stream)
+        stream.conn = self._pump.accept() if listener in self._listening else None
+        if stream.conn is None:
+            stream.abort()
+        else:
+            self._streams[stream.conn] = stream
+            self._report(Accepted(listener, stream.conn))
+
+    def _until_gone(self, stream: Stream) -> None:
         self._unfinished.add(stream.gone)
         stream.gone.add_done_callback(self._unfinished.discard)
-        if stream.conn is not None:
-            self._connecting.pop(stream.conn, None)
-            self.report(Connected(stream.conn))
-            return
-        assert self._pump is not None
-        conn = self._pump.accept() if stream.listener in self._listening else None
-        if stream.listener is None or conn is None:
-            stream.abort()
-            return
-        stream.conn = conn
-        self._streams[conn] = stream
-        self.report(Accepted(stream.listener, conn))
 
-    def failed(self, stream: _Stream, error: Exception) -> None:
-        """A connection could not be opened, or broke; which is nobody's business once it is being closed."""
-        if stream.conn is not None:
-            conn, stream.conn = stream.conn, None
-            del self._streams[conn]
-            self.report(Failed(conn, failure_reason(error)))
-
-    def report(self, event: Input) -> None:
+    def _report(self, event: Input) -> None:
         """Tell the machine."""
         assert self._pump is not None
+        if isinstance(event, Failed):
+            self._streams.pop(event.conn, None)
         self._pump.report(event)
 
     def _close(self, number: int) -> None:
-        opening = self._connecting.pop(number, None) or self._listening.pop(number, None)
-        if opening is not None:
-            opening.cancel()
-        stream = self._streams.pop(number, None)
-        if stream is not None:
-            stream.close()
+        if number in self._connecting:
+            self._connecting.pop(number).cancel()
+        if number in self._listening:
+            self._listening.pop(number).cancel()
+        if number in self._streams:
+            self._streams.pop(number).close()

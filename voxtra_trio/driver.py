@@ -12,16 +12,14 @@ from typing import Any
 import trio
 
 from voxtra_core.call.pending import Pending
-from voxtra_core.driving import LINGER, Pump, sole_error
+from voxtra_core.driving import Pump, sole_error
 from voxtra_core.effects import (
     Accepted,
     CancelTask,
     Close,
     Connect,
     Connected,
-    Drained,
     Effect,
-    EndOfStream,
     Failed,
     Finish,
     Input,
@@ -29,17 +27,15 @@ from voxtra_core.effects import (
     Listening,
     Log,
     Machine,
-    Received,
     Send,
     StartTask,
     TaskDone,
     failure_reason,
 )
 
-__all__ = ["TrioDriver", "park"]
+from .stream import Stream
 
-CHUNK = 65536
-"""Bytes to read at a time."""
+__all__ = ["TrioDriver", "park"]
 
 logger = logging.getLogger("voxtra")
 
@@ -54,35 +50,6 @@ async def park(pending: Pending[Any]) -> None:
         pending.discard_waker(event.set)
 
 
-class _Stream:
-    """A connection, from the effect that asks for it, or its acceptance, to its end."""
-
-    def __init__(self, conn: int) -> None:
-        self.conn = conn
-        self.scope = trio.CancelScope()
-        self.open = False
-        self.closing = False
-        """Nothing is reported about it any more."""
-        self.unsent = bytearray()
-        self.drained = True
-        self.poke = trio.Event()
-
-    def send(self, data: bytes) -> None:
-        if self.open:
-            self.unsent += data
-            self.drained = False
-            self.poke.set()
-
-    def close(self) -> None:
-        """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
-        self.closing = True
-        if self.open:
-            self.scope.deadline = trio.current_time() + LINGER
-            self.poke.set()
-        else:
-            self.scope.cancel()
-
-
 class TrioDriver:
     """Runs one machine, once."""
 
@@ -90,7 +57,7 @@ class TrioDriver:
         self._context = copy_context()
         self._pump: Pump | None = None
         self._nursery: trio.Nursery | None = None
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._listeners: dict[int, trio.CancelScope] = {}
         self._tasks: dict[int, trio.CancelScope] = {}
         self._finished = trio.Event()
@@ -180,7 +147,7 @@ class TrioDriver:
                 if effect.conn in self._streams:
                     self._streams[effect.conn].send(effect.data)
             case Connect():
-                self._streams[effect.conn] = stream = _Stream(effect.conn)
+                self._streams[effect.conn] = stream = Stream(effect.conn, self._report)
                 self._start(partial(self._connect, effect, stream))
             case Close():
                 self._close(effect.conn)
@@ -221,14 +188,15 @@ class TrioDriver:
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, effect: Connect, stream: _Stream) -> None:
+    async def _connect(self, effect: Connect, stream: Stream) -> None:
         with stream.scope:
             try:
                 socket = await trio.open_tcp_stream(effect.host, effect.port)
             except (OSError, ValueError) as error:
-                self._failed(stream, error)
+                stream.fail(error)
             else:
-                await self._carry(stream, socket, Connected(effect.conn))
+                await stream.carry(socket, Connected(effect.conn))
+        self._streams.pop(effect.conn, None)
 
     async def _listen(self, effect: Listen, scope: trio.CancelScope) -> None:
         with scope:
@@ -241,66 +209,22 @@ class TrioDriver:
                 return
             if effect.listener in self._listeners:
                 self._report(Listening(effect.listener, listeners[0].socket.getsockname()[1]))
-            accept = partial(self._accept, effect.listener)
+
+            async def accept(socket: trio.SocketStream) -> None:
+                await self._guard(partial(self._accept, effect.listener, socket))
+
             await trio.serve_listeners(accept, listeners, handler_nursery=self._nursery)
 
-    @trio.lowlevel.enable_ki_protection
     async def _accept(self, listener: int, socket: trio.SocketStream) -> None:
         assert self._pump is not None
         conn = self._pump.accept() if listener in self._listeners else None
         if conn is None:
             await trio.aclose_forcefully(socket)
             return
-        self._streams[conn] = stream = _Stream(conn)
+        self._streams[conn] = stream = Stream(conn, self._report)
         with stream.scope:
-            await self._guard(partial(self._carry, stream, socket, Accepted(listener, conn)))
-
-    async def _carry(self, stream: _Stream, socket: trio.SocketStream, opened: Input) -> None:
-        """Read and write until both sides have ended."""
-        async with socket, trio.open_nursery() as nursery:
-            if stream.closing:
-                return
-            stream.open = True
-            self._report(opened)
-            nursery.start_soon(self._read, stream, socket)
-            await self._write(stream, socket)
-
-    @trio.lowlevel.enable_ki_protection
-    async def _read(self, stream: _Stream, socket: trio.SocketStream) -> None:
-        try:
-            while data := await socket.receive_some(CHUNK):
-                if not stream.closing:
-                    self._report(Received(stream.conn, bytes(data)))
-            socket.socket.getpeername()  # raises after a reset: it was told to the writer, and is no end
-        except (OSError, trio.BrokenResourceError) as error:
-            self._failed(stream, error)
-        if not stream.closing:
-            self._report(EndOfStream(stream.conn))
-
-    async def _write(self, stream: _Stream, socket: trio.SocketStream) -> None:
-        try:
-            while not (stream.closing and stream.drained):
-                if stream.unsent:
-                    data, stream.unsent = stream.unsent, bytearray()
-                    await socket.send_all(data)
-                elif not stream.drained:
-                    stream.drained = True
-                    if not stream.closing:
-                        self._report(Drained(stream.conn))
-                else:
-                    stream.poke = trio.Event()
-                    await stream.poke.wait()
-            await socket.send_eof()  # and not yet close: that resets the connection if it has bytes we didn't read
-        except trio.BrokenResourceError as error:
-            self._failed(stream, error)
-
-    def _failed(self, stream: _Stream, error: BaseException) -> None:
-        """A connection could not be opened, or broke; which is nobody's business once it is being closed."""
-        if not stream.closing:
-            stream.closing = True
-            stream.scope.cancel()
-            del self._streams[stream.conn]
-            self._report(Failed(stream.conn, failure_reason(error)))
+            await stream.carry(socket, Accepted(listener, conn))
+        self._streams.pop(conn, None)
 
     def _report(self, event: Input) -> None:
         """Tell the machine."""
@@ -308,9 +232,7 @@ class TrioDriver:
         self._pump.report(event)
 
     def _close(self, number: int) -> None:
-        scope = self._listeners.pop(number, None)
-        if scope is not None:
-            scope.cancel()
-        stream = self._streams.pop(number, None)
-        if stream is not None:
-            stream.close()
+        if number in self._listeners:
+            self._listeners.pop(number).cancel()
+        if number in self._streams:
+            self._streams.pop(number).close()

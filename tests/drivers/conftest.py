@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 import voxtra_asyncio.driver
-import voxtra_trio.driver
+import voxtra_asyncio.stream
+import voxtra_trio.stream
 
 from .loops import BACKENDS, TestedBackend, open_sockets, tasks_alive
 
@@ -33,7 +34,7 @@ def linger(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets how long a connection that is being closed is waited for, in seconds."""
 
     def set_linger(seconds: float) -> None:
-        modules: list[ModuleType] = [voxtra_asyncio.driver, voxtra_trio.driver]
+        modules: list[ModuleType] = [voxtra_asyncio.driver, voxtra_asyncio.stream, voxtra_trio.stream]
         for module in modules:
             monkeypatch.setattr(module, "LINGER", seconds)
 
