@@ -70,6 +70,7 @@ class AsyncioDriver:
         self._unfinished: set[asyncio.Future[None]] = set()
         self._finished = asyncio.Event()
         self._error: Exception | None = None
+        self._exit: BaseException | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
     # ---- what the core's coroutines need ---------------------------------------------------------------------------
@@ -93,6 +94,7 @@ class AsyncioDriver:
         """Run the machine until it finishes; raise what it finishes with.
 
         Cancelled, once or more, it lets the machine do its last things, which are bounded in time, before it goes.
+        The same where a task wants to end the program.
         """
         self._pump = pump = Pump(
             machine, time=self.time, perform=self._perform, schedule=self._schedule, crash=self._finish
@@ -110,6 +112,8 @@ class AsyncioDriver:
         end.result()
         if cancelled is not None:
             raise cancelled
+        if self._exit is not None:
+            raise self._exit
         if self._error is not None:
             raise self._error
 
@@ -179,6 +183,12 @@ class AsyncioDriver:
             await function()
         except Exception as error:
             self._finish(error)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            assert self._pump is not None
+            self._exit = error
+            self._pump.interrupt()
 
     def _task_done(self, number: int, task: asyncio.Task[None]) -> None:
         del self._tasks[number]
@@ -191,7 +201,6 @@ class AsyncioDriver:
             sock = await connected_socket(effect.host, effect.port)
             await self._loop.create_connection(lambda: stream, sock=sock)
         except (OSError, ValueError, ExceptionGroup) as error:
-            del self._connecting[effect.conn], self._streams[effect.conn]
             stream.fail(error)
 
     def _connected(self, stream: Stream) -> None:
@@ -206,7 +215,6 @@ class AsyncioDriver:
         try:
             listeners = await listening_sockets(effect.host, effect.port)
         except (OSError, ValueError) as error:
-            del self._listening[effect.listener]
             self._report(Failed(effect.listener, failure_reason(error)))
             return
         try:
@@ -250,6 +258,8 @@ class AsyncioDriver:
         """Tell the machine."""
         assert self._pump is not None
         if isinstance(event, Failed):
+            self._connecting.pop(event.conn, None)
+            self._listening.pop(event.conn, None)
             self._streams.pop(event.conn, None)
         self._pump.report(event)
 

@@ -1,10 +1,10 @@
 """Voxtra's core: phone calls on Asterisk as state machines, with no I/O, no clock and no chance in them.
 
-Importing it costs next to nothing: each name below is loaded when it is first asked for. The rooms, from the inside out:
+Importing it costs next to nothing: each name below is loaded when it is first asked for. The rooms, inside out:
 
 * :mod:`.errors`, every exception; :mod:`.ari`, Asterisk's REST interface as values;
 * :mod:`.call`, the machine of one call; :mod:`.stasis`, the machine of one application;
-* :mod:`.session`, the async API over them; :mod:`.app`, the application; :mod:`.driving` and :mod:`.effects`, for drivers;
+* :mod:`.session`, the async API over them; :mod:`.app`, the application; :mod:`.driving`, :mod:`.effects`, for drivers;
 * :mod:`.wire`, bytes to messages, over h11 and wsproto; :mod:`.testing`, a simulated Asterisk.
 """
 

@@ -93,6 +93,7 @@ class PlaybackHandle:
     async def seek(self, offset_ms: int) -> bool:
         """Move forward, or backward where negative. ``False`` if it had ended already.
 
+        ``AriConflict`` while it is paused or waits for its turn; of several steps some may have been made by then.
         Asterisk moves in steps of the ``skip_ms`` that the playback was started with (3000 by default): ``offset_ms``
         must be a multiple of it, at most 100 steps, else ``ValueError``.
         """
@@ -172,7 +173,8 @@ class CallSession:
     @property
     def duration(self) -> float:
         """Seconds since the call was answered; 0.0 before; frozen when the call ends."""
-        return self._machine.duration(self._driver.time())
+        call = self._machine
+        return call.duration(self._driver.time() if call.answered_at is not None and call.ended_at is None else 0.0)
 
     @property
     def app_name(self) -> str:

@@ -54,6 +54,7 @@ class TrioDriver:
     """Runs one machine, once."""
 
     def __init__(self) -> None:
+        self._clock = trio.lowlevel.current_clock()
         self._context = copy_context()
         self._pump: Pump | None = None
         self._nursery: trio.Nursery | None = None
@@ -62,14 +63,15 @@ class TrioDriver:
         self._tasks: dict[int, trio.CancelScope] = {}
         self._finished = trio.Event()
         self._error: Exception | None = None
+        self._exit: BaseException | None = None
         self._alarm = inf
         self._alarm_moved = trio.Event()
 
     # ---- what the core's coroutines need ---------------------------------------------------------------------------
 
     def time(self) -> float:
-        """trio's clock."""
-        return trio.current_time()
+        """trio's clock. It goes on after the run, for those who then ask how long a call was."""
+        return self._clock.current_time()
 
     @trio.lowlevel.enable_ki_protection
     def wake(self) -> None:
@@ -88,6 +90,7 @@ class TrioDriver:
         """Run the machine until it finishes; raise what it finishes with.
 
         Cancelled, it lets the machine do its last things, which are bounded in time, before it goes.
+        The same where a task wants to end the program.
         """
         self._pump = pump = Pump(
             machine, time=self.time, perform=self._perform, schedule=self._schedule, crash=self._finish
@@ -102,6 +105,8 @@ class TrioDriver:
                     raise
         except BaseExceptionGroup as group:
             raise sole_error(group) from None
+        if self._exit is not None:
+            raise self._exit
         if self._error is not None:
             raise self._error
 
@@ -176,6 +181,12 @@ class TrioDriver:
             await function()
         except Exception as error:
             self._finish(error)
+        except (trio.Cancelled, BaseExceptionGroup):
+            raise
+        except BaseException as error:
+            assert self._pump is not None
+            self._exit = error
+            self._pump.interrupt()
 
     async def _task(self, effect: StartTask, scope: trio.CancelScope) -> None:
         try:
@@ -196,7 +207,6 @@ class TrioDriver:
                 stream.fail(error)
             else:
                 await stream.carry(socket, Connected(effect.conn))
-        self._streams.pop(effect.conn, None)
 
     async def _listen(self, effect: Listen, scope: trio.CancelScope) -> None:
         with scope:
@@ -204,7 +214,6 @@ class TrioDriver:
                 listeners = await trio.open_tcp_listeners(effect.port, host=effect.host)
             except (OSError, ValueError) as error:
                 if effect.listener in self._listeners:
-                    del self._listeners[effect.listener]
                     self._report(Failed(effect.listener, failure_reason(error)))
                 return
             if effect.listener in self._listeners:
@@ -224,11 +233,13 @@ class TrioDriver:
         self._streams[conn] = stream = Stream(conn, self._report)
         with stream.scope:
             await stream.carry(socket, Accepted(listener, conn))
-        self._streams.pop(conn, None)
 
     def _report(self, event: Input) -> None:
         """Tell the machine."""
         assert self._pump is not None
+        if isinstance(event, Failed):
+            self._listeners.pop(event.conn, None)
+            self._streams.pop(event.conn, None)
         self._pump.report(event)
 
     def _close(self, number: int) -> None:

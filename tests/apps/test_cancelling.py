@@ -15,10 +15,10 @@ import anyio.lowlevel
 import attrs
 import pytest
 
-import voxtra_asyncio.driver
+import voxtra_asyncio.stream
 import voxtra_core.app.machine
 import voxtra_core.wire.ari
-import voxtra_trio.driver
+import voxtra_trio.stream
 from tests.drivers.loops import NativeTask
 from tests.drivers.peers import Door
 from voxtra_core.app import BaseApp
@@ -304,8 +304,8 @@ def short_good_byes(monkeypatch: pytest.MonkeyPatch) -> None:
     modules: list[tuple[ModuleType, str]] = [
         (voxtra_core.app.machine, "FLUSH"),
         (voxtra_core.wire.ari, "_CLOSE_TIMEOUT"),
-        (voxtra_asyncio.driver, "LINGER"),
-        (voxtra_trio.driver, "LINGER"),
+        (voxtra_asyncio.stream, "LINGER"),
+        (voxtra_trio.stream, "LINGER"),
     ]
     for module, name in modules:
         monkeypatch.setattr(module, name, 0.2)

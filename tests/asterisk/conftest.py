@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import re
 import subprocess
@@ -80,7 +79,6 @@ def rig(asterisk: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.Lo
     before = _open_sockets()
     rig = Rig(asterisk, anyio_backend, app_name, caplog)
     yield rig
-    gc.collect()
     assert _open_sockets() <= before
     assert [record.getMessage() for record in rig.warnings] == []
 

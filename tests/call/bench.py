@@ -26,7 +26,7 @@ from voxtra_core.ari import (
     StasisEnd,
     StasisStart,
 )
-from voxtra_core.call import CallDirection, CallMachine, CallState, Pending
+from voxtra_core.call import CallDirection, CallMachine, CallState, NotPlayed, Pending
 from voxtra_core.call.commands import Command, Originate
 from voxtra_core.errors import VoxtraError, ari_error
 
@@ -118,6 +118,7 @@ class Bench:
     def __init__(self, direction: CallDirection = CallDirection.INBOUND, *, now: float = 100.0) -> None:
         self.now = now
         self.commands: list[Command] = []
+        self.not_played: list[NotPlayed] = []
         self.states: list[CallState] = [CallState.RINGING]
         ids = count(1)
         self.call = CallMachine("channel-1", direction, new_id=lambda: f"id-{next(ids)}")
@@ -127,6 +128,9 @@ class Bench:
         new = self.call.commands_to_send()
         self.commands += new
         while (change := self.call.next_event()) is not None:
+            if isinstance(change, NotPlayed):
+                self.not_played.append(change)
+                continue
             assert change.previous is self.states[-1]
             self.states.append(change.state)
         return new

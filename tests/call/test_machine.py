@@ -24,6 +24,7 @@ from voxtra_core.call import (
     CallMachine,
     CallState,
     HangupReason,
+    NotPlayed,
     Operation,
     Pending,
     Playback,
@@ -186,6 +187,8 @@ class CallProperties(RuleBasedStateMachine):
     def collect(self) -> list[Command]:
         """Take what the machine has to say, and check it."""
         while (change := self.call.next_event()) is not None:
+            if isinstance(change, NotPlayed):
+                continue
             assert change.previous is self.states[-1]
             assert change.state in {to for (state, _), to in TRANSITIONS.items() if state is change.previous}
             assert change.state is not change.previous

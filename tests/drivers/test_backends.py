@@ -91,3 +91,16 @@ def test_ids_are_uuids_and_never_the_same(backend: TestedBackend) -> None:
 def test_the_environment_is_the_processs(backend: TestedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOXTRA_ARI_URL", "http://pbx.example:8088")
     assert backend.environ()["VOXTRA_ARI_URL"] == "http://pbx.example:8088"
+
+
+def test_a_drivers_clock_outlives_its_loop(backend: TestedBackend) -> None:
+    """For those who ask for a call's duration when all is over."""
+    drivers = []
+    times = []
+
+    async def function() -> None:
+        drivers.append(backend.driver())
+        times.append(drivers[0].time())
+
+    backend.run(function)
+    assert times[0] <= drivers[0].time() < times[0] + 60

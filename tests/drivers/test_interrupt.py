@@ -1,4 +1,4 @@
-"""Ctrl-C, wherever it strikes: no step of the machine is torn, and the run is cancelled as from outside.
+"""Ctrl-C and ``sys.exit()``, wherever they strike: no step of the machine is torn, and the run ends as if cancelled.
 
 The signal is raised from within, so that it strikes exactly there. ``tests/apps/test_run.py`` has it come from outside,
 to a process of its own.
@@ -74,4 +74,27 @@ def test_control_c(backend: TestedBackend, where: str, linger: Callable[[float],
     with Door() as door, pytest.raises(KeyboardInterrupt):
         backend.run(main)
     assert where in script.survived
+    assert script.steps.count("interrupt") == 1
+
+
+class Outcome(BaseException):
+    """What is no error, and not to be caught with them: pytest has such."""
+
+
+@pytest.mark.parametrize("wanted", [SystemExit(3), Outcome()], ids=repr)
+def test_a_task_that_wants_to_end_the_program(backend: TestedBackend, wanted: BaseException) -> None:
+    """As with ``sys.exit()`` in a handler: the machine has time for its last things."""
+    script = Struck("never")
+
+    async def task() -> None:
+        raise wanted
+
+    async def main() -> None:
+        with anyio.fail_after(PATIENCE):
+            script.ask(StartTask(1, "task", task))
+            await script.run(backend.driver())
+
+    with pytest.raises(type(wanted)) as caught:
+        backend.run(main)
+    assert caught.value is wanted
     assert script.steps.count("interrupt") == 1

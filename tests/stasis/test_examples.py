@@ -113,10 +113,23 @@ def test_a_channel_that_nobody_asked_for(type: str) -> None:
 
 
 def test_a_playback_on_a_bridge_is_nobodys() -> None:
+    """Nothing keeps a bridge, nor a playback on it, from having an id that something else has."""
     app = Application()
-    app.caller("caller-1")
-    on_a_bridge = {**playback("playback", ""), "target_uri": "bridge:caller-1"}
-    assert app.receive(event("PlaybackFinished", playback=on_a_bridge)) == []
+    played = app.caller("same-id").play("hello", app.now)
+    app.receive(event("PlaybackFinished", playback={**playback(played.id, ""), "target_uri": "bridge:same-id"}))
+    assert not played.finished.done
+    app.receive(event("PlaybackFinished", playback=playback(played.id, "same-id", "done")))
+    assert played.finished.done
+
+
+def test_somebody_else_is_dialled() -> None:
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    pending.abandon(app.now)
+    app.collect()
+    assert app.receive(of_channel("Dial", "somebody-else")) == []
+    (hangup,) = app.receive(of_channel("Dial", call.id))
+    assert hangup.operation == "channels.hangup"
 
 
 def test_our_own_channel_is_no_caller() -> None:

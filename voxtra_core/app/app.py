@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
@@ -10,7 +12,7 @@ from ..ari import Request
 from ..ari.messages import Link
 from ..call import Pending
 from ..effects import LogLevel, Machine
-from ..errors import ConnectFailed, LocalProtocolError
+from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, outcome_of
 from .connect import ari_link
 from .machine import AppMachine, Observer
@@ -139,8 +141,12 @@ class BaseApp:
     # ---- life ------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve, in a loop of its own, until :meth:`stop` or Ctrl-C."""
-        self.backend.run(self.serve)
+        """Serve, in a loop of its own, until :meth:`stop` or Ctrl-C, which hangs up what is left.
+
+        Raises what :meth:`serve` raises.
+        """
+        with suppress(KeyboardInterrupt):
+            self.backend.run(self.serve)
 
     async def serve(self) -> None:
         """Connect, and take calls until :meth:`stop`; to run beside other things in an application of your own.
@@ -155,7 +161,7 @@ class BaseApp:
         connections = count(1)
         try:
             link = self._link(lambda: next(connections))
-        except ConnectFailed as error:
+        except Exception as error:
             waiting, self._started = self._started, Pending()
             waiting.fail(error)
             raise
@@ -172,6 +178,9 @@ class BaseApp:
         machine.started.add_waker(lambda: _hand_on(machine.started, self._started))
         try:
             await driver.run(machine)
+        except BaseException as error:
+            machine.abort(driver.time(), error)
+            raise
         finally:
             self._machine, self._driver = None, None
             if self._started.done:
@@ -186,13 +195,18 @@ class BaseApp:
     async def stop(self, grace: float = 5.0) -> None:
         """Take no more calls, let the handlers that run finish for ``grace`` seconds, hang up what is left, disconnect.
 
-        Returns when that is done, shortly before :meth:`serve` does. Nothing happens where it is not being served. Of
-        several graces the one that ends first counts.
+        Returns when that is done, shortly before :meth:`serve` does; in a handler, which would wait for itself, at
+        once. Nothing happens where it is not being served. Of several graces the one that ends first counts. Hangup
+        callbacks have 5 seconds after that.
         """
         if self._machine is None or self._driver is None:
             return
-        self._machine.stop(self._driver.time(), grace)
-        await outcome_of(self._driver, self._machine.finished)
+        machine, driver = self._machine, self._driver
+        machine.stop(driver.time(), grace)
+        if machine.is_asked_by_a_handler:
+            driver.wake()
+        else:
+            await outcome_of(driver, machine.finished)
 
     # ---- calls and requests ----------------------------------------------------------------------------------------
 
@@ -217,11 +231,12 @@ class BaseApp:
         reached. Cancelled, it is hung up, also when it has just answered.
         """
         machine, driver = self._running()
+        own_metadata = deepcopy(dict(metadata or {}))
         call, pending = machine.stasis.originate(
             endpoint, driver.time(), caller_id=caller_id, timeout=timeout, args=args, variables=variables
         )
         session = machine.session_of(call)
-        session.metadata.update(metadata or {})
+        session.metadata.update(own_metadata)
         await outcome_of(driver, pending)
         if handler is not None:
             machine.start_handler(session, handler)

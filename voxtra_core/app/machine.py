@@ -14,6 +14,7 @@ DRAINING waits for the handlers that run, FLUSHING hangs up what is left, LOST l
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from enum import Enum, auto
 
 import attrs
@@ -21,7 +22,7 @@ import attrs
 from ..ari.messages import Link, LinkClosed, LinkOpened, RequestFailed
 from ..call import CallMachine, EndedBy, HangupReason, Pending
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LocalProtocolError
+from ..errors import CallEnded, ConnectionLost, LocalProtocolError, RequestNotSent
 from ..session import CallSession, Driver
 from ..stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendRequest, StasisMachine
 from .options import Options
@@ -29,12 +30,15 @@ from .routing import Handler, Router
 
 __all__ = ["AppMachine", "Observer", "Phase"]
 
+_handled_by: ContextVar[AppMachine | None] = ContextVar("_handled_by", default=None)
+"""The application whose handler this is; tasks that a handler starts inherit it."""
+
 Observer = Callable[[object], None]
 
 FLUSH = 1.0
-"""Seconds for the last hang-ups to go out, and for the hangup callbacks they cause."""
+"""Seconds for the last hang-ups to go out when the run is cancelled, and for the hangup callbacks they cause."""
 LAST_WORDS = 5.0
-"""Seconds that handlers and hangup callbacks have after the link was lost."""
+"""Seconds that hangup callbacks have after a stop, and they and the handlers after the link was lost."""
 UNROUTED: HangupReason = "unallocated"
 """What a caller hears whom no route is for: Q.850 cause 1, which SIP says as 404."""
 REFUSED: HangupReason = "congestion"
@@ -78,7 +82,7 @@ class AppMachine:
         observer: Observer | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
-        self.stasis = StasisMachine(options.app_name, new_id=new_id, observer=observer)
+        self.stasis = StasisMachine(options.app_name, new_id=new_id, observer=self._observe)
         self.started = Pending[None]()
         self.finished = Pending[None]()
         self._options = options
@@ -146,10 +150,12 @@ class AppMachine:
             case Phase.CONNECTING:
                 self._close(now)
             case Phase.RUNNING | Phase.DRAINING:
-                self._flush(now)
+                self._flush(now, FLUSH)
             case Phase.LOST:
                 self._cancel_tasks(now)
-            case Phase.FLUSHING | Phase.CLOSING | Phase.FINISHED:
+            case Phase.FLUSHING:
+                self._deadline = now + FLUSH
+            case Phase.CLOSING | Phase.FINISHED:
                 pass
         self._pump(now)
 
@@ -173,17 +179,34 @@ class AppMachine:
 
     def check_running(self) -> None:
         """Raise unless calls can be made and requests be sent."""
-        if self.phase not in {Phase.RUNNING, Phase.DRAINING}:
-            raise LocalProtocolError(
-                f"the application is {self.phase.name.lower()}, not running: await started() first"
-            )
+        match self.phase:
+            case Phase.RUNNING | Phase.DRAINING:
+                pass
+            case Phase.CONNECTING:
+                raise LocalProtocolError("the application is not connected yet: await started() first")
+            case Phase.LOST if self._error is not None:
+                raise RequestNotSent(f"{self._error}")
+            case _:
+                raise LocalProtocolError("the application has been stopped")
+
+    def abort(self, now: float, error: BaseException | None) -> None:
+        """The run has ended, be it before its time: whoever still waits is told."""
+        self.phase = Phase.FINISHED
+        self.stasis.close(now)
+        self.started.fail(_as_exception(error))
+        self.finished.resolve(None)
+
+    @property
+    def is_asked_by_a_handler(self) -> bool:
+        """Whether the code that asks runs in one of this application's own handlers."""
+        return _handled_by.get() is self
 
     def session_of(self, call: CallMachine) -> CallSession:
         """The session of a call, made when it is first asked for."""
         session = self._sessions.get(call)
         if session is None:
             session = CallSession(
-                call, self._driver, app_name=self._options.app_name, late_callback=self._start_callbacks
+                call, self._driver, app_name=self._options.app_name, late_callback=self._late_callback
             )
             if not call.is_over:
                 self._sessions[call] = session
@@ -243,8 +266,8 @@ class AppMachine:
     def _progress(self, now: float) -> None:
         """Move on to the next phase if nothing is left to do in this one."""
         match self.phase:
-            case Phase.DRAINING if not self._handlers():
-                self._flush(now)
+            case Phase.DRAINING if not self._tasks:
+                self._flush(now, LAST_WORDS)
                 self._pump(now)
             case Phase.FLUSHING if not self._tasks and not self.stasis.calls:
                 self._close(now)
@@ -257,7 +280,7 @@ class AppMachine:
     def _overdue(self, now: float) -> None:
         match self.phase:
             case Phase.DRAINING:
-                self._flush(now)
+                self._flush(now, LAST_WORDS)
             case Phase.FLUSHING:
                 self._close(now)
             case Phase.LOST if not self._cancelled:
@@ -275,15 +298,18 @@ class AppMachine:
 
     def _closed(self, message: LinkClosed, now: float) -> None:
         if self.phase is Phase.CLOSING:
-            self._finish()
+            # calls whose end was never confirmed have ended with the link, and their callbacks have yet to run
+            self.phase = Phase.LOST
+            self._deadline = now + FLUSH
+            self._cancelled = True
         elif self.phase is not Phase.FINISHED:
             self._error = message.error or ConnectionLost("Asterisk closed the connection")
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
 
-    def _flush(self, now: float) -> None:
+    def _flush(self, now: float, patience: float) -> None:
         self.phase = Phase.FLUSHING
-        self._deadline = now + FLUSH
+        self._deadline = now + patience
         for task, about in self._tasks.items():
             if about.is_handler:
                 self._effects.append(CancelTask(task))
@@ -346,10 +372,16 @@ class AppMachine:
             )
             session.machine.hangup(now, UNROUTED)
             return
-        session.metadata.update(route.copy_metadata())
+        try:
+            session.metadata.update(route.copy_metadata())
+        except Exception as error:
+            self._log(LogLevel.ERROR, f"call {session.id}: its route's metadata cannot be copied", error)
+            session.machine.hangup(now, HANDLER_FAILED)
+            return
         self.start_handler(session, route.handler)
 
     async def _handle(self, session: CallSession, handler: Handler) -> None:
+        _handled_by.set(self)
         reason: HangupReason | int = "normal"
         try:
             await handler(session)
@@ -357,6 +389,8 @@ class AppMachine:
             if not _only_call_ended(error):
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
+            elif not session.machine.is_over:
+                self._log(LogLevel.WARNING, f"call {session.id}: another call ended under its handler", error)
         finally:
             call = session.machine
             if not call.is_over and not call.continuing:
@@ -370,11 +404,14 @@ class AppMachine:
         if session is not None:
             self._start_callbacks(session)
 
+    def _late_callback(self, session: CallSession) -> None:
+        if self.phase is Phase.FINISHED:
+            raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
+        self._start_callbacks(session)
+
     def _start_callbacks(self, session: CallSession) -> None:
         if session in self._calling_back or not session.has_callbacks:
             return
-        if self.phase is Phase.FINISHED:
-            raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
         self._calling_back.add(session)
         self._start_task(f"hangup callbacks of {session.id}", lambda: self._call_back(session), is_handler=False)
         self._driver.wake()
@@ -392,20 +429,27 @@ class AppMachine:
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
-    def _handlers(self) -> bool:
-        return any(task.is_handler for task in self._tasks.values())
-
     def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> None:
         self._task += 1
         self._tasks[self._task] = _Task(name, is_handler)
         self._effects.append(StartTask(self._task, name, function))
 
     def _observe(self, what: object) -> None:
-        if self._observer is not None:
+        if self._observer is None:
+            return
+        try:
             self._observer(what)
+        except Exception as error:
+            self._observer = None
+            self._log(LogLevel.ERROR, "the observer failed, and is shown nothing more", error)
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))
+
+
+def _as_exception(error: BaseException | None) -> Exception:
+    """What to tell those who wait, of whatever ended the run: a cancellation is nobody's but the cancelled task's."""
+    return error if isinstance(error, Exception) else LocalProtocolError("the application has ended")
 
 
 def _only_call_ended(error: BaseException) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -12,6 +13,8 @@ from ..ari import check
 __all__ = ["DEFAULT_URL", "Options", "make_options"]
 
 DEFAULT_URL = "http://localhost:8088"
+_PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
+"""RFC 3986, 3.3."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,17 +58,19 @@ def make_options(
     if parts.scheme not in {"http", "ws"} or not parts.hostname:
         raise ValueError(f"ari_url must look like {DEFAULT_URL}, with or without /ari, not {_without_secrets(url)!r}")
     try:
-        port = parts.port or 80
+        port = 80 if parts.port is None else parts.port
     except ValueError as error:
         raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from error
+    if port == 0:
+        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}")
+    if not _PATH.fullmatch(parts.path):
+        raise ValueError(f"ari_url has a path that is not percent-encoded: {_without_secrets(url)!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("ari_url must not hold a user or a password: give them as ari_user and ari_password")
     if parts.query or parts.fragment:
         raise ValueError("ari_url must not have a query: give the user and the password as ari_user and ari_password")
-    user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER") or unquote(parts.username or "")
-    password = (
-        ari_password
-        if ari_password is not None
-        else environ.get("VOXTRA_ARI_PASSWORD") or unquote(parts.password or "")
-    )
+    user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER", "")
+    password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     return Options(

@@ -25,7 +25,7 @@ class Route:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
 
     def copy_metadata(self) -> dict[str, Any]:
-        """A copy for one call, which no other call sees."""
+        """A copy for one call, which no other call sees. Raises whatever a value raises that cannot be copied."""
         return deepcopy(dict(self.metadata))
 
 
@@ -38,6 +38,7 @@ class Router:
 
     def add(self, route: Route) -> None:
         """Add a route for exactly one of an extension and a number, not used before; else ``ValueError``."""
+        _check_metadata(route)
         if (route.extension is None) == (route.number is None):
             raise ValueError("a route is for an extension= or for a number=, one of them")
         if any((r.extension, r.number) == (route.extension, route.number) for r in self._routes):
@@ -46,6 +47,7 @@ class Router:
 
     def set_default(self, route: Route) -> None:
         """The route for calls that no other is for; ``ValueError`` if there is one already."""
+        _check_metadata(route)
         if self._default is not None:
             raise ValueError("there is a default handler already")
         self._default = route
@@ -56,3 +58,12 @@ class Router:
             if route.extension == extension if route.extension is not None else route.number == number:
                 return route
         return self._default
+
+
+def _check_metadata(route: Route) -> None:
+    try:
+        route.copy_metadata()
+    except Exception as error:
+        raise ValueError(
+            f"metadata is copied for each call, and this cannot be ({error}): keep what calls share somewhere else"
+        ) from error

@@ -100,8 +100,8 @@ REASON_CAUSES: dict[HangupReason, int] = {
 DIALSTATUS_CAUSES: dict[str, int] = {"BUSY": 17, "CONGESTION": 34, "NOANSWER": 19, "CHANUNAVAIL": 20}
 """What the last word on an attempt means where the channel itself names no cause.
 
-The near half of a ``Local`` channel ends with cause 0 where the far one was busy. Asterisk goes the other way by the same
-table (``main/dial.c``).
+The near half of a ``Local`` channel ends with cause 0 where the far one was busy. Asterisk goes the other way by the
+same table (``main/dial.c``).
 """
 
 

@@ -10,8 +10,8 @@ Four facts about Asterisk shape it:
 
 * There is no order between a reply and the events its request caused. Whatever ends an operation is accepted from
   either.
-* A channel does one thing at a time. What we ask it to play or to send queues up, and a synchronous request (answer,
-  set a variable) waits behind that. A deadline does not run while something of ours is ahead.
+* A channel does one thing at a time. What we ask it to play or to send queues up in Asterisk. A request that would be
+  answered only behind that (answer, set a variable) is held here until then, and its deadline runs from then.
 * Some ends are never announced. A playback whose end is overdue is asked after; so is a channel we have hung up.
 * A request that crosses the caller's hangup is refused with 404, 409 or 500 a moment before the event that says why;
   one that crosses the loss of the link fails a moment before that is said. Both are held back for that moment, so that
@@ -78,13 +78,13 @@ from .commands import (
 from .dtmf import DigitQueue, Listener
 from .music import Music
 from .pending import Pending
-from .playback import Playback, Tones
+from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
 from .requests import REPLY_TIMEOUT, Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
 from .timers import backoff
 
-__all__ = ["CallEvent", "CallMachine", "StateChanged"]
+__all__ = ["CallEvent", "CallMachine", "NotPlayed", "StateChanged"]
 
 HANGUP_TIMEOUT = 30.0
 """Seconds after which ``hangup()`` says that it could not; the machine goes on trying."""
@@ -108,7 +108,15 @@ class StateChanged:
     state: CallState
 
 
-CallEvent: TypeAlias = StateChanged
+@attrs.frozen
+class NotPlayed:
+    """A playback came to nothing: it failed, or Asterisk never said what became of it."""
+
+    media: tuple[str, ...]
+    end: PlaybackEnd
+
+
+CallEvent: TypeAlias = StateChanged | NotPlayed
 
 
 class CallMachine:
@@ -176,7 +184,7 @@ class CallMachine:
         self._notify = notify
         self._events: deque[CallEvent] | None = None
         self._requests = Requests(channel_id, new_id=new_id, notify=self._changed, overdue=self._reply_overdue)
-        self._player = Player(self._requests, self._idle)
+        self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
         self._digits = DigitQueue()
         self._hangups: list[Pending[None]] = []
@@ -552,7 +560,7 @@ class CallMachine:
             raise LocalProtocolError(f"{operation}: the call is {self.state}, and would have to be {allowed}")
 
     def _ask(self, command: Command, now: float, *, queued: bool = False) -> Pending[Any]:
-        """Ask for something that Asterisk does at once or, ``queued``, when the channel is done with what it does."""
+        """Ask for something now or, ``queued``, when the channel is done with what it does, as Asterisk would."""
         pending = Pending[Any]()
         self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
         return pending
@@ -782,9 +790,16 @@ class CallMachine:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
         if state is not previous:
             self.state = state
-            if self._events is None:
-                self._events = deque()
-            self._events.append(StateChanged(previous, state))
+            self._tell(StateChanged(previous, state))
+
+    def _played(self, playback: Playback, end: PlaybackEnd) -> None:
+        if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
+            self._tell(NotPlayed(playback.media, end))
+
+    def _tell(self, event: CallEvent) -> None:
+        if self._events is None:
+            self._events = deque()
+        self._events.append(event)
 
     def _changed(self) -> None:
         if self._notify is not None:

@@ -33,6 +33,7 @@ class Playback:
     """A playback from its request on. Its end is known when ``finished`` is."""
 
     id: str
+    media: tuple[str, ...]
     skip_ms: int
     accepted: Pending[None]
     finished: Pending[PlaybackEnd]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import VoxtraError
-from .commands import AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
+from .commands import Answer, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, SetVariable, StopPlayback
 from .dtmf import seconds_to_send, valid_digits
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones, media_uris
@@ -27,13 +27,19 @@ LATE = 0.5
 
 
 class Player:
-    """The playbacks and tones of one channel, from request to end. ``idle(now)`` is called when the last has ended."""
+    """The playbacks and tones of one channel, from request to end.
 
-    __slots__ = ("_idle", "_playbacks", "_queue", "_requests")
+    ``ended(playback, end)`` is called for each playback, ``idle(now)`` when the last of all has ended.
+    """
 
-    def __init__(self, requests: Requests, idle: Callable[[float], None]) -> None:
+    __slots__ = ("_ended", "_idle", "_playbacks", "_queue", "_requests")
+
+    def __init__(
+        self, requests: Requests, *, idle: Callable[[float], None], ended: Callable[[Playback, PlaybackEnd], None]
+    ) -> None:
         self._requests = requests
         self._idle = idle
+        self._ended = ended
         self._queue: list[Playback | Tones] = []
         self._playbacks: dict[str, Playback] = {}
 
@@ -53,12 +59,13 @@ class Player:
             raise ValueError(f"offset_ms must be 0 or more and skip_ms above 0, not {offset_ms} and {skip_ms}")
         playback = Playback(
             id=f"voxtra-playback-{self._requests.new_id()}",
+            media=uris,
             skip_ms=skip_ms,
             accepted=Pending(lambda _, now: self.unwanted(playback, now)),
             finished=Pending(lambda _, now: self.unwanted(playback, now)),
         )
         self._playbacks[playback.id] = playback
-        self._queue.append(playback)
+        self._enqueue(playback, now)
         command = Play(
             request_id=self._requests.new_id(),
             channel_id=self._requests.channel_id,
@@ -107,7 +114,7 @@ class Player:
             raise ValueError("before, between and after must be 0 ms or more, and duration above 0 ms")
         times = {"before": before, "between": between, "duration": duration, "after": after}
         tones = Tones(seconds_to_send(digits, **times), Pending())
-        self._queue.append(tones)
+        self._enqueue(tones, now)
         command = SendDtmf(
             request_id=self._requests.new_id(), channel_id=self._requests.channel_id, digits=digits, **times
         )
@@ -205,6 +212,10 @@ class Player:
 
     # ---- one after another -----------------------------------------------------------------------------------------
 
+    def _enqueue(self, item: Playback | Tones, now: float) -> None:
+        self._queue.append(item)
+        self._requests.overtaken_by(item, (Answer, SetVariable), now)
+
     def _advance(self, now: float) -> None:
         """The first in the queue is what the channel does now."""
         if not self._queue or self._queue[0].running:
@@ -236,6 +247,7 @@ class Player:
 
     def _end(self, playback: Playback, end: PlaybackEnd, now: float) -> None:
         playback.finished.resolve(end)
+        self._ended(playback, end)
         self._remove(playback, now)
 
     def _end_soon(self, playback: Playback, end: PlaybackEnd, now: float) -> None:

@@ -15,7 +15,9 @@ from .timers import Timers
 __all__ = ["REPLY_TIMEOUT", "Exchange", "Requests", "no_reply", "settle"]
 
 REPLY_TIMEOUT = 10.0
-"""Seconds that Asterisk has to reply, from when nothing of ours is ahead of the request on the channel."""
+"""Seconds that Asterisk has to reply."""
+OVERTAKING = 1.0
+"""Seconds within which one request may overtake another on its way, over another connection."""
 
 
 @attrs.define(eq=False)
@@ -27,7 +29,8 @@ class Exchange:
     subject: object = None
     """What the command is about, where that is not the call itself: a playback, tones."""
     ahead: list[object] = attrs.field(factory=list)
-    """What the channel does before it can reply."""
+    """What the channel has to be done with before Asterisk can reply."""
+    sent_at: float | None = None
 
 
 class Requests:
@@ -68,12 +71,14 @@ class Requests:
         subject: object = None,
         ahead: Iterable[object] = (),
     ) -> None:
-        """Send a command, whose reply is due after whatever the channel does ahead of it."""
+        """Send a command; one that Asterisk would hold up until the channel is done with things, when it is.
+
+        Held up in Asterisk, it would keep a connection all the while, and many of them would keep them all.
+        """
         exchange = Exchange(command, pending, subject, list(ahead))
         self._under_way[command.request_id] = exchange
-        self._out.append(command)
         if not exchange.ahead:
-            self._expect_reply(command.request_id, now)
+            self._release(exchange, now)
         self._notify()
 
     def take(self, request_id: str) -> Exchange | None:
@@ -84,10 +89,9 @@ class Requests:
         return exchange
 
     def keep_waiting(self, exchange: Exchange, now: float) -> None:
-        """The reply has come, and what it only announced has not: that is due after whatever is ahead of it."""
+        """The reply has come, and what it only announced has not: that is due now."""
         self._under_way[exchange.command.request_id] = exchange
-        if not exchange.ahead:
-            self._expect_reply(exchange.command.request_id, now)
+        self._expect_reply(exchange.command.request_id, now)
 
     def doubt(self, exchange: Exchange, deadline: float, give_up: Callable[[Exchange, float], None]) -> None:
         """Hold back what was refused, until the call ends or the deadline comes."""
@@ -96,12 +100,25 @@ class Requests:
         self.arm(request_id, deadline, lambda now: give_up(self._doubtful.pop(request_id), now))
 
     def no_longer_ahead(self, item: object, now: float) -> None:
-        """The channel is done with something: what waited behind it alone is due now."""
-        for request_id, exchange in self._under_way.items():
+        """The channel is done with something: what waited behind it alone is sent now."""
+        for exchange in self._under_way.values():
             if item in exchange.ahead:
                 exchange.ahead.remove(item)
-                if not exchange.ahead:
-                    self._expect_reply(request_id, now)
+                if exchange.ahead:
+                    continue
+                if exchange.sent_at is None:
+                    exchange.command = attrs.evolve(exchange.command, channel_id=self.channel_id)
+                    self._release(exchange, now)
+                else:
+                    self._expect_reply(exchange.command.request_id, now)
+
+    def overtaken_by(self, item: object, kinds: tuple[type[Command], ...], now: float) -> None:
+        """Something to do for the channel follows at once: on another connection it may reach Asterisk first."""
+        for request_id, exchange in self._under_way.items():
+            sent_at = exchange.sent_at
+            if isinstance(exchange.command, kinds) and sent_at is not None and now - sent_at < OVERTAKING:
+                exchange.ahead.append(item)
+                self.timers.cancel(request_id)
 
     def achieved(self, kind: type[Command]) -> None:
         """What commands of this kind ask for has been seen to be so: nobody has to wait for a reply to know it."""
@@ -117,6 +134,7 @@ class Requests:
         """Forget everything, withdraw what is under way, and return it: the call has ended."""
         exchanges = [*self._under_way.values(), *self._doubtful.values()]
         unsent = {command.request_id for command in self._out}
+        unsent |= {request_id for request_id, exchange in self._under_way.items() if exchange.sent_at is None}
         self._out = [
             Withdraw(request_id=request_id, channel_id=self.channel_id)
             for request_id in self._under_way
@@ -131,6 +149,11 @@ class Requests:
         """Call ``action(now)`` when the deadline has come."""
         self.timers.set(name, deadline, action)
         self._notify()
+
+    def _release(self, exchange: Exchange, now: float) -> None:
+        exchange.sent_at = now
+        self._out.append(exchange.command)
+        self._expect_reply(exchange.command.request_id, now)
 
     def _expect_reply(self, request_id: str, now: float) -> None:
         self.arm(request_id, now + REPLY_TIMEOUT, lambda now: self._reply_overdue(request_id, now))

@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> in
     parser = _parser(backend)
     arguments = parser.parse_args(argv)
     try:
-        app_class = _app_class(backend or arguments.backend)
-        app_class.backend.log_to_stderr(LogLevel.DEBUG if arguments.verbose else LogLevel.WARNING)
+        app_class = _app_class(arguments.backend)
+        quiet = LogLevel.INFO if arguments.command == "run" else LogLevel.WARNING  # the demo shows what happens itself
+        app_class.backend.log_to_stderr(LogLevel.DEBUG if arguments.verbose else quiet)
         if arguments.command == "run":
             return _run(arguments.app, app_class)
         return _demo(arguments, app_class)
@@ -69,13 +70,17 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
     program = f"python -m {PACKAGES[backend]}" if backend else "voxtra"
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=program, description=DESCRIPTION, formatter_class=raw)
-    parser.add_argument("-v", "--verbose", action="store_true", help="log everything, to the standard error")
-    if backend is None:
-        parser.add_argument(
-            "--backend", choices=sorted(PACKAGES), default="asyncio", help="the loop (default: asyncio)"
-        )
+    parser.set_defaults(verbose=False, backend=backend or "asyncio")
+    general = argparse.ArgumentParser(add_help=False)
+    for place in (parser, general):  # before the command, and behind it
+        place.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="log everything")
+        if backend is None:
+            loop = "the loop: asyncio (the default) or trio"
+            place.add_argument("--backend", choices=sorted(PACKAGES), default=argparse.SUPPRESS, help=loop)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="watch a call to a voice menu", description=DEMO, formatter_class=raw)
+    demo = commands.add_parser(
+        "demo", help="watch a call to a voice menu", description=DEMO, formatter_class=raw, parents=[general]
+    )
     demo.add_argument(
         "--ari-url", metavar="URL", help=f"your Asterisk, such as {DEFAULT_URL} (default: a simulated one)"
     )
@@ -88,7 +93,9 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
         "--call", metavar="ENDPOINT", help="call this endpoint, such as PJSIP/alice, and give it the menu"
     )
     demo.add_argument("--calls", metavar="N", type=_positive, default=1, help="end after so many calls (default: 1)")
-    run = commands.add_parser("run", help="run an application of yours", description=RUN, formatter_class=raw)
+    run = commands.add_parser(
+        "run", help="run an application of yours", description=RUN, formatter_class=raw, parents=[general]
+    )
     run.add_argument("app", metavar="MODULE:APP", help="where it is: a module, a colon, and its name in there")
     return parser
 

@@ -29,9 +29,9 @@ from ..ari import (
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
-from ..call import CallDirection, CallMachine, EndedBy, Pending, StateChanged
+from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, StateChanged
 from ..effects import Log, LogLevel
-from ..errors import LocalProtocolError, OperationTimeout, VoxtraError, ari_error
+from ..errors import LocalProtocolError, OperationTimeout, RequestOutcomeUnknown, VoxtraError, ari_error
 from .deadlines import Deadlines
 from .translate import request_for
 
@@ -246,6 +246,8 @@ class StasisMachine:
 
         ``timeout`` in seconds; ``None`` to wait as long as the link lives.
         """
+        if not isinstance(request, Request):
+            raise TypeError(f"request must be made by a builder of voxtra_core.ari, and is a {type(request).__name__}")
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
         request_id = self._new_id()
@@ -254,6 +256,15 @@ class StasisMachine:
         self._request_deadlines.update(request_id)
         self._out.append(SendRequest(request_id, request))
         return pending
+
+    def close(self, now: float) -> None:
+        """The application has ended: so have its calls, and no request is answered any more."""
+        for call in list(self.calls.values()):
+            call.connection_lost(now)
+        for asked in list(self._asked.values()):
+            if isinstance(asked.owner, Pending):
+                asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: the application has ended"))
+        self._asked.clear()
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
 
@@ -312,6 +323,10 @@ class StasisMachine:
         except VoxtraError as error:
             self._receive_error(asked, reply.request_id, error, now)
             return
+        except KeyError as missing:  # a hand-made Request
+            unknown = LocalProtocolError(f"{asked.request.operation}: there is no model {missing}")
+            self._receive_error(asked, reply.request_id, unknown, now)
+            return
         if isinstance(asked.owner, CallMachine):
             asked.owner.receive_reply(reply.request_id, value, now)
         else:
@@ -345,8 +360,11 @@ class StasisMachine:
                 else:
                     self._asked[command.request_id] = _Asked(request, call)
                     self._out.append(SendRequest(command.request_id, request))
-            while (change := call.next_event()) is not None:
-                self._events.append(CallChanged(call, change))
+            while (event := call.next_event()) is not None:
+                if isinstance(event, NotPlayed):
+                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
+                    continue
+                self._events.append(CallChanged(call, event))
                 if call.is_over:
                     self._bury(call)
             self._call_deadlines.update(call)

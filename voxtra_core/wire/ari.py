@@ -112,7 +112,7 @@ class AriLink:
         password: str,
         app_name: str,
         new_conn: Callable[[], int],
-        pool_size: int = 16,
+        pool_size: int = 32,
         max_waiting: int = 1000,
         connect_timeout: float = 10.0,
         reply_timeout: float | None = None,

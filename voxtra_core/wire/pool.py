@@ -101,7 +101,10 @@ class HTTPPool:
         if len(self._waiting) == self._max_waiting and not self._has_room:
             self._fail(exchange, f"{self._max_waiting} requests are waiting already")
         else:
-            self._waiting.append(exchange)
+            if exchange.method == "DELETE":
+                self._waiting.appendleft(exchange)  # hangs up, or stops: that must not wait behind what goes on
+            else:
+                self._waiting.append(exchange)
             self._serve_waiting(now)
 
     def withdraw(self, request_id: str, now: float) -> None:
