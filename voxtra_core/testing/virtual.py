@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextvars import copy_context
 from functools import partial
 from itertools import count
 from types import coroutine
@@ -40,6 +41,7 @@ class VirtualTask:
         self.error: BaseException | None = None
         self._loop = loop
         self._body = body
+        self._context = copy_context()
         self._parked: Pending[Any] | None = None
         self._cancelled = False
 
@@ -66,10 +68,10 @@ class VirtualTask:
                 self._parked = None
                 parked.discard_waker(self._wake)
                 self._cancelled = False
-                waits_for = self._body.throw(Cancelled())
+                waits_for = self._context.run(self._body.throw, Cancelled())
             elif parked is None or parked.done:
                 self._parked = None
-                waits_for = self._body.send(None)
+                waits_for = self._context.run(self._body.send, None)
             else:
                 return
         except StopIteration:
