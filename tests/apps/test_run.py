@@ -47,4 +47,4 @@ def test_control_c_hangs_up(loop: str) -> None:
         program.send_signal(signal.SIGINT)
         out, err = program.communicate(timeout=PATIENCE)
     assert time.monotonic() - began < 2.0
-    assert (program.returncode, out, err) == (0, "interrupted, 1 call, 0 channels left\n", "")
+    assert (program.returncode, out, err) == (0, "returned, 1 call, 0 channels left\n", "")

@@ -31,6 +31,11 @@ SYNCHRONOUS: dict[type[Command], Callable[[CallMachine, float], Pending[Any]]] =
     SetVariable: lambda call, now: call.set_variable("NAME", "value", now),
 }
 """What Asterisk answers when it has been done, behind what the channel is doing."""
+QUEUED: dict[type[Command], Callable[[CallMachine, float], Pending[Any]]] = {
+    **SYNCHRONOUS,
+    Continue: lambda call, now: call.continue_in_dialplan(now),
+}
+"""What Asterisk does behind what the channel is doing, whenever it answers."""
 ASYNCHRONOUS: dict[type[Command], Callable[[CallMachine, float], Pending[Any]]] = {
     Ring: lambda call, now: call.ring(now),
     GetVariable: lambda call, now: call.get_variable("NAME", now),
@@ -95,6 +100,44 @@ def test_its_time_does_not_run_while_a_prompt_may_have_overtaken_it(kind: type[C
     assert not pending.done
     bench.event(playback_finished(playback.id))
     bench.reply(bench.last(kind))
+    assert pending.result() is None
+
+
+@pytest.mark.parametrize("kind", [*SYNCHRONOUS, Continue])
+def test_its_time_does_not_run_while_another_prompt_is_played_that_was_asked_for_meanwhile(kind: type[Command]) -> None:
+    """While it waited here for the first prompt, Asterisk got the second."""
+    bench = inbound("Ring")
+    first = bench.call.play("demo-instruct", bench.now)
+    pending = QUEUED[kind](bench.call, bench.now)
+    bench.wait(5.0)
+    second = bench.call.play("demo-instruct", bench.now)
+    for command in bench.all(Play):
+        bench.reply(command)
+    assert bench.all(kind) == []
+    bench.wait(68.0)
+    bench.event(playback_finished(first.id))
+    if kind is Continue:
+        bench.reply(bench.last(Continue))
+    bench.wait(73.0)
+    assert not pending.done
+    bench.event(playback_finished(second.id))
+    bench.wait(REPLY_TIMEOUT - 0.1)
+    assert not pending.done
+    bench.wait(0.2)
+    assert isinstance(error_of(pending), OperationTimeout)
+
+
+def test_it_goes_to_the_dialplan_behind_a_prompt_that_overtook_it() -> None:
+    bench = inbound()
+    pending = bench.call.continue_in_dialplan(bench.now)
+    bench.wait(0.1)
+    playback = bench.call.play("demo-instruct", bench.now)
+    bench.reply(bench.last(Play))
+    bench.reply(bench.last(Continue))
+    bench.wait(73.0)
+    assert not pending.done
+    bench.event(playback_finished(playback.id))
+    bench.event(stasis_end())
     assert pending.result() is None
 
 
