@@ -36,6 +36,7 @@ class SipPhone:
     def __init__(self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int]) -> None:
         self.received: list[str] = []
         self._socket = socket
+        self._sending = anyio.Lock()
         self._asterisk = asterisk
         self._answers = answers
         self._port = asterisk.uas_port
@@ -143,7 +144,8 @@ class SipPhone:
 
     async def _send(self, message: str) -> None:
         text = message if "\r\n\r\n" in message else f"{message}\r\n\r\n"
-        await self._socket.sendto(text.encode(), HOST, self._asterisk.sip_port)
+        async with self._sending:
+            await self._socket.sendto(text.encode(), HOST, self._asterisk.sip_port)
 
 
 @asynccontextmanager

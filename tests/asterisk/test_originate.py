@@ -183,9 +183,13 @@ async def test_given_up_at_every_moment(rig: Rig) -> None:
         await phone.wait_ended()
 
     async with rig.serving():
+        endpoint = f"Local/{rig.far.app_name}@stasis/n"
+        begun = anyio.current_time()
+        await (await rig.app.originate(endpoint)).hangup()
+        whole = anyio.current_time() - begun
         for step in range(40):
-            with anyio.move_on_after(step * 0.0005):
-                call = await rig.app.originate(f"Local/{rig.far.app_name}@stasis/n")
+            with anyio.move_on_after(whole * step / 20):
+                call = await rig.app.originate(endpoint)
                 taken += 1
                 await call.hangup()
         await eventually(lambda: not left_in(machine_of(rig.app)) + left_in(machine_of(rig.far)))

@@ -675,7 +675,7 @@ class CallProperties(RuleBasedStateMachine):
         self.it_ends_once_and_for_all()
 
 
-CallProperties.TestCase.settings = settings(max_examples=300, stateful_step_count=60)
+CallProperties.TestCase.settings = settings(max_examples=200, stateful_step_count=50)
 TestCall = CallProperties.TestCase
 
 

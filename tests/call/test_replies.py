@@ -197,6 +197,17 @@ def test_the_reply_to_an_answer_may_get_lost_once_it_is_seen() -> None:
     assert answered.result() is None
 
 
+def test_what_is_answered_already_needs_no_answer() -> None:
+    """It waits behind a prompt, and somebody else answers: the dialplan, or another client."""
+    bench = inbound("Ring")
+    playback = bench.call.play("hello", bench.now)
+    bench.reply(bench.last(Play))
+    answered = bench.call.answer(bench.now)
+    bench.event(state_change("Up"))
+    assert answered.result() is None
+    assert bench.event(playback_finished(playback.id)) == []
+
+
 def test_the_reply_to_the_answer_is_as_good_as_the_event() -> None:
     bench = inbound("Ring")
     bench.call.answer(bench.now)

@@ -350,7 +350,7 @@ class ApplicationProperties(RuleBasedStateMachine):
         assert kept[CallMachine] <= len(self.followed)
 
 
-ApplicationProperties.TestCase.settings = settings(max_examples=150, stateful_step_count=50)
+ApplicationProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestApplication = ApplicationProperties.TestCase
 
 

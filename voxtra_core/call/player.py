@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import VoxtraError
-from .commands import Answer, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, SetVariable, StopPlayback
+from .commands import (
+    Answer,
+    AskPlayback,
+    Continue,
+    ControlPlayback,
+    Play,
+    PlaybackControl,
+    SendDtmf,
+    SetVariable,
+    StopPlayback,
+)
 from .dtmf import seconds_to_send, valid_digits
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones, media_uris
@@ -214,7 +224,7 @@ class Player:
 
     def _enqueue(self, item: Playback | Tones, now: float) -> None:
         self._queue.append(item)
-        self._requests.overtaken_by(item, (Answer, SetVariable), now)
+        self._requests.overtaken_by(item, (Answer, SetVariable, Continue), now)
 
     def _advance(self, now: float) -> None:
         """The first in the queue is what the channel does now."""
@@ -236,7 +246,7 @@ class Player:
         if isinstance(item, Playback):
             self._playbacks.pop(item.id, None)
         self._requests.timers.cancel(item)
-        self._requests.no_longer_ahead(item, now)
+        self._requests.no_longer_ahead(item, self._queue, now)
         self._advance(now)
         if not self._queue:
             self._idle(now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -89,9 +89,10 @@ class Requests:
         return exchange
 
     def keep_waiting(self, exchange: Exchange, now: float) -> None:
-        """The reply has come, and what it only announced has not: that is due now."""
+        """The reply has come, and what it only announced has not: that is due after whatever is ahead."""
         self._under_way[exchange.command.request_id] = exchange
-        self._expect_reply(exchange.command.request_id, now)
+        if not exchange.ahead:
+            self._expect_reply(exchange.command.request_id, now)
 
     def doubt(self, exchange: Exchange, deadline: float, give_up: Callable[[Exchange, float], None]) -> None:
         """Hold back what was refused, until the call ends or the deadline comes."""
@@ -99,8 +100,11 @@ class Requests:
         self._doubtful[request_id] = exchange
         self.arm(request_id, deadline, lambda now: give_up(self._doubtful.pop(request_id), now))
 
-    def no_longer_ahead(self, item: object, now: float) -> None:
-        """The channel is done with something: what waited behind it alone is sent now."""
+    def no_longer_ahead(self, item: object, left: Sequence[object], now: float) -> None:
+        """The channel is done with something: what waited behind it alone is sent now.
+
+        What is ``left`` was asked for later, and has been sent long since: Asterisk has it ahead of that.
+        """
         for exchange in self._under_way.values():
             if item in exchange.ahead:
                 exchange.ahead.remove(item)
@@ -108,6 +112,7 @@ class Requests:
                     continue
                 if exchange.sent_at is None:
                     exchange.command = attrs.evolve(exchange.command, channel_id=self.channel_id)
+                    exchange.ahead = list(left)
                     self._release(exchange, now)
                 else:
                     self._expect_reply(exchange.command.request_id, now)
@@ -122,9 +127,11 @@ class Requests:
 
     def achieved(self, kind: type[Command]) -> None:
         """What commands of this kind ask for has been seen to be so: nobody has to wait for a reply to know it."""
-        for exchange in (*self._under_way.values(), *self._doubtful.values()):
+        for request_id, exchange in (*self._under_way.items(), *self._doubtful.items()):
             if isinstance(exchange.command, kind):
                 settle(exchange)
+                if exchange.sent_at is None:
+                    del self._under_way[request_id]
 
     def any_of(self, kinds: tuple[type[Command], ...]) -> bool:
         """Whether a command of one of these kinds is under way."""
@@ -153,7 +160,8 @@ class Requests:
     def _release(self, exchange: Exchange, now: float) -> None:
         exchange.sent_at = now
         self._out.append(exchange.command)
-        self._expect_reply(exchange.command.request_id, now)
+        if not exchange.ahead:
+            self._expect_reply(exchange.command.request_id, now)
 
     def _expect_reply(self, request_id: str, now: float) -> None:
         self.arm(request_id, now + REPLY_TIMEOUT, lambda now: self._reply_overdue(request_id, now))
