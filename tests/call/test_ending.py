@@ -186,6 +186,40 @@ def test_it_stays_when_the_dialplan_is_refused() -> None:
     assert bench.call.end == CallEnd(0, EndedBy.ASTERISK)
 
 
+@pytest.mark.parametrize("patience", [0.0, 20.0])
+def test_nobody_looks_after_a_call_that_was_to_go_and_stays(patience: float) -> None:
+    """Its handler has ended meanwhile: nobody else would ever hang it up."""
+    bench = inbound()
+    bench.call.continue_in_dialplan(bench.now)
+    bench.collect()
+    bench.call.let_go(bench.now, 41)
+    assert bench.all(Hangup) == []
+    if patience:
+        bench.wait(patience)
+    else:
+        bench.refuse(bench.last(Continue), 409)
+    assert bench.last(Hangup).reason == 41
+
+
+def test_nobody_looks_after_a_call_that_stays() -> None:
+    bench = inbound()
+    bench.call.let_go(bench.now)
+    assert bench.last(Hangup).reason == "normal"
+    bench.event(stasis_end())
+    bench.call.let_go(bench.now)
+    assert bench.collect() == []
+
+
+def test_nobody_looks_after_a_call_that_goes() -> None:
+    bench = inbound()
+    bench.call.continue_in_dialplan(bench.now)
+    bench.call.let_go(bench.now)
+    bench.reply(bench.last(Continue))
+    bench.event(stasis_end())
+    assert bench.call.end == CallEnd(0, EndedBy.DIALPLAN)
+    assert bench.all(Hangup) == []
+
+
 def test_it_says_that_it_goes_and_does_not() -> None:
     bench = inbound()
     gone = bench.call.continue_in_dialplan(bench.now)

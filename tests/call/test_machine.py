@@ -158,6 +158,8 @@ class CallProperties(RuleBasedStateMachine):
         """When Asterisk said that it does not know the channel that we know."""
         self.up_at: float | None = None
         self.must_hang_up = False
+        self.unattended = False
+        """Whether nobody looks after it any more."""
         self.reached = False
         """Whether an outbound call was reached before anybody wanted it to end."""
         self.hangups_refused = 0
@@ -291,6 +293,12 @@ class CallProperties(RuleBasedStateMachine):
         assert pending.done == self.call.is_over
         self.wait_for("hangup", pending)
         self.wants_it_to_end()
+        self.collect()
+
+    @rule()
+    def let_go(self) -> None:
+        self.call.let_go(self.now)
+        self.unattended = True
         self.collect()
 
     def wants_it_to_end(self) -> None:
@@ -470,7 +478,7 @@ class CallProperties(RuleBasedStateMachine):
             of_a_playback = isinstance(command, AskPlayback | StopPlayback | ControlPlayback)
             self.missing_since = None if of_a_playback else self.now
         if isinstance(command, Hangup) and isinstance(error, AriBadRequest):
-            self.must_hang_up = False
+            self.must_hang_up = self.unattended = False
             self.hangups_refused = self.hangups_sent()
 
     @rule(seconds=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
@@ -585,7 +593,9 @@ class CallProperties(RuleBasedStateMachine):
 
     @invariant()
     def a_hangup_is_never_forgotten(self) -> None:
-        """Asked for, or owed to an originate that nobody wants any more."""
+        """Asked for, or owed to a call that nobody wants or looks after any more."""
+        if self.unattended and not self.call.continuing:
+            self.wants_it_to_end()
         if self.must_hang_up and self.exists and not self.call.is_over:
             assert self.hangups_sent() > self.hangups_refused
 

@@ -392,9 +392,7 @@ class AppMachine:
             elif not session.machine.is_over:
                 self._log(LogLevel.WARNING, f"call {session.id}: another call ended under its handler", error)
         finally:
-            call = session.machine
-            if not call.is_over and not call.continuing:
-                call.hangup(self._driver.time(), reason)
+            session.machine.let_go(self._driver.time(), reason)
             self._driver.wake()
 
     def _over(self, call: CallMachine) -> None:

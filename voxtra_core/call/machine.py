@@ -140,6 +140,7 @@ class CallMachine:
         "_remote_cause",
         "_requests",
         "_soft",
+        "_unattended",
         "_unseen",
         "_watchers",
         "answered_at",
@@ -193,6 +194,7 @@ class CallMachine:
         self._hangup_asked = 0
         self._remote_cause: int | None = None
         self._soft = False
+        self._unattended: HangupReason | int | None = None
         self._originating: Pending[None] | None = None
         self._unseen = False  # we have asked for the channel, and nothing has shown that it exists
         self._dialstatus = ""
@@ -458,6 +460,12 @@ class CallMachine:
                 self._send_hangup(now)
         return pending
 
+    def let_go(self, now: float, reason: HangupReason | int = "normal") -> None:
+        """Nobody looks after the call any more: hang up, unless it goes on in the dialplan, and if that fails."""
+        self._unattended = reason
+        if not self.continuing:
+            self.hangup(now, reason)
+
     def wait_ended(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
         if self.end is not None:
@@ -580,7 +588,7 @@ class CallMachine:
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
         if isinstance(exchange.command, Continue) and isinstance(error, AriError):
-            self._stays()
+            self._stays(now)
         if isinstance(error, AriNotFound):
             self._not_found(exchange.command, now)
             doubt = MISSING
@@ -606,13 +614,15 @@ class CallMachine:
             case StartMusic() | StopMusic():
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
-                self._stays()
+                self._stays(now)
             case _:
                 pass
 
-    def _stays(self) -> None:
+    def _stays(self, now: float) -> None:
         """It does not go on in the dialplan, unless it has been asked to more than once."""
         self.continuing = self._requests.any_of((Continue,))
+        if self._unattended is not None and not self.continuing:
+            self.hangup(now, self._unattended)
 
     def _idle(self, now: float) -> None:
         if self.state is CallState.ON_HOLD or self._music.under_way:

@@ -261,10 +261,10 @@ class StasisMachine:
         """The application has ended: so have its calls, and no request is answered any more."""
         for call in list(self.calls.values()):
             call.connection_lost(now)
-        for asked in list(self._asked.values()):
-            if isinstance(asked.owner, Pending):
+        for request_id in list(self._asked):
+            asked = self._forget(request_id)
+            if asked is not None and isinstance(asked.owner, Pending):
                 asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: the application has ended"))
-        self._asked.clear()
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
 
