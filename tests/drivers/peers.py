@@ -22,6 +22,7 @@ class Peer:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent arrives before the next move
 
     @classmethod
     def to(cls, port: int, host: str = "127.0.0.1") -> Self:
@@ -73,14 +74,12 @@ class Peer:
             except BlockingIOError:
                 await anyio.wait_writable(self._socket)
 
-    def read_now(self) -> int | None:
-        """Read what has come in: how many bytes, or ``None`` at the end. A reset raises."""
-        size = 0
-        with suppress(BlockingIOError):
-            while piece := self._socket.recv(1 << 20):
-                size += len(piece)
-            return size or None
-        return size
+    def read_now(self, size: int) -> int | None:
+        """Read up to so many bytes of what has come in: how many it was, or ``None`` at the end. A reset raises."""
+        try:
+            return len(self._socket.recv(size)) or None
+        except BlockingIOError:
+            return 0
 
     def send_now(self, data: bytes) -> None:
         """Send what the system takes of this."""
@@ -102,12 +101,19 @@ class Peer:
 
 
 class Door:
-    """A port of this machine that the driver can connect to."""
+    """A port of this machine that the driver can connect to.
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, backlog: int = 100) -> None:
+    ``buffer`` is how many bytes the system takes for a peer that doesn't read, more or less.
+    """
+
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, *, backlog: int = 100, buffer: int | None = None
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family, backlog=backlog)
         self._socket.setblocking(False)
+        if buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
 

@@ -22,8 +22,10 @@ from .loops import BACKENDS, TestedBackend
 from .peers import Door, Peer
 from .script import Script, running, turns
 
-LITTLE, MUCH = bytes(1000), bytes(1 << 24)
-"""What the system takes at once, and what it doesn't take of a peer that doesn't read."""
+LITTLE, MUCH = bytes(1000), bytes(1 << 23)
+"""What the system takes at once, and what it doesn't take, however often the peer reads a little."""
+BUFFER = 1 << 16
+"""What the peer reads at a time, and what the system buffers for it. On our side it buffers 4 MiB (``tcp_wmem``)."""
 
 OURS: dict[str, Effect] = {"send": Send(1, LITTLE), "send much": Send(1, MUCH), "close": Close(1)}
 PEERS = ["peer sends", "peer reads", "peer ends", "peer closes", "peer resets"]
@@ -57,7 +59,7 @@ def peer_moves(move: str, peer: Peer, trace: Trace) -> None:
             case "peer sends":
                 peer.send_now(LITTLE)
             case "peer reads":
-                size = peer.read_now()
+                size = peer.read_now(BUFFER)
                 trace.arrived += size or 0
                 trace.end = "an end" if size is None else trace.end
             case "peer ends":
@@ -81,7 +83,7 @@ async def settle() -> None:
 async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
     """What becomes of these moves."""
     script, trace = Script(), Trace()
-    with Door() as door:
+    with Door(buffer=BUFFER) as door:
         async with running(driver, script):
             script.ask(Connect(1, door.host, door.port))
             with await door.accept() as peer:
@@ -93,11 +95,12 @@ async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
                         else:
                             peer_moves(move, peer, trace)
                     await settle()
-                arrived_before = -1
-                while trace.arrived > arrived_before:  # however much there is, it is read now
+                idle = 0
+                while idle < 20:  # however much there is, it is read now
                     arrived_before = trace.arrived
                     peer_moves("peer reads", peer, trace)
-                    await settle()
+                    idle = 0 if trace.arrived > arrived_before else idle + 1
+                    await (turns(1) if idle < 10 else settle())
     received = 0
     for event in script.seen:
         match event:

@@ -401,6 +401,21 @@ def test_everybody_is_told_that_the_connection_is_lost() -> None:
     assert app.machine.next_deadline() is None
 
 
+def test_an_application_that_is_closed_waits_for_nothing() -> None:
+    app = Application()
+    call = app.caller()
+    pending, abandoned = (app.machine.request(asterisk.ping(), app.now, timeout=3.0) for _ in range(2))
+    app.collect()
+    app.machine.close(app.now)
+    app.collect()
+    assert isinstance(error_of(pending), RequestOutcomeUnknown)
+    assert call.end == CallEnd(0, EndedBy.CONNECTION)
+    assert app.machine.next_deadline() is None
+    app.machine.handle_timeout(app.now + 10.0)
+    abandoned.abandon(app.now + 10.0)
+    assert app.collect() == []
+
+
 # ---- what is shown ---------------------------------------------------------------------------------------------------
 
 
