@@ -118,6 +118,7 @@ async def test_a_file_that_does_not_exist(rig: Rig) -> None:
     async with connected(rig) as (call, _):
         assert await call.play_file("there-is-no-such-file") is PlaybackEnd.FAILED
         assert await call.play_file("beep") is PlaybackEnd.DONE
+    rig.expect_log("could not play sound:there-is-no-such-file: failed")
 
 
 async def test_media_whose_end_asterisk_never_tells(rig: Rig) -> None:
@@ -132,6 +133,8 @@ async def test_media_whose_end_asterisk_never_tells(rig: Rig) -> None:
             async with anyio.create_task_group() as tasks:
                 for media, (call, _) in zip(every, pairs, strict=True):
                     tasks.start_soon(play, media, call)
+    for media in every:
+        rig.expect_log(f"could not play {media}: unknown")
 
 
 async def test_what_follows_ends_a_playback_whose_end_is_never_told(rig: Rig) -> None:
@@ -140,6 +143,7 @@ async def test_what_follows_ends_a_playback_whose_end_is_never_told(rig: Rig) ->
             lost = await call.start_playback("recording:there-is-none")
             assert await call.play_file("beep") is PlaybackEnd.DONE
             assert await lost.wait() is PlaybackEnd.UNKNOWN
+    rig.expect_log("could not play recording:there-is-none: unknown")
 
 
 async def test_playbacks_wait_for_their_turn(rig: Rig) -> None:

@@ -184,6 +184,19 @@ def test_the_dialplan_may_send_a_call_to_us_again() -> None:
     assert [type(said) for said in app.said].count(CallArrived) == 2
 
 
+def test_the_dialplan_sends_it_to_us_again_in_the_same_breath() -> None:
+    """Both events in one TCP segment: nothing is taken from the machine between them."""
+    app = Application()
+    call = app.caller()
+    call.continue_in_dialplan(app.now, "queues")
+    app.collect()
+    app.receive(of_channel("StasisEnd", "caller-1"), of_channel("StasisStart", "caller-1", args=["back"]))
+    again = app.machine.calls["caller-1"]
+    assert again is not call
+    assert again.args == ("back",)
+    assert app.said[-2:] == [CallOver(call), CallArrived(again)]
+
+
 def test_an_originate_that_was_given_up_is_answered_all_the_same() -> None:
     app = Application()
     call, pending = app.machine.originate("PJSIP/alice", app.now)

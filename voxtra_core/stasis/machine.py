@@ -281,6 +281,7 @@ class StasisMachine:
                 return self.calls.get(channel.id) if isinstance(channel, Channel) else None
 
     def _stasis_start(self, event: StasisStart, now: float) -> None:
+        self._collect()  # a call that has just ended is nobody's any more: its channel may be back already
         channel = event.channel
         replaced = event.replace_channel
         if replaced is not None and replaced.id in self.calls and channel.id not in self.calls:
