@@ -7,7 +7,6 @@ more to say, unless it is very busy.
 
 from __future__ import annotations
 
-import os
 import time
 
 import attrs
@@ -73,13 +72,6 @@ def peer_moves(move: str, peer: Peer, trace: Trace) -> None:
         pass  # it has ended its own side, or both are closed: it will see when it reads
 
 
-async def settle() -> None:
-    """Many turns, and for the system as much time as it wants: on a busy machine it delivers later."""
-    for _ in range(6):
-        await turns(10)
-        os.sched_yield()
-
-
 async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
     """What becomes of these moves."""
     script, trace = Script(), Trace()
@@ -94,13 +86,13 @@ async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
                             script.ask(OURS[move])
                         else:
                             peer_moves(move, peer, trace)
-                    await settle()
+                    await turns(60)
                 idle = 0
                 while idle < 20:  # however much there is, it is read now
                     arrived_before = trace.arrived
                     peer_moves("peer reads", peer, trace)
                     idle = 0 if trace.arrived > arrived_before else idle + 1
-                    await (turns(1) if idle < 10 else settle())
+                    await turns(1 if idle < 10 else 60)
     received = 0
     for event in script.seen:
         match event:

@@ -293,10 +293,12 @@ class CallMachine:
             case StartMusic():
                 self._go(Trigger.HOLD)
                 settle(exchange)
+                self._music.uncertain = False
                 self._music.answered(now, playing=True)
             case StopMusic():
                 self._go(Trigger.UNHOLD)
                 settle(exchange)
+                self._music.uncertain = False
                 self._music.answered(now, playing=False)
             case Play() | SendDtmf():
                 self._player.accepted(_item(exchange), now)
@@ -482,7 +484,7 @@ class CallMachine:
     def unhold(self, now: float) -> Pending[None]:
         """End the music; on a call that is not on hold nothing happens."""
         self._check(Operation.UNHOLD)
-        if self.state is not CallState.ON_HOLD and not self._music.under_way:
+        if self.state is not CallState.ON_HOLD and not self._music.under_way and not self._music.uncertain:
             return Pending.resolved(None)
         return self._music.stop(now)
 
@@ -612,6 +614,7 @@ class CallMachine:
             case StopPlayback() if _had_no_effect(error):
                 self._player.not_stopped(_playback(exchange))
             case StartMusic() | StopMusic():
+                self._music.uncertain = self._music.uncertain or not _had_no_effect(error)
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
                 self._stays(now)

@@ -19,13 +19,15 @@ __all__ = ["Music"]
 class Music:
     """The music on one channel. Whether it plays is the call's state; this only asks for it."""
 
-    __slots__ = ("_interrupted", "_moh_class", "_requests", "_waiting")
+    __slots__ = ("_interrupted", "_moh_class", "_requests", "_waiting", "uncertain")
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._moh_class: str | None = None
         self._waiting: list[tuple[StartMusic | StopMusic, Pending[None]]] = []
         self._interrupted = False
+        self.uncertain = False
+        """Whether a request got lost that may have had its effect: it may play, whatever the call's state says."""
 
     @property
     def under_way(self) -> bool:
