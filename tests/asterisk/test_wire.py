@@ -104,7 +104,7 @@ def test_a_body_that_asterisk_finds_too_large(open_link: Open) -> None:
 
 
 def test_many_requests_at_once(open_link: Open) -> None:
-    driver = open_link(pool_size=4)
+    driver = open_link(max_under_way=4)
     for n in range(50):
         driver.link.send_request(f"{n}", PING, time.monotonic())
     left = {f"{n}" for n in range(50)}

@@ -7,7 +7,7 @@ within what TCP allows.
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -27,7 +27,7 @@ from voxtra_core.effects import (
     Received,
     Send,
 )
-from voxtra_core.wire import AriLink, AriServer, ServerMessage
+from voxtra_core.wire import AriLink, AriServer, RequestReceived, ServerMessage
 
 PORT = 8088
 
@@ -65,6 +65,8 @@ class Network:
         self.messages: list[LinkMessage] = []
         self.server_messages: list[ServerMessage] = []
         self.link_effects: list[Effect] = []
+        self.answers_pings = True
+        """Whether the question with which a link over the event socket begins is answered, at once and unrecorded."""
         self._server_conns = server_conns
 
     def run(self) -> None:
@@ -79,7 +81,11 @@ class Network:
         while (message := self.link.next_message()) is not None:
             self.messages.append(message)
         while (said := self.server.next_message()) is not None:
-            self.server_messages.append(said)
+            if isinstance(said, RequestReceived) and said.target == "/asterisk/ping" and self.answers_pings:
+                self.server.reply(said.request, 200, "OK", (), b"{}", now=self.now)
+                self.run()
+            else:
+                self.server_messages.append(said)
 
     def accept(self, cable: Cable) -> None:
         assert cable.client is not None
@@ -225,10 +231,12 @@ def new_network(
     password: str = "s3cret",
     app_name: str = "app",
     path_prefix: str = "",
-    pool_size: int = 16,
+    requests: Literal["http", "websocket"] = "http",
+    max_under_way: int = 16,
     max_waiting: int = 1000,
     reply_timeout: float | None = None,
     max_unsent: int = 1024 * 1024,
+    max_message: int = 16 * 1024 * 1024,
 ) -> Network:
     """A server with one user that listens, and a link that was not opened yet."""
     link_conns, server_conns = count(1001), count(1)
@@ -241,10 +249,12 @@ def new_network(
         password=password,
         app_name=app_name,
         new_conn=lambda: next(link_conns),
-        pool_size=pool_size,
+        requests=requests,
+        max_under_way=max_under_way,
         max_waiting=max_waiting,
         reply_timeout=reply_timeout,
         max_unsent=max_unsent,
+        max_message=max_message,
     )
     network = Network(link, server, server_conns)
     server.start(0.0)

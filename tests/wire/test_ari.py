@@ -235,7 +235,7 @@ def test_a_connection_is_not_used_again_after_connection_close() -> None:
 
 
 def test_as_many_connections_as_needed_then_first_come_first_served_then_no_more() -> None:
-    network = open_network(pool_size=2, max_waiting=2)
+    network = open_network(max_under_way=2, max_waiting=2)
     send(network, "a", "b", "c", "d", "e")
     assert failures(network) == {"e": RequestNotSent}
     assert network.connects == 3
@@ -246,7 +246,7 @@ def test_as_many_connections_as_needed_then_first_come_first_served_then_no_more
 
 
 def test_who_waits_gets_a_connection_when_another_is_lost_or_refused() -> None:
-    network = open_network(pool_size=1)
+    network = open_network(max_under_way=1)
     send(network, "a", "b", "c", "d", method="POST")
     reply(network, last=True)
     assert received(network)[-1].target == "/b"
@@ -345,7 +345,7 @@ def test_a_reply_that_never_comes_is_left_to_whoever_asked() -> None:
 
 
 def test_a_reply_that_comes_too_late_for_a_reply_timeout() -> None:
-    network = open_network(reply_timeout=3.0, pool_size=1)
+    network = open_network(reply_timeout=3.0, max_under_way=1)
     send(network, "a", "b")
     network.advance(2.9)
     assert network.messages == []
@@ -357,7 +357,7 @@ def test_a_reply_that_comes_too_late_for_a_reply_timeout() -> None:
 
 @pytest.mark.parametrize("when", ["waiting", "connecting", "sent"])
 def test_a_withdrawn_request_takes_its_course_for_a_while(when: str) -> None:
-    network = open_network(pool_size=1)
+    network = open_network(max_under_way=1)
     if when == "waiting":
         send(network, "first")
     network.link.send_request("a", request("a"), network.now)
@@ -444,7 +444,7 @@ def test_what_cannot_be_sent_is_refused_and_changes_nothing(bad: Request[None]) 
 
 
 def test_an_id_is_used_once_at_a_time() -> None:
-    network = open_network(pool_size=1)
+    network = open_network(max_under_way=1)
     send(network, "a", "b")
     for name in ("a", "b"):
         with pytest.raises(LocalProtocolError, match="under way"):
@@ -469,7 +469,7 @@ OUTCOMES = {"sent": RequestOutcomeUnknown, "connecting": RequestNotSent, "waitin
 
 @pytest.mark.parametrize("how", ["close frame", "end", "failure", "garbage", "too big", "silence"])
 def test_when_the_event_socket_ends_so_does_everything(how: str) -> None:
-    network = open_network(pool_size=2)
+    network = open_network(max_under_way=2, max_message=1000)
     requests_in_every_state(network)
     match how:
         case "close frame":
@@ -483,7 +483,7 @@ def test_when_the_event_socket_ends_so_does_everything(how: str) -> None:
         case "garbage":
             network.to_link(Received(1001, b"garbage"))
         case "too big":
-            network.to_link(Received(1001, frame(1, b"x" * (1024 * 1024 + 1))))
+            network.to_link(Received(1001, frame(1, b"x" * 1001)))
         case "silence":
             network.accept(network.connecting[0])  # or its connect timeout would be first
             network.cut(network.cables[2], gently=True)
@@ -530,7 +530,7 @@ def test_binary_messages_and_pongs_are_passed_over() -> None:
 
 
 def test_closing_lets_what_is_under_way_finish() -> None:
-    network = open_network(pool_size=1)
+    network = open_network(max_under_way=1)
     send(network, "a", "b")
     network.link.close(network.now)
     network.link.close(network.now)
@@ -543,7 +543,7 @@ def test_closing_lets_what_is_under_way_finish() -> None:
 
 
 def test_closing_waits_a_second_and_no_longer() -> None:
-    network = open_network(pool_size=2)
+    network = open_network(max_under_way=2)
     requests_in_every_state(network)
     network.link.close(network.now)
     network.advance(0.9)
@@ -624,11 +624,13 @@ def test_the_password_is_never_told(way: str) -> None:
         {"app_name": ""},
         {"port": 0},
         {"port": 65536},
-        {"pool_size": 0},
+        {"max_under_way": 0},
         {"max_waiting": -1},
         {"connect_timeout": 0},
         {"reply_timeout": 0},
         {"ping_interval": 0},
+        {"busy_timeout": 0},
+        {"requests": "carrier pigeons"},
         {"user": "a:b"},
         {"path_prefix": "pbx"},
         {"path_prefix": "/a b"},

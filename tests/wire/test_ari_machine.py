@@ -1,4 +1,4 @@
-"""AriLink against AriServer on a network that does its worst.
+"""AriLink against AriServer on a network that does its worst, requests going either way.
 
 Deterministic but for what Hypothesis draws: the clock is a number, and bytes move when a rule moves them.
 """
@@ -6,6 +6,7 @@ Deterministic but for what Hypothesis draws: the clock is a number, and bytes mo
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -37,17 +38,28 @@ class LinkMachine(RuleBasedStateMachine):
         self.effects_when_closed: int | None = None
 
     @initialize(
-        pool_size=st.integers(1, 3),
+        requests=st.sampled_from(["http", "websocket"]),
+        max_under_way=st.integers(1, 3),
         max_waiting=st.integers(0, 3),
         reply_timeout=st.sampled_from([None, 5.0]),
         max_unsent=st.sampled_from([0, 300, 1024 * 1024]),
         at_once=st.sampled_from([True, True, True, False]),
     )
     def begin(
-        self, pool_size: int, max_waiting: int, reply_timeout: float | None, max_unsent: int, at_once: bool
+        self,
+        requests: Literal["http", "websocket"],
+        max_under_way: int,
+        max_waiting: int,
+        reply_timeout: float | None,
+        max_unsent: int,
+        at_once: bool,
     ) -> None:
         self.network = new_network(
-            pool_size=pool_size, max_waiting=max_waiting, reply_timeout=reply_timeout, max_unsent=max_unsent
+            requests=requests,
+            max_under_way=max_under_way,
+            max_waiting=max_waiting,
+            reply_timeout=reply_timeout,
+            max_unsent=max_unsent,
         )
         self.network.link.open(0.0)
         self.network.run()
@@ -56,12 +68,16 @@ class LinkMachine(RuleBasedStateMachine):
 
     # ---- what the application does
 
-    @rule(method=st.sampled_from(["GET", "POST", "DELETE"]), size=st.sampled_from([None, 1, 500]))
-    def send_request(self, method: str, size: int | None) -> None:
+    @rule(
+        method=st.sampled_from(["GET", "POST", "DELETE"]),
+        size=st.sampled_from([None, 1, 500]),
+        response=st.sampled_from(["void", "void", "binary"]),
+    )
+    def send_request(self, method: str, size: int | None, response: str) -> None:
         request_id = str(len(self.methods))
         self.methods[request_id] = method
         body = None if size is None else {"x": "y" * size}
-        request: Request[None] = Request("test", method, f"/r/{request_id}", body=body)
+        request: Request[None] = Request("test", method, f"/r/{request_id}", body=body, response=response)
         self.network.link.send_request(request_id, request, self.network.now)
         self.network.run()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
@@ -32,7 +34,7 @@ from voxtra_core.wire import (
     SocketOpened,
 )
 
-from .streams import cut, frame, one_by_one, spoilt
+from .streams import cut, frame, one_by_one, same_in_any_pieces, spoilt
 
 BASIC = "Authorization: Basic dGVzdGVyOnRlc3Rlci1zZWNyZXQ=\r\n"
 UPGRADE = (
@@ -345,7 +347,7 @@ def test_events_go_out_and_pings_are_answered() -> None:
     running.server.send_text(socket, "ä")
     running.run()
     assert running.sent.pop(1) == frame(1, "ä".encode())
-    assert running.send(1, frame(1, b'{"type":"RESTRequest"}', mask=MASK)) == b""
+    assert running.send(1, frame(2, b"binary messages are passed over", mask=MASK)) == b""
     assert running.send(1, frame(9, b"?", mask=MASK)) == frame(10, b"?")
     assert running.messages == []
 
@@ -373,7 +375,7 @@ def test_a_socket_ends_once(how: str) -> None:
         case "slow":
             for _ in range(2):
                 running.server.send_text(socket, "x" * 90)
-            assert running.send(1, frame(1, b"ignored", mask=MASK)) == 2 * frame(1, b"x" * 90)
+            assert running.send(1, frame(2, b"ignored", mask=MASK)) == 2 * frame(1, b"x" * 90)
             assert running.closed == []  # as long as there is nothing more to send
             running.server.send_text(socket, "x")
             running.run()
@@ -408,6 +410,203 @@ def test_a_reader_that_keeps_up_may_get_any_amount() -> None:
         running.run()
         running.input(Drained(socket))
     assert running.closed == []
+
+
+# ---- requests over an event socket
+
+
+def rest(**members: Any) -> bytes:
+    return frame(1, json.dumps({"type": "RESTRequest", "method": "GET", "uri": "x"} | members).encode(), mask=MASK)
+
+
+def responses(data: bytes) -> list[dict[str, Any]]:
+    """The messages in the frames of a server."""
+    found = []
+    while data:
+        length, start = data[1], 2
+        if length == 126:
+            length, start = int.from_bytes(data[2:4], "big"), 4
+        assert data[0] == 0x81
+        found.append(json.loads(data[start : start + length]))
+        data = data[start + length :]
+    return found
+
+
+def test_a_request_over_the_socket_is_handed_on_and_its_reply_is_a_message() -> None:
+    running = Running(epoch=1_795_391_825.0, asterisk_id="me")
+    running.open_socket()
+    running.now = 0.7531
+    body = {"content_type": "application/json", "message_body": '{"a":"\u00e4"}'}
+    uri = "channels/a%2Fb/play?media=sound:x"
+    query = [{"name": "lang", "value": "e n"}, {"name": "x", "value": "&"}]
+    members = {"method": "POST", "uri": uri, "query_strings": query, "request_id": "r1", "transaction_id": "t1"}
+    assert running.send(1, rest(**members, **body)) == b""
+    assert running.messages == [
+        RequestReceived(
+            1,
+            "POST",
+            "/channels/a%2Fb/play?media=sound:x&lang=e%20n&x=%26",
+            '{"a":"ä"}'.encode(),
+            "application/json",
+        )
+    ]
+    running.reply(1, status=201, reason="Created", headers=[("Location", "/x")], body=b'{"id":"\xc3\xa4"}')
+    (response,) = responses(running.sent[1])
+    assert response == {
+        "type": "RESTResponse",
+        "transaction_id": "t1",
+        "request_id": "r1",
+        "status_code": 201,
+        "reason_phrase": "Created",
+        "uri": "channels/a%2Fb/play",
+        "content_type": "application/json",
+        "message_body": '{"id":"ä"}',
+        "application": "a",
+        "timestamp": "2026-11-22T23:57:05.753+0000",
+        "asterisk_id": "me",
+    }
+
+
+def test_a_response_without_a_body_says_nothing_of_one() -> None:
+    running = Running()
+    running.open_socket()
+    running.send(1, rest())
+    running.reply(1)
+    (response,) = responses(running.sent[1])
+    assert (response["status_code"], response["request_id"], response["transaction_id"]) == (204, "", "")
+    assert not {"content_type", "message_body"} & response.keys()
+
+
+def test_a_file_is_not_for_a_socket() -> None:
+    running = Running()
+    running.open_socket()
+    running.send(1, rest(uri="recordings/stored/x/file"))
+    running.reply(1, status=200, reason="OK", headers=[("Content-Type", "audio/wav")], body=b"RIFF")
+    (response,) = responses(running.sent[1])
+    assert (response["status_code"], response["reason_phrase"]) == (406, "Not Acceptable.  Use HTTP GET")
+    assert "message_body" not in response
+
+
+def test_they_are_done_one_after_another() -> None:
+    running = Running()
+    running.open_socket()
+    assert running.send(1, b"".join(rest(uri=f"{n}", request_id=f"{n}") for n in range(3))) == b""
+    for n in range(3):
+        assert [said.target for said in running.messages if isinstance(said, RequestReceived)] == [f"/{n}"]
+        running.messages.clear()
+        running.reply(n + 1)
+        assert [response["request_id"] for response in responses(running.sent.pop(1))] == [f"{n}"]
+    assert running.messages == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "message"),
+    [
+        ("not json", "Failed to parse request message JSON", None),
+        (50_000 * "[", "Failed to parse request message JSON", None),
+        ('{"type":"RESTRequest","request_id":"\\ud800"}', "Failed to parse request message JSON", None),
+        ("[]", "Bad request", "No 'type' property."),
+        ("{}", "Bad request", "No 'type' property."),
+        ('{"type":5}', "Bad request", "No 'type' property."),
+        ('{"type":"Nonsense"}', "Bad request", "Unknown request type."),
+        ('{"type":"RESTRequest","method":"GET"}', "Bad request", "Empty or missing 'uri' property."),
+        ('{"type":"RESTRequest","method":"GET","uri":5}', "Bad request", "Empty or missing 'uri' property."),
+        ('{"type":"RESTRequest","uri":"x"}', "Bad request", "Unknown or missing 'method' property."),
+        ('{"type":"RESTRequest","uri":"x","method":"BREW"}', "Bad request", "Unknown or missing 'method' property."),
+        ('{"type":"RESTRequest","uri":"x","method":[]}', "Bad request", "Unknown or missing 'method' property."),
+        (
+            '{"type":"RESTRequest","uri":"x","method":"GET","message_body":"{}"}',
+            "Bad request",
+            "No 'content_type' for 'message_body'.",
+        ),
+        (
+            '{"type":"RESTRequest","uri":"x","method":"GET","message_body":"{}","content_type":"text/plain"}',
+            "Bad request",
+            "Unknown content type.",
+        ),
+        (
+            '{"type":"RESTRequest","uri":"x","method":"GET","message_body":"{","content_type":"application/json"}',
+            "Bad request",
+            "Unable to parse 'message_body' as 'application/json'.",
+        ),
+        (
+            '{"type":"RESTRequest","uri":"events?app=x","method":"GET"}',
+            "Bad request",
+            "Can't upgrade to websocket from a websocket",
+        ),
+    ],
+)
+def test_what_it_answers_itself_over_the_socket(text: str, reason: str, message: str | None) -> None:
+    running = Running()
+    running.open_socket()
+    (response,) = responses(running.send(1, frame(1, text.encode(), mask=MASK)))
+    assert (response["status_code"], response["reason_phrase"]) == (400, reason)
+    said = json.loads(response["message_body"]) if "message_body" in response else None
+    assert said == (None if message is None else {"message": message})
+    assert running.messages == []
+    assert running.closed == []
+
+
+@pytest.mark.parametrize("how", ["close", "end", "garbage"])
+def test_what_was_asked_before_the_end_is_done_and_then_it_is_closed(how: str) -> None:
+    running = Running()
+    running.open_socket()
+    running.send(1, rest(uri="1") + rest(uri="2"))
+    match how:
+        case "close":
+            running.send(1, frame(8, b"\x03\xe8", mask=MASK))
+        case "end":
+            running.input(EndOfStream(1))
+        case "garbage":
+            running.send(1, b"garbage")
+    running.reply(1)
+    assert running.closed == []
+    running.reply(2)
+    assert running.closed == [1]
+    assert running.messages[2:] == [SocketClosed(1)]
+
+
+def test_it_does_not_wait_for_ever_for_what_was_asked_before_the_end() -> None:
+    running = Running()
+    running.open_socket()
+    running.send(1, rest())
+    running.wait(100.0)
+    assert running.closed == []
+    running.input(EndOfStream(1))
+    running.wait(1.0)
+    assert running.closed == [1]
+    running.reply(1)
+    assert 1 not in running.sent
+
+
+def test_a_client_that_asks_too_much_ahead_is_dropped() -> None:
+    running = Running()
+    running.open_socket()
+    running.send(1, 1001 * rest())
+    assert running.closed == []
+    running.send(1, rest())
+    assert running.closed == [1]
+
+
+@given(
+    cut(
+        st.lists(
+            st.sampled_from([rest(uri="a"), rest(uri="b", request_id="r"), frame(1, b"{}", mask=MASK)]), max_size=5
+        ).map(b"".join)
+    )
+)
+def test_it_makes_no_difference_how_requests_over_the_socket_are_cut(stream: tuple[bytes, list[bytes]]) -> None:
+    def outcome(pieces: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[ServerMessage]]:
+        running = Running()
+        running.open_socket()
+        for piece in pieces:
+            running.input(Received(1, piece))
+        for number in range(1, 6):
+            if len(running.messages) == number:
+                running.reply(number)
+        return responses(running.sent.get(1, b"")), running.messages
+
+    same_in_any_pieces(stream, outcome)
 
 
 # ---- beginning and end
@@ -458,7 +657,7 @@ requests = st.sampled_from(
     [
         get("/ari/x", BASIC).encode(),
         get("/nowhere").encode(),
-        get("/ari/events?app=a", BASIC + UPGRADE).encode() + frame(1, b"hi", mask=MASK),
+        get("/ari/events?app=a", BASIC + UPGRADE).encode() + frame(2, b"hi", mask=MASK),
     ]
 )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from .accepted import AcceptedLink
 from .ari import AriLink
 from .http import Headers, HTTPClient, HTTPRequest, HTTPResponse, HTTPServer, header_value
-from .server import AriServer, ListenFailed, RequestReceived, ServerMessage, SocketClosed, SocketOpened
+from .listener import AriListener, LinkAccepted, ListenerMessage, ListenFailed
+from .server import AriServer, RequestReceived, ServerMessage, SocketClosed, SocketOpened
 from .websocket import (
     BytesReceived,
     PongReceived,
@@ -18,7 +20,9 @@ from .websocket import (
 )
 
 __all__ = [
+    "AcceptedLink",
     "AriLink",
+    "AriListener",
     "AriServer",
     "BytesReceived",
     "HTTPClient",
@@ -26,7 +30,9 @@ __all__ = [
     "HTTPResponse",
     "HTTPServer",
     "Headers",
+    "LinkAccepted",
     "ListenFailed",
+    "ListenerMessage",
     "PongReceived",
     "RequestReceived",
     "ServerMessage",

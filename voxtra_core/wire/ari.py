@@ -1,4 +1,4 @@
-"""The link to a real Asterisk: one WebSocket for the events, a few HTTP connections for the requests.
+"""The link to a real Asterisk: one WebSocket for the events; the requests over HTTP connections beside it, or over it.
 
 ::
 
@@ -19,31 +19,34 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
-
-import attrs
 
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..ari.request import Request
-from ..effects import Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
+from ..effects import Effect, Input
 from ..errors import (
     AuthenticationFailed,
     ConnectFailed,
     ConnectionLost,
     LinkError,
     LocalProtocolError,
-    RemoteProtocolError,
     RequestNotSent,
 )
-from .http import Headers
-from .pool import Exchange, HTTPPool
-from .websocket import TextReceived, WebSocketClient, WebSocketClosed, WebSocketOpened, WebSocketRejected
+from .event_socket import EventSocket, SocketLimits, SocketLost
+from .pool import HTTPPool
+from .requests import RequestWay, body_text
+from .rest import read_response
+from .socket_requests import SocketRequests
+from .websocket import TextReceived, WebSocketClient, WebSocketOpened, WebSocketRejected
 
 __all__ = ["AriLink"]
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds that :meth:`AriLink.close` waits for the closing handshake and the replies still under way."""
+
+_MAX_EARLY = 10_000
+"""Events that may come before Asterisk has answered a first request over the event socket."""
 
 _WHAT_TO_CHECK = {
     404: "is this Asterisk's HTTP port, is the prefix of http.conf in the URL, and is res_ari loaded?",
@@ -52,9 +55,12 @@ _WHAT_TO_CHECK = {
     503: "Asterisk has not finished booting",
 }
 
+_NO_RESPONSE = (
+    "Asterisk answers no requests over the event socket: before 20.14, 21.9 and 22.4 it ignores them, and an event "
+    "filter of this application can swallow the responses; requests over HTTP always work"
+)
 
-_METHOD = re.compile(r"[A-Z]+")
-_TARGET = re.compile(r"/[!-~]*")
+_PREFIX = re.compile(r"/[!-~]*")
 
 
 class _State(Enum):
@@ -65,39 +71,35 @@ class _State(Enum):
     CLOSED = auto()
 
 
-@attrs.define(eq=False)
-class _EventSocket:
-    """The connection of the WebSocket, and when something must have happened on it."""
-
-    conn: int
-    websocket: WebSocketClient
-    opened_by: float | None
-    ping_at: float | None = None
-    alive_by: float | None = None
-    unsent: int = 0
-
-    def next_deadline(self) -> float | None:
-        deadlines = [self.opened_by, self.ping_at, self.alive_by]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
-
-
 class AriLink:
     """One Stasis application on one Asterisk. Implements :class:`voxtra_core.ari.messages.Link`.
 
     ``path_prefix`` is ``prefix`` of Asterisk's ``http.conf``, as it stands in front of ``/ari`` in the URL.
-    ``new_conn`` gives numbers for connections that nobody else uses. Times are in seconds, sizes in bytes.
+    ``new_conn`` gives numbers for connections that nobody else uses.
 
-    - ``pool_size``: HTTP connections at a time; Asterisk allows 100 HTTP sessions in all (``sessionlimit``).
-    - ``max_waiting``: requests waiting for one of these; what exceeds it fails with ``RequestNotSent``.
-    - ``connect_timeout``: for one HTTP connection, and for the WebSocket with its handshake.
+    ``requests`` says how requests are sent. ``"http"``: over connections of their own, which works with every Asterisk.
+    ``"websocket"``: over the event socket, from 20.14, 21.9 and 22.4 on. Asterisk does these one after another, so that
+    a synchronous operation behind a playback holds up all that come later. Files (``recordings.get_stored_file``) and
+    requests of more than 64 KiB go over HTTP even then. The link opens when Asterisk has answered a first request: an
+    older one ignores them without a word.
+
+    Times are in seconds, sizes in bytes.
+
+    - ``max_under_way``: requests at a time. Over HTTP each has a connection to itself, and Asterisk allows 100 HTTP
+      sessions in all (``sessionlimit``).
+    - ``max_waiting``: requests waiting for their turn; what exceeds it fails with ``RequestNotSent``.
+    - ``connect_timeout``: for one HTTP connection, and for the WebSocket until the link is open.
     - ``reply_timeout``: for a reply once its request is sent; ``None`` leaves that to whoever asked.
     - ``ping_interval``, ``ping_timeout``: after so long a silence of the WebSocket a ping is sent; when nothing at all
       comes in so much time after it, the link is lost.
+    - ``busy_timeout``: in place of ``ping_timeout`` while Asterisk has requests of the event socket to do, since it
+      answers no ping until then.
     - ``idle_timeout``: an HTTP connection unused for so long is closed. Asterisk does so after 15 s
       (``session_keep_alive``); being first makes it rare that a request meets a connection which is just closing.
-    - ``max_unsent``: once more than this was handed to the driver and is not written, the peer has stopped reading, and
-      the next thing to be sent fails the connection.
-    - ``max_message``: of one event; Asterisk's stay below 64 KiB.
+    - ``max_unsent``: once more than this was handed to the driver and is not written, the peer has stopped reading.
+      Requests over the event socket then wait; the next thing else to be sent fails the connection.
+    - ``max_message``: of one message on the event socket. Asterisk's events stay below 64 KiB; a reply may be of any
+      size.
 
     Raises ``ValueError`` for an argument out of range.
     """
@@ -112,59 +114,87 @@ class AriLink:
         password: str,
         app_name: str,
         new_conn: Callable[[], int],
-        pool_size: int = 32,
+        requests: Literal["http", "websocket"] = "http",
+        max_under_way: int = 32,
         max_waiting: int = 1000,
         connect_timeout: float = 10.0,
         reply_timeout: float | None = None,
         ping_interval: float = 15.0,
         ping_timeout: float = 10.0,
+        busy_timeout: float = 60.0,
         idle_timeout: float = 10.0,
         max_unsent: int = 1024 * 1024,
-        max_message: int = 1024 * 1024,
+        max_message: int = 16 * 1024 * 1024,
     ) -> None:
         if not host or not app_name:
             raise ValueError("host and app_name must not be empty")
         if not 0 < port < 65536:
             raise ValueError(f"port must be 1 to 65535, not {port}")
-        if pool_size < 1 or max_waiting < 0:
-            raise ValueError("pool_size must be at least 1, max_waiting at least 0")
-        timeouts = [connect_timeout, ping_interval, ping_timeout, idle_timeout]
-        if min([*timeouts, math.inf if reply_timeout is None else reply_timeout]) <= 0:
+        if max_under_way < 1 or max_waiting < 0:
+            raise ValueError("max_under_way must be at least 1, max_waiting at least 0")
+        if min(connect_timeout, idle_timeout, math.inf if reply_timeout is None else reply_timeout) <= 0:
             raise ValueError("timeouts must be more than 0 seconds")
-        if path_prefix and not _TARGET.fullmatch(path_prefix):
+        if requests not in {"http", "websocket"}:
+            raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
+        if path_prefix and not _PREFIX.fullmatch(path_prefix):
             raise ValueError(f"path_prefix must begin with a slash and be percent-encoded, unlike {path_prefix!r}")
         if ":" in user:
             raise ValueError("a user's name must not contain a colon (RFC 7617, 2)")
+        limits = SocketLimits(
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            busy_timeout=busy_timeout,
+            max_unsent=max_unsent,
+            max_message=max_message,
+        )
         self._host = host
         self._port = port
-        self._base = f"{path_prefix.rstrip('/')}/ari"
         self._app_name = app_name
-        self._new_conn = new_conn
         self._connect_timeout = connect_timeout
-        self._ping_interval = ping_interval
-        self._ping_timeout = ping_timeout
-        self._max_unsent = max_unsent
-        self._max_message = max_message
         self._host_field = _host_field(host, port)
-        self._authorization = "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")
         self._state = _State.NEW
-        self._socket: _EventSocket | None = None
-        self._close_by: float | None = None
+        self._deadline: float | None = None
         self._effects: list[Effect] = []
         self._messages: deque[LinkMessage] = deque()
-        self._pool = HTTPPool(
+        self._early: list[EventReceived] = []
+        base = f"{path_prefix.rstrip('/')}/ari"
+        authorization = ("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii"))
+        self._socket = EventSocket(
+            new_conn(),
+            WebSocketClient(
+                self._host_field,
+                f"{base}/events?app={quote(app_name, safe='')}",
+                [authorization],
+                ["ari"],
+                max_message=max_message,
+            ),
+            limits,
+            self._effects,
+        )
+        over_http = HTTPPool(
             host=host,
             port=port,
+            base=base,
+            headers=[("Host", self._host_field), authorization],
             new_conn=new_conn,
             effects=self._effects,
             messages=self._messages,
-            size=pool_size,
+            size=max_under_way,
             max_waiting=max_waiting,
             connect_timeout=connect_timeout,
             reply_timeout=reply_timeout,
             idle_timeout=idle_timeout,
             max_unsent=max_unsent,
         )
+        over_socket = SocketRequests(
+            self._socket,
+            self._messages,
+            max_under_way=max_under_way,
+            max_waiting=max_waiting,
+            reply_timeout=reply_timeout,
+        )
+        # in order of preference: a request takes the first that can carry it
+        self._ways: tuple[RequestWay, ...] = (over_http,) if requests == "http" else (over_socket, over_http)
 
     def __repr__(self) -> str:
         return f"<AriLink {self._app_name!r} on {self._host_field}: {self._state.name}>"
@@ -175,49 +205,40 @@ class AriLink:
         """Connect the WebSocket. Raises :class:`LocalProtocolError` if called twice."""
         if self._state is not _State.NEW:
             raise LocalProtocolError("a link is opened once")
-        websocket = WebSocketClient(
-            self._host_field,
-            f"{self._base}/events?app={quote(self._app_name, safe='')}",
-            [("Authorization", self._authorization)],
-            ["ari"],
-            max_message=self._max_message,
-        )
-        conn = self._new_conn()
-        self._socket = _EventSocket(conn, websocket, opened_by=now + self._connect_timeout)
         self._state = _State.OPENING
-        self._effects.append(Connect(conn, self._host, self._port))
+        self._deadline = now + self._connect_timeout
+        self._socket.connect(self._host, self._port)
 
     def send_request(self, request_id: str, request: Request[Any], now: float) -> None:
-        """Send over HTTP; unless the link is open, ``RequestNotSent`` is the answer.
+        """Send; unless the link is open, ``RequestNotSent`` is the answer.
 
         Raises :class:`LocalProtocolError` if a request of that id is under way, or if JSON or HTTP cannot carry it.
         """
-        exchange = self._exchange(request_id, request)
-        if self._pool.holds(request_id):
+        if any(way.holds(request_id) for way in self._ways):
             raise LocalProtocolError(f"a request {request_id!r} is under way")
-        if self._state is _State.OPEN:
-            self._pool.send(exchange, now)
-        else:
+        if self._state is not _State.OPEN:
+            body_text(request)  # the caller's bugs are told in every state
             self._messages.append(RequestFailed(request_id, RequestNotSent("the link to Asterisk is not open")))
+            return
+        for way in self._ways:
+            if way.send(request_id, request, now):
+                break
 
     def withdraw_request(self, request_id: str, now: float) -> None:
         """Nobody waits for this reply any more.
 
         The request takes its course and is answered all the same; with ``RequestOutcomeUnknown`` if its reply takes
-        more than five seconds, so that nobody else lacks its connection. One that is not under way is no error.
+        more than five seconds, so that nobody else lacks its place. One that is not under way is no error.
         """
-        self._pool.withdraw(request_id, now)
+        for way in self._ways:
+            way.withdraw(request_id, now)
 
     def close(self, now: float) -> None:
         """Close the WebSocket and let requests finish, for one second at most."""
         if self._state is _State.OPEN:
-            assert self._socket is not None
             self._state = _State.CLOSING
-            self._close_by = now + _CLOSE_TIMEOUT
-            self._socket.ping_at = self._socket.alive_by = None
-            self._socket.websocket.close(1000)
-            self._flush(self._socket)
-            self._settle()
+            self._deadline = now + _CLOSE_TIMEOUT
+            self._settle(now)
         elif self._state in {_State.NEW, _State.OPENING}:
             self._finish(None)
 
@@ -225,47 +246,26 @@ class AriLink:
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports; what is not about a connection of this link is ignored."""
-        socket = self._socket
-        match event:
-            case Connected(conn) if socket and conn == socket.conn:
-                self._flush(socket)
-            case Received(conn, data) if socket and conn == socket.conn:
-                self._receive_socket(socket, data, now)
-            case EndOfStream(conn) if socket and conn == socket.conn:
-                self._receive_socket(socket, None, now)
-            case Failed(conn, reason) if socket and conn == socket.conn:
-                self._socket = None
-                self._socket_failed(reason)
-            case Drained(conn) if socket and conn == socket.conn:
-                socket.unsent = 0
-            case _:
-                self._pool.receive(event, now)
-        self._settle()
+        self._socket.receive(event, now)
+        for way in self._ways:
+            way.receive(event, now)
+        self._settle(now)
 
     def handle_timeout(self, now: float) -> None:
         """Send the ping that is due; give up what has taken too long."""
-        if self._close_by is not None and now >= self._close_by:
-            self._finish(None)
+        if self._deadline is not None and now >= self._deadline:
+            self._late()
             return
-        socket = self._socket
-        if socket is not None:
-            if socket.opened_by is not None and now >= socket.opened_by:
-                self._socket_failed(f"no answer within {self._connect_timeout:g} seconds")
-            elif socket.alive_by is not None and now >= socket.alive_by:
-                self._socket_failed(f"silent for {self._ping_timeout:g} seconds after a ping")
-            elif socket.ping_at is not None and now >= socket.ping_at:
-                socket.ping_at, socket.alive_by = None, now + self._ping_timeout
-                socket.websocket.ping()
-                self._flush(socket)
-        self._pool.handle_timeout(now)
-        self._settle()
+        self._socket.handle_timeout(now)
+        for way in self._ways:
+            way.handle_timeout(now)
+        self._settle(now)
 
     # ---- outputs ----
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        socket = self._socket.next_deadline() if self._socket is not None else None
-        deadlines = [socket, self._close_by, self._pool.next_deadline()]
+        deadlines = [self._deadline, self._socket.next_deadline(), *(way.next_deadline() for way in self._ways)]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def effects_to_perform(self) -> list[Effect]:
@@ -278,96 +278,77 @@ class AriLink:
         """The next message for the application, or ``None``."""
         return self._messages.popleft() if self._messages else None
 
-    # ---- the event socket ----
+    # ---- inside ----
 
-    def _receive_socket(self, socket: _EventSocket, data: bytes | None, now: float) -> None:
-        failure = None
-        try:
-            if data is None:
-                socket.websocket.receive_eof()
-            else:
-                socket.websocket.receive_data(data)
-        except RemoteProtocolError as exc:
-            failure = str(exc)
-        self._flush(socket)
-        if self._state is _State.OPEN:
-            socket.ping_at, socket.alive_by = now + self._ping_interval, None
-        while self._socket is socket and (event := socket.websocket.next_event()) is not None:
+    def _settle(self, now: float) -> None:
+        """Take what the event socket has; when closing, go as far as that can be gone."""
+        while (event := self._socket.next_event()) is not None:
             match event:
                 case WebSocketOpened():
-                    self._state = _State.OPEN
-                    socket.opened_by, socket.ping_at = None, now + self._ping_interval
-                    self._messages.append(LinkOpened())
+                    for way in self._ways:
+                        way.begin(now)
+                    self._open_if_ready()
                 case TextReceived(text):
-                    self._messages.append(EventReceived(text))
+                    self._take(text, now)
                 case WebSocketRejected(status, reason, body):
                     self._finish(_rejection(status, reason, body))
-                case WebSocketClosed(code, reason):
-                    self._socket_failed(_closed(code, reason))
-        if failure is not None:
-            self._socket_failed(failure)
+                case SocketLost(reason):
+                    self._socket_lost(reason)
+        if self._state is _State.CLOSING:
+            if self._socket.is_open and not any(way.needs_event_socket for way in self._ways):
+                self._socket.close(1000)
+            if self._socket.is_lost and all(way.is_quiet for way in self._ways):
+                self._finish(None)
 
-    def _flush(self, socket: _EventSocket) -> None:
-        data = socket.websocket.data_to_send()
-        if not data:
-            return
-        if socket.unsent > self._max_unsent:
-            self._socket_failed("Asterisk has stopped reading")
-            return
-        socket.unsent += len(data)
-        self._effects.append(Send(socket.conn, data))
+    def _take(self, text: str, now: float) -> None:
+        response = read_response(text)
+        if response is not None:
+            for way in self._ways:
+                way.take(response, now)
+            self._open_if_ready()
+        elif self._state is not _State.OPENING:
+            self._messages.append(EventReceived(text))
+        elif len(self._early) < _MAX_EARLY:
+            self._early.append(EventReceived(text))
+        else:
+            self._finish(ConnectFailed(_NO_RESPONSE))
 
-    def _socket_failed(self, reason: str) -> None:
+    def _open_if_ready(self) -> None:
+        if self._state is _State.OPENING and all(way.is_ready for way in self._ways):
+            self._state = _State.OPEN
+            self._deadline = None
+            self._messages.append(LinkOpened())
+            self._messages.extend(self._early)
+            self._early.clear()
+
+    def _late(self) -> None:
+        if self._state is _State.CLOSING:
+            self._finish(None)
+        elif self._socket.is_open:
+            self._finish(ConnectFailed(f"{_NO_RESPONSE} (waited {self._connect_timeout:g} seconds)"))
+        else:
+            self._socket_lost(f"no answer within {self._connect_timeout:g} seconds")
+
+    def _socket_lost(self, reason: str) -> None:
         """The WebSocket is of no more use; when closing, that is what we wanted."""
         if self._state is _State.OPENING:
             self._finish(ConnectFailed(f"no event socket from Asterisk at {self._host_field}: {reason}"))
         elif self._state is _State.OPEN:
             self._finish(ConnectionLost(f"the event socket is gone: {reason}"))
-        else:
-            self._close_socket()
-
-    def _close_socket(self) -> None:
-        if self._socket is not None:
-            self._effects.append(Close(self._socket.conn))
-            self._socket = None
-
-    def _settle(self) -> None:
-        if self._state is _State.CLOSING and self._socket is None and self._pool.is_quiet:
-            self._finish(None)
 
     def _finish(self, error: LinkError | None) -> None:
         self._state = _State.CLOSED
-        self._close_by = None
-        self._close_socket()
-        self._pool.close(str(error) if error is not None else "the link was closed")
+        self._deadline = None
+        self._socket.drop()
+        for way in self._ways:
+            way.close(str(error) if error is not None else "the link was closed")
         self._messages.append(LinkClosed(error))
-
-    # ---- requests ----
-
-    def _exchange(self, request_id: str, request: Request[Any]) -> Exchange:
-        target = self._base + request.target
-        if not (_METHOD.fullmatch(request.method) and _TARGET.fullmatch(target)):
-            raise LocalProtocolError(f"HTTP cannot carry {request!r}")
-        headers: Headers = [("Host", self._host_field), ("Authorization", self._authorization)]
-        if request.body is None:
-            return Exchange(request_id, request.method, target, headers, b"")
-        try:
-            body = json.dumps(request.body, separators=(",", ":"), allow_nan=False).encode("ascii")
-        except (TypeError, ValueError) as exc:
-            raise LocalProtocolError(f"JSON cannot carry the body of {request!r}: {exc}") from None
-        return Exchange(request_id, request.method, target, [*headers, ("Content-Type", "application/json")], body)
 
 
 def _host_field(host: str, port: int) -> str:
     if ":" in host:  # IPv6; a zone means nothing to anybody else (RFC 6874, 3)
         host = f"[{host.partition('%')[0]}]"
     return f"{host}:{port}"
-
-
-def _closed(code: int, reason: str) -> str:
-    if code == 1006:
-        return "the connection ended without a closing handshake"
-    return f"closed by Asterisk with code {code}" + (f", {reason}" if reason else "")
 
 
 def _rejection(status: int, reason: str, body: bytes) -> ConnectFailed:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
 from ..ari.messages import LinkMessage, Reply, RequestFailed
+from ..ari.request import Request
 from ..effects import Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
 from ..errors import LinkError, RemoteProtocolError, RequestNotSent, RequestOutcomeUnknown
 from .http import Headers, HTTPClient, HTTPResponse
+from .requests import WITHDRAWN_TIMEOUT, body_text
+from .rest import RestResponse
 
-__all__ = ["Exchange", "HTTPPool"]
-
-_WITHDRAWN_TIMEOUT = 5.0
-"""Seconds that a reply for which nobody waits may still keep a connection."""
+__all__ = ["HTTPPool"]
 
 
 @attrs.define(eq=False)
-class Exchange:
+class _Exchange:
     """One request on its way to its reply."""
 
     request_id: str
@@ -42,7 +43,7 @@ class _Member:
     """One connection. It is connecting, or has a request under way, or is idle; not later than ``deadline``."""
 
     conn: int
-    exchange: Exchange | None
+    exchange: _Exchange | None
     deadline: float
     http: HTTPClient = attrs.field(factory=HTTPClient)
     connected: bool = False
@@ -50,7 +51,10 @@ class _Member:
 
 
 class HTTPPool:
-    """Up to ``size`` connections to one server, opened as they are needed and closed after ``idle_timeout`` of rest.
+    """A :class:`~voxtra_core.wire.requests.RequestWay`: up to ``size`` connections to one server.
+
+    They are opened as they are needed and closed after ``idle_timeout`` of rest. ``base`` stands in front of each
+    request's target, ``headers`` are sent with each.
 
     A request takes an idle connection, or else a new one, or else waits its turn; ``max_waiting`` may wait. A request
     whose connection dies is repeated, once and on a fresh connection, when HTTP allows it
@@ -62,6 +66,8 @@ class HTTPPool:
         *,
         host: str,
         port: int,
+        base: str,
+        headers: Headers,
         new_conn: Callable[[], int],
         effects: list[Effect],
         messages: deque[LinkMessage],
@@ -74,6 +80,8 @@ class HTTPPool:
     ) -> None:
         self._host = host
         self._port = port
+        self._base = base
+        self._headers = headers
         self._new_conn = new_conn
         self._effects = effects
         self._messages = messages
@@ -84,20 +92,37 @@ class HTTPPool:
         self._idle_timeout = idle_timeout
         self._max_unsent = max_unsent
         self._members: dict[int, _Member] = {}
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[_Exchange] = deque()
+
+    @property
+    def is_ready(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def is_quiet(self) -> bool:
         """Whether no request is under way or waiting."""
         return not self._waiting and all(member.exchange is None for member in self._members.values())
 
+    @property
+    def needs_event_socket(self) -> bool:
+        """Never."""
+        return False
+
     def holds(self, request_id: str) -> bool:
         """Whether a request of that id is under way or waiting."""
         under_way = (member.exchange for member in self._members.values())
         return any(exchange and exchange.request_id == request_id for exchange in (*under_way, *self._waiting))
 
-    def send(self, exchange: Exchange, now: float) -> None:
-        """Send a request, now or when its turn comes."""
+    def begin(self, now: float) -> None:
+        """Nothing is to be done beforehand."""
+
+    def send(self, request_id: str, request: Request[Any], now: float) -> bool:
+        """Send a request, now or when its turn comes. Any request can go this way."""
+        body = body_text(request)
+        headers = self._headers if body is None else [*self._headers, ("Content-Type", "application/json")]
+        target = self._base + request.target
+        exchange = _Exchange(request_id, request.method, target, headers, (body or "").encode("ascii"))
         if len(self._waiting) == self._max_waiting and not self._has_room:
             self._fail(exchange, f"{self._max_waiting} requests are waiting already")
         else:
@@ -106,6 +131,7 @@ class HTTPPool:
             else:
                 self._waiting.append(exchange)
             self._serve_waiting(now)
+        return True
 
     def withdraw(self, request_id: str, now: float) -> None:
         """Nobody waits for this reply any more: it may keep its connection for five seconds, from when it is sent."""
@@ -116,7 +142,11 @@ class HTTPPool:
             exchange = member.exchange
             if exchange is not None and exchange.request_id == request_id:
                 exchange.withdrawn = True
-                member.deadline = min(member.deadline, now + _WITHDRAWN_TIMEOUT)
+                member.deadline = min(member.deadline, now + WITHDRAWN_TIMEOUT)
+
+    def take(self, response: RestResponse, now: float) -> bool:
+        """No reply comes that way."""
+        return False
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports; what is not about a connection of this pool is ignored."""
@@ -163,7 +193,7 @@ class HTTPPool:
         for exchange in waiting:
             self._fail(exchange, reason)
 
-    def _connect(self, exchange: Exchange, now: float) -> None:
+    def _connect(self, exchange: _Exchange, now: float) -> None:
         conn = self._new_conn()
         self._members[conn] = _Member(conn, exchange, now + self._connect_timeout)
         self._effects.append(Connect(conn, self._host, self._port))
@@ -173,11 +203,11 @@ class HTTPPool:
         member.connected = True
         self._transmit(member, member.exchange, now)
 
-    def _transmit(self, member: _Member, exchange: Exchange, now: float) -> None:
+    def _transmit(self, member: _Member, exchange: _Exchange, now: float) -> None:
         member.exchange = exchange
         member.deadline = now + self._reply_timeout
         if exchange.withdrawn:
-            member.deadline = min(member.deadline, now + _WITHDRAWN_TIMEOUT)
+            member.deadline = min(member.deadline, now + WITHDRAWN_TIMEOUT)
         member.http.send_request(exchange.method, exchange.target, exchange.headers, exchange.body)
         if member.unsent > self._max_unsent:
             self._close(member, "Asterisk has stopped reading", now)
@@ -241,5 +271,5 @@ class HTTPPool:
             else:
                 self._connect(exchange, now)
 
-    def _fail(self, exchange: Exchange, reason: str) -> None:
+    def _fail(self, exchange: _Exchange, reason: str) -> None:
         self._messages.append(RequestFailed(exchange.request_id, exchange.failure(reason)))

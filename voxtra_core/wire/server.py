@@ -1,15 +1,17 @@
 """The server's end of ARI: what stands between a simulated Asterisk and its clients.
 
 It owns HTTP, WebSocket, credentials and the answers that Asterisk gives before any of its resources is asked. Every
-other request, and every event socket, is handed on as a message. It is there for tests and demonstrations, not to be
-exposed: passwords are compared as they are.
+other request, over HTTP or over an event socket, and every event socket is handed on as a message. It is there for
+tests and demonstrations, not to be exposed: passwords are compared as they are.
 """
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -18,12 +20,17 @@ import attrs
 from ..effects import Accepted, Close, Drained, Effect, EndOfStream, Failed, Input, Listen, Listening, Received, Send
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Headers, HTTPRequest, HTTPServer, header_value
-from .websocket import WebSocketClosed, WebSocketServer
+from .listener import ListenFailed
+from .rest import BadRestRequest, RestRequest, read_request, response_text
+from .websocket import TextReceived, WebSocketClosed, WebSocketServer
 
 __all__ = ["AriServer", "ListenFailed", "RequestReceived", "ServerMessage", "SocketClosed", "SocketOpened"]
 
 _CLOSE_TIMEOUT = 1.0
 """Seconds that a client has to answer the closing handshake."""
+
+_MAX_WAITING = 1000
+"""Requests on one event socket that wait for their turn. Asterisk leaves them unread, until the client can't send."""
 
 _MAX_APP_NAME = 73  # characters, ari_websockets.h
 
@@ -48,9 +55,10 @@ _REASONS = {
 
 @attrs.frozen
 class RequestReceived:
-    """A request with good credentials. Answered by :meth:`AriServer.reply` with the number ``request``.
+    """A request with good credentials, over HTTP or over an event socket.
 
-    ``target`` is path and query below ``/ari``, encoded as it came, without ``api_key``.
+    Answered by :meth:`AriServer.reply` with the number ``request``. ``target`` is path and query below ``/ari``,
+    encoded as it came, without ``api_key``.
     """
 
     request: int
@@ -76,25 +84,26 @@ class SocketClosed:
     socket: int
 
 
-@attrs.frozen
-class ListenFailed:
-    """The address could not be listened on, or no more."""
-
-    reason: str
-
-
 ServerMessage: TypeAlias = RequestReceived | SocketOpened | SocketClosed | ListenFailed
 
 
 @attrs.define(eq=False)
 class _Client:
-    """One connection: HTTP, and a WebSocket once ``websocket`` is set."""
+    """One connection: HTTP, and a WebSocket once ``websocket`` is set.
+
+    ``request`` is the number of the one under way; ``rest`` is that request as it came if it came over the WebSocket,
+    where others wait in ``inbox`` for their turn.
+    """
 
     conn: int
     deadline: float | None
     http: HTTPServer = attrs.field(factory=HTTPServer)
     websocket: WebSocketServer | None = None
     request: int | None = None
+    rest: RestRequest | None = None
+    app: str = ""
+    inbox: deque[str] = attrs.field(factory=deque)
+    is_ending: bool = False
     unsent: int = 0
 
 
@@ -105,6 +114,9 @@ class AriServer:
     seconds: ``inactivity`` is how long a request may take to arrive, ``keep_alive`` how long a connection may rest
     between two. A client that has not read ``max_unsent`` bytes is disconnected. The defaults are Asterisk's, except
     the last: Asterisk gives a slow reader 100 ms.
+
+    Requests over an event socket are done one at a time, those that come meanwhile wait. ``epoch`` is what the calendar
+    says in their responses, in seconds since 1970, when ``now`` is 0.
     """
 
     def __init__(
@@ -118,6 +130,8 @@ class AriServer:
         keep_alive: float = 15.0,
         session_limit: int = 100,
         max_unsent: int = 1024 * 1024,
+        epoch: float = 1_800_000_000.0,
+        asterisk_id: str = "02:00:00:00:00:01",
     ) -> None:
         self._host = host
         self._asked_port = port
@@ -127,6 +141,8 @@ class AriServer:
         self._keep_alive = keep_alive
         self._session_limit = session_limit
         self._max_unsent = max_unsent
+        self._epoch = epoch
+        self._asterisk_id = asterisk_id
         self._started = False
         self._closing = False
         self._port: int | None = None
@@ -160,16 +176,26 @@ class AriServer:
     ) -> None:
         """Answer a request. Nothing happens if its client has gone meanwhile.
 
-        ``Server``, ``Cache-Control`` and ``Content-Length`` are added. Raises :class:`LocalProtocolError` if HTTP
-        cannot carry the response, or if there never was such a request.
+        Over HTTP ``Server``, ``Cache-Control`` and ``Content-Length`` are added. Over an event socket no header fields
+        are sent, and 406 in place of a body that is not ``application/json``. Raises :class:`LocalProtocolError` if
+        HTTP cannot carry the response, or if there never was such a request.
         """
         if request >= self._next_request:
             raise LocalProtocolError(f"there was no request {request}")
         client = self._requests.get(request)
-        if client is not None:
-            self._answer(client, status, reason, headers, body, now)
-            if client.conn in self._clients:
-                self._read_http(client, b"", now)
+        if client is None:
+            return
+        if client.rest is not None:
+            kinds = {value for name, value in headers if name.lower() == "content-type"}
+            if body and not kinds <= {"application/json"}:
+                status, reason, body = 406, "Not Acceptable.  Use HTTP GET", b""
+            self._respond(client, client.rest, status, reason, body, now)
+            self._forget_request(client)
+            self._read_inbox(client, now)
+            return
+        self._answer(client, status, reason, headers, body, now)
+        if client.conn in self._clients:
+            self._read_http(client, b"", now)
 
     def send_text(self, socket: int, text: str) -> None:
         """Send an event. Nothing happens if the socket is closed or closing."""
@@ -255,7 +281,7 @@ class AriServer:
         if client.websocket is None:
             self._read_http(client, data, now)
         else:
-            self._read_websocket(client, client.websocket, data)
+            self._read_websocket(client, client.websocket, data, now)
 
     def _flush(self, client: _Client) -> None:
         data = (client.websocket or client.http).data_to_send()
@@ -272,10 +298,20 @@ class AriServer:
 
     def _forget(self, client: _Client) -> None:
         del self._clients[client.conn]
-        if client.request is not None:
-            del self._requests[client.request]
+        self._forget_request(client)
         if client.websocket is not None:
             self._messages.append(SocketClosed(client.conn))
+
+    def _hand_on(self, client: _Client, method: str, target: str, body: bytes, content_type: str) -> None:
+        client.request = self._next_request
+        self._next_request += 1
+        self._requests[client.request] = client
+        self._messages.append(RequestReceived(client.request, method, target, body, content_type))
+
+    def _forget_request(self, client: _Client) -> None:
+        if client.request is not None:
+            del self._requests[client.request]
+            client.request = client.rest = None
 
     # ---- HTTP ----
 
@@ -315,13 +351,10 @@ class AriServer:
         else:
             target = path.removeprefix("/ari")
             rest = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "api_key")
-            number = self._next_request
-            self._next_request += 1
-            self._requests[number] = client
-            client.request, client.deadline = number, None
-            content_type = header_value(request.headers, "content-type") or ""
             target = f"{target}?{rest}" if rest else target
-            self._messages.append(RequestReceived(number, request.method, target, request.body, content_type))
+            content_type = header_value(request.headers, "content-type") or ""
+            client.deadline = None
+            self._hand_on(client, request.method, target, request.body, content_type)
 
     def _is_authorized(self, request: HTTPRequest, query: str) -> bool:
         """Basic first, and only without it ``api_key``: a bad header is not made good by a key."""
@@ -341,9 +374,7 @@ class AriServer:
 
     def _answer(self, client: _Client, status: int, reason: str, headers: Headers, body: bytes, now: float) -> None:
         client.http.send_response(status, reason, (*_COMMON, *headers), body)
-        if client.request is not None:
-            del self._requests[client.request]
-            client.request = None
+        self._forget_request(client)
         client.deadline = now + self._keep_alive
         self._flush(client)
         if client.http.is_closed:
@@ -377,25 +408,67 @@ class AriServer:
             self._answer(client, 400, "Bad Request", _VERSIONS, b"", now)
             return
         data = client.http.hand_over()
-        client.websocket, client.deadline = websocket, None
+        client.websocket, client.deadline, client.app = websocket, None, apps[0]
         self._messages.append(SocketOpened(client.conn, apps, query.get("subscribeAll", "").lower() in _TRUE))
-        self._read_websocket(client, websocket, data)
+        self._read_websocket(client, websocket, data, now)
 
-    def _read_websocket(self, client: _Client, websocket: WebSocketServer, data: bytes | None) -> None:
-        """Requests over the event socket are ignored, as by an Asterisk before 20.14, 21.9 and 22.4."""
-        broken = False
+    def _read_websocket(self, client: _Client, websocket: WebSocketServer, data: bytes | None, now: float) -> None:
         try:
             if data is None:
                 websocket.receive_eof()
             else:
                 websocket.receive_data(data)
         except RemoteProtocolError:
-            broken = True
+            client.is_ending = True
         self._flush(client)
         while (event := websocket.next_event()) is not None:
-            broken = broken or isinstance(event, WebSocketClosed)
-        if broken:
+            if isinstance(event, TextReceived):
+                client.inbox.append(event.text)
+            client.is_ending = client.is_ending or isinstance(event, WebSocketClosed)
+        if client.is_ending:
+            client.deadline = now + _CLOSE_TIMEOUT
+        self._read_inbox(client, now)
+
+    def _read_inbox(self, client: _Client, now: float) -> None:
+        """Do one request after another, until one is to be answered by somebody else, or no more have come."""
+        while client.request is None and client.inbox and client.conn in self._clients:
+            self._receive_request(client, client.inbox.popleft(), now)
+        if len(client.inbox) > _MAX_WAITING or (client.is_ending and client.request is None):
             self._drop(client)
+
+    def _receive_request(self, client: _Client, text: str, now: float) -> None:
+        try:
+            request = read_request(text)
+        except BadRestRequest as bad:
+            body = b"" if not bad.message else json.dumps({"message": bad.message}).encode()
+            self._respond(client, bad.request, 400, bad.reason, body, now)
+            return
+        if request.method == "GET" and request.target.partition("?")[0] == "/events":
+            body = b'{"message":"Can\'t upgrade to websocket from a websocket"}'
+            self._respond(client, request, 400, "Bad request", body, now)
+            return
+        client.rest = request
+        self._hand_on(client, request.method, request.target, request.body, request.content_type)
+
+    def _respond(
+        self, client: _Client, request: RestRequest, status: int, reason: str, body: bytes, now: float
+    ) -> None:
+        text = response_text(
+            request,
+            status,
+            reason,
+            body,
+            application=client.app,
+            timestamp=_timestamp(self._epoch + now),
+            asterisk_id=self._asterisk_id,
+        )
+        self.send_text(client.conn, text)
+
+
+def _timestamp(seconds: float) -> str:
+    """As Asterisk writes it: ``2026-11-22T23:57:05.753+0000``."""
+    date = datetime.fromtimestamp(seconds, UTC)
+    return f"{date:%Y-%m-%dT%H:%M:%S}.{date.microsecond // 1000:03}+0000"
 
 
 def _html(status: int, text: str) -> bytes:

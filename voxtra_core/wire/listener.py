@@ -1,0 +1,349 @@
+"""Where Asterisk connects to us: a port for its outbound WebSockets (20.15, 21.10, 22.5 and later).
+
+Asterisk's ``ari.conf`` has a section of ``type=outbound_websocket`` for each; its ``websocket_client.conf`` says where
+to, with which ``username`` and ``password``, and ``protocols=ari``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+from base64 import b64decode
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import attrs
+
+from ..effects import (
+    Accepted,
+    Close,
+    Drained,
+    Effect,
+    EndOfStream,
+    Failed,
+    Input,
+    Listen,
+    Listening,
+    Log,
+    LogLevel,
+    Received,
+    Send,
+)
+from ..errors import LocalProtocolError, RemoteProtocolError
+from .accepted import AcceptedLink, AcceptedSocket
+from .event_socket import EventSocket, SocketLimits
+from .http import Headers, HTTPRequest, HTTPServer, header_value
+from .socket_requests import SocketRequests
+from .websocket import WebSocketServer
+
+__all__ = ["AriListener", "LinkAccepted", "ListenFailed", "ListenerMessage"]
+
+_MAX_HANDSHAKES = 100
+"""Connections whose handshake is not done; the oldest of them makes room for a new one."""
+
+_LOG_INTERVAL = 60.0
+"""Seconds between two log lines about connections that were refused; Asterisk tries again twice a second."""
+
+_REALM: Headers = (("WWW-Authenticate", 'Basic realm="Voxtra"'),)
+_REASONS = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
+_PLAIN: Headers = (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"))
+
+
+@attrs.frozen
+class LinkAccepted:
+    """Asterisk has connected to us for this application, and ``link`` is open.
+
+    What it means depends on whether ``application`` of this Asterisk (``asterisk_id``) is known already:
+
+    - Not known, of the shape ``app:channel name``: a new call of a per-call socket. ``StasisStart`` follows (0.5 s
+      later on 22.10.1). Behind a load balancer it can also be a call that another process has had until now: then none
+      follows, and ``GET /channels`` tells which channel of that name there is.
+    - Not known, else: a persistent application, at its beginning. There may be calls in it from before; only a resync
+      tells.
+    - Known, per-call: **the same call goes on** on a new socket, without a second ``StasisStart``. This link takes the
+      place of the old one.
+    - Known, persistent: the application goes on, and so do its calls.
+
+    Where it goes on, what happened meanwhile comes first: the events that Asterisk had queued, then
+    ``ApplicationRegistered``, then live events. A resync is still wanted, for the requests whose outcome is unknown.
+
+    The old link usually has ended with ``LinkClosed`` before. When the network has lost its end, it has not yet: then
+    the new one counts, and the old one is to be closed.
+
+    The link is reported with the first message that names the application, which is ``ApplicationRegistered`` unless
+    there were queued events. Both are passed on as events, in their order.
+    """
+
+    link: AcceptedLink
+    application: str
+    path: str = attrs.field(repr=lambda path: repr(path.partition("?")[0]))
+    """Path and query of the ``uri`` that Asterisk connected to."""
+    asterisk_id: str
+
+
+@attrs.frozen
+class ListenFailed:
+    """The address could not be listened on, or no more. What was accepted before goes on."""
+
+    reason: str
+
+
+ListenerMessage: TypeAlias = LinkAccepted | ListenFailed
+
+
+@attrs.define(eq=False)
+class _Visitor:
+    """A connection whose handshake is not done."""
+
+    conn: int
+    deadline: float
+    http: HTTPServer = attrs.field(factory=HTTPServer)
+
+
+class AriListener:
+    """A listener for the WebSockets of any number of Asterisks, and all that comes of them.
+
+    Asterisk has to give ``user`` and ``password``, its ``username`` and ``password`` in ``websocket_client.conf``; on
+    which path it may connect is not restricted, but reported. ``new_conn`` gives numbers for listeners that nobody else
+    uses. Inputs, time and effects of all its links pass through this object. Times are in seconds.
+
+    - ``max_connections``: WebSockets at a time. A per-call one stays for some 3 s after its call. Beside them there
+      are at most 100 connections that have not done their handshake.
+    - ``handshake_timeout``: from the connection to the first message on the WebSocket.
+    - The others are as for :class:`~voxtra_core.wire.ari.AriLink`: requests are counted for each link, bytes for each
+      socket.
+
+    Raises ``ValueError`` for an argument out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        new_conn: Callable[[], int],
+        max_connections: int = 1000,
+        handshake_timeout: float = 10.0,
+        max_under_way: int = 16,
+        max_waiting: int = 1000,
+        reply_timeout: float | None = None,
+        ping_interval: float = 15.0,
+        ping_timeout: float = 10.0,
+        busy_timeout: float = 60.0,
+        max_unsent: int = 1024 * 1024,
+        max_message: int = 16 * 1024 * 1024,
+    ) -> None:
+        if not 0 <= port < 65536:
+            raise ValueError(f"port must be 0 to 65535, not {port}")
+        if not user or not password or ":" in user:
+            raise ValueError("user and password must not be empty, and the user must not contain a colon")
+        if max_connections < 1 or max_under_way < 1 or max_waiting < 0:
+            raise ValueError("max_connections and max_under_way must be at least 1, max_waiting at least 0")
+        if min(handshake_timeout, math.inf if reply_timeout is None else reply_timeout) <= 0:
+            raise ValueError("timeouts must be more than 0 seconds")
+        self._host = host
+        self._asked_port = port
+        self._credentials = f"{user}:{password}".encode()
+        self._listener = new_conn()
+        self._max_connections = max_connections
+        self._handshake_timeout = handshake_timeout
+        self._new_requests = partial(
+            SocketRequests, max_under_way=max_under_way, max_waiting=max_waiting, reply_timeout=reply_timeout
+        )
+        self._limits = SocketLimits(
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            busy_timeout=busy_timeout,
+            max_unsent=max_unsent,
+            max_message=max_message,
+        )
+        self._started = False
+        self._closing = False
+        self._port: int | None = None
+        self._visitors: dict[int, _Visitor] = {}
+        self._sockets: dict[int, AcceptedSocket] = {}
+        self._wake_at = math.inf
+        self._log_at = -math.inf
+        self._effects: list[Effect] = []
+        self._messages: deque[ListenerMessage] = deque()
+
+    def __repr__(self) -> str:
+        return f"<AriListener on {self._host} port {self._port or self._asked_port}: {len(self._sockets)} sockets>"
+
+    @property
+    def port(self) -> int | None:
+        """The port that is listened on, once that is known."""
+        return self._port
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` has been called and no connection is left."""
+        return self._closing and not self._sockets
+
+    # ---- operations ----
+
+    def start(self, now: float) -> None:
+        """Listen. Raises :class:`LocalProtocolError` if called twice."""
+        if self._started or self._closing:
+            raise LocalProtocolError("a listener is started once")
+        self._started = True
+        self._effects.append(Listen(self._listener, self._host, self._asked_port))
+
+    def close(self, now: float) -> None:
+        """Stop listening, and close all links and their sockets, within a second. Idempotent.
+
+        Asterisk will try to connect again, for as long as it is configured to.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        if self._started:
+            self._effects.append(Close(self._listener))
+        for visitor in list(self._visitors.values()):
+            self._turn_away(visitor)
+        for socket in list(self._sockets.values()):
+            socket.close(now)
+
+    # ---- inputs ----
+
+    def receive(self, event: Input, now: float) -> None:
+        """Something the driver reports; what is not about this listener or its connections is ignored."""
+        match event:
+            case Listening(listener, port) if listener == self._listener:
+                self._port = port
+            case Failed(conn, reason) if conn == self._listener:
+                self._messages.append(ListenFailed(reason))
+            case Accepted(listener, conn) if listener == self._listener:
+                self._accept(conn, now)
+            case Received(conn, data) if visitor := self._visitors.get(conn):
+                self._read(visitor, data, now)
+            case EndOfStream(conn) if visitor := self._visitors.get(conn):
+                self._turn_away(visitor)
+            case Failed(conn) if conn in self._visitors:
+                del self._visitors[conn]
+            case Received(conn) | EndOfStream(conn) | Failed(conn) | Drained(conn) if socket := self._sockets.get(conn):
+                socket.receive(event, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due on any connection. Early and late calls are harmless."""
+        if now < self._wake_at:
+            return
+        self._wake_at = math.inf
+        for visitor in list(self._visitors.values()):
+            if now >= visitor.deadline:
+                self._turn_away(visitor)
+            else:
+                self._wake_at = min(self._wake_at, visitor.deadline)
+        for socket in list(self._sockets.values()):
+            deadline = socket.next_deadline()
+            if deadline is not None and now >= deadline:
+                socket.handle_timeout(now)
+            self._changed(socket)
+
+    # ---- outputs ----
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_timeout` is wanted: not later than any connection needs it, at times earlier."""
+        if self._wake_at == math.inf or not (self._visitors or self._sockets):
+            return None
+        return self._wake_at
+
+    def effects_to_perform(self) -> list[Effect]:
+        """What the driver is to do now, in order; each is handed out once."""
+        effects = self._effects.copy()
+        self._effects.clear()
+        return effects
+
+    def next_message(self) -> ListenerMessage | None:
+        """The next message, or ``None``."""
+        return self._messages.popleft() if self._messages else None
+
+    # ---- handshakes ----
+
+    def _accept(self, conn: int, now: float) -> None:
+        if self._closing:
+            self._effects.append(Close(conn))
+            return
+        if len(self._sockets) >= self._max_connections:
+            self._effects.append(Close(conn))
+            self._log(f"there are {self._max_connections} already", now)
+            return
+        if len(self._visitors) >= _MAX_HANDSHAKES:
+            self._turn_away(next(iter(self._visitors.values())))
+        visitor = self._visitors[conn] = _Visitor(conn, now + self._handshake_timeout)
+        self._wake_at = min(self._wake_at, visitor.deadline)
+
+    def _read(self, visitor: _Visitor, data: bytes, now: float) -> None:
+        try:
+            visitor.http.receive_data(data)
+        except RemoteProtocolError as exc:
+            self._refuse(visitor, exc.status or 400, str(exc))
+            return
+        request = visitor.http.next_event()
+        if request is not None:
+            self._answer(visitor, request, now)
+
+    def _answer(self, visitor: _Visitor, request: HTTPRequest, now: float) -> None:
+        if not request.wants_websocket:
+            self._refuse(visitor, 404, "here are WebSockets for Asterisk only")
+            return
+        if not self._is_authorized(request):
+            self._log("401, wrong user or password", now)
+            self._refuse(visitor, 401, "wrong user or password", _REALM)
+            return
+        websocket = WebSocketServer(["ari"], max_message=self._limits.max_message)
+        try:
+            websocket.receive_request(request)
+        except RemoteProtocolError as exc:
+            self._log(f"{exc.status}, {exc}", now)
+            self._refuse(visitor, exc.status or 400, str(exc))
+            return
+        del self._visitors[visitor.conn]
+        event_socket = EventSocket(visitor.conn, websocket, self._limits, self._effects)
+        socket = self._sockets[visitor.conn] = AcceptedSocket(
+            event_socket,
+            request.target,
+            named_by=visitor.deadline,
+            new_requests=self._new_requests,
+            on_link=self._announce,
+            on_change=self._changed,
+        )
+        socket.start(visitor.http.hand_over(), now)
+
+    def _is_authorized(self, request: HTTPRequest) -> bool:
+        scheme, _, encoded = (header_value(request.headers, "authorization") or "").partition(" ")
+        try:
+            given = b64decode(encoded.strip(), validate=True) if scheme.lower() == "basic" else b""
+        except ValueError:  # not ASCII, or not Base64
+            given = b""
+        return hmac.compare_digest(given, self._credentials)
+
+    def _refuse(self, visitor: _Visitor, status: int, why: str, headers: Headers = ()) -> None:
+        """Answer over HTTP, and hang up."""
+        visitor.http.send_response(status, _REASONS.get(status, ""), (*headers, *_PLAIN), f"{why}\n".encode())
+        self._effects.append(Send(visitor.conn, visitor.http.data_to_send()))
+        self._turn_away(visitor)
+
+    def _turn_away(self, visitor: _Visitor) -> None:
+        del self._visitors[visitor.conn]
+        self._effects.append(Close(visitor.conn))
+
+    def _log(self, why: str, now: float) -> None:
+        if now >= self._log_at:
+            self._log_at = now + _LOG_INTERVAL
+            self._effects.append(Log(LogLevel.WARNING, f"refused a connection to {self._host}:{self._port}: {why}"))
+
+    # ---- WebSockets ----
+
+    def _announce(self, link: AcceptedLink) -> None:
+        self._messages.append(LinkAccepted(link, link.application, link.path, link.asterisk_id))
+
+    def _changed(self, socket: AcceptedSocket) -> None:
+        if socket.is_lost:
+            self._sockets.pop(socket.conn, None)
+        elif (deadline := socket.next_deadline()) is not None:
+            self._wake_at = min(self._wake_at, deadline)
