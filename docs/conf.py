@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from docs.state_diagram import markdown  # noqa: E402
+from docs import state_diagram, versions_table  # noqa: E402
 from voxtra_core._version import __version__  # noqa: E402
 
 project = "Voxtra"
@@ -36,15 +36,17 @@ nitpick_ignore_regex = [("py:.*", "(?!voxtra_).*"), ("py:class", r".*\.[A-Z](_co
 suppress_warnings = ["ref.python"]
 
 
-def write_call_states(app: Sphinx) -> None:
-    """Write ``generated/call-states.md``, which the architecture page includes, from the table in the code."""
+def write_generated_pages(app: Sphinx) -> None:
+    """Write into ``generated/`` what pages include, from the tables in the code."""
+    from voxtra_core.app.versions import FEATURES, SERIES
     from voxtra_core.call.states import TRANSITIONS
 
-    target = Path(app.srcdir) / "generated" / "call-states.md"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(markdown(TRANSITIONS))
+    target = Path(app.srcdir) / "generated"
+    target.mkdir(exist_ok=True)
+    (target / "call-states.md").write_text(state_diagram.markdown(TRANSITIONS))
+    (target / "versions.md").write_text(versions_table.markdown(FEATURES.values(), SERIES))
 
 
 def setup(app: Sphinx) -> None:
     """Sphinx calls this once."""
-    app.connect("builder-inited", write_call_states)
+    app.connect("builder-inited", write_generated_pages)

@@ -102,7 +102,7 @@ ARROWS: dict[str, frozenset[str]] = {
 }
 """What each room may import besides itself. The picture is in docs/architecture.md."""
 
-WIRE_USERS = ("testing/serve", "app/connect.py")
+WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
 ASYNC = ("session.py", "app/", "cli/demo.py", "testing/virtual.py")
 PRINTS = ("cli/",)

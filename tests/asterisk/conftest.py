@@ -16,6 +16,7 @@ import pytest
 
 from .pbx import Asterisk
 from .rig import Rig
+from .sipp import Sipp
 
 HERE = Path(__file__).parent
 
@@ -28,18 +29,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("asterisk")
 
 
-@pytest.fixture(scope="session")
-def asterisk() -> Iterator[Asterisk]:
-    """The Asterisk that ``start`` has started in ``AST_DIR``; without that, one of our own for this session."""
-    if running := os.environ.get("AST_DIR"):
+@contextlib.contextmanager
+def _running(variable: str, **environment: str) -> Iterator[Asterisk]:
+    """The Asterisk that ``start`` has started in the folder that ``variable`` names; without that, one of our own."""
+    if running := os.environ.get(variable):
         yield Asterisk.in_dir(Path(running))
         return
     with tempfile.TemporaryDirectory(prefix="asterisk-") as folder:
         try:
-            subprocess.run([HERE / "start", folder], env=os.environ | {"AST_PORTS": "free"}, check=True)
+            subprocess.run([HERE / "start", folder], env=os.environ | {"AST_PORTS": "free"} | environment, check=True)
             yield Asterisk.in_dir(Path(folder))
         finally:
             subprocess.run([HERE / "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def asterisk() -> Iterator[Asterisk]:
+    """The Asterisk 22 in ``AST_DIR``; without that, one of our own for this session."""
+    with _running("AST_DIR") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def old_asterisk() -> Iterator[Asterisk]:
+    """The Asterisk 16.28 in ``AST_OLD_DIR``, the oldest that Debian serves; without that, one of our own."""
+    with _running("AST_OLD_DIR", AST_SUITES="bullseye") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def sipp(tmp_path_factory: pytest.TempPathFactory) -> Sipp:
+    """SIP phones by the hundred."""
+    return Sipp.found(tmp_path_factory.mktemp("sipp"))
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 
-from ..app import BaseApp
+from ..app import Backend, BaseApp
 from ..app.options import DEFAULT_URL
 from ..effects import LogLevel
 from ..errors import VoxtraError
+from . import check
 from .show import Show
 
 __all__ = ["main"]
@@ -58,6 +59,8 @@ def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> in
         app_class.backend.log_to_stderr(LogLevel.DEBUG if arguments.verbose else quiet)
         if arguments.command == "run":
             return _run(arguments.app, app_class)
+        if arguments.command == "check":
+            return _check(arguments, app_class.backend)
         return _demo(arguments, app_class)
     except KeyboardInterrupt:
         return 130
@@ -93,6 +96,15 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
         "--call", metavar="ENDPOINT", help="call this endpoint, such as PJSIP/alice, and give it the menu"
     )
     demo.add_argument("--calls", metavar="N", type=_positive, default=1, help="end after so many calls (default: 1)")
+    check.add_arguments(
+        commands.add_parser(
+            "check",
+            help="find out what is wrong with a connection",
+            description=check.DESCRIPTION,
+            formatter_class=raw,
+            parents=[general],
+        )
+    )
     run = commands.add_parser(
         "run", help="run an application of yours", description=RUN, formatter_class=raw, parents=[general]
     )
@@ -134,6 +146,14 @@ def _demo(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
     except ValueError as error:
         raise _Refused(f"{error}") from error
     return demo_on_asterisk(app, show, endpoint=arguments.call, calls=arguments.calls)
+
+
+def _check(arguments: argparse.Namespace, backend: Backend) -> int:
+    try:
+        machine = check.machine_for(arguments, backend)
+    except ValueError as error:
+        raise _Refused(f"{error}") from error
+    return check.run(machine, backend)
 
 
 def _run(target: str, app_class: type[BaseApp]) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from ..ari import Request, channels, playbacks
+from ..call.cause import REASON_CAUSES, HangupReason
 from ..call.commands import (
     Answer,
     AskChannel,
@@ -27,6 +29,9 @@ from ..call.commands import (
 
 __all__ = ["request_for"]
 
+_NAMED: Mapping[int, HangupReason] = {cause: reason for reason, cause in REASON_CAUSES.items()}
+"""Asterisk before 17 knows no ``reason_code``, and takes a cause by ARI's name for it only: the others become 16."""
+
 
 def request_for(command: Command, app_name: str) -> Request[Any] | None:
     """The request that carries a command out; ``None`` for a ``Withdraw``, which is none."""
@@ -47,9 +52,10 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
         case Ring():
             return channels.ring(channel)
         case Hangup():
-            if isinstance(command.reason, int):
+            reason = _NAMED.get(command.reason) if isinstance(command.reason, int) else command.reason
+            if reason is None:
                 return channels.hangup(channel, reason_code=command.reason)
-            return channels.hangup(channel, reason=command.reason)
+            return channels.hangup(channel, reason=reason)
         case StartMusic():
             return channels.start_moh(channel, moh_class=command.moh_class)
         case StopMusic():

@@ -1,0 +1,121 @@
+"""``check`` as a command, on both loops, against servers on loopback that say what they are told, and at once."""
+
+from __future__ import annotations
+
+import socketserver
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import Thread
+
+import pytest
+
+from voxtra_core.cli import main
+
+from .memory import APPLICATION, ASTERISK, DEVICE, as_ari
+
+BACKENDS = ["asyncio", "trio"]
+USER = ["--user", "tester", "--password", "s3cret-sesame"]
+
+
+@contextmanager
+def serving(answers: Mapping[str, bytes]) -> Iterator[str]:
+    """Answer each connection's request as the first of ``answers`` that it begins with; yields the URL."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            request = self.rfile.readline().decode()
+            while self.rfile.readline().strip():
+                pass
+            for beginning, answer in answers.items():
+                if request.startswith(beginning):
+                    self.wfile.write(answer)
+                    return
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_all_is_well(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(ASTERISK) as url:
+        status = main(["check", "--ari-url", url, *USER, "--extension", "100@in"], backend=backend)
+    assert status == 0
+    *said, extension = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"ok     Asterisk 22.10.1 answers at {url}/ari",
+        "ok     it is new enough for calls",
+        "ok     the user 'tester' may write",
+        "ok     the modules for calls are loaded",
+        "ok     the application's name 'voxtra' is free",
+    ]
+    assert extension.startswith(
+        "ok     the dialplan has 100@in; that it runs Stasis(voxtra) only `dialplan show 100@in`"
+    )
+
+
+def test_a_fault_is_a_line_and_the_exit_status(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({**ASTERISK, APPLICATION: as_ari("200 OK", '{"name":"ivr"}')}) as url:
+        status = main(["check", "--ari-url", url, *USER, "--app", "ivr", "--needs", "refer"], backend=backend)
+    assert status == 1
+    said = capsys.readouterr()
+    assert [line[:6].strip() for line in said.out.splitlines()] == ["ok", "ok", "ok", "ok", "fault"]
+    assert said.out.splitlines()[1].endswith("new enough for calls, refer")
+    assert said.out.splitlines()[4].startswith("fault  the application 'ivr' is in use")
+    assert "sesame" not in said.out + said.err
+
+
+def test_nobody_there(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({}) as url:
+        pass
+    assert main(["-v", "check", "--ari-url", url, *USER], backend=backend) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith(
+        f"fault  no connection to {url.removeprefix('http://')}: connection refused – is Asterisk"
+    )
+    assert said.out.count("\n") == 1
+    assert "sesame" not in said.out + said.err
+
+
+def test_who_and_where_come_from_the_environment(
+    backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving({**ASTERISK, DEVICE: b""}) as url:
+        for name, value in {"URL": url, "USER": "bob", "PASSWORD": "sesame"}.items():
+            monkeypatch.setenv(f"VOXTRA_ARI_{name}", value)
+        assert main(["check"], backend=backend) == 0
+    assert "the user 'bob' may write" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ari-url", "https:/nowhere"], "ari_url must look like http://localhost:8088"),
+        (["--app", ""], "app_name must not be empty"),
+        (["--app", "a,b"], "app_name must not contain a comma"),
+        (["--app", "x" * 74], "app_name must not be longer than 73 bytes"),
+        (["--extension", "100"], "an extension must look like 100@from-phones"),
+        (["--timeout", "0"], "timeout must be more than 0 seconds"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", *USER, *arguments], backend="asyncio") == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"python -m voxtra_asyncio: {words}")
+    assert said.out == ""
+
+
+def test_a_feature_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["check", "--needs", "telepathy"], backend="asyncio")
+    assert stop.value.code == 2
+    assert "invalid choice: 'telepathy'" in capsys.readouterr().err

@@ -1,0 +1,28 @@
+"""What a command is in ARI, where that is not simply the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxtra_core.call.cause import REASON_CAUSES, HangupReason
+from voxtra_core.call.commands import Hangup
+from voxtra_core.stasis.translate import request_for
+
+
+def query_of_hangup(reason: HangupReason | int) -> dict[str, str]:
+    request = request_for(Hangup(request_id="r", channel_id="c", reason=reason), "app")
+    assert request is not None
+    return dict(request.query)
+
+
+@pytest.mark.parametrize(("reason", "cause"), REASON_CAUSES.items())
+def test_a_cause_goes_by_its_name_where_it_has_one(reason: HangupReason, cause: int) -> None:
+    """Asterisk 16 takes names only."""
+    assert query_of_hangup(cause) == query_of_hangup(reason) == {"reason": reason}
+
+
+@given(st.integers(1, 127).filter(lambda cause: cause not in REASON_CAUSES.values()))
+def test_any_other_cause_goes_by_its_number(cause: int) -> None:
+    assert query_of_hangup(cause) == {"reason_code": f"{cause}"}

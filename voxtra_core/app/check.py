@@ -1,0 +1,254 @@
+"""Finds out what is wrong with the way to Asterisk, and changes nothing on it.
+
+It asks one question after another, each on a connection of its own, and never opens an event socket: that would take
+the application's name, and with it the calls, from a program that runs.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+
+from ..ari import Request, applications, asterisk, channels, device_states
+from ..effects import Close, Connect, Connected, Effect, EndOfStream, Failed, Finish, Input, Received, Send
+from ..errors import RemoteProtocolError
+from . import findings
+from .findings import Answer, Finding
+from .options import Options
+from .versions import CALLS, Feature
+
+if TYPE_CHECKING:
+    from ..wire.http import HTTPClient
+
+__all__ = ["CheckMachine", "dialplan_entry"]
+
+_IN_A_REQUEST = re.compile(r"[!-~]+")
+_ENOUGH = 64
+"""Bytes from the beginning of what comes that tell whether it is HTTP, and what else it is."""
+
+Judge: TypeAlias = Callable[[Answer], Sequence[Finding]]
+
+
+def dialplan_entry(text: str) -> tuple[str, str]:
+    """The extension and the context in ``"100@from-phones"``; ``ValueError`` if that is not what it looks like."""
+    exten, at, context = text.partition("@")
+    if not (exten and at and context) or "/" in text or "\0" in text:
+        raise ValueError(f"an extension must look like 100@from-phones, not {text!r}")
+    return exten, context
+
+
+@attrs.define
+class _Exchange:
+    """One question on its way to its answer."""
+
+    conn: int
+    request: Request[Any]
+    judge: Judge
+    http: HTTPClient
+    connected: bool = False
+    beginning: bytes = b""
+    """Of what has come."""
+
+
+class CheckMachine:
+    """One check of an application's options, as a machine for a driver (:class:`voxtra_core.effects.Machine`).
+
+    It takes ``timeout`` seconds at most, and then :attr:`findings` has at least one; ``observer`` is called with each
+    as it is made. ``needs`` are features that the application will use, beside calls. ``extension``
+    (``"100@from-phones"``) is where calls for it come in. ``new_id`` gives the text of a fresh UUID.
+
+    Raises ``ValueError`` for an option that cannot be right.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        new_id: Callable[[], str],
+        observer: Callable[[Finding], object] = lambda finding: None,
+        needs: Sequence[Feature] = (),
+        extension: str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        if not _IN_A_REQUEST.fullmatch(options.url):
+            raise ValueError(f"ari_url must be ASCII without spaces (host as xn--…, path as %20…): {options.url!r}")
+        if not timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
+        self.findings: list[Finding] = []
+        self._options = options
+        self._features = (CALLS, *(feature for feature in needs if feature is not CALLS))
+        self._extension = dialplan_entry(extension) if extension is not None else None
+        self._timeout = timeout
+        self._new_id = new_id
+        self._observer = observer
+        self._connections = count(1)
+        self._questions: deque[tuple[Request[Any], Judge]] = deque()
+        self._exchange: _Exchange | None = None
+        self._deadline: float | None = None
+        self._effects: list[Effect] = []
+
+    # ---- Machine ---------------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Ask the first question."""
+        self._deadline = now + self._timeout
+        if self._options.user:
+            self._ask_for_server()
+            self._go_on()
+        else:
+            self._give_up(findings.no_user())
+
+    def receive(self, event: Input, now: float) -> None:
+        """Something the driver reports; what is not about the connection in use is ignored."""
+        exchange = self._exchange
+        match event:
+            case Connected(conn) if exchange and conn == exchange.conn:
+                exchange.connected = True
+                self._send(exchange)
+            case Received(conn, data) if exchange and conn == exchange.conn:
+                self._received(exchange, data)
+            case EndOfStream(conn) if exchange and conn == exchange.conn:
+                self._received(exchange, b"")
+            case Failed(conn, reason) if exchange and conn == exchange.conn:
+                self._exchange = None
+                if exchange.connected:
+                    self._unanswered(exchange, findings.cut_off(self._options))
+                else:
+                    self._give_up(findings.not_reached(self._options, reason))
+            case _:
+                pass
+
+    def new_connection(self) -> int:
+        """A number for a connection."""
+        return next(self._connections)
+
+    def handle_timeout(self, now: float) -> None:
+        """Give up if the time is over."""
+        if self._deadline is not None and now >= self._deadline:
+            exchange = self._exchange
+            assert exchange is not None  # as long as there is a deadline
+            late = findings.not_in_time(self._options, self._timeout, connected=exchange.connected)
+            self._unanswered(exchange, late)
+
+    def next_deadline(self) -> float | None:
+        """When the time is over."""
+        return self._deadline
+
+    def effects_to_perform(self) -> list[Effect]:
+        """What the driver is to do now."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def interrupt(self, now: float) -> None:
+        """Stop where we are."""
+        if self._deadline is not None:
+            self._finish()
+
+    # ---- questions -------------------------------------------------------------------------------------------------
+
+    def _ask_for_server(self) -> None:
+        """Who is there? The rest is asked if that is an Asterisk that knows us."""
+        request = asterisk.get_info(only="system")
+
+        def judge(answer: Answer) -> Sequence[Finding]:
+            version = findings.version_in(answer, request)
+            found = findings.about_server(self._options, answer, version)
+            if version is None or not found.ok:
+                return [found]
+            self._ask_the_rest()
+            return [found, *findings.about_version(version, self._features)]
+
+        self._ask(request, judge)
+
+    def _ask_the_rest(self) -> None:
+        options, app_name = self._options, self._options.app_name
+        nobody = channels.ring(f"no-such-channel-{self._new_id()}")
+        modules = asterisk.list_modules()
+        self._ask(nobody, lambda answer: [findings.about_rights(options, answer)])
+        self._ask(modules, lambda answer: findings.about_modules(answer, modules, self._features))
+        self._ask(applications.get(app_name), lambda answer: [findings.about_application(app_name, answer)])
+        if self._extension is not None:
+            exten, context = self._extension
+            device = device_states.get(f"Local/{exten}@{context}")
+            self._ask(device, lambda answer: [findings.about_extension(exten, context, app_name, answer, device)])
+
+    def _ask(self, request: Request[Any], judge: Judge) -> None:
+        self._questions.append((request, judge))
+
+    # ---- one exchange after the other ------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        from ..wire.http import HTTPClient  # here, so that nothing above needs h11 before there is a socket
+
+        if not self._questions:
+            self._finish()
+            return
+        request, judge = self._questions.popleft()
+        self._exchange = _Exchange(self.new_connection(), request, judge, HTTPClient())
+        self._effects.append(Connect(self._exchange.conn, self._options.host, self._options.port))
+
+    def _send(self, exchange: _Exchange) -> None:
+        options = self._options
+        credentials = b64encode(f"{options.user}:{options.password}".encode()).decode("ascii")
+        exchange.http.send_request(
+            exchange.request.method,
+            f"{options.path_prefix}/ari{exchange.request.target}",
+            [("Host", urlsplit(options.url).netloc), ("Authorization", f"Basic {credentials}")],
+        )
+        self._effects.append(Send(exchange.conn, exchange.http.data_to_send()))
+
+    def _received(self, exchange: _Exchange, data: bytes) -> None:
+        """What comes in; ``b""`` for its end."""
+        exchange.beginning += data[: _ENOUGH - len(exchange.beginning)]
+        if findings.is_foreign(exchange.beginning):
+            self._give_up(findings.not_http(self._options, exchange.beginning))
+            return
+        broken = False
+        try:
+            if data:
+                exchange.http.receive_data(data)
+            else:
+                exchange.http.receive_eof()
+        except RemoteProtocolError:
+            broken = True
+        response = exchange.http.next_event()
+        if response is not None:
+            self._close()
+            for finding in exchange.judge(Answer(response.status, response.body)):
+                self._found(finding)
+            self._go_on()
+        elif not data:
+            self._unanswered(exchange, findings.cut_off(self._options))
+        elif broken:
+            self._give_up(findings.not_http(self._options, exchange.beginning))
+
+    def _unanswered(self, exchange: _Exchange, finding: Finding) -> None:
+        """Give up for this reason, unless what it has said so far tells more."""
+        if not findings.may_be_http(exchange.beginning):
+            finding = findings.not_http(self._options, exchange.beginning)
+        self._give_up(finding)
+
+    def _close(self) -> None:
+        if self._exchange is not None:
+            self._effects.append(Close(self._exchange.conn))
+            self._exchange = None
+
+    def _found(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        self._observer(finding)
+
+    def _give_up(self, finding: Finding) -> None:
+        self._found(finding)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._close()
+        self._deadline = None
+        self._effects.append(Finish())
