@@ -391,7 +391,6 @@ def test_a_timeout_that_is_none(timeout: float) -> None:
         new_check(timeout=timeout)
 
 
-@pytest.mark.parametrize("url", ["http://bücher.example", "http://pbx/a b", "http://pbx/ä"])
-def test_a_url_that_http_cannot_carry(url: str) -> None:
+def test_a_host_that_http_cannot_carry() -> None:
     with pytest.raises(ValueError, match="ari_url must be ASCII without spaces"):
-        new_check(url)
+        new_check("http://bücher.example")
