@@ -13,10 +13,18 @@ import pytest
 from tests.wire.blocking import BlockingDriver, BlockingListener
 from voxtra_core.ari import applications, channels, recordings
 from voxtra_core.ari import asterisk as pbx
-from voxtra_core.ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from voxtra_core.ari.messages import (
+    EventReceived,
+    LinkAccepted,
+    LinkClosed,
+    LinkMessage,
+    LinkOpened,
+    Reply,
+    RequestFailed,
+)
 from voxtra_core.ari.request import Request
 from voxtra_core.errors import ConnectFailed, ConnectionLost, RequestNotSent
-from voxtra_core.wire import AcceptedLink, AriLink, AriListener, LinkAccepted
+from voxtra_core.wire import AriLink, AriListener
 
 from .pbx import Asterisk
 
@@ -268,14 +276,14 @@ def listen(asterisk: Asterisk) -> Iterator[Listen]:
 PERSISTENT = "obpersistent"
 
 
-def newest(listener: BlockingListener, application: str) -> AcceptedLink | None:
+def newest(listener: BlockingListener, application: str) -> Link | None:
     """The newest link of an application, or of all whose names begin so."""
     return next(
         (found.link for found in reversed(listener.accepted) if found.application.startswith(application)), None
     )
 
 
-def another(listener: BlockingListener, application: str, *, than: AcceptedLink | None = None) -> AcceptedLink:
+def another(listener: BlockingListener, application: str, *, than: Link | None = None) -> Link:
     """Wait for a link of an application that is not the one known."""
     listener.run_until(lambda: newest(listener, application) not in {None, than})
     link = newest(listener, application)
@@ -283,13 +291,13 @@ def another(listener: BlockingListener, application: str, *, than: AcceptedLink 
     return link
 
 
-def wait_for(listener: BlockingListener, link: AcceptedLink, done: Callable[[LinkMessage], bool]) -> LinkMessage:
+def wait_for(listener: BlockingListener, link: Link, done: Callable[[LinkMessage], bool]) -> LinkMessage:
     """Wait for a message on a link, which may have come already."""
     listener.run_until(lambda: any(map(done, listener.messages[link])))
     return next(filter(done, listener.messages[link]))
 
 
-def ask_over(listener: BlockingListener, link: AcceptedLink, request: Request[Any]) -> Reply:
+def ask_over(listener: BlockingListener, link: Link, request: Request[Any]) -> Reply:
     request_id = f"{time.monotonic()}"
     link.send_request(request_id, request, time.monotonic())
     message = wait_for(listener, link, lambda message: is_answer(message, request_id))
@@ -398,7 +406,7 @@ def test_calls_have_sockets_of_their_own(listen: Listen, asterisk: Asterisk, app
         query = {"endpoint": "Local/obpercall@stasis", "channelId": f"{app_name}-{n}"} | far
         assert asterisk.request("POST", "/channels", query)[0] == 200
 
-    def links() -> list[AcceptedLink]:
+    def links() -> list[Link]:
         return [found.link for found in listener.accepted if found.path == "/percall"]
 
     listener.run_until(lambda: len(links()) == 5)

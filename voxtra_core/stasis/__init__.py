@@ -10,12 +10,14 @@ from .machine import (
     StasisMachine,
     WithdrawRequest,
 )
+from .orphans import OrphanFound
 
 __all__ = [
     "AppReplaced",
     "CallArrived",
     "CallChanged",
     "CallOver",
+    "OrphanFound",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
