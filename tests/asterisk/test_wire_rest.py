@@ -24,7 +24,7 @@ from voxtra_core.ari.messages import (
 )
 from voxtra_core.ari.request import Request
 from voxtra_core.errors import ConnectFailed, ConnectionLost, RequestNotSent
-from voxtra_core.wire import AriLink, AriListener
+from voxtra_core.wire import AcceptedLink, AriLink, AriListener
 
 from .pbx import Asterisk
 
@@ -276,14 +276,13 @@ def listen(asterisk: Asterisk) -> Iterator[Listen]:
 PERSISTENT = "obpersistent"
 
 
-def newest(listener: BlockingListener, application: str) -> Link | None:
+def newest(listener: BlockingListener, application: str) -> AcceptedLink | None:
     """The newest link of an application, or of all whose names begin so."""
-    return next(
-        (found.link for found in reversed(listener.accepted) if found.application.startswith(application)), None
-    )
+    links = (found.link for found in reversed(listener.accepted) if found.application.startswith(application))
+    return next((link for link in links if isinstance(link, AcceptedLink)), None)
 
 
-def another(listener: BlockingListener, application: str, *, than: Link | None = None) -> Link:
+def another(listener: BlockingListener, application: str, *, than: AcceptedLink | None = None) -> AcceptedLink:
     """Wait for a link of an application that is not the one known."""
     listener.run_until(lambda: newest(listener, application) not in {None, than})
     link = newest(listener, application)
@@ -291,13 +290,13 @@ def another(listener: BlockingListener, application: str, *, than: Link | None =
     return link
 
 
-def wait_for(listener: BlockingListener, link: Link, done: Callable[[LinkMessage], bool]) -> LinkMessage:
+def wait_for(listener: BlockingListener, link: AcceptedLink, done: Callable[[LinkMessage], bool]) -> LinkMessage:
     """Wait for a message on a link, which may have come already."""
     listener.run_until(lambda: any(map(done, listener.messages[link])))
     return next(filter(done, listener.messages[link]))
 
 
-def ask_over(listener: BlockingListener, link: Link, request: Request[Any]) -> Reply:
+def ask_over(listener: BlockingListener, link: AcceptedLink, request: Request[Any]) -> Reply:
     request_id = f"{time.monotonic()}"
     link.send_request(request_id, request, time.monotonic())
     message = wait_for(listener, link, lambda message: is_answer(message, request_id))
@@ -406,8 +405,9 @@ def test_calls_have_sockets_of_their_own(listen: Listen, asterisk: Asterisk, app
         query = {"endpoint": "Local/obpercall@stasis", "channelId": f"{app_name}-{n}"} | far
         assert asterisk.request("POST", "/channels", query)[0] == 200
 
-    def links() -> list[Link]:
-        return [found.link for found in listener.accepted if found.path == "/percall"]
+    def links() -> list[AcceptedLink]:
+        links = (found.link for found in listener.accepted if found.path == "/percall")
+        return [link for link in links if isinstance(link, AcceptedLink)]
 
     listener.run_until(lambda: len(links()) == 5)
     for link in links():

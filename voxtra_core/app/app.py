@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
 from ..ari import Request
-from ..ari.messages import Link
+from ..ari.messages import Link, Listener
 from ..call import Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, outcome_of
-from .connect import ari_link
+from .connect import ari_link, ari_listener
+from .dialling import Dialling
+from .listening import Listening
 from .machine import AppMachine, Observer
-from .options import make_options
+from .options import Orphans, make_options
+from .reach import NewReach
 from .routing import Handler, Route, Router
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
@@ -89,6 +93,8 @@ class BaseApp:
         *,
         app_name: str = "voxtra",
         number_variable: str | None = None,
+        listen: str | None = None,
+        orphans: Orphans = "hangup",
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -97,6 +103,8 @@ class BaseApp:
             ari_password,
             app_name=app_name,
             number_variable=number_variable,
+            listen=listen,
+            orphans=orphans,
             environ=self.backend.environ(),
         )
         self._router = Router()
@@ -106,6 +114,9 @@ class BaseApp:
         self._driver: MachineDriver | None = None
 
     def __repr__(self) -> str:
+        if self._options.listen is not None:
+            host, port = self._options.listen
+            return f"<{type(self).__name__} listening on {host} port {port}>"
         return f"<{type(self).__name__} {self._options.app_name!r} at {self._options.url}>"
 
     @property
@@ -160,14 +171,14 @@ class BaseApp:
         driver = self.backend.driver()
         connections = count(1)
         try:
-            link = self._link(lambda: next(connections))
+            new_reach = self._new_reach(lambda: next(connections))
         except Exception as error:
             waiting, self._started = self._started, Pending()
             waiting.fail(error)
             raise
         machine = AppMachine(
             self._options,
-            link,
+            new_reach,
             self._router,
             driver,
             new_id=self.backend.new_id,
@@ -232,14 +243,15 @@ class BaseApp:
         """
         machine, driver = self._running()
         own_metadata = deepcopy(dict(metadata or {}))
-        call, pending = machine.stasis.originate(
+        registration = machine.registration
+        call, pending = registration.stasis.originate(
             endpoint, driver.time(), caller_id=caller_id, timeout=timeout, args=args, variables=variables
         )
-        session = machine.session_of(call)
+        session = machine.session_of(call, registration)
         session.metadata.update(own_metadata)
         await outcome_of(driver, pending)
         if handler is not None:
-            machine.start_handler(session, handler)
+            machine.start_handler(session, handler, registration)
             driver.wake()
         return session
 
@@ -256,8 +268,19 @@ class BaseApp:
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
+    def _new_reach(self, new_conn: Callable[[], int]) -> NewReach:
+        options = self._options
+        if options.listen is not None:
+            host, _ = options.listen
+            return partial(Listening, self._listener(new_conn), where=host)
+        where = f"connected to {options.url} as application {options.app_name!r}"
+        return partial(Dialling, self._link(new_conn), options.app_name, where=where)
+
     def _link(self, new_conn: Callable[[], int]) -> Link:
         return ari_link(self._options, new_conn)
+
+    def _listener(self, new_conn: Callable[[], int]) -> Listener:
+        return ari_listener(self._options, new_conn)
 
     def _running(self) -> tuple[AppMachine, MachineDriver]:
         if self._machine is None or self._driver is None:

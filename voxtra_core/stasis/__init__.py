@@ -1,6 +1,7 @@
 """One Stasis application: demultiplexes events to calls, originates, and speaks ARI for them."""
 
 from .machine import (
+    OWN_PREFIX,
     AppReplaced,
     CallArrived,
     CallChanged,
@@ -13,6 +14,7 @@ from .machine import (
 from .orphans import OrphanFound
 
 __all__ = [
+    "OWN_PREFIX",
     "AppReplaced",
     "CallArrived",
     "CallChanged",

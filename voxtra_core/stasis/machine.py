@@ -37,6 +37,7 @@ from .orphans import OrphanFound, Orphans
 from .translate import request_for
 
 __all__ = [
+    "OWN_PREFIX",
     "AppReplaced",
     "CallArrived",
     "CallChanged",
@@ -49,6 +50,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+OWN_PREFIX = "voxtra-"
+"""How the ids of channels begin that we ask for."""
 MAX_REMEMBERED = 1000
 """How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
 
@@ -239,7 +242,7 @@ class StasisMachine:
         if not (technology and slash and resource):
             raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
         call = CallMachine(
-            f"voxtra-call-{self._new_id()}",
+            f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
             new_id=self._new_id,
             caller_id=_number_of(caller_id or ""),
