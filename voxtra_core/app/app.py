@@ -124,6 +124,11 @@ class BaseApp:
         """The Stasis application's name."""
         return self._options.app_name
 
+    @property
+    def listening_port(self) -> int | None:
+        """The port that Asterisk can connect to, once it is listened on; with ``listen`` only."""
+        return self._machine.listening_port if self._machine is not None else None
+
     # ---- routes ----------------------------------------------------------------------------------------------------
 
     def route(

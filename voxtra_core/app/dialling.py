@@ -36,6 +36,11 @@ class Dialling:
         """The only one."""
         return self._registration
 
+    @property
+    def listening_port(self) -> int | None:
+        """None."""
+        return None
+
     def open(self, now: float) -> None:
         """Begin to connect."""
         self._registration.attach(self._link, now)

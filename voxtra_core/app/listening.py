@@ -39,6 +39,7 @@ class Listening:
         self._deadlines = Deadlines[Registration](_deadline_of)
         self._events: deque[ReachEvent] = deque()
         self._is_ready = False
+        self._is_accepting = True
         self._is_closing = False
         self._is_gone = False
         self._error: LinkError | None = None
@@ -53,21 +54,28 @@ class Listening:
         """The first that has a link and lasts longer than a call."""
         return next((r for r in self._served.values() if r.link is not None and not r.is_of_one_call), None)
 
+    @property
+    def listening_port(self) -> int | None:
+        """The listener's."""
+        return self._listener.port
+
     def open(self, now: float) -> None:
         """Begin to listen."""
         self._listener.start(now)
 
     def stop_accepting(self, now: float) -> None:
-        """Listen no more, so that whoever spreads the calls sends new ones elsewhere."""
+        """Listen no more, so that new calls are sent elsewhere. Who has lost his socket can bring no other."""
+        self._is_accepting = False
         self._listener.stop_listening(now)
-
-    def close(self, now: float) -> None:
-        """Close all links."""
-        self._is_closing = True
-        self._listener.close(now)
         for registration in list(self._served.values()):
             if registration.link is None:
                 self._give_up(registration, now)
+
+    def close(self, now: float) -> None:
+        """Close all links."""
+        self.stop_accepting(now)
+        self._is_closing = True
+        self._listener.close(now)
 
     def abort(self, now: float) -> None:
         """Tell all that still wait."""
@@ -178,7 +186,7 @@ class Listening:
             return  # another has taken its place
         registration.detach()
         application, calls = registration.stasis.app_name, len(registration.stasis.calls)
-        if self._is_closing or not calls or (error is None and registration.is_of_one_call):
+        if not self._is_accepting or not calls or (error is None and registration.is_of_one_call):
             self._give_up(registration, now)
             return
         registration.lost_until = now + RECONNECT_TIMEOUT

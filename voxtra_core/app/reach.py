@@ -64,6 +64,10 @@ class Reach(Protocol):
     def default_registration(self) -> Registration | None:
         """The one for what is asked outside of any call, if there is one."""
 
+    @property
+    def listening_port(self) -> int | None:
+        """The port that is listened on, if one is."""
+
     def open(self, now: float) -> None:
         """Begin. Ends in ``Ready`` or ``Gone``."""
 
