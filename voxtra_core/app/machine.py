@@ -9,6 +9,7 @@ It is what a driver runs (:class:`voxtra_core.effects.Machine`). The phases of i
         └─────────────┴────── the link is lost ──▶ LOST ────┘
 
 DRAINING waits for the handlers that run, FLUSHING hangs up what is left, LOST lets the handlers of a lost link finish.
+A first signal is a ``stop()``, a second one an ``interrupt()``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendReques
 from .options import Options
 from .routing import Handler, Router
 
-__all__ = ["AppMachine", "Observer", "Phase"]
+__all__ = ["AppMachine", "Observer", "Phase", "check_grace"]
 
 _handled_by: ContextVar[AppMachine | None] = ContextVar("_handled_by", default=None)
 """The application whose handler this is; tasks that a handler starts inherit it."""
@@ -85,6 +86,9 @@ class AppMachine:
         self.stasis = StasisMachine(options.app_name, new_id=new_id, observer=self._observe)
         self.started = Pending[None]()
         self.finished = Pending[None]()
+        self.exit_status = 0
+        """What to tell the shell: 0 in good order, 1 when time was too short for that, 128 + the number of a
+        signal that cut it short."""
         self._options = options
         self._link = link
         self._router = router
@@ -99,12 +103,15 @@ class AppMachine:
         self._deadline: float | None = None
         self._error: Exception | None = None
         self._cancelled = False
+        self._hung_up = 0
+        self._signals = 0
 
     # ---- what a driver calls ---------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
         """Begin to connect."""
-        self._link.open(now)
+        if self.phase is Phase.CONNECTING:  # and not stopped already
+            self._link.open(now)
         self._pump(now)
 
     def new_connection(self) -> int:
@@ -151,11 +158,11 @@ class AppMachine:
                 self._close(now)
             case Phase.RUNNING | Phase.DRAINING:
                 self._flush(now, FLUSH)
-            case Phase.LOST:
+            case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
-            case Phase.FLUSHING:
+            case Phase.FLUSHING if self._deadline is None or now + FLUSH < self._deadline:
                 self._deadline = now + FLUSH
-            case Phase.CLOSING | Phase.FINISHED:
+            case _:
                 pass
         self._pump(now)
 
@@ -163,19 +170,30 @@ class AppMachine:
 
     def stop(self, now: float, grace: float) -> None:
         """Take no more calls; let the handlers that run finish, for ``grace`` seconds; then hang up what is left."""
-        if not grace >= 0:
-            raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+        check_grace(grace)
         match self.phase:
             case Phase.CONNECTING:
                 self._close(now)
             case Phase.RUNNING:
                 self.phase = Phase.DRAINING
                 self._deadline = now + grace
-                self._log(LogLevel.INFO, f"stopping: {len(self.stasis.calls)} calls left")
+                for_handlers = f", their handlers have {grace:g} s" if self._tasks else ""
+                self._log(LogLevel.INFO, f"stopping: {len(self.stasis.calls)} calls left{for_handlers}")
             case Phase.DRAINING if self._deadline is None or now + grace < self._deadline:
                 self._deadline = now + grace
             case _:
                 pass
+
+    def receive_signal(self, name: str, number: int, now: float, grace: float) -> None:
+        """A signal to end the program: the first one is a stop with this grace, any other puts an end to that."""
+        self._signals += 1
+        if self._signals == 1:
+            self._log(LogLevel.INFO, f"{name}: stopping; once more to hang up at once")
+            self.stop(now, grace)
+        else:
+            self._log(LogLevel.WARNING, f"{name}: hanging up at once")
+            self.exit_status = 128 + number
+            self.interrupt(now)
 
     def check_running(self) -> None:
         """Raise unless calls can be made and requests be sent."""
@@ -282,7 +300,7 @@ class AppMachine:
             case Phase.DRAINING:
                 self._flush(now, LAST_WORDS)
             case Phase.FLUSHING:
-                self._close(now)
+                self._give_up(now)
             case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
             case Phase.LOST:
@@ -302,7 +320,7 @@ class AppMachine:
             self.phase = Phase.LOST
             self._deadline = now + FLUSH
             self._cancelled = True
-        elif self.phase is not Phase.FINISHED:
+        elif self.phase not in {Phase.LOST, Phase.FINISHED}:
             self._error = message.error or ConnectionLost("Asterisk closed the connection")
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
@@ -310,11 +328,26 @@ class AppMachine:
     def _flush(self, now: float, patience: float) -> None:
         self.phase = Phase.FLUSHING
         self._deadline = now + patience
-        for task, about in self._tasks.items():
-            if about.is_handler:
-                self._effects.append(CancelTask(task))
+        handlers = [task for task, about in self._tasks.items() if about.is_handler]
+        if handlers or self.stasis.calls:
+            self._log(LogLevel.INFO, f"{len(handlers)} handlers cancelled, {len(self.stasis.calls)} calls hung up")
+        self._effects += map(CancelTask, handlers)
+        self._hung_up = len(self.stasis.calls)
         for call in list(self.stasis.calls.values()):
             call.hangup(now)
+
+    def _give_up(self, now: float) -> None:
+        """What is left has had its time: it is cancelled, and said to be left."""
+        left = [f"call {call.id} (its hangup is not confirmed)" for call in self.stasis.calls.values()]
+        left += [task.name for task in self._tasks.values()]
+        self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
+        self.exit_status = self.exit_status or 1
+        self._effects += map(CancelTask, self._tasks)
+        self._close(now)
+        if 0 < self._hung_up <= len(self.stasis.calls):  # who reacts to no hangup is not waited for with a good-bye
+            gone = LinkClosed(None)
+            self.stasis.receive(gone, now)
+            self._closed(gone, now)
 
     def _cancel_tasks(self, now: float) -> None:
         names = ", ".join(task.name for task in self._tasks.values())
@@ -443,6 +476,12 @@ class AppMachine:
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))
+
+
+def check_grace(grace: float) -> None:
+    """Raise ``ValueError`` for seconds that cannot be."""
+    if not grace >= 0:
+        raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
 
 
 def _as_exception(error: BaseException | None) -> Exception:
