@@ -368,6 +368,7 @@ async def test_an_application_can_be_cancelled_where_nobody_reads(rig: Rig) -> N
             begun = anyio.current_time()
             tasks.cancel_scope.cancel()
         assert anyio.current_time() - begun < 2.7  # a second for hanging up, and one to linger
+        rig.expect_log("its hangup is not confirmed")
         between.break_connections()
         await phone.hangup()
 
