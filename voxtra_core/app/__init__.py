@@ -4,9 +4,12 @@ from .app import Backend, BaseApp, MachineDriver
 from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
 from .routing import Handler, Route, Router
+from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
 
 __all__ = [
     "DEFAULT_URL",
+    "SIGNALS",
+    "SIGNALS_HEEDED",
     "AppMachine",
     "Backend",
     "BaseApp",
@@ -17,5 +20,6 @@ __all__ = [
     "Phase",
     "Route",
     "Router",
+    "SignalHandler",
     "make_options",
 ]

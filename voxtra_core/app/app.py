@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from itertools import count
@@ -18,10 +17,11 @@ from ..session import CallSession, Driver, outcome_of
 from .connect import ari_link, ari_listener
 from .dialling import Dialling
 from .listening import Listening
-from .machine import AppMachine, Observer
+from .machine import AppMachine, Observer, check_grace
 from .options import Orphans, make_options
 from .reach import NewReach
 from .routing import Handler, Route, Router
+from .signals import SignalHandler
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
@@ -57,8 +57,14 @@ class Backend(Protocol):
     async def park(self, pending: Pending[Any]) -> None:
         """As :meth:`Driver.park`, before there is a driver."""
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop until ``function()`` has ended."""
+    def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
+        """Run a loop until ``function()`` has ended. Without ``on_signal`` Ctrl-C cancels it.
+
+        With it, and in the main thread, the first :data:`~.signals.SIGNALS_HEEDED` of the signals to end
+        the program are its to decide about. They are reported in the loop, between two steps of whatever runs there.
+        What comes after them does what the system does by default, which is to kill the process: also where the loop
+        does not get a turn. One that the program ignores stays ignored, and afterwards all is as it was before.
+        """
 
     async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
         """Run several until all have ended; one that raises cancels the others."""
@@ -79,8 +85,8 @@ class BaseApp:
 
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that another
-    process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
+    another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
@@ -117,6 +123,7 @@ class BaseApp:
         self._started = Pending[None]()
         self._machine: AppMachine | None = None
         self._driver: MachineDriver | None = None
+        self._exit_status = 0
 
     def __repr__(self) -> str:
         if self._options.listen is not None:
@@ -161,13 +168,26 @@ class BaseApp:
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve, in a loop of its own, until :meth:`stop` or Ctrl-C, which hangs up what is left.
+    def run(self, *, grace: float = 5.0) -> int:
+        """Serve, in a loop of its own, until :meth:`stop`, SIGINT (Ctrl-C) or SIGTERM; the exit status for the program.
 
-        Raises what :meth:`serve` raises.
+        The first signal is a ``stop(grace)``: no more calls are taken, the handlers that run have ``grace`` seconds,
+        then they are cancelled and what is left is hung up; hangup callbacks have 5 seconds after that. The second
+        hangs up at once, within about a second. The third kills the process, should even that hang. In a thread other
+        than the main one there are no signals.
+
+        0 when all went in good order, 1 when the callbacks, or the hang-ups, were not done in time, 128 + the signal's
+        number after a second one. Raises what :meth:`serve` raises, and ``ValueError`` for a grace that cannot be.
         """
-        with suppress(KeyboardInterrupt):
-            self.backend.run(self.serve)
+        check_grace(grace)
+
+        def on_signal(name: str, number: int) -> None:
+            if self._machine is not None and self._driver is not None:
+                self._machine.receive_signal(name, number, self._driver.time(), grace)
+                self._driver.wake()
+
+        self.backend.run(self.serve, on_signal)
+        return self._exit_status
 
     async def serve(self) -> None:
         """Connect, and take calls until :meth:`stop`; to run beside other things in an application of your own.
@@ -204,6 +224,7 @@ class BaseApp:
             raise
         finally:
             self._machine, self._driver = None, None
+            self._exit_status = machine.exit_status
             if self._started.done:
                 self._started = Pending()
 

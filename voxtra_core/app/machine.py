@@ -9,12 +9,12 @@ It is what a driver runs (:class:`voxtra_core.effects.Machine`). The phases of i
         └─────────────┴──── Asterisk is gone ────▶ LOST ────┘
 
 DRAINING waits for the handlers that run, FLUSHING hangs up what is left, LOST lets the handlers finish whose calls have
-ended with the way to Asterisk.
+ended with the way to Asterisk. A first signal is a ``stop()``, a second one an ``interrupt()``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from enum import Enum, auto
 
@@ -40,7 +40,7 @@ from .reach import Gone, Happened, NewReach, Ready
 from .registration import Registration
 from .routing import Handler, Router
 
-__all__ = ["AppMachine", "Observer", "Phase"]
+__all__ = ["AppMachine", "Observer", "Phase", "check_grace"]
 
 _handled_by: ContextVar[tuple[AppMachine, Registration] | None] = ContextVar("_handled_by", default=None)
 """Whose handler this is; tasks that a handler starts inherit it."""
@@ -96,6 +96,9 @@ class AppMachine:
         self.phase = Phase.CONNECTING
         self.started = Pending[None]()
         self.finished = Pending[None]()
+        self.exit_status = 0
+        """What to tell the shell: 0 in good order, 1 when time was too short for that, 128 + the number of a
+        signal that cut it short."""
         self._options = options
         self._new_id = new_id
         self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
@@ -111,12 +114,15 @@ class AppMachine:
         self._deadline: float | None = None
         self._error: Exception | None = None
         self._cancelled = False
+        self._hung_up = 0
+        self._signals = 0
 
     # ---- what a driver calls ---------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
         """Begin to connect, or to listen."""
-        self._reach.open(now)
+        if self.phase is Phase.CONNECTING:  # and not stopped already
+            self._reach.open(now)
         self._pump(now)
 
     def new_connection(self) -> int:
@@ -164,11 +170,11 @@ class AppMachine:
                 self._close(now)
             case Phase.RUNNING | Phase.DRAINING:
                 self._flush(now, FLUSH)
-            case Phase.LOST:
+            case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
-            case Phase.FLUSHING:
+            case Phase.FLUSHING if self._deadline is None or now + FLUSH < self._deadline:
                 self._deadline = now + FLUSH
-            case Phase.CLOSING | Phase.FINISHED:
+            case _:
                 pass
         self._pump(now)
 
@@ -176,8 +182,7 @@ class AppMachine:
 
     def stop(self, now: float, grace: float) -> None:
         """Take no more calls; let the handlers that run finish, for ``grace`` seconds; then hang up what is left."""
-        if not grace >= 0:
-            raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+        check_grace(grace)
         match self.phase:
             case Phase.CONNECTING:
                 self._close(now)
@@ -185,11 +190,23 @@ class AppMachine:
                 self.phase = Phase.DRAINING
                 self._deadline = now + grace
                 self._reach.stop_accepting(now)
-                self._log(LogLevel.INFO, f"stopping: {len(list(self._calls()))} calls left")
+                for_handlers = f", their handlers have {grace:g} s" if self._tasks else ""
+                self._log(LogLevel.INFO, f"stopping: {len(self._calls())} calls left{for_handlers}")
             case Phase.DRAINING if self._deadline is None or now + grace < self._deadline:
                 self._deadline = now + grace
             case _:
                 pass
+
+    def receive_signal(self, name: str, number: int, now: float, grace: float) -> None:
+        """A signal to end the program: the first one is a stop with this grace, any other puts an end to that."""
+        self._signals += 1
+        if self._signals == 1:
+            self._log(LogLevel.INFO, f"{name}: stopping; once more to hang up at once")
+            self.stop(now, grace)
+        else:
+            self._log(LogLevel.WARNING, f"{name}: hanging up at once")
+            self.exit_status = 128 + number
+            self.interrupt(now)
 
     def check_running(self) -> None:
         """Raise unless calls can be made and requests be sent."""
@@ -262,10 +279,9 @@ class AppMachine:
     def _new_stasis(self, app_name: str, notify: Callable[[], None] | None = None) -> StasisMachine:
         return StasisMachine(app_name, new_id=self._new_id, observer=self._observe, notify=notify)
 
-    def _calls(self) -> Iterator[CallMachine]:
+    def _calls(self) -> list[CallMachine]:
         """The calls that live."""
-        for registration in self._reach.registrations:
-            yield from registration.stasis.calls.values()
+        return [call for registration in self._reach.registrations for call in registration.stasis.calls.values()]
 
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
@@ -307,7 +323,7 @@ class AppMachine:
             case Phase.DRAINING if not self._tasks:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not self._tasks and not any(self._calls()):
+            case Phase.FLUSHING if not self._tasks and not self._calls():
                 self._close(now)
                 self._pump(now)
             case Phase.LOST if not self._tasks:
@@ -320,7 +336,7 @@ class AppMachine:
             case Phase.DRAINING:
                 self._flush(now, LAST_WORDS)
             case Phase.FLUSHING:
-                self._close(now)
+                self._give_up(now)
             case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
             case Phase.LOST:
@@ -340,7 +356,7 @@ class AppMachine:
             self.phase = Phase.LOST
             self._deadline = now + FLUSH
             self._cancelled = True
-        elif self.phase is not Phase.FINISHED:
+        elif self.phase not in {Phase.LOST, Phase.FINISHED}:
             self._error = error or ConnectionLost("Asterisk closed the connection")
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
@@ -348,11 +364,26 @@ class AppMachine:
     def _flush(self, now: float, patience: float) -> None:
         self.phase = Phase.FLUSHING
         self._deadline = now + patience
-        for task, about in self._tasks.items():
-            if about.is_handler:
-                self._effects.append(CancelTask(task))
-        for call in list(self._calls()):
+        handlers = [task for task, about in self._tasks.items() if about.is_handler]
+        calls = self._calls()
+        if handlers or calls:
+            self._log(LogLevel.INFO, f"{len(handlers)} handlers cancelled, {len(calls)} calls hung up")
+        self._effects += map(CancelTask, handlers)
+        self._hung_up = len(calls)
+        for call in calls:
             call.hangup(now)
+
+    def _give_up(self, now: float) -> None:
+        """What is left has had its time: it is cancelled, and said to be left."""
+        left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
+        left += [task.name for task in self._tasks.values()]
+        self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
+        self.exit_status = self.exit_status or 1
+        self._effects += map(CancelTask, self._tasks)
+        self._close(now)
+        if 0 < self._hung_up <= len(self._calls()):  # who reacts to no hangup is not waited for with a good-bye
+            self._reach.abort(now)
+            self._gone(None, now)
 
     def _cancel_tasks(self, now: float) -> None:
         names = ", ".join(task.name for task in self._tasks.values())
@@ -495,6 +526,12 @@ class AppMachine:
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))
+
+
+def check_grace(grace: float) -> None:
+    """Raise ``ValueError`` for seconds that cannot be."""
+    if not grace >= 0:
+        raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
 
 
 def _as_exception(error: BaseException | None) -> Exception:
