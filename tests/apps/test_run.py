@@ -34,7 +34,7 @@ pytestmark = pytest.mark.parametrize("loop", sorted(APPS))
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The program of ``blocking.py``, when its call is up. Killed if it is still there in the end."""
     with subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", "-m", "tests.apps.blocking", *arguments],
+        [sys.executable, "-W", "error", "-m", "tests.apps.blocking", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
