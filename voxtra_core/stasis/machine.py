@@ -14,6 +14,7 @@ import attrs
 
 from ..ari import (
     ApplicationReplaced,
+    CallBroadcast,
     Channel,
     Dial,
     Event,
@@ -26,19 +27,31 @@ from ..ari import (
     UnknownEvent,
     channels,
     decode_event,
+    events,
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, StateChanged
+from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
-from ..errors import LocalProtocolError, OperationTimeout, RequestOutcomeUnknown, VoxtraError, ari_error
+from ..errors import (
+    AriConflict,
+    AriNotFound,
+    LocalProtocolError,
+    OperationTimeout,
+    RequestOutcomeUnknown,
+    VoxtraError,
+    ari_error,
+)
 from .deadlines import Deadlines
+from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .translate import request_for
 
 __all__ = [
     "AppReplaced",
     "CallArrived",
     "CallChanged",
+    "CallOffered",
     "CallOver",
     "SendRequest",
     "StasisEvent",
@@ -72,6 +85,15 @@ class CallArrived:
     """Somebody calls."""
 
     call: CallMachine
+    claimed: bool = False
+    """Whether we have claimed it: no other application can have it."""
+
+
+@attrs.frozen
+class CallOffered:
+    """A call waits for an application to :meth:`~StasisMachine.claim` it."""
+
+    offer: CallOffer
 
 
 @attrs.frozen
@@ -94,7 +116,7 @@ class AppReplaced:
     """Another client has registered our application's name: it gets the new calls from here on."""
 
 
-StasisEvent: TypeAlias = CallArrived | CallChanged | CallOver | AppReplaced | Log
+StasisEvent: TypeAlias = CallArrived | CallOffered | CallChanged | CallOver | AppReplaced | Log
 
 
 @attrs.define(eq=False)
@@ -123,6 +145,7 @@ class StasisMachine:
         self._observer = observer
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
+        self._claims = Claims()
         self._dirty: dict[CallMachine, None] = {}
         self._out: list[SendRequest | WithdrawRequest] = []
         self._events: deque[StasisEvent] = deque()
@@ -148,10 +171,11 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        of_calls, of_requests = self._call_deadlines.earliest(), self._request_deadlines.earliest()
-        if of_calls is None or of_requests is None:
-            return of_requests if of_calls is None else of_calls
-        return min(of_calls, of_requests)
+        deadline = self._call_deadlines.earliest()
+        for other in (self._request_deadlines.earliest(), self._claims.next_deadline()):
+            if deadline is None or (other is not None and other < deadline):
+                deadline = other
+        return deadline
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -159,6 +183,7 @@ class StasisMachine:
         """Do what is due."""
         self._now = now
         self._collect()
+        self._claims.handle_timeout(now)
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
@@ -182,6 +207,7 @@ class StasisMachine:
                 if asked is not None:
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
+                self._claims.clear()
                 for call in list(self.calls.values()):
                     call.connection_lost(now)
             case LinkOpened():
@@ -205,6 +231,9 @@ class StasisMachine:
                 return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
+                return
+            case CallBroadcast():
+                self._events.append(CallOffered(CallOffer.of(event)))
                 return
         call = self._call_of(event)
         if call is not None:
@@ -257,8 +286,30 @@ class StasisMachine:
         self._out.append(SendRequest(request_id, request))
         return pending
 
+    def claim(self, offer: CallOffer, now: float) -> Pending[ClaimOutcome]:
+        """Claim a call that is offered; settled with the outcome, an ``AriError``, or a ``LinkError``.
+
+        One that is granted comes as :class:`CallArrived`, before or after this is settled, or never.
+        """
+        outcome = Pending[ClaimOutcome]()
+        try:
+            request = events.claim_channel(channel_id=offer.id, application=self.app_name)
+        except ValueError as error:
+            outcome.fail(LocalProtocolError(str(error)))
+            return outcome
+        claim = self._claims.add(offer.id)
+        reply = self.request(request, now, REPLY_TIMEOUT)
+        reply.add_waker(lambda: self._settle_claim(claim, reply, outcome))
+        return outcome
+
+    @property
+    def expects_calls(self) -> bool:
+        """Whether a call may yet come that we have claimed."""
+        return len(self._claims) > 0
+
     def close(self, now: float) -> None:
         """The application has ended: so have its calls, and no request is answered any more."""
+        self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
         for request_id in list(self._asked):
@@ -293,6 +344,7 @@ class StasisMachine:
         if call_or_none is not None:
             call_or_none.receive_event(event, now)
             return
+        claimed = self._claims.arrived(channel.id)
         if channel.id in self._dead:
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
@@ -307,7 +359,7 @@ class StasisMachine:
         )
         self.calls[channel.id] = call
         call.receive_event(event, now)
-        self._events.append(CallArrived(call))
+        self._events.append(CallArrived(call, claimed))
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
@@ -338,6 +390,19 @@ class StasisMachine:
             asked.owner.receive_error(request_id, error, now)
         else:
             asked.owner.fail(error)
+
+    def _settle_claim(self, claim: Claim, reply: Pending[None], outcome: Pending[ClaimOutcome]) -> None:
+        try:
+            reply.result()
+        except (AriConflict, AriNotFound) as error:
+            self._claims.failed(claim)
+            outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
+        except VoxtraError as error:
+            self._claims.failed(claim)
+            outcome.fail(error)
+        else:
+            self._claims.granted(claim, self._now)
+            outcome.resolve(ClaimOutcome.GRANTED)
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
 
