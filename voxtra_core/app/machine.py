@@ -8,7 +8,8 @@ It is what a driver runs (:class:`voxtra_core.effects.Machine`). The phases of i
         │             ├────── interrupt() ────┘             │
         └─────────────┴────── the link is lost ──▶ LOST ────┘
 
-DRAINING waits for the handlers that run, FLUSHING hangs up what is left, LOST lets the handlers of a lost link finish.
+DRAINING waits for the handlers that run, and for calls that have been claimed, FLUSHING hangs up what is left, LOST
+lets the handlers of a lost link finish.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from ..call import CallMachine, EndedBy, HangupReason, Pending
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LocalProtocolError, RequestNotSent
 from ..session import CallSession, Driver
-from ..stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendRequest, StasisMachine
+from ..stasis import AppReplaced, CallArrived, CallChanged, CallOffered, CallOver, SendRequest, StasisMachine
+from .claiming import Claiming
 from .options import Options
 from .routing import Handler, Router
 
@@ -93,6 +95,15 @@ class AppMachine:
         self._observer = observer
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
+        self._claiming = Claiming(
+            router,
+            driver,
+            knows_number=options.number_variable is None,
+            takes_calls=lambda: self.phase is Phase.RUNNING,
+            start_task=lambda name, function: self._start_task(name, function, is_handler=False),
+            cancel_task=lambda task: self._effects.append(CancelTask(task)),
+            log=self._log,
+        )
         self._tasks: dict[int, _Task] = {}
         self._task = 0
         self._effects: list[Effect] = []
@@ -117,6 +128,7 @@ class AppMachine:
             return
         if isinstance(event, TaskDone):
             self._tasks.pop(event.task, None)
+            self._claiming.task_done(event.task)
         else:
             self._link.receive(event, now)
         self._pump(now)
@@ -127,6 +139,7 @@ class AppMachine:
             return
         self._link.handle_timeout(now)
         self.stasis.handle_timeout(now)
+        self._claiming.handle_timeout(now)
         if self._deadline is not None and self._deadline <= now:
             self._deadline = None
             self._overdue(now)
@@ -136,7 +149,12 @@ class AppMachine:
         """The earliest of all deadlines."""
         if self.phase is Phase.FINISHED:
             return None
-        deadlines = (self._deadline, self._link.next_deadline(), self.stasis.next_deadline())
+        deadlines = (
+            self._deadline,
+            self._link.next_deadline(),
+            self.stasis.next_deadline(),
+            self._claiming.next_deadline(),
+        )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def effects_to_perform(self) -> list[Effect]:
@@ -234,7 +252,9 @@ class AppMachine:
                 busy = True
                 match event:
                     case CallArrived():
-                        self._arrived(event.call, now)
+                        self._arrived(event, now)
+                    case CallOffered():
+                        self._claiming.offered(self.stasis, event.offer, now)
                     case CallOver():
                         self._over(event.call)
                     case CallChanged():
@@ -265,11 +285,13 @@ class AppMachine:
 
     def _progress(self, now: float) -> None:
         """Move on to the next phase if nothing is left to do in this one."""
+        if self.phase is not Phase.RUNNING:
+            self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not self._tasks:
+            case Phase.DRAINING if not self._tasks and not self.stasis.expects_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not self._tasks and not self.stasis.calls:
+            case Phase.FLUSHING if not self._tasks and not self.stasis.calls and not self.stasis.expects_calls:
                 self._close(now)
                 self._pump(now)
             case Phase.LOST if not self._tasks:
@@ -338,9 +360,11 @@ class AppMachine:
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
-    def _arrived(self, call: CallMachine, now: float) -> None:
+    def _arrived(self, arrived: CallArrived, now: float) -> None:
+        call = arrived.call
         session = self.session_of(call)
-        if self.phase is not Phase.RUNNING:
+        claimed_before_stop = arrived.claimed and self.phase is Phase.DRAINING
+        if self.phase is not Phase.RUNNING and not claimed_before_stop:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
             call.hangup(now, REFUSED)
         elif self._options.number_variable is not None:
@@ -427,10 +451,11 @@ class AppMachine:
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
-    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> None:
+    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> int:
         self._task += 1
         self._tasks[self._task] = _Task(name, is_handler)
         self._effects.append(StartTask(self._task, name, function))
+        return self._task
 
     def _observe(self, what: object) -> None:
         if self._observer is None:
