@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .session import CallSession, Driver, PlaybackHandle
-    from .stasis import StasisMachine
+    from .stasis import CallOffer, StasisMachine
 
 __all__ = [
     "AriBadRequest",
@@ -69,6 +69,7 @@ __all__ = [
     "CallEnd",
     "CallEnded",
     "CallMachine",
+    "CallOffer",
     "CallSession",
     "CallState",
     "ConnectFailed",
@@ -104,7 +105,7 @@ _ROOMS = {
         "PlaybackEnd",
     },
     "session": {"CallSession", "Driver", "PlaybackHandle"},
-    "stasis": {"StasisMachine"},
+    "stasis": {"CallOffer", "StasisMachine"},
 }
 
 
