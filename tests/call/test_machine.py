@@ -47,7 +47,7 @@ from voxtra_core.call.commands import (
     StopPlayback,
     Withdraw,
 )
-from voxtra_core.call.machine import LONGEST_ASK
+from voxtra_core.call.hanging_up import LONGEST_ASK
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import (
     AriBadRequest,

@@ -3,8 +3,8 @@
 In: ARI events, replies, errors and the clock, and one method per operation. Out: ``commands_to_send()``,
 ``next_event()`` and ``next_deadline()``. The states, and what is allowed in them, stand in :mod:`.states`; this file
 says what happens, with
-:mod:`.requests` for what is under way, :mod:`.player` for what occupies the channel, and :mod:`.dtmf` for the keys
-pressed.
+:mod:`.requests` for what is under way, :mod:`.player` for what occupies the channel, :mod:`.dtmf` for the keys
+pressed, and :mod:`.origination` and :mod:`.hanging_up` for the two ends.
 
 Four facts about Asterisk shape it:
 
@@ -41,20 +41,15 @@ from ..ari import (
     Variable,
 )
 from ..errors import (
-    AriBadRequest,
     AriError,
-    AriForbidden,
     AriNotFound,
-    AriUnauthorized,
     CallEnded,
     LinkError,
     LocalProtocolError,
-    OperationTimeout,
-    OriginateFailed,
     RequestNotSent,
     VoxtraError,
 )
-from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
+from .cause import DIALSTATUS_CAUSES, CallEnd, EndedBy, HangupReason
 from .commands import (
     Answer,
     AskChannel,
@@ -76,22 +71,17 @@ from .commands import (
     Withdraw,
 )
 from .dtmf import DigitQueue, Listener
+from .hanging_up import HangingUp
 from .music import Music
+from .origination import Origination
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
-from .requests import REPLY_TIMEOUT, Exchange, Requests, no_reply, settle
+from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
-from .timers import backoff
 
 __all__ = ["CallEvent", "CallMachine", "NotPlayed", "StateChanged"]
 
-HANGUP_TIMEOUT = 30.0
-"""Seconds after which ``hangup()`` says that it could not; the machine goes on trying."""
-ASK_AFTER = 2.0
-"""Seconds after our hangup before Asterisk is asked whether the channel is still there; doubled each time."""
-LONGEST_ASK = 60.0
-"""The longest of those pauses, in seconds."""
 DOUBT = 0.5
 """Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
 MISSING = 1.0
@@ -126,22 +116,17 @@ class CallMachine:
     """
 
     __slots__ = (
-        "_dialstatus",
         "_digits",
-        "_endpoint",
         "_events",
-        "_hangup_asked",
-        "_hangup_reason",
-        "_hangups",
+        "_hanging_up",
         "_music",
         "_notify",
-        "_originating",
+        "_origination",
         "_player",
         "_remote_cause",
         "_requests",
         "_soft",
         "_unattended",
-        "_unseen",
         "_watchers",
         "answered_at",
         "args",
@@ -188,17 +173,12 @@ class CallMachine:
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
         self._digits = DigitQueue()
-        self._hangups: list[Pending[None]] = []
+        self._origination = Origination(self._requests, overdue=self._originate_overdue)
+        self._hanging_up = HangingUp(self._requests)
         self._watchers: list[Pending[CallEnd]] = []
-        self._hangup_reason: HangupReason | int | None = None
-        self._hangup_asked = 0
         self._remote_cause: int | None = None
         self._soft = False
         self._unattended: HangupReason | int | None = None
-        self._originating: Pending[None] | None = None
-        self._unseen = False  # we have asked for the channel, and nothing has shown that it exists
-        self._dialstatus = ""
-        self._endpoint = ""
 
     def __repr__(self) -> str:
         return f"<CallMachine {self.id} {self.direction} {self.state}>"
@@ -269,12 +249,12 @@ class CallMachine:
                 self._left(now)
             case ChannelDestroyed():
                 verdict = self._verdict()
-                cause = event.cause or DIALSTATUS_CAUSES.get(self._dialstatus, 0)
+                cause = event.cause or DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
                 self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
             case Dial():
                 self._exists(now)
                 if event.dialstatus:
-                    self._dialstatus = event.dialstatus
+                    self._origination.dialstatus = event.dialstatus
             case _:
                 pass
         self._changed()
@@ -311,8 +291,8 @@ class CallMachine:
             case AskPlayback():
                 self._player.still_there(_playback(exchange), now)
             case AskChannel():
-                if self._hangup_reason is not None:
-                    self._send_hangup(now)
+                if self._hanging_up.reason is not None:
+                    self._hanging_up.send(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
             case Ring() | SetVariable():
@@ -332,7 +312,10 @@ class CallMachine:
             case Originate():
                 self._originate_refused(error, now)
             case Hangup():
-                self._hangup_refused(exchange.command, error, now)
+                if isinstance(error, AriNotFound):
+                    self._not_found(exchange.command, now)
+                else:
+                    self._hanging_up.refused(error)
             case AskChannel():
                 if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
                     self._finish(self._verdict() or CallEnd(0, EndedBy.ASTERISK), now)
@@ -377,8 +360,8 @@ class CallMachine:
         self._requests.channel_id = channel.id
         self._remote_cause, self._soft = None, False
         self._requests.timers.cancel("missing")
-        if self._hangup_reason is not None and not self._unseen:
-            self._send_hangup(now)
+        if self._hanging_up.reason is not None and not self._origination.unseen:
+            self._hanging_up.send(now)
         self._entered(channel, now)
         self._player.channel_replaced(now)
         self._changed()
@@ -404,29 +387,17 @@ class CallMachine:
 
         ``timeout`` is how long it may ring, in seconds, rounded up to whole ones; ``None`` for as long as it likes.
         """
-        if timeout is not None and not 0 < timeout < 2**31:
-            raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
-        if any("," in arg for arg in args):
-            raise ValueError("an argument for Stasis cannot contain a comma: Asterisk splits there")
-        if self._originating is not None or self.direction is not CallDirection.OUTBOUND:
+        if self._origination.asked or self.direction is not CallDirection.OUTBOUND:
             raise LocalProtocolError("this call has been placed already")
-        self._originating = pending = Pending[None](self._withdraw)
-        seconds = -1 if timeout is None else -int(-timeout // 1)
-        self._unseen = True
-        command = Originate(
-            request_id=self._requests.new_id(),
-            channel_id=self.id,
-            endpoint=endpoint,
+        return self._origination.call(
+            endpoint,
+            now,
             caller_id=caller_id,
-            timeout=seconds,
-            arguments=",".join(args) if args else None,
+            timeout=timeout,
+            args=args,
             variables=variables,
+            undo=self._withdraw,
         )
-        self._endpoint = endpoint
-        self._requests.send(command, now)
-        if timeout is not None:
-            self._requests.arm("originate", now + seconds + REPLY_TIMEOUT, self._originate_overdue)
-        return pending
 
     def answer(self, now: float) -> Pending[None]:
         """Answer; on a call that is up nothing happens."""
@@ -445,21 +416,12 @@ class CallMachine:
 
         The first reason counts. On a call that has ended nothing happens.
         """
-        if isinstance(reason, int):
-            if not 0 < reason <= 127:
-                raise ValueError(f"a Q.850 cause is 1 to 127, not {reason}")
-        elif reason not in REASON_CAUSES:
-            raise ValueError(f"reason must be a Q.850 cause or one of {', '.join(REASON_CAUSES)}, not {reason!r}")
+        HangingUp.check(reason)
         if self.end is not None:
             return Pending.resolved(None)
-        pending = Pending[None](lambda pending, _: self._forget_hangup(pending))
-        self._hangups.append(pending)
-        self._requests.arm(pending, now + HANGUP_TIMEOUT, lambda _: self._hangup_overdue(pending))
-        if self._hangup_reason is None:
-            self._hangup_reason = reason
-            self._hangup_asked = 0
-            if not (self._unseen and self._requests.any_of((Originate,))):  # it would overtake that, and find nothing
-                self._send_hangup(now)
+        pending = self._hanging_up.wait(now)
+        if self._hanging_up.want(reason) and not self._origination.is_under_way:
+            self._hanging_up.send(now)
         return pending
 
     def let_go(self, now: float, reason: HangupReason | int = "normal") -> None:
@@ -578,7 +540,7 @@ class CallMachine:
     def _reply_overdue(self, exchange: Exchange, now: float) -> None:
         match exchange.command:
             case Originate():
-                if self._unseen:
+                if self._origination.unseen:
                     self._make_sure_it_ends(now)
             case Hangup() | AskChannel():
                 pass  # the timer tries again
@@ -655,24 +617,23 @@ class CallMachine:
         self._exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if self._originating is not None and self._hangup_reason is None:
-            self._requests.timers.cancel("originate")
-            self._originating.resolve(None)
+        if self._hanging_up.reason is None:
+            self._origination.reached()
 
     def _exists(self, now: float) -> None:
         """The channel we asked for is there; what had to wait for it goes out."""
-        if self._unseen:
-            self._unseen = False
+        if self._origination.unseen:
+            self._origination.unseen = False
             self._requests.timers.cancel("missing")  # a hangup has overtaken our request
-            if self._hangup_reason is not None:
-                self._send_hangup(now)
+            if self._hanging_up.reason is not None:
+                self._hanging_up.send(now)
 
     def _originate_refused(self, error: VoxtraError, now: float) -> None:
         if _had_no_effect(error):
-            if isinstance(error, LocalProtocolError) and self._originating is not None:
-                self._originating.fail(error)
+            if isinstance(error, LocalProtocolError):
+                self._origination.impossible(error)
             self._finish(CallEnd(0, EndedBy.ASTERISK), now, error)
-        elif self._unseen:
+        elif self._origination.unseen:
             self._make_sure_it_ends(now)
 
     def _originate_overdue(self, now: float) -> None:
@@ -680,50 +641,14 @@ class CallMachine:
 
     def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
         """The channel may be there or not: hanging up what does not exist is no harm."""
-        if self._hangup_reason is None:
-            self._hangup_reason = reason
-        self._send_hangup(now)
+        self._hanging_up.want(reason)
+        self._hanging_up.send(now)
 
     def _withdraw(self, pending: Pending[None], now: float) -> None:
         if self.end is None:
             self.hangup(now)
 
-    # ---- hanging up ------------------------------------------------------------------------------------------------
-
-    def _send_hangup(self, now: float) -> None:
-        assert self._hangup_reason is not None
-        pause = backoff(ASK_AFTER, self._hangup_asked, LONGEST_ASK)
-        self._hangup_asked += 1
-        command = Hangup(request_id=self._requests.new_id(), channel_id=self.id, reason=self._hangup_reason)
-        self._requests.send(command, now)
-        self._requests.arm("hangup", now + pause, self._ask_channel)
-
-    def _ask_channel(self, now: float) -> None:
-        pause = backoff(ASK_AFTER, self._hangup_asked, LONGEST_ASK)
-        self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
-        self._requests.arm("hangup", now + max(pause, REPLY_TIMEOUT), self._send_hangup)
-
-    def _hangup_refused(self, command: Hangup, error: VoxtraError, now: float) -> None:
-        if isinstance(error, AriNotFound):
-            self._not_found(command, now)
-        elif isinstance(error, AriBadRequest | AriUnauthorized | AriForbidden):
-            self._hangup_reason = None
-            self._requests.timers.cancel("hangup")
-            hangups, self._hangups = self._hangups, []
-            for pending in hangups:
-                self._requests.timers.cancel(pending)
-                pending.fail(error)
-        # otherwise the timer tries again
-
-    def _hangup_overdue(self, pending: Pending[None]) -> None:
-        self._forget_hangup(pending)
-        pending.fail(OperationTimeout(f"hangup: the call was still there after {HANGUP_TIMEOUT:g} s; still trying"))
-
-    def _forget_hangup(self, pending: Pending[None]) -> None:
-        self._requests.timers.cancel(pending)
-        if pending in self._hangups:
-            self._hangups.remove(pending)
-        self._changed()
+    # ---- the end ---------------------------------------------------------------------------------------------------
 
     def _forget_watcher(self, pending: Pending[CallEnd]) -> None:
         if pending in self._watchers:
@@ -749,9 +674,8 @@ class CallMachine:
         """How the call is ending, as far as anybody has said."""
         if self._remote_cause is not None:
             return CallEnd(self._remote_cause, EndedBy.REMOTE)
-        if self._hangup_reason is not None:
-            reason = self._hangup_reason
-            return CallEnd(reason if isinstance(reason, int) else REASON_CAUSES[reason], EndedBy.LOCAL)
+        if self._hanging_up.cause is not None:
+            return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
         if self.continuing:
             return CallEnd(0, EndedBy.DIALPLAN)
         if self._soft:
@@ -766,19 +690,14 @@ class CallMachine:
         error = CallEnded(self.id, end)
         exchanges = self._requests.close()
         self._go(Trigger.END)
-        if self._originating is not None and not self._originating.done:
-            failure = OriginateFailed(self._endpoint, end, self._dialstatus)
-            failure.__cause__ = reason
-            self._originating.fail(failure)
+        self._origination.close(end, reason)
         for exchange in exchanges:
             handed_over = end.by is EndedBy.DIALPLAN and isinstance(exchange.command, Continue)
             settle(exchange, None if handed_over else error)
         self._player.close(error)
         self._music.close(error)
         self._digits.close(error)
-        hangups, self._hangups = self._hangups, []
-        for hangup in hangups:
-            hangup.resolve(None)
+        self._hanging_up.close()
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.resolve(end)
