@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from voxtra_core.app import BaseApp
-from voxtra_core.session import CallSession, PlaybackHandle
+from voxtra_core.session import CallSession, EventStream, PlaybackHandle
 
 from .backend import TrioBackend
 
-__all__ = ["CallSession", "PlaybackHandle", "VoxtraApp"]
+__all__ = ["CallSession", "EventStream", "PlaybackHandle", "VoxtraApp"]
 
 
 class VoxtraApp(BaseApp):

@@ -19,12 +19,14 @@ from enum import Enum, auto
 
 import attrs
 
+from ..ari import Event, MalformedEvent, UnknownEvent
 from ..ari.messages import Link, LinkClosed, LinkOpened, RequestFailed
-from ..call import CallMachine, EndedBy, HangupReason, Pending
+from ..call import CallMachine, EndedBy, Feeds, HangupReason, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LocalProtocolError, RequestNotSent
 from ..session import CallSession, Driver
 from ..stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendRequest, StasisMachine
+from .events import AppUpdate, CallStateChanged
 from .options import Options
 from .routing import Handler, Router
 
@@ -67,7 +69,7 @@ class _Task:
 
 class AppMachine:
     """One run of an application, from connecting to the end. ``observer`` is shown everything that passes, as it
-    passes.
+    passes, and ``feeds`` what :data:`~.events.AppUpdate` says.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class AppMachine:
         new_id: Callable[[], str],
         new_conn: Callable[[], int],
         observer: Observer | None = None,
+        feeds: Feeds[AppUpdate] | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
         self.stasis = StasisMachine(options.app_name, new_id=new_id, observer=self._observe)
@@ -91,6 +94,7 @@ class AppMachine:
         self._driver = driver
         self._new_conn = new_conn
         self._observer = observer
+        self._feeds = feeds if feeds is not None else Feeds()
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
         self._tasks: dict[int, _Task] = {}
@@ -205,12 +209,38 @@ class AppMachine:
         """The session of a call, made when it is first asked for."""
         session = self._sessions.get(call)
         if session is None:
+            snooped = call.snoops_on
             session = CallSession(
-                call, self._driver, app_name=self._options.app_name, late_callback=self._late_callback
+                call,
+                self._driver,
+                app_name=self._options.app_name,
+                home=self,
+                snoops_on=self.session_of(snooped) if snooped is not None else None,
             )
             if not call.is_over:
                 self._sessions[call] = session
         return session
+
+    @property
+    def calls(self) -> dict[str, CallSession]:
+        """The calls that live now, by channel id; what snoops on one is none of them."""
+        calls = self.stasis.calls.values()
+        return {call.id: self.session_of(call) for call in calls if call.snoops_on is None and not call.is_over}
+
+    # ---- what the calls' API calls ---------------------------------------------------------------------------------
+
+    def snoop(
+        self, session: CallSession, *, spy: SnoopDirection, whisper: SnoopDirection
+    ) -> tuple[CallSession, Pending[None]]:
+        """Have a channel of ours snoop on a call: its session, and when it is up."""
+        call, pending = self.stasis.snoop(session.machine, self._driver.time(), spy=spy, whisper=whisper)
+        return self.session_of(call), pending
+
+    def late_callback(self, session: CallSession) -> None:
+        """A hangup callback has been registered after the end."""
+        if self.phase is Phase.FINISHED:
+            raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
+        self._start_callbacks(session)
 
     def start_handler(self, session: CallSession, handler: Handler) -> None:
         """Run a handler for a call in a task of its own."""
@@ -402,11 +432,6 @@ class AppMachine:
         if session is not None:
             self._start_callbacks(session)
 
-    def _late_callback(self, session: CallSession) -> None:
-        if self.phase is Phase.FINISHED:
-            raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
-        self._start_callbacks(session)
-
     def _start_callbacks(self, session: CallSession) -> None:
         if session in self._calling_back or not session.has_callbacks:
             return
@@ -433,6 +458,8 @@ class AppMachine:
         self._effects.append(StartTask(self._task, name, function))
 
     def _observe(self, what: object) -> None:
+        if self._feeds:
+            self._publish(what)
         if self._observer is None:
             return
         try:
@@ -440,6 +467,16 @@ class AppMachine:
         except Exception as error:
             self._observer = None
             self._log(LogLevel.ERROR, "the observer failed, and is shown nothing more", error)
+
+    def _publish(self, what: object) -> None:
+        match what:
+            case Event() | UnknownEvent() | MalformedEvent():
+                self._feeds.put(what)
+            case CallChanged():
+                change = what.change
+                self._feeds.put(CallStateChanged(self.session_of(what.call), change.previous, change.state))
+            case _:
+                pass  # a request or a reply, which are the observer's
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))

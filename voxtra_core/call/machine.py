@@ -22,9 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, assert_never, cast
-
-import attrs
+from typing import Any, assert_never, cast
 
 from ..ari import (
     Channel,
@@ -32,6 +30,8 @@ from ..ari import (
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
+    ChannelTalkingFinished,
+    ChannelTalkingStarted,
     Dial,
     Event,
     PlaybackFinished,
@@ -57,6 +57,7 @@ from .commands import (
     Command,
     Continue,
     ControlPlayback,
+    DetectTalking,
     GetVariable,
     Hangup,
     Originate,
@@ -65,12 +66,17 @@ from .commands import (
     Ring,
     SendDtmf,
     SetVariable,
+    Snoop,
+    SnoopDirection,
     StartMusic,
+    StopDetectingTalking,
     StopMusic,
     StopPlayback,
     Withdraw,
 )
 from .dtmf import DigitQueue, Listener
+from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
+from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .music import Music
 from .origination import Origination
@@ -80,7 +86,7 @@ from .player import Player
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
 
-__all__ = ["CallEvent", "CallMachine", "NotPlayed", "StateChanged"]
+__all__ = ["CallMachine"]
 
 DOUBT = 0.5
 """Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
@@ -90,23 +96,10 @@ LEFT = 0.25
 """Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
 
 
-@attrs.frozen
-class StateChanged:
-    """The call has moved to another state; for the terminal ones :attr:`CallMachine.end` says how."""
-
-    previous: CallState
-    state: CallState
-
-
-@attrs.frozen
-class NotPlayed:
-    """A playback came to nothing: it failed, or Asterisk never said what became of it."""
-
-    media: tuple[str, ...]
-    end: PlaybackEnd
-
-
-CallEvent: TypeAlias = StateChanged | NotPlayed
+LONGEST_SILENCE = 2**31 - 1
+"""Milliseconds, and"""
+LOUDEST = 32768
+"""… the average magnitude of a sample: the ranges of ``TALK_DETECT``, as Asterisk documents them."""
 
 
 class CallMachine:
@@ -118,6 +111,7 @@ class CallMachine:
     __slots__ = (
         "_digits",
         "_events",
+        "_feeds",
         "_hanging_up",
         "_music",
         "_notify",
@@ -125,6 +119,7 @@ class CallMachine:
         "_player",
         "_remote_cause",
         "_requests",
+        "_snoops",
         "_soft",
         "_unattended",
         "_watchers",
@@ -138,7 +133,9 @@ class CallMachine:
         "end",
         "ended_at",
         "in_stasis",
+        "snoops_on",
         "state",
+        "talking",
     )
 
     def __init__(
@@ -149,6 +146,7 @@ class CallMachine:
         new_id: Callable[[], str],
         caller_id: str = "",
         called_number: str = "",
+        snoops_on: CallMachine | None = None,
         notify: Callable[[CallMachine], None] | None = None,
     ) -> None:
         self.direction = direction
@@ -167,13 +165,19 @@ class CallMachine:
         """How the call ended; ``None`` while it lives."""
         self.continuing = False
         """Whether it has been asked to go on in the dialplan."""
+        self.snoops_on = snoops_on
+        """The call that this one snoops on, whose end is its own."""
+        self.talking = False
+        """Whether the far end talks, where that is being detected."""
         self._notify = notify
         self._events: deque[CallEvent] | None = None
+        self._feeds: Feeds[CallUpdate] | None = None
+        self._snoops: tuple[CallMachine, ...] = ()
         self._requests = Requests(channel_id, new_id=new_id, notify=self._changed, overdue=self._reply_overdue)
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
         self._digits = DigitQueue()
-        self._origination = Origination(self._requests, overdue=self._originate_overdue)
+        self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
@@ -229,6 +233,8 @@ class CallMachine:
         """An event about this call's channel or one of its playbacks. After the end, and unknown ones: no effect."""
         if self.end is not None:
             return
+        if self._feeds is not None:
+            self._feeds.put(event)
         match event:
             case ChannelDtmfReceived():
                 self._settled(self._digits.press(event.digit))
@@ -236,6 +242,10 @@ class CallMachine:
                 self.channel = event.channel
                 if event.channel.state == "Up":
                     self._come_up(now)
+            case ChannelTalkingStarted():
+                self.talking = True
+            case ChannelTalkingFinished():
+                self.talking = False
             case PlaybackStarted():
                 self._player.started(event.playback.id, now)
             case PlaybackFinished():
@@ -265,7 +275,7 @@ class CallMachine:
         if exchange is None:
             return
         match exchange.command:
-            case Originate():
+            case Originate() | Snoop():
                 self._exists(now)
             case Answer():
                 self._come_up(now)
@@ -295,7 +305,10 @@ class CallMachine:
                     self._hanging_up.send(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
-            case Ring() | SetVariable():
+            case StopDetectingTalking():
+                self.talking = False  # its last ChannelTalkingFinished will not come
+                settle(exchange)
+            case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
             case Hangup() | Withdraw():
                 pass
@@ -311,9 +324,11 @@ class CallMachine:
         match exchange.command:
             case Originate():
                 self._originate_refused(error, now)
+            case Snoop():
+                self._snoop_refused(exchange.command, error, now)
             case Hangup():
                 if isinstance(error, AriNotFound):
-                    self._not_found(exchange.command, now)
+                    self._not_found(exchange.command.channel_id, now)
                 else:
                     self._hanging_up.refused(error)
             case AskChannel():
@@ -342,6 +357,8 @@ class CallMachine:
                 | SendDtmf()
                 | GetVariable()
                 | SetVariable()
+                | DetectTalking()
+                | StopDetectingTalking()
                 | Continue()
             ):
                 self._refused(exchange, error, now)
@@ -351,14 +368,18 @@ class CallMachine:
                 assert_never(unreachable)
         self._changed()
 
-    def receive_replacement(self, channel: Channel, now: float) -> None:
+    def receive_replacement(self, event: StasisStart, now: float) -> None:
         """Another channel has taken this call's place: a transfer or a masquerade. The call goes on, on that
         channel.
         """
         if self.end is not None:
             return
+        if self._feeds is not None:
+            self._feeds.put(event)
+        channel = event.channel
         self._requests.channel_id = channel.id
         self._remote_cause, self._soft = None, False
+        self.talking = False
         self._requests.timers.cancel("missing")
         if self._hanging_up.reason is not None and not self._origination.unseen:
             self._hanging_up.send(now)
@@ -396,8 +417,23 @@ class CallMachine:
             timeout=timeout,
             args=args,
             variables=variables,
-            undo=self._withdraw,
         )
+
+    def snoop(self, now: float, *, spy: SnoopDirection, whisper: SnoopDirection) -> Pending[None]:
+        """Hear the call that this one :attr:`snoops_on`, be heard on it, or both. Settled when this call is up."""
+        target = self.snoops_on
+        if self._origination.asked or target is None:
+            raise LocalProtocolError("this call snoops already, or on none")
+        target._check(Operation.SNOOP)
+
+        def failure(end: CallEnd, reason: VoxtraError | None) -> VoxtraError:
+            if target.end is not None:
+                return CallEnded(target.id, target.end)
+            return reason or CallEnded(self.id, end)
+
+        pending = self._origination.snoop(target.id, now, spy=spy, whisper=whisper, failure=failure)
+        target._snoops += (self,)
+        return pending
 
     def answer(self, now: float) -> Pending[None]:
         """Answer; on a call that is up nothing happens."""
@@ -429,6 +465,16 @@ class CallMachine:
         self._unattended = reason
         if not self.continuing:
             self.hangup(now, reason)
+
+    def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
+        """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
+        feeds = self._feeds or Feeds[CallUpdate]()
+        feed = feeds.follow(limit)
+        if self.end is not None:
+            feed.end()
+        else:
+            self._feeds = feeds
+        return feed
 
     def wait_ended(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
@@ -505,6 +551,24 @@ class CallMachine:
         command = SetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name, value=value)
         return self._ask(command, now, queued=True)
 
+    def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
+        """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
+        self._check(Operation.START_TALK_DETECTION)
+        if not 1 <= silence_ms <= LONGEST_SILENCE:
+            raise ValueError(f"silence_ms must be 1 to {LONGEST_SILENCE} milliseconds, not {silence_ms!r}")
+        if not 1 <= threshold <= LOUDEST:
+            raise ValueError(f"threshold must be 1 to {LOUDEST}, not {threshold!r}")
+        command = DetectTalking(
+            request_id=self._requests.new_id(), channel_id=self.id, silence_ms=silence_ms, threshold=threshold
+        )
+        return self._ask(command, now, queued=True)
+
+    def stop_talk_detection(self, now: float) -> Pending[None]:
+        """Follow it no more."""
+        self._check(Operation.STOP_TALK_DETECTION)
+        command = StopDetectingTalking(request_id=self._requests.new_id(), channel_id=self.id)
+        return self._ask(command, now, queued=True)
+
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
     ) -> Pending[None]:
@@ -544,6 +608,8 @@ class CallMachine:
                     self._make_sure_it_ends(now)
             case Hangup() | AskChannel():
                 pass  # the timer tries again
+            case Snoop():
+                pass  # so is the snoop itself, at the same moment
             case AskPlayback():
                 self._player.still_there(_playback(exchange), now)
             case _:
@@ -554,16 +620,12 @@ class CallMachine:
         if isinstance(exchange.command, Continue) and isinstance(error, AriError):
             self._stays(now)
         if isinstance(error, AriNotFound):
-            self._not_found(exchange.command, now)
-            doubt = MISSING
-        elif isinstance(error, LinkError) or (
-            isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
-        ):
-            doubt = DOUBT
+            self._not_found(exchange.command.channel_id, now)
+        doubt = _doubt(error)
+        if doubt:
+            self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
         else:
             self._fail(exchange, error, now)
-            return
-        self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
 
     def _fail(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """The request came to nothing, for good."""
@@ -593,9 +655,9 @@ class CallMachine:
         if self.state is CallState.ON_HOLD or self._music.under_way:
             self._music.resume(now)
 
-    def _not_found(self, command: Command, now: float) -> None:
+    def _not_found(self, channel_id: str, now: float) -> None:
         """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
-        if command.channel_id == self.id and "missing" not in self._requests.timers:
+        if self.end is None and channel_id == self.id and "missing" not in self._requests.timers:
             self._requests.arm("missing", now + MISSING, self._missing)
 
     def _missing(self, now: float) -> None:
@@ -631,13 +693,37 @@ class CallMachine:
     def _originate_refused(self, error: VoxtraError, now: float) -> None:
         if _had_no_effect(error):
             if isinstance(error, LocalProtocolError):
-                self._origination.impossible(error)
-            self._finish(CallEnd(0, EndedBy.ASTERISK), now, error)
+                self._origination.fail(error)
+            self._never_was(error, now)
         elif self._origination.unseen:
             self._make_sure_it_ends(now)
 
+    def _snoop_refused(self, command: Snoop, error: VoxtraError, now: float) -> None:
+        """Refused; but if the call to snoop on is just ending, that is the truer answer, and on its way."""
+        self._origination.refusal = error
+        if not _had_no_effect(error):
+            if self._origination.unseen:
+                self._make_sure_it_ends(now)
+            return
+        if isinstance(error, AriNotFound) and self.snoops_on is not None:
+            self.snoops_on._not_found(command.target_id, now)
+            self.snoops_on._changed()
+        if doubt := _doubt(error):
+            self._requests.arm("refused", now + doubt, lambda now: self._never_was(error, now))
+        else:
+            self._never_was(error, now)
+
+    def _never_was(self, error: VoxtraError, now: float) -> None:
+        """There is no channel, and will be none."""
+        self._origination.refusal = error
+        self._finish(CallEnd(0, EndedBy.ASTERISK), now)
+
     def _originate_overdue(self, now: float) -> None:
-        self._make_sure_it_ends(now, "no_answer")
+        if self.snoops_on is None:
+            self._make_sure_it_ends(now, "no_answer")
+        else:
+            self._origination.late()
+            self._make_sure_it_ends(now)
 
     def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
         """The channel may be there or not: hanging up what does not exist is no harm."""
@@ -682,15 +768,24 @@ class CallMachine:
             return CallEnd(16, EndedBy.ASTERISK)
         return None
 
-    def _finish(self, end: CallEnd, now: float, reason: VoxtraError | None = None) -> None:
+    def _snooped_call_ended(self, error: CallEnded, now: float) -> None:
+        """It takes this one along: by itself where its channel is gone, and at our word where that lives on."""
+        self._origination.fail(error)
+        if "refused" in self._requests.timers or "left" in self._requests.timers:
+            self._finish(CallEnd(16, EndedBy.LOCAL), now)
+        else:
+            self.hangup(now)
+
+    def _finish(self, end: CallEnd, now: float) -> None:
         """The one terminal transition. Everything that waits is told, each exactly once."""
         self.end = end
         self.ended_at = now
         self.in_stasis = False
+        self.talking = False
         error = CallEnded(self.id, end)
         exchanges = self._requests.close()
         self._go(Trigger.END)
-        self._origination.close(end, reason)
+        self._origination.close(end)
         for exchange in exchanges:
             handed_over = end.by is EndedBy.DIALPLAN and isinstance(exchange.command, Continue)
             settle(exchange, None if handed_over else error)
@@ -701,6 +796,12 @@ class CallMachine:
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.resolve(end)
+        if self._feeds is not None:
+            self._feeds.end()
+        if self.snoops_on is not None:
+            self.snoops_on._snoops = tuple(snoop for snoop in self.snoops_on._snoops if snoop is not self)
+        for snoop in self._snoops:
+            snoop._snooped_call_ended(error, now)
         self._changed()
 
     # ---- the rest --------------------------------------------------------------------------------------------------
@@ -722,7 +823,10 @@ class CallMachine:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
         if state is not previous:
             self.state = state
-            self._tell(StateChanged(previous, state))
+            change = StateChanged(previous, state)
+            if self._feeds is not None:
+                self._feeds.put(change)
+            self._tell(change)
 
     def _played(self, playback: Playback, end: PlaybackEnd) -> None:
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
@@ -741,6 +845,17 @@ class CallMachine:
 def _check_variable(name: str) -> None:
     if not name:
         raise ValueError("the name of a channel variable must not be empty")
+
+
+def _doubt(error: VoxtraError) -> float:
+    """Seconds for the end of the call to come that would explain a refusal or a failure; 0 where it would not."""
+    if isinstance(error, AriNotFound):
+        return MISSING
+    if isinstance(error, LinkError) or (
+        isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
+    ):
+        return DOUBT
+    return 0.0
 
 
 def _had_no_effect(error: VoxtraError) -> bool:

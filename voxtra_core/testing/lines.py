@@ -28,6 +28,9 @@ class Line(ABC):
         self._ringing = False
         self._muted = False
         self._audible: str | None = None
+        self._whispers: dict[Line, str] = {}
+        self.is_talking = False
+        """Whether the person is saying something."""
         channel.line = self
         person.line = self
 
@@ -43,6 +46,14 @@ class Line(ABC):
     def play_music(self, music_class: str | None) -> None:
         """Music on hold begins or ends."""
         self._music = None if music_class is None else f"music:{music_class}"
+        self._update()
+
+    def whisper(self, source: Line, what: str | None) -> None:
+        """What somebody who snoops plays to the person begins or ends. In place of all else, not mixed with it."""
+        if what is None:
+            self._whispers.pop(source, None)
+        else:
+            self._whispers[source] = what
         self._update()
 
     def indicate_ringing(self, on: bool) -> None:
@@ -75,11 +86,13 @@ class Line(ABC):
         """The channel is destroyed."""
         self._prompt = self._music = None
         self._ringing = False
+        self._whispers.clear()
         self._update()
         self.person.is_cut_off(cause)
 
     def _update(self) -> None:
         audible = None if self._muted else self._prompt or self._music or ("ringing" if self._ringing else None)
+        audible = next(iter(self._whispers.values()), audible)
         if audible != self._audible:
             self._audible = audible
             self.person.hears(audible)
@@ -112,6 +125,12 @@ class Line(ABC):
     def presses(self, digit: str, duration: float) -> None:
         """Has pressed a key for so many seconds."""
         self._exchange.publish(self.channel, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
+
+    def talks(self, on: bool) -> None:
+        """Says something from now on, or stops."""
+        self.is_talking = on
+        if self.channel.talk_detector is not None:
+            self.channel.talk_detector.hears(on)
 
     def holds(self, on: bool) -> None:
         """Puts us on hold, or takes us back."""
