@@ -440,7 +440,8 @@ class CallSession:
 
         ``spy`` is what it hears: ``"in"`` what comes from the far end, ``"out"`` what goes there, ``"both"`` mixed.
         ``whisper`` is where what is played on it is heard: ``"out"`` by the far end, ``"in"`` by what this call is
-        bridged with. One of them has to be other than ``"none"``.
+        bridged with. One of them has to be other than ``"none"``. Asterisk mixes a whisper into what is being sent: the
+        far end hears none while it is sent nothing at all.
 
         It has no handler. It ends when it is hung up, or with this call. Cancelled, it is hung up.
         """

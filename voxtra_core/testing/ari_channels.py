@@ -68,9 +68,8 @@ def channel_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
         ("DELETE", f"{one}/hold"): resource.does(lambda _: lambda line: line.hold(False)),
         ("POST", f"{one}/ring"): resource.does(lambda _: lambda line: line.indicate_ringing(True)),
         ("DELETE", f"{one}/ring"): resource.does(lambda _: lambda line: line.indicate_ringing(False)),
-        # Silence takes the place of music; what it puts into the air is not heard.
-        ("POST", f"{one}/silence"): resource.does(lambda _: lambda line: line.play_music(None)),
-        ("DELETE", f"{one}/silence"): resource.does(lambda _: _nothing),
+        ("POST", f"{one}/silence"): resource.does(lambda _: lambda line: line.play_silence(True)),
+        ("DELETE", f"{one}/silence"): resource.does(lambda _: lambda line: line.play_silence(False)),
         ("POST", f"{one}/progress"): resource.does(lambda _: _nothing),
     }
 
