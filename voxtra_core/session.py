@@ -418,8 +418,9 @@ class CallSession:
         return EventStream(self._machine.follow(limit), self._driver.park)
 
     async def start_talk_detection(self, *, silence_ms: int = 2500, threshold: int = 256) -> None:
-        """Follow whether the far end talks, in :attr:`talking` and as :class:`~voxtra_core.ari.ChannelTalkingStarted`
-        and :class:`~voxtra_core.ari.ChannelTalkingFinished` in :meth:`events`. Once more, it changes the two values.
+        """Follow whether the far end talks, in :attr:`talking` and by two events in :meth:`events`:
+        :class:`~voxtra_core.ari.event_types.ChannelTalkingStarted` and
+        :class:`~voxtra_core.ari.event_types.ChannelTalkingFinished`. Once more, it changes the two values.
 
         It talks when a frame's average magnitude is at least ``threshold``, 1 to 32768 (Asterisk's own default is
         ``silencethreshold`` of ``dsp.conf``, 256 where that says nothing), until it was below for ``silence_ms``

@@ -227,9 +227,9 @@ class BaseApp:
         """What happens from now on: every event that Asterisk sends to this application, and each
         :class:`~voxtra_core.app.events.CallStateChanged` of its calls, behind the event that brought it.
 
-        Events that are not understood are among them, as :class:`~voxtra_core.ari.UnknownEvent` and
-        :class:`~voxtra_core.ari.MalformedEvent`. It may be asked for before the application is served, and ends when
-        :meth:`serve` does. More than ``limit`` do not wait: then the oldest is dropped.
+        Events that are not understood are among them, as :class:`~voxtra_core.ari.codec.UnknownEvent` and
+        :class:`~voxtra_core.ari.codec.MalformedEvent`. It may be asked for before the application is served, and ends
+        when :meth:`serve` does. More than ``limit`` do not wait: then the oldest is dropped.
         """
         return EventStream(self._feeds.follow(limit), self.backend.park)
 
