@@ -182,7 +182,7 @@ class CallHome(Protocol):
         """A hangup callback has been registered after the end."""
 
     def snoop(
-        self, session: CallSession, *, spy: SnoopDirection, whisper: SnoopDirection
+        self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
     ) -> tuple[CallSession, Pending[None]]:
         """Have a channel of ours snoop on a call: its session, and when it is up."""
 
@@ -446,7 +446,7 @@ class CallSession:
 
         It has no handler. It ends when it is hung up, or with this call. Cancelled, it is hung up.
         """
-        session, pending = self._home.snoop(self, spy=spy, whisper=whisper)
+        session, pending = self._home.snoop(self, self._driver.time(), spy=spy, whisper=whisper)
         await self._outcome(pending)
         return session
 

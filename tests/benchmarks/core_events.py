@@ -116,7 +116,7 @@ def weight() -> list[Row]:
             pass
 
         def snoop(
-            self, session: CallSession, *, spy: SnoopDirection, whisper: SnoopDirection
+            self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
         ) -> tuple[CallSession, Pending[None]]:
             raise NotImplementedError
 

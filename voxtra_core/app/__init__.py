@@ -5,9 +5,12 @@ from .events import AppUpdate, CallStateChanged
 from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
 from .routing import Handler, Route, Router
+from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
 
 __all__ = [
     "DEFAULT_URL",
+    "SIGNALS",
+    "SIGNALS_HEEDED",
     "AppMachine",
     "AppUpdate",
     "Backend",
@@ -20,5 +23,6 @@ __all__ = [
     "Phase",
     "Route",
     "Router",
+    "SignalHandler",
     "make_options",
 ]

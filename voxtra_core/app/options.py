@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import attrs
 
 from ..ari import check
 
-__all__ = ["DEFAULT_URL", "Options", "make_options"]
+__all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
+
+Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
+"""What becomes of channels that are in our application before us."""
 
 DEFAULT_URL = "http://localhost:8088"
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
@@ -30,6 +34,9 @@ class Options:
     password: str = attrs.field(repr=False)
     app_name: str
     number_variable: str | None = None
+    listen: tuple[str, int] | None = None
+    """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
+    orphans: Orphans = "hangup"
 
     @property
     def url(self) -> str:
@@ -46,6 +53,8 @@ def make_options(
     app_name: str,
     number_variable: str | None,
     environ: Mapping[str, str],
+    listen: str | None = None,
+    orphans: Orphans = "hangup",
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -53,6 +62,10 @@ def make_options(
     Raises ``ValueError`` saying which option is wrong and what it should be.
     """
     check.app_name("app_name", app_name)
+    if listen is not None and ari_url is not None:
+        raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
+    if orphans not in get_args(Orphans):
+        raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
     url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in {"http", "ws"} or not parts.hostname:
@@ -81,7 +94,21 @@ def make_options(
         password=password,
         app_name=app_name,
         number_variable=number_variable,
+        listen=None if listen is None else _host_and_port(listen),
+        orphans=orphans,
     )
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {listen!r}")
+    try:
+        parts = urlsplit(f"//{listen}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise problem from None
+    if not host or port is None or parts.netloc != listen or "@" in listen:
+        raise problem
+    return host, port
 
 
 def _without_secrets(url: str) -> str:

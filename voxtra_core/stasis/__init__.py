@@ -9,15 +9,19 @@ from .machine import (
     StasisEvent,
     StasisMachine,
     WithdrawRequest,
+    is_own,
 )
+from .orphans import OrphanFound
 
 __all__ = [
     "AppReplaced",
     "CallArrived",
     "CallChanged",
     "CallOver",
+    "OrphanFound",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
+    "is_own",
 ]

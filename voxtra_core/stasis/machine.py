@@ -33,6 +33,7 @@ from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, Snoo
 from ..effects import Log, LogLevel
 from ..errors import LocalProtocolError, OperationTimeout, RequestOutcomeUnknown, VoxtraError, ari_error
 from .deadlines import Deadlines
+from .orphans import OrphanFound, Orphans
 from .translate import request_for
 
 __all__ = [
@@ -44,10 +45,13 @@ __all__ = [
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
+    "is_own",
 ]
 
 T = TypeVar("T")
 
+OWN_PREFIX = "voxtra-"
+"""How the ids of channels begin that we ask for."""
 MAX_REMEMBERED = 1000
 """How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
 
@@ -94,7 +98,7 @@ class AppReplaced:
     """Another client has registered our application's name: it gets the new calls from here on."""
 
 
-StasisEvent: TypeAlias = CallArrived | CallChanged | CallOver | AppReplaced | Log
+StasisEvent: TypeAlias = CallArrived | CallChanged | CallOver | AppReplaced | OrphanFound | Log
 
 
 @attrs.define(eq=False)
@@ -110,17 +114,24 @@ class _Asked:
 class StasisMachine:
     """One Stasis application on one Asterisk.
 
-    ``observer``, if given, is shown every event that comes in, before it has an effect.
+    ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
+    there may be commands to send, an event, or another deadline, for those who have many of these.
     """
 
     def __init__(
-        self, app_name: str, *, new_id: Callable[[], str], observer: Callable[[object], None] | None = None
+        self,
+        app_name: str,
+        *,
+        new_id: Callable[[], str],
+        observer: Callable[[object], None] | None = None,
+        notify: Callable[[], None] | None = None,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
         """The calls that live, and what snoops on them, by channel id."""
         self._new_id = new_id
         self._observer = observer
+        self._notify = notify
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
         self._dirty: dict[CallMachine, None] = {}
@@ -129,6 +140,7 @@ class StasisMachine:
         self._now = 0.0
         self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
         self._request_deadlines = Deadlines[str](self._deadline_of)
+        self._orphans = Orphans(app_name, ask=self.request, is_known=self._is_known, report=self._events.append)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
@@ -149,9 +161,8 @@ class StasisMachine:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
         of_calls, of_requests = self._call_deadlines.earliest(), self._request_deadlines.earliest()
-        if of_calls is None or of_requests is None:
-            return of_requests if of_calls is None else of_calls
-        return min(of_calls, of_requests)
+        deadlines = (of_calls, of_requests, self._orphans.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -161,6 +172,7 @@ class StasisMachine:
         self._collect()
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
+        self._orphans.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
             self._out.append(WithdrawRequest(request_id))
@@ -230,7 +242,7 @@ class StasisMachine:
         if not (technology and slash and resource):
             raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
         call = CallMachine(
-            f"voxtra-call-{self._new_id()}",
+            f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
             new_id=self._new_id,
             caller_id=_number_of(caller_id or ""),
@@ -249,7 +261,7 @@ class StasisMachine:
         It is registered under an id of our own before the request leaves, so that no event can come too early.
         """
         call = CallMachine(
-            f"voxtra-snoop-{self._new_id()}",
+            f"{OWN_PREFIX}snoop-{self._new_id()}",
             CallDirection.OUTBOUND,
             new_id=self._new_id,
             snoops_on=target,
@@ -273,7 +285,26 @@ class StasisMachine:
         self._asked[request_id] = _Asked(request, pending, None if timeout is None else now + timeout, timeout)
         self._request_deadlines.update(request_id)
         self._out.append(SendRequest(request_id, request))
+        self._tell()
         return pending
+
+    def link_restored(self, now: float) -> None:
+        """There is a link again, after one that was lost: each call asks whether its channel is still there."""
+        self._now = now
+        for call in self.calls.values():
+            call.link_restored(now)
+
+    def look_for_orphans(self, now: float) -> None:
+        """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each."""
+        self._now = now
+        self._orphans.look(now)
+
+    def adopt(self, channel: Channel, now: float) -> None:
+        """Make a call of a channel that was found and not announced; ``CallArrived`` follows."""
+        self._now = now
+        if not self._is_known(channel.id):
+            _, *args = channel.dialplan.app_data.split(",")
+            self._new_call(channel).receive_channel(channel, tuple(args), now)
 
     def close(self, now: float) -> None:
         """The application has ended: so have its calls, and no request is answered any more."""
@@ -315,6 +346,9 @@ class StasisMachine:
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
             return
+        self._new_call(channel).receive_event(event, now)
+
+    def _new_call(self, channel: Channel) -> CallMachine:
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
@@ -324,8 +358,11 @@ class StasisMachine:
             notify=self._changed,
         )
         self.calls[channel.id] = call
-        call.receive_event(event, now)
         self._events.append(CallArrived(call))
+        return call
+
+    def _is_known(self, channel_id: str) -> bool:
+        return channel_id in self.calls or channel_id in self._dead
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
@@ -361,6 +398,11 @@ class StasisMachine:
 
     def _changed(self, call: CallMachine) -> None:
         self._dirty[call] = None
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._notify is not None:
+            self._notify()
 
     def _collect(self) -> None:
         """Take what the calls have to say since the last time."""
@@ -417,6 +459,14 @@ class StasisMachine:
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))
+
+
+def is_own(channel_id: str) -> bool:
+    """Whether we have asked for this channel.
+
+    The second half of a Local one is named after the first (``;2``), and is not ours.
+    """
+    return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
 
 
 def _number_of(caller_id: str) -> str:

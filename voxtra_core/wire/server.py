@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from ..ari.messages import ListenFailed
 from ..effects import Accepted, Close, Drained, Effect, EndOfStream, Failed, Input, Listen, Listening, Received, Send
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Headers, HTTPRequest, HTTPServer, header_value
-from .listener import ListenFailed
 from .rest import BadRestRequest, RestRequest, read_request, response_text
 from .websocket import TextReceived, WebSocketClosed, WebSocketServer
 
