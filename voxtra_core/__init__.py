@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .app import BaseApp
+    from .app import AppUpdate, BaseApp, CallStateChanged
     from .call import (
         CallDirection,
         CallEnd,
         CallMachine,
         CallState,
+        CallUpdate,
         EndedBy,
         HangupReason,
         Pending,
         PlaybackEnd,
+        StateChanged,
     )
     from .errors import (
         AriBadRequest,
@@ -50,10 +52,11 @@ if TYPE_CHECKING:
         RequestOutcomeUnknown,
         VoxtraError,
     )
-    from .session import CallSession, Driver, PlaybackHandle
+    from .session import CallSession, Driver, EventStream, PlaybackHandle
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
+    "AppUpdate",
     "AriBadRequest",
     "AriConflict",
     "AriError",
@@ -72,10 +75,13 @@ __all__ = [
     "CallOffer",
     "CallSession",
     "CallState",
+    "CallStateChanged",
+    "CallUpdate",
     "ConnectFailed",
     "ConnectionLost",
     "Driver",
     "EndedBy",
+    "EventStream",
     "HangupReason",
     "LinkError",
     "LocalProtocolError",
@@ -88,23 +94,26 @@ __all__ = [
     "RequestNotSent",
     "RequestOutcomeUnknown",
     "StasisMachine",
+    "StateChanged",
     "VoxtraError",
     "__version__",
 ]
 
 _ROOMS = {
-    "app": {"BaseApp"},
+    "app": {"AppUpdate", "BaseApp", "CallStateChanged"},
     "call": {
         "CallDirection",
         "CallEnd",
         "CallMachine",
         "CallState",
+        "CallUpdate",
         "EndedBy",
         "HangupReason",
         "Pending",
         "PlaybackEnd",
+        "StateChanged",
     },
-    "session": {"CallSession", "Driver", "PlaybackHandle"},
+    "session": {"CallSession", "Driver", "EventStream", "PlaybackHandle"},
     "stasis": {"CallOffer", "StasisMachine"},
 }
 
