@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .session import CallSession, Driver, EventStream, PlaybackHandle
-    from .stasis import StasisMachine
+    from .stasis import CallOffer, StasisMachine
 
 __all__ = [
     "AppUpdate",
@@ -72,6 +72,7 @@ __all__ = [
     "CallEnd",
     "CallEnded",
     "CallMachine",
+    "CallOffer",
     "CallSession",
     "CallState",
     "CallStateChanged",
@@ -113,7 +114,7 @@ _ROOMS = {
         "StateChanged",
     },
     "session": {"CallSession", "Driver", "EventStream", "PlaybackHandle"},
-    "stasis": {"StasisMachine"},
+    "stasis": {"CallOffer", "StasisMachine"},
 }
 
 

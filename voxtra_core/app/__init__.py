@@ -4,7 +4,7 @@ from .app import Backend, BaseApp, MachineDriver
 from .events import AppUpdate, CallStateChanged
 from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
-from .routing import Handler, Route, Router
+from .routing import Handler, OfferHook, Route, Router
 from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Handler",
     "MachineDriver",
     "Observer",
+    "OfferHook",
     "Options",
     "Phase",
     "Route",

@@ -21,13 +21,14 @@ from .listening import Listening
 from .machine import AppMachine, Observer, check_grace
 from .options import Orphans, make_options
 from .reach import NewReach
-from .routing import Handler, Route, Router
+from .routing import Handler, OfferHook, Route, Router
 from .signals import SignalHandler
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
+F = TypeVar("F", bound=OfferHook)
 
 
 class MachineDriver(Driver, Protocol):
@@ -167,6 +168,22 @@ class BaseApp:
             return handler
 
         return decorate
+
+    def on_offer(self, hook: F) -> F:
+        """Decorate the function that decides which of the calls that ``StasisBroadcast`` offers are claimed.
+
+        It gets a :class:`~voxtra_core.stasis.CallOffer`, and says ``True`` to claim or ``False`` to pass; one that
+        raises passes, and is logged. Without it every call is claimed that there is a route for; it is not asked about
+        others. A call that we get goes to its handler like any other.
+
+        A plain function is called at once, must be quick, and must not block. An async one runs in a task: it should be
+        quicker than the timeout in the dialplan, half a second by default. It is cancelled after 60 seconds or when the
+        application stops, and a hundred run at a time: calls that are offered beyond that are passed.
+
+        Raises ``ValueError`` if there is one already.
+        """
+        self._router.set_offer_hook(hook)
+        return hook
 
     # ---- life ------------------------------------------------------------------------------------------------------
 

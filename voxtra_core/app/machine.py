@@ -8,8 +8,9 @@ It is what a driver runs (:class:`voxtra_core.effects.Machine`). The phases of i
         │             ├────── interrupt() ────┘             │
         └─────────────┴──── Asterisk is gone ────▶ LOST ────┘
 
-DRAINING waits for the handlers that run, FLUSHING hangs up what is left, LOST lets the handlers finish whose calls have
-ended with the way to Asterisk. A first signal is a ``stop()``, a second one an ``interrupt()``.
+DRAINING waits for the handlers that run, and for calls that have been claimed, FLUSHING hangs up what is left, LOST
+lets the handlers finish whose calls have ended with the way to Asterisk. A first signal is a ``stop()``, a second one
+an ``interrupt()``.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from ..stasis import (
     AppReplaced,
     CallArrived,
     CallChanged,
+    CallOffered,
     CallOver,
     OrphanFound,
     StasisEvent,
     StasisMachine,
     is_own,
 )
+from .claiming import Claiming
 from .events import AppUpdate, CallStateChanged
 from .options import Options
 from .reach import Gone, Happened, NewReach, Ready
@@ -111,6 +114,15 @@ class AppMachine:
         self._feeds = feeds if feeds is not None else Feeds()
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
+        self._claiming = Claiming(
+            router,
+            driver,
+            knows_number=options.number_variable is None,
+            takes_calls=lambda: self.phase is Phase.RUNNING,
+            start_task=lambda name, function: self._start_task(name, function, is_handler=False),
+            cancel_task=lambda task: self._effects.append(CancelTask(task)),
+            log=self._log,
+        )
         self._tasks: dict[int, _Task] = {}
         self._task = 0
         self._effects: list[Effect] = []
@@ -138,6 +150,7 @@ class AppMachine:
             return
         if isinstance(event, TaskDone):
             self._tasks.pop(event.task, None)
+            self._claiming.task_done(event.task)
         else:
             self._reach.receive(event, now)
         self._pump(now)
@@ -147,6 +160,7 @@ class AppMachine:
         if self.phase is Phase.FINISHED:
             return
         self._reach.handle_timeout(now)
+        self._claiming.handle_timeout(now)
         if self._deadline is not None and self._deadline <= now:
             self._deadline = None
             self._overdue(now)
@@ -156,10 +170,8 @@ class AppMachine:
         """The earliest of all deadlines."""
         if self.phase is Phase.FINISHED:
             return None
-        of_reach = self._reach.next_deadline()
-        if of_reach is None or self._deadline is None:
-            return self._deadline if of_reach is None else of_reach
-        return min(of_reach, self._deadline)
+        deadlines = (self._deadline, self._reach.next_deadline(), self._claiming.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""
@@ -307,6 +319,11 @@ class AppMachine:
         """The calls that live."""
         return [call for registration in self._reach.registrations for call in registration.stasis.calls.values()]
 
+    @property
+    def _expects_calls(self) -> bool:
+        """Whether a call may yet come that we have claimed."""
+        return any(registration.stasis.expects_calls for registration in self._reach.registrations)
+
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
         while (event := self._reach.next_event(now)) is not None:
@@ -325,7 +342,9 @@ class AppMachine:
     def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
         match event:
             case CallArrived():
-                self._arrived(event.call, registration, now)
+                self._arrived(event, registration, now)
+            case CallOffered():
+                self._claiming.offered(registration.stasis, event.offer, now)
             case CallOver():
                 self._over(event.call)
             case CallChanged(call, change):
@@ -346,11 +365,13 @@ class AppMachine:
 
     def _progress(self, now: float) -> None:
         """Move on to the next phase if nothing is left to do in this one."""
+        if self.phase is not Phase.RUNNING:
+            self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not self._tasks:
+            case Phase.DRAINING if not self._tasks and not self._expects_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not self._tasks and not self._calls():
+            case Phase.FLUSHING if not self._tasks and not self._calls() and not self._expects_calls:
                 self._close(now)
                 self._pump(now)
             case Phase.LOST if not self._tasks:
@@ -434,9 +455,11 @@ class AppMachine:
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
-    def _arrived(self, call: CallMachine, registration: Registration, now: float) -> None:
+    def _arrived(self, arrived: CallArrived, registration: Registration, now: float) -> None:
+        call = arrived.call
         session = self.session_of(call, registration)
-        if self.phase is not Phase.RUNNING:
+        claimed_before_stop = arrived.claimed and self.phase is Phase.DRAINING
+        if self.phase is not Phase.RUNNING and not claimed_before_stop:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
             call.hangup(now, REFUSED)
         elif self._options.number_variable is not None:
@@ -532,10 +555,11 @@ class AppMachine:
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
-    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> None:
+    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> int:
         self._task += 1
         self._tasks[self._task] = _Task(name, is_handler)
         self._effects.append(StartTask(self._task, name, function))
+        return self._task
 
     def _observe(self, what: object) -> None:
         if self._feeds.followers and isinstance(what, Event | UnknownEvent | MalformedEvent):

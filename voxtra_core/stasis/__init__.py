@@ -4,6 +4,7 @@ from .machine import (
     AppReplaced,
     CallArrived,
     CallChanged,
+    CallOffered,
     CallOver,
     SendRequest,
     StasisEvent,
@@ -11,13 +12,17 @@ from .machine import (
     WithdrawRequest,
     is_own,
 )
+from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
 
 __all__ = [
     "AppReplaced",
     "CallArrived",
     "CallChanged",
+    "CallOffer",
+    "CallOffered",
     "CallOver",
+    "ClaimOutcome",
     "OrphanFound",
     "SendRequest",
     "StasisEvent",

@@ -14,6 +14,7 @@ import attrs
 
 from ..ari import (
     ApplicationReplaced,
+    CallBroadcast,
     Channel,
     Dial,
     Event,
@@ -26,13 +27,24 @@ from ..ari import (
     UnknownEvent,
     channels,
     decode_event,
+    events,
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, SnoopDirection, StateChanged
+from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
-from ..errors import LocalProtocolError, OperationTimeout, RequestOutcomeUnknown, VoxtraError, ari_error
+from ..errors import (
+    AriConflict,
+    AriNotFound,
+    LocalProtocolError,
+    OperationTimeout,
+    RequestOutcomeUnknown,
+    VoxtraError,
+    ari_error,
+)
 from .deadlines import Deadlines
+from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
 from .translate import request_for
 
@@ -40,6 +52,7 @@ __all__ = [
     "AppReplaced",
     "CallArrived",
     "CallChanged",
+    "CallOffered",
     "CallOver",
     "SendRequest",
     "StasisEvent",
@@ -76,6 +89,15 @@ class CallArrived:
     """Somebody calls."""
 
     call: CallMachine
+    claimed: bool = False
+    """Whether we have claimed it: no other application can have it."""
+
+
+@attrs.frozen
+class CallOffered:
+    """A call waits for an application to :meth:`~StasisMachine.claim` it."""
+
+    offer: CallOffer
 
 
 @attrs.frozen
@@ -98,7 +120,7 @@ class AppReplaced:
     """Another client has registered our application's name: it gets the new calls from here on."""
 
 
-StasisEvent: TypeAlias = CallArrived | CallChanged | CallOver | AppReplaced | OrphanFound | Log
+StasisEvent: TypeAlias = CallArrived | CallOffered | CallChanged | CallOver | AppReplaced | OrphanFound | Log
 
 
 @attrs.define(eq=False)
@@ -134,6 +156,7 @@ class StasisMachine:
         self._notify = notify
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
+        self._claims = Claims()
         self._dirty: dict[CallMachine, None] = {}
         self._out: list[SendRequest | WithdrawRequest] = []
         self._events: deque[StasisEvent] = deque()
@@ -160,9 +183,12 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        of_calls, of_requests = self._call_deadlines.earliest(), self._request_deadlines.earliest()
-        deadlines = (of_calls, of_requests, self._orphans.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        deadline = self._call_deadlines.earliest()
+        others = (self._request_deadlines.earliest(), self._claims.next_deadline(), self._orphans.next_deadline())
+        for other in others:
+            if deadline is None or (other is not None and other < deadline):
+                deadline = other
+        return deadline
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -170,6 +196,7 @@ class StasisMachine:
         """Do what is due."""
         self._now = now
         self._collect()
+        self._claims.handle_timeout(now)
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
         self._orphans.handle_timeout(now)
@@ -194,6 +221,7 @@ class StasisMachine:
                 if asked is not None:
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
+                self._claims.clear()
                 for call in list(self.calls.values()):
                     call.connection_lost(now)
             case LinkOpened():
@@ -217,6 +245,9 @@ class StasisMachine:
                 return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
+                return
+            case CallBroadcast():
+                self._events.append(CallOffered(CallOffer.of(event)))
                 return
         call = self._call_of(event)
         if call is not None:
@@ -306,8 +337,30 @@ class StasisMachine:
             _, *args = channel.dialplan.app_data.split(",")
             self._new_call(channel).receive_channel(channel, tuple(args), now)
 
+    def claim(self, offer: CallOffer, now: float) -> Pending[ClaimOutcome]:
+        """Claim a call that is offered; settled with the outcome, an ``AriError``, or a ``LinkError``.
+
+        One that is granted comes as :class:`CallArrived`, before or after this is settled, or never.
+        """
+        outcome = Pending[ClaimOutcome]()
+        try:
+            request = events.claim_channel(channel_id=offer.id, application=self.app_name)
+        except ValueError as error:
+            outcome.fail(LocalProtocolError(str(error)))
+            return outcome
+        claim = self._claims.add(offer.id)
+        reply = self.request(request, now, REPLY_TIMEOUT)
+        reply.add_waker(lambda: self._settle_claim(claim, reply, outcome))
+        return outcome
+
+    @property
+    def expects_calls(self) -> bool:
+        """Whether a call may yet come that we have claimed."""
+        return len(self._claims) > 0
+
     def close(self, now: float) -> None:
         """The application has ended: so have its calls, and no request is answered any more."""
+        self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
         for request_id in list(self._asked):
@@ -342,13 +395,14 @@ class StasisMachine:
         if call_or_none is not None:
             call_or_none.receive_event(event, now)
             return
+        claimed = self._claims.arrived(channel.id)
         if channel.id in self._dead:
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
             return
-        self._new_call(channel).receive_event(event, now)
+        self._new_call(channel, claimed=claimed).receive_event(event, now)
 
-    def _new_call(self, channel: Channel) -> CallMachine:
+    def _new_call(self, channel: Channel, *, claimed: bool = False) -> CallMachine:
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
@@ -358,7 +412,7 @@ class StasisMachine:
             notify=self._changed,
         )
         self.calls[channel.id] = call
-        self._events.append(CallArrived(call))
+        self._events.append(CallArrived(call, claimed))
         return call
 
     def _is_known(self, channel_id: str) -> bool:
@@ -393,6 +447,19 @@ class StasisMachine:
             asked.owner.receive_error(request_id, error, now)
         else:
             asked.owner.fail(error)
+
+    def _settle_claim(self, claim: Claim, reply: Pending[None], outcome: Pending[ClaimOutcome]) -> None:
+        try:
+            reply.result()
+        except (AriConflict, AriNotFound) as error:
+            self._claims.failed(claim)
+            outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
+        except VoxtraError as error:
+            self._claims.failed(claim)
+            outcome.fail(error)
+        else:
+            self._claims.granted(claim, self._now)
+            outcome.resolve(ClaimOutcome.GRANTED)
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
 
