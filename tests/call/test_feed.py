@@ -102,7 +102,7 @@ class FeedProperties(RuleBasedStateMachine):
     @invariant()
     def what_is_forgotten_is_gone(self) -> None:
         gc.collect(0)
-        assert len(self.source) == (0 if self.over else len(self.followers))
+        assert len(self.source.followers) == (0 if self.over else len(self.followers))
 
 
 TestFeeds = FeedProperties.TestCase

@@ -128,11 +128,11 @@ def test_a_stream_that_is_dropped_costs_nothing() -> None:
         world.start()
         kept = world.app.events()
         world.app.events()
-        assert len(world.app._feeds) == 1
+        assert len(world.app._feeds.followers) == 1
         world.call()
         world.run(0.1)
         world.stop()
-        assert len(world.app._feeds) == 0
+        assert len(world.app._feeds.followers) == 0
 
         async def states() -> list[str]:
             return [update.state async for update in kept if isinstance(update, CallStateChanged)]

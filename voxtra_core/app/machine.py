@@ -349,7 +349,7 @@ class AppMachine:
                 self._over(event.call)
             case CallChanged(call, change):
                 self._observe(event)
-                if self._feeds:
+                if self._feeds.followers:
                     session = self.session_of(call, registration)
                     self._feeds.put(CallStateChanged(session, change.previous, change.state))
             case AppReplaced():
@@ -562,7 +562,7 @@ class AppMachine:
         return self._task
 
     def _observe(self, what: object) -> None:
-        if self._feeds and isinstance(what, Event | UnknownEvent | MalformedEvent):
+        if self._feeds.followers and isinstance(what, Event | UnknownEvent | MalformedEvent):
             self._feeds.put(what)
         if self._observer is None:
             return

@@ -82,20 +82,18 @@ class Feed(Generic[T]):
 
 
 class Feeds(Generic[T]):
-    """All the queues that one source fills. False while there are none."""
+    """All the queues that one source fills."""
 
-    __slots__ = ("_feeds",)
+    __slots__ = ("followers",)
 
     def __init__(self) -> None:
-        self._feeds: list[ref[Feed[T]]] = []
-
-    def __len__(self) -> int:
-        return len(self._feeds)
+        self.followers: list[ref[Feed[T]]] = []
+        """Empty while nobody follows: to be looked at where even a call of :meth:`put` would cost too much."""
 
     def follow(self, limit: int) -> Feed[T]:
         """One more queue, for what happens from now on. ``ValueError`` for a limit below 1."""
         feed = Feed[T](limit)
-        self._feeds.append(ref(feed, self._feeds.remove))
+        self.followers.append(ref(feed, self.followers.remove))
         return feed
 
     def put(self, item: T) -> None:
@@ -107,7 +105,8 @@ class Feeds(Generic[T]):
         """The source has ended: nothing will happen any more."""
         for feed in self._alive():
             feed.end()
-        self._feeds.clear()
+        self.followers.clear()
 
     def _alive(self) -> list[Feed[T]]:
-        return [feed for reference in self._feeds if (feed := reference()) is not None]
+        # of a copy: the garbage collector may take one away in the middle of this
+        return [feed for reference in [*self.followers] if (feed := reference()) is not None]

@@ -480,7 +480,7 @@ class CallMachine:
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
-        feeds = self._feeds or Feeds[CallUpdate]()
+        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate]()
         feed = feeds.follow(limit)
         if self.end is not None:
             feed.end()
