@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ..ari.messages import Link, LinkMessage, RequestFailed
+from ..ari.messages import Link, LinkClosed, LinkMessage, RequestFailed
 from ..call import CallMachine
-from ..errors import LocalProtocolError, RequestNotSent
+from ..errors import LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
 from ..stasis import SendRequest, StasisMachine
 
 __all__ = ["Registration"]
@@ -58,13 +58,30 @@ class Registration:
         for command in waiting:
             self._send(link, command, now)
 
-    def detach(self) -> None:
-        """No link carries it; what is to be sent waits."""
-        self._link = None
+    def lose(self, messages: Iterable[LinkMessage], now: float, *, until: float) -> None:
+        """The link has ended, with these last messages; another is hoped for ``until`` then.
 
-    def receive(self, message: LinkMessage, now: float) -> None:
-        """Something that a link of this application reports."""
-        self.stasis.receive(message, now)
+        Of the requests that come back with it, those that have not left us, and those that only ask, wait for that
+        other link. What became of the rest is for their owners to find out.
+        """
+        self._link = None
+        self.lost_until = until
+        self.stasis.link_lost(now)
+        for message in messages:
+            if isinstance(message, RequestFailed) and self._can_wait(message):
+                continue
+            if not isinstance(message, LinkClosed):
+                self.stasis.receive(message, now)
+
+    def _can_wait(self, failed: RequestFailed) -> bool:
+        request = self.stasis.request_under_way(failed.request_id)
+        if request is None or len(self._waiting) >= MAX_WAITING:
+            return False
+        only_asks = request.method == "GET" and isinstance(failed.error, RequestOutcomeUnknown)
+        if not only_asks and not isinstance(failed.error, RequestNotSent):
+            return False
+        self._waiting.append(SendRequest(failed.request_id, request))
+        return True
 
     def send_commands(self, now: float) -> bool:
         """Send what there is to be sent; whether there was anything."""
@@ -96,7 +113,8 @@ class Registration:
             self.stasis.receive(RequestFailed(command.request_id, error), now)
 
     def give_up(self, now: float) -> None:
-        """There will be no other link: its calls have ended, and what waited was not sent."""
+        """There will be no other link in time: its calls have ended, and what waited was not sent."""
+        self.lost_until = None
         waiting, self._waiting = self._waiting, deque()
         for command in waiting:
             error = RequestNotSent("Asterisk did not connect again in time")

@@ -5,6 +5,7 @@ from .commands import SnoopDirection
 from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .machine import CallMachine
+from .outage import Outage
 from .pending import Pending
 from .playback import Playback, PlaybackEnd
 from .states import ALLOWED, TERMINAL, TRANSITIONS, CallDirection, CallState, Operation, Trigger
@@ -28,6 +29,7 @@ __all__ = [
     "HangupReason",
     "NotPlayed",
     "Operation",
+    "Outage",
     "Pending",
     "Playback",
     "PlaybackEnd",

@@ -123,6 +123,8 @@ class EndedBy(StrEnum):
     """Asterisk did, asked by somebody else: its console, another ARI client, AMI, a transfer."""
     CONNECTION = "connection"
     """We lost the connection to Asterisk. The channel may well live on."""
+    OUTAGE = "outage"
+    """It ended while there was no connection to Asterisk: nobody knows when, or who ended it."""
 
 
 _WHO: dict[EndedBy, str] = {
@@ -131,6 +133,7 @@ _WHO: dict[EndedBy, str] = {
     EndedBy.DIALPLAN: "handed to the dialplan",
     EndedBy.ASTERISK: "by Asterisk",
     EndedBy.CONNECTION: "connection to Asterisk lost",
+    EndedBy.OUTAGE: "while there was no connection to Asterisk",
 }
 
 

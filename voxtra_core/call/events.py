@@ -7,6 +7,7 @@ from typing import TypeAlias
 import attrs
 
 from ..ari import Event
+from .outage import Outage
 from .playback import PlaybackEnd
 from .states import CallState
 
@@ -29,7 +30,7 @@ class NotPlayed:
     end: PlaybackEnd
 
 
-CallEvent: TypeAlias = StateChanged | NotPlayed
+CallEvent: TypeAlias = StateChanged | NotPlayed | Outage
 
-CallUpdate: TypeAlias = Event | StateChanged
-"""What those who follow a call are shown: ARI's events about it, and what they made of it."""
+CallUpdate: TypeAlias = Event | StateChanged | Outage
+"""What those who follow a call are shown: ARI's events about it, what they made of it, and when there were none."""

@@ -80,6 +80,10 @@ class HangingUp:
             self._requests.timers.cancel(pending)
             pending.fail(error)
 
+    def pause(self) -> None:
+        """There is no link: it is sent again when there is one."""
+        self._requests.timers.cancel("hangup")
+
     def close(self) -> None:
         """The call has ended."""
         waiting, self._waiting = self._waiting, []

@@ -47,6 +47,7 @@ from ..errors import (
     LinkError,
     LocalProtocolError,
     RequestNotSent,
+    RequestOutcomeUnknown,
     VoxtraError,
 )
 from .cause import DIALSTATUS_CAUSES, CallEnd, EndedBy, HangupReason
@@ -80,6 +81,7 @@ from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .music import Music
 from .origination import Origination
+from .outage import Outage, may_repeat
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
@@ -113,6 +115,7 @@ class CallMachine:
         "_events",
         "_feeds",
         "_hanging_up",
+        "_lost_at",
         "_music",
         "_notify",
         "_origination",
@@ -179,6 +182,7 @@ class CallMachine:
         self._digits = DigitQueue()
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
+        self._lost_at: float | None = None
         self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
         self._soft = False
@@ -320,6 +324,9 @@ class CallMachine:
         exchange = self._requests.take(request_id)
         if exchange is None:
             return
+        if isinstance(error, RequestOutcomeUnknown) and self._find_out(exchange, error, now):
+            self._changed()
+            return
         match exchange.command:
             case Originate():
                 self._originate_refused(error, now)
@@ -383,7 +390,7 @@ class CallMachine:
         if self._hanging_up.reason is not None and not self._origination.unseen:
             self._hanging_up.send(now)
         self._entered(channel, now)
-        self._player.channel_replaced(now)
+        self._player.ask_after_all(now)
         self._changed()
 
     def receive_channel(self, channel: Channel, args: tuple[str, ...], now: float) -> None:
@@ -393,11 +400,55 @@ class CallMachine:
             self._entered(channel, now)
             self._changed()
 
-    def link_restored(self, now: float) -> None:
-        """There is a link to Asterisk again: has the channel lived through the time without one?"""
-        if self.end is None and not self._origination.unseen:
-            self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
+    def link_lost(self, now: float) -> None:
+        """There is no link to Asterisk for now. Nothing is late until there is one again."""
+        if self.end is None and self._lost_at is None:
+            self._lost_at = now
+            self._requests.pause()
+            self._hanging_up.pause()
             self._changed()
+
+    def link_restored(self, channel: Channel | None, now: float) -> None:
+        """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it."""
+        if self.end is not None or self._lost_at is None:
+            return
+        began, self._lost_at = self._lost_at, None
+        self._requests.resume(now)
+        if channel is None:
+            if not self._origination.is_under_way:
+                self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
+        else:
+            self._live_on(channel, Outage(began, now), now)
+        self._changed()
+
+    def link_restored_unknown(self, now: float) -> None:
+        """There is a link again, and Asterisk will not say what has become of the channel."""
+        if self.end is None and self._lost_at is not None:
+            self._lost_at = None
+            self._requests.resume(now)
+            if self._hanging_up.reason is not None:
+                self._hanging_up.send(now)
+            elif self._origination.unseen and not self._origination.is_under_way:
+                self._make_sure_it_ends(now)
+            self._changed()
+
+    def _live_on(self, channel: Channel, outage: Outage, now: float) -> None:
+        was_in_stasis, is_in_stasis = self.in_stasis, channel.dialplan.app_name == "Stasis"
+        self.channel = channel
+        self._exists(now)
+        if channel.state == "Up":
+            self._come_up(now)
+        if was_in_stasis and not is_in_stasis:
+            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
+            return
+        if is_in_stasis and not was_in_stasis:
+            self._entered(channel, now)
+        if self._hanging_up.reason is not None:
+            self._hanging_up.send(now)
+        self._player.ask_after_all(now)
+        if self._feeds is not None:
+            self._feeds.put(outage)
+        self._tell(outage)
 
     def connection_lost(self, now: float) -> None:
         """The link to Asterisk is gone, and with it all that this machine could still learn."""
@@ -626,6 +677,16 @@ class CallMachine:
                 self._player.still_there(_playback(exchange), now)
             case _:
                 self._fail(exchange, no_reply(exchange.command), now)
+
+    def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
+        """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
+        if may_repeat(exchange.command):
+            return self._requests.repeat(exchange, now)
+        if isinstance(exchange.command, Play):
+            self._player.ask_whether_accepted(_playback(exchange), error, now)
+            return True
+        # whether the channel is there will be told when there is a link again
+        return isinstance(exchange.command, Originate | Snoop | Hangup) and self._lost_at is not None
 
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""

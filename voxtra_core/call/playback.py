@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import attrs
 
+from ..errors import VoxtraError
 from .pending import Pending
 
 __all__ = ["Playback", "PlaybackEnd", "Tones", "media_uris"]
@@ -42,6 +43,8 @@ class Playback:
     stopping: bool = False
     ending: PlaybackEnd | None = None
     """How it will have ended, unless something truer is said in the next moment."""
+    doubt: VoxtraError | None = None
+    """Why it is not known whether Asterisk has it in its queue."""
     asked: int = 0
     """How often Asterisk has been asked after it."""
 

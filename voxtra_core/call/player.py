@@ -148,6 +148,11 @@ class Player:
             self.stop(item, now)
         self.refused(item, error, now)
 
+    def ask_whether_accepted(self, playback: Playback, error: VoxtraError, now: float) -> None:
+        """The reply to our asking for it is lost: Asterisk knows its id, or has never heard of it, or has played it."""
+        playback.doubt = error
+        self._ask(playback, now)
+
     def started(self, playback_id: str, now: float) -> None:
         """A ``PlaybackStarted``: also after a pause, and ahead of its own reply."""
         playback = self._playbacks.get(playback_id)
@@ -178,19 +183,23 @@ class Player:
 
     def still_there(self, playback: Playback, now: float) -> None:
         """Asked after it, Asterisk knows it, or has no answer."""
+        if not playback.accepted.done and playback.id in self._playbacks:
+            self.accepted(playback, now)
         self._watch(playback, now)
 
     def gone(self, playback: Playback, now: float) -> None:
         """Asked after it, Asterisk does not know it: its end is on the way, or will never be announced."""
-        if playback.id in self._playbacks and playback.ending is None:
+        if playback.doubt is not None and not playback.accepted.done:
+            self._requests.arm(playback, now + LATE, lambda now: self._doubtful(playback, now))
+        elif playback.id in self._playbacks and playback.ending is None:
             self._end_soon(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.UNKNOWN, now)
 
     def not_stopped(self, playback: Playback) -> None:
         """Asterisk would not stop it: it goes on to its own end."""
         playback.stopping = False
 
-    def channel_replaced(self, now: float) -> None:
-        """What the old channel had queued has ended without a word."""
+    def ask_after_all(self, now: float) -> None:
+        """Events may have been missed, or will not come: what a channel had queued ends with it without a word."""
         for playback in self._playbacks.values():
             self._ask_if_accepted(playback, now)
 
@@ -253,6 +262,10 @@ class Player:
     def _end_soon(self, playback: Playback, end: PlaybackEnd, now: float) -> None:
         playback.ending = end
         self._requests.arm(playback, now + LATE, lambda now: self._end(playback, end, now))
+
+    def _doubtful(self, playback: Playback, now: float) -> None:
+        if playback.doubt is not None:
+            self.lost(playback, playback.doubt, now)
 
     def _watch(self, playback: Playback, now: float) -> None:
         """Ask after it later, should its end not come by itself."""

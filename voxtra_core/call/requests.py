@@ -9,6 +9,7 @@ import attrs
 
 from ..errors import OperationTimeout, VoxtraError
 from .commands import Command, Withdraw
+from .outage import MAX_REPEATS
 from .pending import Pending
 from .timers import Timers
 
@@ -31,12 +32,13 @@ class Exchange:
     ahead: list[object] = attrs.field(factory=list)
     """What the channel has to be done with before Asterisk can reply."""
     sent_at: float | None = None
+    repeats: int = 0
 
 
 class Requests:
     """Sends commands and keeps who waits for them. What a reply means is not its business."""
 
-    __slots__ = ("_doubtful", "_out", "_overdue", "_under_way", "changed", "channel_id", "new_id", "timers")
+    __slots__ = ("_doubtful", "_out", "_overdue", "_paused", "_under_way", "changed", "channel_id", "new_id", "timers")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Requests:
         self._out: list[Command] = []
         self._under_way: dict[str, Exchange] = {}
         self._doubtful: dict[str, Exchange] = {}
+        self._paused = False
 
     def commands_to_send(self) -> list[Command]:
         """What to send now, each handed out once."""
@@ -93,6 +96,29 @@ class Requests:
         self._under_way[exchange.command.request_id] = exchange
         if not exchange.ahead:
             self._expect_reply(exchange.command.request_id, now)
+
+    def repeat(self, exchange: Exchange, now: float) -> bool:
+        """Send again what may or may not have been done; ``False`` when that has been tried often enough."""
+        if exchange.repeats >= MAX_REPEATS:
+            return False
+        exchange.repeats += 1
+        exchange.command = attrs.evolve(exchange.command, request_id=self.new_id(), channel_id=self.channel_id)
+        self._under_way[exchange.command.request_id] = exchange
+        self._release(exchange, now)
+        return True
+
+    def pause(self) -> None:
+        """There is no link: no reply is late."""
+        self._paused = True
+        for request_id in self._under_way:
+            self.timers.cancel(request_id)
+
+    def resume(self, now: float) -> None:
+        """There is one again: replies are expected from now on."""
+        self._paused = False
+        for request_id, exchange in self._under_way.items():
+            if exchange.sent_at is not None and not exchange.ahead:
+                self._expect_reply(request_id, now)
 
     def doubt(self, exchange: Exchange, deadline: float, give_up: Callable[[Exchange, float], None]) -> None:
         """Hold back what was refused, until the call ends or the deadline comes."""
@@ -164,7 +190,8 @@ class Requests:
             self._expect_reply(exchange.command.request_id, now)
 
     def _expect_reply(self, request_id: str, now: float) -> None:
-        self.arm(request_id, now + REPLY_TIMEOUT, lambda now: self._reply_overdue(request_id, now))
+        if not self._paused:
+            self.arm(request_id, now + REPLY_TIMEOUT, lambda now: self._reply_overdue(request_id, now))
 
     def _reply_overdue(self, request_id: str, now: float) -> None:
         exchange = self.take(request_id)

@@ -31,7 +31,7 @@ from ..ari import (
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
-from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, SnoopDirection, StateChanged
+from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Outage, Pending, SnoopDirection, StateChanged
 from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
 from ..errors import (
@@ -46,6 +46,7 @@ from ..errors import (
 from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
+from .resync import Resync
 from .translate import request_for
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "CallChanged",
     "CallOffered",
     "CallOver",
+    "CallSurvived",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
@@ -109,6 +111,14 @@ class CallChanged:
 
 
 @attrs.frozen
+class CallSurvived:
+    """A call has lived through a time without a connection to Asterisk."""
+
+    call: CallMachine
+    outage: Outage
+
+
+@attrs.frozen
 class CallOver:
     """A call has ended. It is not known here any more."""
 
@@ -120,7 +130,9 @@ class AppReplaced:
     """Another client has registered our application's name: it gets the new calls from here on."""
 
 
-StasisEvent: TypeAlias = CallArrived | CallOffered | CallChanged | CallOver | AppReplaced | OrphanFound | Log
+StasisEvent: TypeAlias = (
+    CallArrived | CallOffered | CallChanged | CallSurvived | CallOver | AppReplaced | OrphanFound | Log
+)
 
 
 @attrs.define(eq=False)
@@ -163,6 +175,7 @@ class StasisMachine:
         self._now = 0.0
         self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
         self._request_deadlines = Deadlines[str](self._deadline_of)
+        self._resync = Resync(self.request, clock=lambda: self._now, log=self._log)
         self._orphans = Orphans(app_name, ask=self.request, is_known=self._is_known, report=self._events.append)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
@@ -319,11 +332,26 @@ class StasisMachine:
         self._tell()
         return pending
 
-    def link_restored(self, now: float) -> None:
-        """There is a link again, after one that was lost: each call asks whether its channel is still there."""
+    def request_under_way(self, request_id: str) -> Request[Any] | None:
+        """The request of that id, while somebody waits for its reply."""
+        asked = self._asked.get(request_id)
+        return asked.request if asked is not None else None
+
+    def link_lost(self, now: float) -> None:
+        """There is no link for now: the calls are told, and nothing is late until there is one again."""
         self._now = now
-        for call in self.calls.values():
-            call.link_restored(now)
+        self._collect()
+        for call in list(self.calls.values()):
+            call.link_lost(now)
+
+    def link_restored(self, now: float) -> None:
+        """There is a link again: which of the calls that lived when it was lost live still?
+
+        Events that come in before Asterisk has told are taken as they are: each says what is so by then, and what it
+        has told of a call that has ended since is told to a call that is over.
+        """
+        self._now = now
+        self._resync.begin(list(self.calls.values()), now)
 
     def look_for_orphans(self, now: float) -> None:
         """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each."""
@@ -491,6 +519,9 @@ class StasisMachine:
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
                     self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
+                    continue
+                if isinstance(event, Outage):
+                    self._events.append(CallSurvived(call, event))
                     continue
                 self._events.append(CallChanged(call, event))
                 if call.is_over:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
 
 import attrs
 
-from ..ari import Application, Channel, Request, applications, channels
+from ..ari import Application, Channel, applications, channels
 from ..call import Pending
+from .resync import Ask
 
 __all__ = ["OrphanFound", "Orphans"]
 
-T = TypeVar("T")
-
-DOUBT = 1.0
-"""Seconds that a channel has to be announced, or to be gone: its StasisStart or its end may be on the way."""
+DOUBT = 2.0
+"""Seconds that a channel has to be announced, to be gone, or to be followed by whoever had it until now."""
 
 
 @attrs.frozen
@@ -26,21 +24,18 @@ class OrphanFound:
     channel: Channel
 
 
-class _Ask(Protocol):
-    def __call__(self, request: Request[T], now: float) -> Pending[T]: ...
-
-
 class Orphans:
     """Looks for them when it is asked to.
 
     Asterisk announces a channel once, with its ``StasisStart``; whoever comes later, or takes over from another
-    process, has to ask (ari-transport.md, 2.1 and 4).
+    process, has to ask. A channel that yet another application is subscribed to has somebody: one whose name was taken
+    follows its calls under another (:mod:`voxtra_core.app.dialling`).
     """
 
     __slots__ = ("_app_name", "_ask", "_is_known", "_report", "_suspects")
 
     def __init__(
-        self, app_name: str, *, ask: _Ask, is_known: Callable[[str], bool], report: Callable[[OrphanFound], None]
+        self, app_name: str, *, ask: Ask, is_known: Callable[[str], bool], report: Callable[[OrphanFound], None]
     ) -> None:
         self._app_name = app_name
         self._ask = ask
@@ -58,13 +53,13 @@ class Orphans:
         return min(self._suspects.values(), default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Ask for those of which nothing has been heard."""
-        for channel_id, deadline in list(self._suspects.items()):
-            if deadline <= now:
-                del self._suspects[channel_id]
-                if not self._is_known(channel_id):
-                    pending = self._ask(channels.get(channel_id), now)
-                    pending.add_waker(partial(self._described, pending))
+        """Ask who else has those of which nothing has been heard."""
+        due = [channel_id for channel_id, deadline in self._suspects.items() if deadline <= now]
+        for channel_id in due:
+            del self._suspects[channel_id]
+        if unknown := [channel_id for channel_id in due if not self._is_known(channel_id)]:
+            pending = self._ask(applications.list(), now)
+            pending.add_waker(partial(self._sift, pending, unknown, now))
 
     def _listed(self, pending: Pending[Application], asked_at: float) -> None:
         if pending.failed:
@@ -72,6 +67,16 @@ class Orphans:
         for channel_id in pending.result().channel_ids:
             if not self._is_known(channel_id):
                 self._suspects[channel_id] = asked_at + DOUBT
+
+    def _sift(self, pending: Pending[tuple[Application, ...]], unknown: list[str], now: float) -> None:
+        if pending.failed:
+            return
+        others = [application for application in pending.result() if application.name != self._app_name]
+        taken = {channel_id for application in others for channel_id in application.channel_ids}
+        for channel_id in unknown:
+            if channel_id not in taken:
+                described = self._ask(channels.get(channel_id), now)
+                described.add_waker(partial(self._described, described))
 
     def _described(self, pending: Pending[Channel]) -> None:
         if pending.failed:
