@@ -39,6 +39,9 @@ if TYPE_CHECKING:
         AriUnprocessable,
         AuthenticationFailed,
         CallEnded,
+        CertificateError,
+        CertificateExpired,
+        CertificateHostnameMismatch,
         ConnectFailed,
         ConnectionLost,
         LinkError,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         RequestNotSent,
         RequestOutcomeUnknown,
+        TLSFailed,
         VoxtraError,
     )
     from .session import CallSession, Driver, PlaybackHandle
@@ -71,6 +75,9 @@ __all__ = [
     "CallMachine",
     "CallSession",
     "CallState",
+    "CertificateError",
+    "CertificateExpired",
+    "CertificateHostnameMismatch",
     "ConnectFailed",
     "ConnectionLost",
     "Driver",
@@ -87,6 +94,7 @@ __all__ = [
     "RequestNotSent",
     "RequestOutcomeUnknown",
     "StasisMachine",
+    "TLSFailed",
     "VoxtraError",
     "__version__",
 ]

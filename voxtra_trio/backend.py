@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
 
 from .driver import TrioDriver, park
+from .tls import client_context
 
 __all__ = ["TrioBackend"]
 
@@ -33,6 +35,10 @@ class TrioBackend:
     def time(self) -> float:
         """The clock of the loop that runs."""
         return trio.current_time()
+
+    def client_context(self, authorities: str) -> ssl.SSLContext:
+        """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
+        return client_context(authorities)
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""

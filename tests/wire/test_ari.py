@@ -140,23 +140,46 @@ def test_wrong_credentials(wrong: dict[str, Any]) -> None:
     ],
 )
 def test_other_refusals_say_what_to_check(head: bytes, kind: type[LinkError], says: str) -> None:
-    error = answered_with(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")
+    error = answered_with(b"HTTP/1.1 " + head + b"\r\nContent-Length: 26\r\n\r\n<address>Asterisk</address")
     assert type(error) is kind
     assert says in str(error)
 
 
-@pytest.mark.parametrize("body", [b'{"message":"no way"}', b'["no way"]', b'{"message":7}', b"<html>", b"\xff", b""])
-def test_a_refusal_quotes_asterisk_where_it_can(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"), [(b'{"message":"no way"}', "500 no way"), (b"<address>Asterisk</address>", "500 Oops")]
+)
+def test_a_refusal_quotes_asterisk_where_it_can(body: bytes, said: str) -> None:
     error = answered_with(b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    assert ("500 no way" if b"message" in body and b"no way" in body else "500 Oops") in str(error)
+    assert said in str(error)
 
 
-@pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x15\x03\x01\x00\x02", b"HTTP/1.1 200"])
-def test_another_server(data: bytes) -> None:
+@pytest.mark.parametrize("body", [b'["no way"]', b'{"message":7}', b"<html>", b"\xff", b""])
+@pytest.mark.parametrize("head", [b"200 OK", b"401 Unauthorized", b"403 Forbidden", b"404 Not Found", b"500 Oops"])
+def test_a_refusal_in_other_words_than_asterisks_is_somebody_elses(head: bytes, body: bytes) -> None:
+    """Not even 401 says that our password is wrong."""
+    error = answered_with(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (head, len(body), body))
+    assert type(error) is ConnectFailed
+    assert str(error).startswith(
+        f"HTTP, but not Asterisk: status {int(head[:3])} at http://pbx:8088/ari – give the port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "what answers at pbx:8088 does not speak HTTP, it is SSH – give the port"),
+        (b"Asterisk Call Manager/9.0.0\r\n", "does not speak HTTP, it is Asterisk's manager interface, AMI – give"),
+        (b"\x15\x03\x01\x00\x02", "what answers at pbx:8088 does not speak HTTP, it is TLS – begin the URL with https"),
+        (b"220 s3cret\r\n", "what answers at pbx:8088 does not speak HTTP – give the port of Asterisk's HTTP server"),
+        (b"HTTP/1.1 200", "no event socket from Asterisk at pbx:8088: the connection was closed before"),
+        (b"", "pbx:8088 closed the connection without an answer – is this port TLS? Then begin the URL with https."),
+    ],
+)
+def test_another_server(data: bytes, said: str) -> None:
     error = answered_with(data)
     assert type(error) is ConnectFailed
-    assert "is this Asterisk's HTTP port?" in str(error)
-    assert "pbx:8088" in str(error)
+    assert said in str(error)
+    assert "s3cret" not in str(error)
 
 
 def test_a_refused_connection() -> None:

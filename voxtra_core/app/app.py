@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link
@@ -18,6 +18,9 @@ from .connect import ari_link
 from .machine import AppMachine, Observer
 from .options import make_options
 from .routing import Handler, Route, Router
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
@@ -43,6 +46,9 @@ class Backend(Protocol):
 
     def time(self) -> float:
         """The clock of the loop that runs, in seconds."""
+
+    def client_context(self, authorities: str) -> SSLContext:
+        """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""
@@ -70,6 +76,9 @@ class BaseApp:
     ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
     backslash. Only one program at a time may use it; the last to come gets the calls.
 
+    ``ssl_context`` says, for an ``https`` URL, what is trusted, and with which certificate of ours; by default the
+    platform's authorities, and none.
+
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
@@ -89,6 +98,7 @@ class BaseApp:
         *,
         app_name: str = "voxtra",
         number_variable: str | None = None,
+        ssl_context: SSLContext | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -97,6 +107,7 @@ class BaseApp:
             ari_password,
             app_name=app_name,
             number_variable=number_variable,
+            ssl_context=ssl_context,
             environ=self.backend.environ(),
         )
         self._router = Router()

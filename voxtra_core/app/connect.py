@@ -28,5 +28,6 @@ def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
         user=options.user,
         password=options.password,
         app_name=options.app_name,
+        tls=options.tls,
         new_conn=new_conn,
     )

@@ -17,6 +17,7 @@ from typing import TypeAlias
 import attrs
 
 from ..effects import (
+    TLS,
     Accepted,
     Close,
     Drained,
@@ -106,8 +107,9 @@ class AriListener:
     """A listener for the WebSockets of any number of Asterisks, and all that comes of them.
 
     Asterisk has to give ``user`` and ``password``, its ``username`` and ``password`` in ``websocket_client.conf``; on
-    which path it may connect is not restricted, but reported. ``new_conn`` gives numbers for listeners that nobody else
-    uses. Inputs, time and effects of all its links pass through this object. Times are in seconds.
+    which path it may connect is not restricted, but reported. ``tls`` has our certificate, for ``wss``: Asterisk's
+    ``uri``, with ``tls_enabled=yes`` and our issuer in ``ca_list_file``. ``new_conn`` gives numbers for listeners that
+    nobody else uses. Inputs, time and effects of all its links pass through this object. Times are in seconds.
 
     - ``max_connections``: WebSockets at a time. A per-call one stays for some 3 s after its call. Beside them there
       are at most 100 connections that have not done their handshake.
@@ -123,6 +125,7 @@ class AriListener:
         *,
         host: str,
         port: int,
+        tls: TLS | None = None,
         user: str,
         password: str,
         new_conn: Callable[[], int],
@@ -149,6 +152,7 @@ class AriListener:
         self._asked_port = port
         self._credentials = f"{user}:{password}".encode()
         self._listener = new_conn()
+        self._listen = Listen(self._listener, host, port, tls)
         self._max_connections = max_connections
         self._handshake_timeout = handshake_timeout
         self._new_requests = partial(
@@ -191,7 +195,7 @@ class AriListener:
         if self._started or self._closing:
             raise LocalProtocolError("a listener is started once")
         self._started = True
-        self._effects.append(Listen(self._listener, self._host, self._asked_port))
+        self._effects.append(self._listen)
 
     def close(self, now: float) -> None:
         """Stop listening, and close all links and their sockets, within a second. Idempotent.
