@@ -255,7 +255,7 @@ class TrioDriver:
 
     def _turn_away(self, stream: Stream) -> None:
         del self._arriving[stream]
-        stream.scope.cancel()
+        stream.close()
 
     def _accepted(self, listener: int, stream: Stream) -> Accepted | None:
         assert self._pump is not None

@@ -77,7 +77,9 @@ class Stream:
         have ended, or it breaks.
         """
         async with socket, trio.open_nursery() as nursery:
-            if self._closing or (self._tls is not None and not await self._shake_hands(socket, self._tls)):
+            if self._tls is not None and not self._closing:
+                await self._shake_hands(socket, self._tls)
+            if self._closing:  # also where a cancellation came too late to be noticed
                 return
             event = opened()
             if event is None:
@@ -88,7 +90,7 @@ class Stream:
             nursery.start_soon(self._read, socket)
             await self._write(socket)
 
-    async def _shake_hands(self, socket: trio.SocketStream, tls: TLSConnection) -> bool:
+    async def _shake_hands(self, socket: trio.SocketStream, tls: TLSConnection) -> None:
         try:
             tls.start()
             while not tls.is_open:
@@ -103,9 +105,8 @@ class Stream:
             if self.conn is None:
                 logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
             self.fail(error)
-            return False
-        self._unsent += tls.data_to_send()
-        return True
+        else:
+            self._unsent += tls.data_to_send()
 
     @trio.lowlevel.enable_ki_protection
     async def _read(self, socket: trio.SocketStream) -> None:
