@@ -186,7 +186,7 @@ class TLSPeer(Peer):
                 return None
             self._incoming.write(data)
         length = 0
-        with suppress(ssl.SSLWantReadError):
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             while data := self._tls.read(1 << 20):
                 length += len(data)
         return length

@@ -379,12 +379,15 @@ def _rejection(status: int, reason: str, body: bytes, url: str) -> ConnectFailed
     if not diagnosis.is_asterisks(body):
         return diagnosis.not_asterisk(url, status).error
     if status == 401:
-        return AuthenticationFailed("wrong user or password: Asterisk answered 401; see the users in its ari.conf")
+        return AuthenticationFailed(
+            f"wrong user or password: Asterisk answered 401 at {url}; see the users in its ari.conf"
+        )
     if status == 403:
         return AuthenticationFailed(
-            "Asterisk answered 403: this address is not permitted; see permit, deny and acl of the user in its ari.conf"
+            f"Asterisk answered 403 at {url}: this address is not permitted; see permit, deny and acl of the user in "
+            "its ari.conf"
         )
-    said = f"Asterisk refused the event socket: {status} {_message(body) or reason}".rstrip()
+    said = f"Asterisk refused the event socket at {url}: {status} {_message(body) or reason}".rstrip()
     check = _WHAT_TO_CHECK.get(status)
     return ConnectFailed(f"{said} ({check})" if check else said)
 
