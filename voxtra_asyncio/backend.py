@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
+from voxtra_core.app import SignalHandler
 from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
 
 from .driver import AsyncioDriver, park
+from .signals import signals_reported_to
 from .tls import client_context
 
 __all__ = ["AsyncioBackend"]
@@ -51,11 +53,15 @@ class AsyncioBackend:
         """Return when the outcome is known."""
         await park(pending)
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run ``function()`` in a loop of its own; Ctrl-C cancels it."""
+    def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
+        """Run ``function()`` in a loop of its own; Ctrl-C cancels it, or is among the signals reported."""
 
         async def main() -> None:
-            await function()
+            if on_signal is None:
+                await function()
+                return
+            with signals_reported_to(on_signal):
+                await function()
 
         asyncio.run(main())
 

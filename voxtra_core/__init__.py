@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .session import CallSession, Driver, PlaybackHandle
-    from .stasis import StasisMachine
+    from .stasis import CallOffer, StasisMachine
 
 __all__ = [
     "AriBadRequest",
@@ -73,6 +73,7 @@ __all__ = [
     "CallEnd",
     "CallEnded",
     "CallMachine",
+    "CallOffer",
     "CallSession",
     "CallState",
     "CertificateError",
@@ -112,7 +113,7 @@ _ROOMS = {
         "PlaybackEnd",
     },
     "session": {"CallSession", "Driver", "PlaybackHandle"},
-    "stasis": {"StasisMachine"},
+    "stasis": {"CallOffer", "StasisMachine"},
 }
 
 

@@ -11,11 +11,13 @@ from uuid import uuid4
 
 import trio
 
+from voxtra_core.app import SignalHandler
 from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
 
 from .driver import TrioDriver, park
+from .signals import signals_reported_to
 from .tls import client_context
 
 __all__ = ["TrioBackend"]
@@ -52,11 +54,21 @@ class TrioBackend:
         """Return when the outcome is known."""
         await park(pending)
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run ``function()`` in a loop of its own; Ctrl-C cancels it."""
+    def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
+        """Run ``function()`` in a loop of its own; Ctrl-C cancels it, or is among the signals reported."""
+
+        async def main() -> None:
+            if on_signal is None:
+                await function()
+                return
+            with signals_reported_to(on_signal):
+                await function()
+
         try:
-            trio.run(function)
+            trio.run(main)
         except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is not None:  # the others are what came of it
+                raise KeyboardInterrupt from None
             raise sole_error(group) from None
 
     async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -278,6 +279,21 @@ async def test_stop_while_it_connects(office: Site, app_class: type[BaseApp]) ->
         assert isinstance(starting.error, LocalProtocolError)
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_stop_as_soon_as_it_is_served(office: Site, turns: int) -> None:
+    """What has not begun to connect does not begin any more."""
+    app = office.make_app()
+    serving = Served(app.serve)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serving)
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        while not serving.ended:  # stop() before serve() has begun does nothing
+            await app.stop()
+            await anyio.lowlevel.checkpoint()
+    assert serving.error is None
+
+
 async def test_a_cancelled_stop_goes_on_stopping(office: Site) -> None:
     app = office.make_app()
     app.default()(forever)
@@ -290,6 +306,14 @@ async def test_a_cancelled_stop_goes_on_stopping(office: Site) -> None:
         with anyio.move_on_after(0.02):
             await app.stop(0.1)
         assert await serving.outcome() is None
+
+
+async def test_serve_leaves_the_signals_alone(office: Site) -> None:
+    """They are whose loop it is. Only ``run()`` has them."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    async with served(office.make_app()):
+        assert [signal.getsignal(number) for number in numbers] == before
 
 
 # ---- the ends that are not graceful ----------------------------------------------------------------------------------

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import ssl
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -22,15 +20,15 @@ from voxtra_core import (
     CertificateExpired,
     CertificateHostnameMismatch,
     ConnectFailed,
+    OriginateFailed,
     TLSFailed,
 )
 from voxtra_core.app import BaseApp
 from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.options import make_options
-from voxtra_core.ari import channels
-from voxtra_core.ari.messages import EventReceived, Link, LinkClosed, LinkMessage, Reply
-from voxtra_core.effects import TLS, Effect, Finish, Input
-from voxtra_core.wire import AcceptedLink, AriLink, AriListener, LinkAccepted
+from voxtra_core.ari.messages import Link
+from voxtra_core.effects import TLS
+from voxtra_core.wire import AriLink
 
 from .pbx import Asterisk
 from .rig import Rig, eventually
@@ -173,112 +171,44 @@ async def test_no_tls_where_there_is(rig: Rig) -> None:
 # ---- from Asterisk ---------------------------------------------------------------------------------------------------
 
 
-class Listening:
-    """A machine that is a listener, and nothing more."""
-
-    def __init__(self, listener: AriListener, numbers: Iterator[int]) -> None:
-        self.listener = listener
-        self.links: list[AcceptedLink] = []
-        self.messages: list[LinkMessage] = []
-        self._numbers = numbers
-        self._finish = deque([Finish()])
-
-    def start(self, now: float) -> None:
-        self.listener.start(now)
-
-    def receive(self, event: Input, now: float) -> None:
-        self.listener.receive(event, now)
-        self._take()
-
-    def new_connection(self) -> int:
-        return next(self._numbers)
-
-    def handle_timeout(self, now: float) -> None:
-        self.listener.handle_timeout(now)
-        self._take()
-
-    def next_deadline(self) -> float | None:
-        return self.listener.next_deadline()
-
-    def effects_to_perform(self) -> list[Effect]:
-        effects = self.listener.effects_to_perform()
-        if self.listener.is_closed and self._finish:
-            effects.append(self._finish.popleft())
-        return effects
-
-    def interrupt(self, now: float) -> None:
-        self.listener.close(now)
-
-    def _take(self) -> None:
-        while (message := self.listener.next_message()) is not None:
-            assert isinstance(message, LinkAccepted)
-            self.links.append(message.link)
-        for link in self.links:
-            while (said := link.next_message()) is not None:
-                self.messages.append(said)
+def listening_app(rig: Rig, certificate: str) -> BaseApp:
+    """An application that Asterisk connects to by ``wss``: ``[ari-tls]`` of ``start``'s ``websocket_client.conf``."""
+    return rig.new_app(
+        "unused",
+        ari_url=None,
+        ari_user="obuser",
+        ari_password="obpass",
+        listen=f"127.0.0.1:{rig.asterisk.ob_port}",
+        ssl_context=contexts.server(certificate),
+    )
 
 
 async def test_asterisk_connects_to_us(rig: Rig) -> None:
     """With ``tls_enabled=yes`` and our authority as its ``ca_list_file``; it checks our name, too."""
-    asterisk, numbers = rig.asterisk, count(1)
-    listener = AriListener(
-        host="127.0.0.1",
-        port=asterisk.ob_port,
-        tls=TLS(contexts.server()),
-        user="obuser",
-        password="obpass",
-        new_conn=lambda: next(numbers),
-    )
-    machine, driver = Listening(listener, numbers), rig.app.backend.driver()
+    app = listening_app(rig, "server")
+    digits = []
 
-    def events(kind: str) -> list[str]:
-        said = [message.data for message in machine.messages if isinstance(message, EventReceived)]
-        return [f"{data!r}" for data in said if f'"type":"{kind}"' in f"{data!r}"]
+    @app.default()
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        digits.append(await call.listen_dtmf(5))
+        await call.listen_dtmf()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(driver.run, machine)
-        await eventually(lambda: listener.port)
-        channel = f"{rig.app_name}-c"
-        far = {"extension": "answer", "context": "far", "priority": "1"}
-        status, _ = asterisk.request(
-            "POST", "/channels", {"endpoint": "Local/obtls@stasis", "channelId": channel} | far
-        )
-        assert status == 200
-        await eventually(lambda: events("StasisStart"))
-        (link,) = machine.links
-        assert link.path == "/tls"
-        link.send_request("hang up", channels.hangup(channel), driver.time())
-        driver.wake()
-        await eventually(lambda: machine.messages[-1] == LinkClosed(None))
-        assert [message.status for message in machine.messages if isinstance(message, Reply)] == [204]
-        assert events("StasisEnd")
-        listener.close(driver.time())
-        driver.wake()
+    async with rig.serving(app, rig.far):
+        phone = await rig.far.originate("Local/obtls@stasis/n")
+        await phone.send_dtmf("5")
+        await eventually(lambda: digits)
+        await phone.hangup()
+    assert digits == ["5"]
 
 
 async def test_asterisk_does_not_connect_to_who_we_are_not(rig: Rig) -> None:
-    """It tells us so in its alert, and goes on in the dialplan. The listener stays."""
-    asterisk, numbers = rig.asterisk, count(1)
-    listener = AriListener(
-        host="127.0.0.1",
-        port=asterisk.ob_port,
-        tls=TLS(contexts.server("other")),
-        user="obuser",
-        password="obpass",
-        new_conn=lambda: next(numbers),
-    )
-    machine, driver = Listening(listener, numbers), rig.app.backend.driver()
+    """It says so in its alert, and the call goes on in the dialplan, which hangs it up. The listener stays."""
+    app = listening_app(rig, "other")
     rig.caplog.set_level("DEBUG", logger="voxtra")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(driver.run, machine)
-        await eventually(lambda: listener.port)
-        channel = f"{rig.app_name}-c"
-        far = {"extension": "answer", "context": "far", "priority": "1"}
-        query = {"endpoint": "Local/obtls@stasis", "channelId": channel} | far
-        assert asterisk.request("POST", "/channels", query)[0] == 200
-        await eventually(lambda: channel not in {found["id"] for found in asterisk.channels()})
-        listener.close(driver.time())
-        driver.wake()
-    assert machine.links == []
-    failed = [record.getMessage() for record in rig.caplog.records if "TLS handshake" in record.getMessage()]
-    assert failed
+    async with rig.serving(app, rig.far):
+        with pytest.raises(OriginateFailed):
+            await rig.far.originate("Local/obtls@stasis/n")
+    failures = [record.getMessage() for record in rig.caplog.records if "TLS handshake" in record.getMessage()]
+    assert failures
+    assert set(failures) == {"a TLS handshake of somebody who has connected failed: " + failures[0].rpartition(": ")[2]}

@@ -13,10 +13,18 @@ import pytest
 from tests.wire.blocking import BlockingDriver, BlockingListener
 from voxtra_core.ari import applications, channels, recordings
 from voxtra_core.ari import asterisk as pbx
-from voxtra_core.ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from voxtra_core.ari.messages import (
+    EventReceived,
+    LinkAccepted,
+    LinkClosed,
+    LinkMessage,
+    LinkOpened,
+    Reply,
+    RequestFailed,
+)
 from voxtra_core.ari.request import Request
 from voxtra_core.errors import ConnectFailed, ConnectionLost, RequestNotSent
-from voxtra_core.wire import AcceptedLink, AriLink, AriListener, LinkAccepted
+from voxtra_core.wire import AcceptedLink, AriLink, AriListener
 
 from .pbx import Asterisk
 
@@ -270,9 +278,8 @@ PERSISTENT = "obpersistent"
 
 def newest(listener: BlockingListener, application: str) -> AcceptedLink | None:
     """The newest link of an application, or of all whose names begin so."""
-    return next(
-        (found.link for found in reversed(listener.accepted) if found.application.startswith(application)), None
-    )
+    links = (found.link for found in reversed(listener.accepted) if found.application.startswith(application))
+    return next((link for link in links if isinstance(link, AcceptedLink)), None)
 
 
 def another(listener: BlockingListener, application: str, *, than: AcceptedLink | None = None) -> AcceptedLink:
@@ -399,7 +406,8 @@ def test_calls_have_sockets_of_their_own(listen: Listen, asterisk: Asterisk, app
         assert asterisk.request("POST", "/channels", query)[0] == 200
 
     def links() -> list[AcceptedLink]:
-        return [found.link for found in listener.accepted if found.path == "/percall"]
+        links = (found.link for found in listener.accepted if found.path == "/percall")
+        return [link for link in links if isinstance(link, AcceptedLink)]
 
     listener.run_until(lambda: len(links()) == 5)
     for link in links():

@@ -14,7 +14,7 @@ import pytest
 
 from voxtra_core.effects import Connect, Input, StartTask
 
-from .loops import TestedBackend
+from .loops import BACKENDS, TestedBackend
 from .peers import Door
 from .script import PATIENCE, Script, turns
 
@@ -75,6 +75,24 @@ def test_control_c(backend: TestedBackend, where: str, linger: Callable[[float],
         backend.run(main)
     assert where in script.survived
     assert script.steps.count("interrupt") == 1
+
+
+def test_control_c_counts_for_more_than_what_comes_of_it() -> None:
+    """On trio it strikes one task, and others fail for it. On asyncio it cancels the main task, and so all of them."""
+
+    async def strike() -> None:
+        await turns(1)
+        signal.raise_signal(signal.SIGINT)
+
+    async def fail() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ZeroDivisionError
+
+    backend = BACKENDS["trio"]
+    with pytest.raises(KeyboardInterrupt):
+        backend.run(lambda: backend.together(strike, fail))
 
 
 class Outcome(BaseException):

@@ -76,6 +76,11 @@ def somebody_hangs_up_after_a_second(asterisk: SimulatedAsterisk, now: float) ->
     asterisk.call(caller, app, now, args=["answered"], answered=True)
 
 
+def somebody_is_offered(asterisk: SimulatedAsterisk, now: float) -> None:
+    asterisk.add_extension("bcast", "bcast", Extension("StasisBroadcast", "5000,,arg1:arg2,yes"))
+    asterisk.dial(Caller(dials="bcast", context="bcast", endpoint="Local/bcast@bcast"), now, answered=True)
+
+
 # ---- the differences -------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +133,12 @@ SCENARIOS = [
     Scenario("dtmf_sent", far, ignored=is_seen_by_subscribing_to_all, simplified=without_place_of_far_half),
     Scenario("app_gone", far, closes_at=0.1),
     Scenario("app_not_registered", far),
+    Scenario(
+        "broadcast_claim",
+        somebody_is_offered,
+        skip=makes_the_call,
+        renamed={"Local/bcast@bcast#0": "Local/bcast@bcast#0;2"},
+    ),
 ]
 
 

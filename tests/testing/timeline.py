@@ -205,4 +205,4 @@ def _translated(target: str, recorded: Trace, simulated: Trace) -> str:
     """A recorded target with the ids of the simulated channels and playbacks in it."""
     same = {id: simulated.ids[name] for name, id in recorded.ids.items() if name in simulated.ids}
     same.update(zip(recorded.playbacks, simulated.playbacks, strict=False))
-    return re.sub(r"(?<=/)[^/?]+", lambda segment: same.get(segment[0], segment[0]), target)
+    return re.sub(r"(?<=[/=])[^/?&]+", lambda segment: same.get(segment[0], segment[0]), target)

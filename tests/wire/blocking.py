@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Protocol
 
-from voxtra_core.ari.messages import Link, LinkMessage
+from voxtra_core.ari.messages import Link, LinkAccepted, LinkMessage
 from voxtra_core.effects import (
     Accepted,
     Close,
@@ -25,7 +25,7 @@ from voxtra_core.effects import (
     Received,
     Send,
 )
-from voxtra_core.wire import AcceptedLink, AriListener, LinkAccepted
+from voxtra_core.wire import AriListener
 
 
 class _Machine(Protocol):
@@ -164,7 +164,7 @@ class BlockingListener:
     def __init__(self, listener: AriListener) -> None:
         self.listener = listener
         self.accepted: list[LinkAccepted] = []
-        self.messages: dict[AcceptedLink, list[LinkMessage]] = {}
+        self.messages: dict[Link, list[LinkMessage]] = {}
         self._sockets = _Sockets(listener)
         listener.start(time.monotonic())
 

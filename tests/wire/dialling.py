@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from voxtra_core.ari.messages import LinkMessage
+from voxtra_core.ari.messages import LinkAccepted, LinkMessage, ListenerMessage
 from voxtra_core.effects import (
     Accepted,
     Close,
@@ -26,8 +26,6 @@ from voxtra_core.effects import (
 from voxtra_core.wire import (
     AcceptedLink,
     AriListener,
-    LinkAccepted,
-    ListenerMessage,
     TextReceived,
     WebSocketClient,
     WebSocketClosed,
@@ -81,6 +79,7 @@ class Room:
         while (message := self.listener.next_message()) is not None:
             self.messages.append(message)
             if isinstance(message, LinkAccepted):
+                assert isinstance(message.link, AcceptedLink)
                 self.links.append(message.link)
                 self.said[message.link] = []
         for link, said in self.said.items():

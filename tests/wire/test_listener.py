@@ -11,15 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.ari import recordings
-from voxtra_core.ari.messages import EventReceived, Link, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from voxtra_core.ari.messages import (
+    EventReceived,
+    Link,
+    LinkAccepted,
+    LinkClosed,
+    LinkMessage,
+    LinkOpened,
+    ListenFailed,
+    Reply,
+    RequestFailed,
+)
 from voxtra_core.ari.request import Request
 from voxtra_core.effects import Accepted, EndOfStream, Failed, Received
 from voxtra_core.errors import ConnectionLost, LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
 from voxtra_core.wire import (
     AcceptedLink,
     AriListener,
-    LinkAccepted,
-    ListenFailed,
     PongReceived,
     WebSocketOpened,
     WebSocketRejected,

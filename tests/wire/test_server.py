@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voxtra_core.ari.messages import ListenFailed
 from voxtra_core.effects import (
     Accepted,
     Close,
@@ -27,7 +28,6 @@ from voxtra_core.effects import (
 from voxtra_core.errors import LocalProtocolError
 from voxtra_core.wire import (
     AriServer,
-    ListenFailed,
     RequestReceived,
     ServerMessage,
     SocketClosed,

@@ -3,19 +3,24 @@
 from .app import Backend, BaseApp, MachineDriver
 from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
-from .routing import Handler, Route, Router
+from .routing import Handler, OfferHook, Route, Router
+from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
 
 __all__ = [
     "DEFAULT_URL",
+    "SIGNALS",
+    "SIGNALS_HEEDED",
     "AppMachine",
     "Backend",
     "BaseApp",
     "Handler",
     "MachineDriver",
     "Observer",
+    "OfferHook",
     "Options",
     "Phase",
     "Route",
     "Router",
+    "SignalHandler",
     "make_options",
 ]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..ari import Request
-from ..ari.messages import Link
+from ..ari.messages import Link, Listener
 from ..call import Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, outcome_of
-from .connect import ari_link
-from .machine import AppMachine, Observer
-from .options import make_options
-from .routing import Handler, Route, Router
+from .connect import ari_link, ari_listener
+from .dialling import Dialling
+from .listening import Listening
+from .machine import AppMachine, Observer, check_grace
+from .options import Orphans, make_options
+from .reach import NewReach
+from .routing import Handler, OfferHook, Route, Router
+from .signals import SignalHandler
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -26,6 +30,7 @@ __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
+F = TypeVar("F", bound=OfferHook)
 
 
 class MachineDriver(Driver, Protocol):
@@ -59,8 +64,14 @@ class Backend(Protocol):
     async def park(self, pending: Pending[Any]) -> None:
         """As :meth:`Driver.park`, before there is a driver."""
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop until ``function()`` has ended."""
+    def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
+        """Run a loop until ``function()`` has ended. Without ``on_signal`` Ctrl-C cancels it.
+
+        With it, and in the main thread, the first :data:`~.signals.SIGNALS_HEEDED` of the signals to end
+        the program are its to decide about. They are reported in the loop, between two steps of whatever runs there.
+        What comes after them does what the system does by default, which is to kill the process: also where the loop
+        does not get a turn. One that the program ignores stays ignored, and afterwards all is as it was before.
+        """
 
     async def together(self, *functions: Callable[[], Awaitable[None]]) -> None:
         """Run several until all have ended; one that raises cancels the others."""
@@ -76,11 +87,16 @@ class BaseApp:
     ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
     backslash. Only one program at a time may use it; the last to come gets the calls.
 
-    ``ssl_context`` says, for an ``https`` URL, what is trusted, and with which certificate of ours; by default the
-    platform's authorities, and none.
+    ``ssl_context`` says, for an ``https`` URL, whose certificates are trusted, by default those of the platform; with
+    ``listen`` it is a server's, with our certificate, and Asterisk connects by ``wss``.
 
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
+
+    With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
+    and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
+    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
+    another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
@@ -99,6 +115,8 @@ class BaseApp:
         app_name: str = "voxtra",
         number_variable: str | None = None,
         ssl_context: SSLContext | None = None,
+        listen: str | None = None,
+        orphans: Orphans = "hangup",
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -108,6 +126,8 @@ class BaseApp:
             app_name=app_name,
             number_variable=number_variable,
             ssl_context=ssl_context,
+            listen=listen,
+            orphans=orphans,
             environ=self.backend.environ(),
         )
         self._router = Router()
@@ -115,14 +135,23 @@ class BaseApp:
         self._started = Pending[None]()
         self._machine: AppMachine | None = None
         self._driver: MachineDriver | None = None
+        self._exit_status = 0
 
     def __repr__(self) -> str:
+        if self._options.listen is not None:
+            host, port = self._options.listen
+            return f"<{type(self).__name__} listening on {host} port {port}>"
         return f"<{type(self).__name__} {self._options.app_name!r} at {self._options.url}>"
 
     @property
     def app_name(self) -> str:
         """The Stasis application's name."""
         return self._options.app_name
+
+    @property
+    def listening_port(self) -> int | None:
+        """The port that Asterisk can connect to, once it is listened on; with ``listen`` only."""
+        return self._machine.listening_port if self._machine is not None else None
 
     # ---- routes ----------------------------------------------------------------------------------------------------
 
@@ -149,15 +178,44 @@ class BaseApp:
 
         return decorate
 
+    def on_offer(self, hook: F) -> F:
+        """Decorate the function that decides which of the calls that ``StasisBroadcast`` offers are claimed.
+
+        It gets a :class:`~voxtra_core.stasis.CallOffer`, and says ``True`` to claim or ``False`` to pass; one that
+        raises passes, and is logged. Without it every call is claimed that there is a route for; it is not asked about
+        others. A call that we get goes to its handler like any other.
+
+        A plain function is called at once, must be quick, and must not block. An async one runs in a task: it should be
+        quicker than the timeout in the dialplan, half a second by default. It is cancelled after 60 seconds or when the
+        application stops, and a hundred run at a time: calls that are offered beyond that are passed.
+
+        Raises ``ValueError`` if there is one already.
+        """
+        self._router.set_offer_hook(hook)
+        return hook
+
     # ---- life ------------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve, in a loop of its own, until :meth:`stop` or Ctrl-C, which hangs up what is left.
+    def run(self, *, grace: float = 5.0) -> int:
+        """Serve, in a loop of its own, until :meth:`stop`, SIGINT (Ctrl-C) or SIGTERM; the exit status for the program.
 
-        Raises what :meth:`serve` raises.
+        The first signal is a ``stop(grace)``: no more calls are taken, the handlers that run have ``grace`` seconds,
+        then they are cancelled and what is left is hung up; hangup callbacks have 5 seconds after that. The second
+        hangs up at once, within about a second. The third kills the process, should even that hang. In a thread other
+        than the main one there are no signals.
+
+        0 when all went in good order, 1 when the callbacks, or the hang-ups, were not done in time, 128 + the signal's
+        number after a second one. Raises what :meth:`serve` raises, and ``ValueError`` for a grace that cannot be.
         """
-        with suppress(KeyboardInterrupt):
-            self.backend.run(self.serve)
+        check_grace(grace)
+
+        def on_signal(name: str, number: int) -> None:
+            if self._machine is not None and self._driver is not None:
+                self._machine.receive_signal(name, number, self._driver.time(), grace)
+                self._driver.wake()
+
+        self.backend.run(self.serve, on_signal)
+        return self._exit_status
 
     async def serve(self) -> None:
         """Connect, and take calls until :meth:`stop`; to run beside other things in an application of your own.
@@ -171,14 +229,14 @@ class BaseApp:
         driver = self.backend.driver()
         connections = count(1)
         try:
-            link = self._link(lambda: next(connections))
+            new_reach = self._new_reach(lambda: next(connections))
         except Exception as error:
             waiting, self._started = self._started, Pending()
             waiting.fail(error)
             raise
         machine = AppMachine(
             self._options,
-            link,
+            new_reach,
             self._router,
             driver,
             new_id=self.backend.new_id,
@@ -194,6 +252,7 @@ class BaseApp:
             raise
         finally:
             self._machine, self._driver = None, None
+            self._exit_status = machine.exit_status
             if self._started.done:
                 self._started = Pending()
 
@@ -243,14 +302,15 @@ class BaseApp:
         """
         machine, driver = self._running()
         own_metadata = deepcopy(dict(metadata or {}))
-        call, pending = machine.stasis.originate(
+        registration = machine.registration
+        call, pending = registration.stasis.originate(
             endpoint, driver.time(), caller_id=caller_id, timeout=timeout, args=args, variables=variables
         )
-        session = machine.session_of(call)
+        session = machine.session_of(call, registration)
         session.metadata.update(own_metadata)
         await outcome_of(driver, pending)
         if handler is not None:
-            machine.start_handler(session, handler)
+            machine.start_handler(session, handler, registration)
             driver.wake()
         return session
 
@@ -267,8 +327,19 @@ class BaseApp:
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
+    def _new_reach(self, new_conn: Callable[[], int]) -> NewReach:
+        options = self._options
+        if options.listen is not None:
+            host, _ = options.listen
+            return partial(Listening, self._listener(new_conn), where=host)
+        where = f"connected to {options.url} as application {options.app_name!r}"
+        return partial(Dialling, self._link(new_conn), options.app_name, where=where)
+
     def _link(self, new_conn: Callable[[], int]) -> Link:
         return ari_link(self._options, new_conn)
+
+    def _listener(self, new_conn: Callable[[], int]) -> Listener:
+        return ari_listener(self._options, new_conn)
 
     def _running(self) -> tuple[AppMachine, MachineDriver]:
         if self._machine is None or self._driver is None:

@@ -1,4 +1,4 @@
-"""The link to a real Asterisk: the one place above ``wire`` that knows it, and with it the first to go when
+"""The ways to a real Asterisk: the one place above ``wire`` that knows them, and with it the first to go when
 vendoring.
 """
 
@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..ari.messages import Link
+from ..ari.messages import Link, Listener
 from ..errors import AuthenticationFailed
 from .options import Options
 
-__all__ = ["ari_link"]
+__all__ = ["ari_link", "ari_listener"]
 
 
 def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
@@ -30,4 +30,20 @@ def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
         app_name=options.app_name,
         tls=options.tls,
         new_conn=new_conn,
+    )
+
+
+def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
+    """A port for Asterisk's outbound WebSockets. ``AuthenticationFailed`` without a user and a password to expect."""
+    assert options.listen is not None
+    if not options.user or not options.password:
+        raise AuthenticationFailed(
+            "no credentials for Asterisk to give: ari_user and ari_password, or VOXTRA_ARI_USER and "
+            "VOXTRA_ARI_PASSWORD, must be username and password of its websocket_client.conf"
+        )
+    from ..wire.listener import AriListener
+
+    host, port = options.listen
+    return AriListener(
+        host=host, port=port, tls=options.tls, user=options.user, password=options.password, new_conn=new_conn
     )

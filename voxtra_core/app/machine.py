@@ -1,4 +1,4 @@
-"""The application as a whole, sans-IO: a link to Asterisk, the Stasis application on it, and the tasks of the user's
+"""The application as a whole, sans-IO: the way to Asterisk, the Stasis applications there, the tasks of the user's
 code.
 
 It is what a driver runs (:class:`voxtra_core.effects.Machine`). The phases of its life::
@@ -6,9 +6,11 @@ It is what a driver runs (:class:`voxtra_core.effects.Machine`). The phases of i
     CONNECTING ──▶ RUNNING ──▶ DRAINING ──▶ FLUSHING ──▶ CLOSING ──▶ FINISHED
         │             │  stop()               ▲             ▲
         │             ├────── interrupt() ────┘             │
-        └─────────────┴────── the link is lost ──▶ LOST ────┘
+        └─────────────┴──── Asterisk is gone ────▶ LOST ────┘
 
-DRAINING waits for the handlers that run, FLUSHING hangs up what is left, LOST lets the handlers of a lost link finish.
+DRAINING waits for the handlers that run, and for calls that have been claimed, FLUSHING hangs up what is left, LOST
+lets the handlers finish whose calls have ended with the way to Asterisk. A first signal is a ``stop()``, a second one
+an ``interrupt()``.
 """
 
 from __future__ import annotations
@@ -19,19 +21,32 @@ from enum import Enum, auto
 
 import attrs
 
-from ..ari.messages import Link, LinkClosed, LinkOpened, RequestFailed
+from ..ari import Channel, channels
 from ..call import CallMachine, EndedBy, HangupReason, Pending
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LocalProtocolError, RequestNotSent
+from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, RequestNotSent
 from ..session import CallSession, Driver
-from ..stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendRequest, StasisMachine
+from ..stasis import (
+    AppReplaced,
+    CallArrived,
+    CallChanged,
+    CallOffered,
+    CallOver,
+    OrphanFound,
+    StasisEvent,
+    StasisMachine,
+    is_own,
+)
+from .claiming import Claiming
 from .options import Options
+from .reach import Gone, Happened, NewReach, Ready
+from .registration import Registration
 from .routing import Handler, Router
 
-__all__ = ["AppMachine", "Observer", "Phase"]
+__all__ = ["AppMachine", "Observer", "Phase", "check_grace"]
 
-_handled_by: ContextVar[AppMachine | None] = ContextVar("_handled_by", default=None)
-"""The application whose handler this is; tasks that a handler starts inherit it."""
+_handled_by: ContextVar[tuple[AppMachine, Registration] | None] = ContextVar("_handled_by", default=None)
+"""Whose handler this is; tasks that a handler starts inherit it."""
 
 Observer = Callable[[object], None]
 
@@ -73,7 +88,7 @@ class AppMachine:
     def __init__(
         self,
         options: Options,
-        link: Link,
+        new_reach: NewReach,
         router: Router,
         driver: Driver,
         *,
@@ -82,29 +97,44 @@ class AppMachine:
         observer: Observer | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
-        self.stasis = StasisMachine(options.app_name, new_id=new_id, observer=self._observe)
         self.started = Pending[None]()
         self.finished = Pending[None]()
+        self.exit_status = 0
+        """What to tell the shell: 0 in good order, 1 when time was too short for that, 128 + the number of a
+        signal that cut it short."""
         self._options = options
-        self._link = link
+        self._new_id = new_id
+        self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
         self._router = router
         self._driver = driver
         self._new_conn = new_conn
         self._observer = observer
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
+        self._claiming = Claiming(
+            router,
+            driver,
+            knows_number=options.number_variable is None,
+            takes_calls=lambda: self.phase is Phase.RUNNING,
+            start_task=lambda name, function: self._start_task(name, function, is_handler=False),
+            cancel_task=lambda task: self._effects.append(CancelTask(task)),
+            log=self._log,
+        )
         self._tasks: dict[int, _Task] = {}
         self._task = 0
         self._effects: list[Effect] = []
         self._deadline: float | None = None
         self._error: Exception | None = None
         self._cancelled = False
+        self._hung_up = 0
+        self._signals = 0
 
     # ---- what a driver calls ---------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """Begin to connect."""
-        self._link.open(now)
+        """Begin to connect, or to listen."""
+        if self.phase is Phase.CONNECTING:  # and not stopped already
+            self._reach.open(now)
         self._pump(now)
 
     def new_connection(self) -> int:
@@ -117,16 +147,17 @@ class AppMachine:
             return
         if isinstance(event, TaskDone):
             self._tasks.pop(event.task, None)
+            self._claiming.task_done(event.task)
         else:
-            self._link.receive(event, now)
+            self._reach.receive(event, now)
         self._pump(now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due, and what the user's code has asked for since."""
         if self.phase is Phase.FINISHED:
             return
-        self._link.handle_timeout(now)
-        self.stasis.handle_timeout(now)
+        self._reach.handle_timeout(now)
+        self._claiming.handle_timeout(now)
         if self._deadline is not None and self._deadline <= now:
             self._deadline = None
             self._overdue(now)
@@ -136,7 +167,7 @@ class AppMachine:
         """The earliest of all deadlines."""
         if self.phase is Phase.FINISHED:
             return None
-        deadlines = (self._deadline, self._link.next_deadline(), self.stasis.next_deadline())
+        deadlines = (self._deadline, self._reach.next_deadline(), self._claiming.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def effects_to_perform(self) -> list[Effect]:
@@ -151,11 +182,11 @@ class AppMachine:
                 self._close(now)
             case Phase.RUNNING | Phase.DRAINING:
                 self._flush(now, FLUSH)
-            case Phase.LOST:
+            case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
-            case Phase.FLUSHING:
+            case Phase.FLUSHING if self._deadline is None or now + FLUSH < self._deadline:
                 self._deadline = now + FLUSH
-            case Phase.CLOSING | Phase.FINISHED:
+            case _:
                 pass
         self._pump(now)
 
@@ -163,19 +194,31 @@ class AppMachine:
 
     def stop(self, now: float, grace: float) -> None:
         """Take no more calls; let the handlers that run finish, for ``grace`` seconds; then hang up what is left."""
-        if not grace >= 0:
-            raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+        check_grace(grace)
         match self.phase:
             case Phase.CONNECTING:
                 self._close(now)
             case Phase.RUNNING:
                 self.phase = Phase.DRAINING
                 self._deadline = now + grace
-                self._log(LogLevel.INFO, f"stopping: {len(self.stasis.calls)} calls left")
+                self._reach.stop_accepting(now)
+                for_handlers = f", their handlers have {grace:g} s" if self._tasks else ""
+                self._log(LogLevel.INFO, f"stopping: {len(self._calls())} calls left{for_handlers}")
             case Phase.DRAINING if self._deadline is None or now + grace < self._deadline:
                 self._deadline = now + grace
             case _:
                 pass
+
+    def receive_signal(self, name: str, number: int, now: float, grace: float) -> None:
+        """A signal to end the program: the first one is a stop with this grace, any other puts an end to that."""
+        self._signals += 1
+        if self._signals == 1:
+            self._log(LogLevel.INFO, f"{name}: stopping; once more to hang up at once")
+            self.stop(now, grace)
+        else:
+            self._log(LogLevel.WARNING, f"{name}: hanging up at once")
+            self.exit_status = 128 + number
+            self.interrupt(now)
 
     def check_running(self) -> None:
         """Raise unless calls can be made and requests be sent."""
@@ -192,84 +235,116 @@ class AppMachine:
     def abort(self, now: float, error: BaseException | None) -> None:
         """The run has ended, be it before its time: whoever still waits is told."""
         self.phase = Phase.FINISHED
-        self.stasis.close(now)
+        self._reach.abort(now)
         self.started.fail(_as_exception(error))
         self.finished.resolve(None)
 
     @property
     def is_asked_by_a_handler(self) -> bool:
         """Whether the code that asks runs in one of this application's own handlers."""
-        return _handled_by.get() is self
+        handled_by = _handled_by.get()
+        return handled_by is not None and handled_by[0] is self
 
-    def session_of(self, call: CallMachine) -> CallSession:
+    @property
+    def listening_port(self) -> int | None:
+        """The port that Asterisk can connect to."""
+        return self._reach.listening_port
+
+    @property
+    def registration(self) -> Registration:
+        """On whose behalf calls are placed and requests made: in a handler that of its call, so that they go to
+        the same Asterisk; else the first.
+
+        Raises ``RequestNotSent`` where there is none.
+        """
+        handled_by = _handled_by.get()
+        if handled_by is not None and handled_by[0] is self:
+            return handled_by[1]
+        registration = self._reach.default_registration
+        if registration is None:
+            raise RequestNotSent("no Asterisk has a persistent connection here: outside of a call there is none to ask")
+        return registration
+
+    @property
+    def stasis(self) -> StasisMachine:
+        """The Stasis application of :attr:`registration`."""
+        return self.registration.stasis
+
+    def session_of(self, call: CallMachine, registration: Registration) -> CallSession:
         """The session of a call, made when it is first asked for."""
         session = self._sessions.get(call)
         if session is None:
             session = CallSession(
-                call, self._driver, app_name=self._options.app_name, late_callback=self._late_callback
+                call, self._driver, app_name=registration.name_for(call), late_callback=self._late_callback
             )
             if not call.is_over:
                 self._sessions[call] = session
         return session
 
-    def start_handler(self, session: CallSession, handler: Handler) -> None:
+    def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""
-        self._start_task(f"handler of {session.id}", lambda: self._handle(session, handler), is_handler=True)
+        name = f"handler of {session.id}"
+        self._start_task(name, lambda: self._handle(session, handler, registration), is_handler=True)
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
+    def _new_stasis(self, app_name: str, notify: Callable[[], None] | None = None) -> StasisMachine:
+        return StasisMachine(app_name, new_id=self._new_id, observer=self._observe, notify=notify)
+
+    def _calls(self) -> list[CallMachine]:
+        """The calls that live."""
+        return [call for registration in self._reach.registrations for call in registration.stasis.calls.values()]
+
+    @property
+    def _expects_calls(self) -> bool:
+        """Whether a call may yet come that we have claimed."""
+        return any(registration.stasis.expects_calls for registration in self._reach.registrations)
+
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
-        busy = True
-        while busy:
-            busy = False
-            while (message := self._link.next_message()) is not None:
-                busy = True
-                self.stasis.receive(message, now)
-                if isinstance(message, LinkOpened):
-                    self._opened()
-                elif isinstance(message, LinkClosed):
-                    self._closed(message, now)
-            while (event := self.stasis.next_event()) is not None:
-                busy = True
-                match event:
-                    case CallArrived():
-                        self._arrived(event.call, now)
-                    case CallOver():
-                        self._over(event.call)
-                    case CallChanged():
-                        self._observe(event)
-                    case AppReplaced():
-                        self._log(
-                            LogLevel.ERROR,
-                            f"another client has registered the application {self._options.app_name!r}: it gets the "
-                            f"new calls from now on. Give every program an app_name of its own.",
-                        )
-                    case Log():
-                        self._effects.append(event)
-            for command in self.stasis.commands_to_send():
-                busy = True
-                if isinstance(command, SendRequest):
-                    self._send(command, now)
-                else:
-                    self._link.withdraw_request(command.request_id, now)
-        self._effects += self._link.effects_to_perform()
+        while (event := self._reach.next_event(now)) is not None:
+            match event:
+                case Happened():
+                    self._happened(event.registration, event.event, now)
+                case Ready():
+                    self._ready(event.where)
+                case Gone():
+                    self._gone(event.error, now)
+                case Log():
+                    self._effects.append(event)
+        self._effects += self._reach.effects_to_perform()
         self._progress(now)
 
-    def _send(self, command: SendRequest, now: float) -> None:
-        self._observe(command.request)
-        try:
-            self._link.send_request(command.request_id, command.request, now)
-        except LocalProtocolError as error:  # a value that JSON cannot carry: whoever gave it is told, and nobody else
-            self.stasis.receive(RequestFailed(command.request_id, error), now)
+    def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
+        match event:
+            case CallArrived():
+                self._arrived(event, registration, now)
+            case CallOffered():
+                self._claiming.offered(registration.stasis, event.offer, now)
+            case CallOver():
+                self._over(event.call)
+            case CallChanged():
+                self._observe(event)
+            case AppReplaced():
+                self._log(
+                    LogLevel.ERROR,
+                    f"another client has registered the application {registration.stasis.app_name!r}: it gets the "
+                    f"new calls from now on. Give every program an app_name of its own.",
+                )
+            case OrphanFound():
+                self._orphaned(event.channel, registration, now)
+            case Log():
+                self._effects.append(event)
 
     def _progress(self, now: float) -> None:
         """Move on to the next phase if nothing is left to do in this one."""
+        if self.phase is not Phase.RUNNING:
+            self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not self._tasks:
+            case Phase.DRAINING if not self._tasks and not self._expects_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not self._tasks and not self.stasis.calls:
+            case Phase.FLUSHING if not self._tasks and not self._calls() and not self._expects_calls:
                 self._close(now)
                 self._pump(now)
             case Phase.LOST if not self._tasks:
@@ -282,7 +357,7 @@ class AppMachine:
             case Phase.DRAINING:
                 self._flush(now, LAST_WORDS)
             case Phase.FLUSHING:
-                self._close(now)
+                self._give_up(now)
             case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
             case Phase.LOST:
@@ -290,31 +365,46 @@ class AppMachine:
             case _:
                 pass
 
-    def _opened(self) -> None:
+    def _ready(self, where: str) -> None:
         if self.phase is Phase.CONNECTING:
             self.phase = Phase.RUNNING
-            self._log(LogLevel.INFO, f"connected to {self._options.url} as application {self._options.app_name!r}")
+            self._log(LogLevel.INFO, where)
             self.started.resolve(None)
 
-    def _closed(self, message: LinkClosed, now: float) -> None:
+    def _gone(self, error: LinkError | None, now: float) -> None:
         if self.phase is Phase.CLOSING:
             # calls whose end was never confirmed have ended with the link, and their callbacks have yet to run
             self.phase = Phase.LOST
             self._deadline = now + FLUSH
             self._cancelled = True
-        elif self.phase is not Phase.FINISHED:
-            self._error = message.error or ConnectionLost("Asterisk closed the connection")
+        elif self.phase not in {Phase.LOST, Phase.FINISHED}:
+            self._error = error or ConnectionLost("Asterisk closed the connection")
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
 
     def _flush(self, now: float, patience: float) -> None:
         self.phase = Phase.FLUSHING
         self._deadline = now + patience
-        for task, about in self._tasks.items():
-            if about.is_handler:
-                self._effects.append(CancelTask(task))
-        for call in list(self.stasis.calls.values()):
+        handlers = [task for task, about in self._tasks.items() if about.is_handler]
+        calls = self._calls()
+        if handlers or calls:
+            self._log(LogLevel.INFO, f"{len(handlers)} handlers cancelled, {len(calls)} calls hung up")
+        self._effects += map(CancelTask, handlers)
+        self._hung_up = len(calls)
+        for call in calls:
             call.hangup(now)
+
+    def _give_up(self, now: float) -> None:
+        """What is left has had its time: it is cancelled, and said to be left."""
+        left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
+        left += [task.name for task in self._tasks.values()]
+        self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
+        self.exit_status = self.exit_status or 1
+        self._effects += map(CancelTask, self._tasks)
+        self._close(now)
+        if 0 < self._hung_up <= len(self._calls()):  # who reacts to no hangup is not waited for with a good-bye
+            self._reach.abort(now)
+            self._gone(None, now)
 
     def _cancel_tasks(self, now: float) -> None:
         names = ", ".join(task.name for task in self._tasks.values())
@@ -327,7 +417,7 @@ class AppMachine:
     def _close(self, now: float) -> None:
         self.phase = Phase.CLOSING
         self._deadline = None
-        self._link.close(now)
+        self._reach.close(now)
 
     def _finish(self) -> None:
         self.phase = Phase.FINISHED
@@ -338,17 +428,31 @@ class AppMachine:
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
-    def _arrived(self, call: CallMachine, now: float) -> None:
-        session = self.session_of(call)
-        if self.phase is not Phase.RUNNING:
+    def _arrived(self, arrived: CallArrived, registration: Registration, now: float) -> None:
+        call = arrived.call
+        session = self.session_of(call, registration)
+        claimed_before_stop = arrived.claimed and self.phase is Phase.DRAINING
+        if self.phase is not Phase.RUNNING and not claimed_before_stop:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
             call.hangup(now, REFUSED)
         elif self._options.number_variable is not None:
-            self._start_task(f"handler of {call.id}", lambda: self._route(session), is_handler=True)
+            self._start_task(f"handler of {call.id}", lambda: self._route(session, registration), is_handler=True)
         else:
-            self._dispatch(session, call.called_number, now)
+            self._dispatch(session, registration, call.called_number, now)
 
-    async def _route(self, session: CallSession) -> None:
+    def _orphaned(self, channel: Channel, registration: Registration, now: float) -> None:
+        """A channel that another process has had is ours now. What that process had placed for itself is hung up."""
+        about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
+        if self._options.orphans == "leave":
+            self._log(LogLevel.INFO, f"{about}, and is left there")
+        elif self._options.orphans == "adopt" and not is_own(channel.id):
+            self._log(LogLevel.INFO, f"{about}, and gets a handler now")
+            registration.stasis.adopt(channel, now)
+        else:
+            self._log(LogLevel.WARNING, f"{about}; hung up")
+            registration.stasis.request(channels.hangup(channel.id, reason_code=str(HANDLER_FAILED)), now)
+
+    async def _route(self, session: CallSession, registration: Registration) -> None:
         assert self._options.number_variable is not None
         number = ""
         try:
@@ -360,10 +464,12 @@ class AppMachine:
         extension = session.called_number
         if number:
             session.machine.called_number = number
-        self._dispatch(session, number or extension, self._driver.time(), extension)
+        self._dispatch(session, registration, number or extension, self._driver.time(), extension)
         self._driver.wake()
 
-    def _dispatch(self, session: CallSession, number: str, now: float, extension: str | None = None) -> None:
+    def _dispatch(
+        self, session: CallSession, registration: Registration, number: str, now: float, extension: str | None = None
+    ) -> None:
         route = self._router.find(extension if extension is not None else session.called_number, number)
         if route is None:
             self._log(
@@ -378,10 +484,10 @@ class AppMachine:
             self._log(LogLevel.ERROR, f"call {session.id}: its route's metadata cannot be copied", error)
             session.machine.hangup(now, HANDLER_FAILED)
             return
-        self.start_handler(session, route.handler)
+        self.start_handler(session, route.handler, registration)
 
-    async def _handle(self, session: CallSession, handler: Handler) -> None:
-        _handled_by.set(self)
+    async def _handle(self, session: CallSession, handler: Handler, registration: Registration) -> None:
+        _handled_by.set((self, registration))
         reason: HangupReason | int = "normal"
         try:
             await handler(session)
@@ -427,10 +533,11 @@ class AppMachine:
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
-    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> None:
+    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> int:
         self._task += 1
         self._tasks[self._task] = _Task(name, is_handler)
         self._effects.append(StartTask(self._task, name, function))
+        return self._task
 
     def _observe(self, what: object) -> None:
         if self._observer is None:
@@ -443,6 +550,12 @@ class AppMachine:
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))
+
+
+def check_grace(grace: float) -> None:
+    """Raise ``ValueError`` for seconds that cannot be."""
+    if not grace >= 0:
+        raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
 
 
 def _as_exception(error: BaseException | None) -> Exception:

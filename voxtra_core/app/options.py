@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import attrs
@@ -15,7 +15,10 @@ from ..effects import TLS
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["DEFAULT_URL", "Options", "make_options"]
+__all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
+
+Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
+"""What becomes of channels that are in our application before us."""
 
 DEFAULT_URL = "http://localhost:8088"
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -38,6 +41,10 @@ class Options:
     app_name: str
     number_variable: str | None = None
     tls: TLS | None = None
+    """For connecting to an ``https`` URL; or for ``listen``, with a certificate of ours."""
+    listen: tuple[str, int] | None = None
+    """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
+    orphans: Orphans = "hangup"
 
     @property
     def url(self) -> str:
@@ -55,6 +62,8 @@ def make_options(
     number_variable: str | None,
     ssl_context: SSLContext | None = None,
     environ: Mapping[str, str],
+    listen: str | None = None,
+    orphans: Orphans = "hangup",
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -62,6 +71,10 @@ def make_options(
     Raises ``ValueError`` saying which option is wrong and what it should be.
     """
     check.app_name("app_name", app_name)
+    if listen is not None and ari_url is not None:
+        raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
+    if orphans not in get_args(Orphans):
+        raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
     url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
@@ -80,7 +93,7 @@ def make_options(
         raise ValueError("ari_url must not hold a user or a password: give them as ari_user and ari_password")
     if parts.query or parts.fragment:
         raise ValueError("ari_url must not have a query: give the user and the password as ari_user and ari_password")
-    encrypted = parts.scheme in {"https", "wss"}
+    encrypted = parts.scheme in {"https", "wss"} if listen is None else ssl_context is not None
     if ssl_context is not None and not encrypted:
         raise ValueError(f"an ssl_context needs an ari_url that begins with https, unlike {_without_secrets(url)!r}")
     user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER", "")
@@ -96,7 +109,21 @@ def make_options(
         app_name=app_name,
         number_variable=number_variable,
         tls=TLS(ssl_context) if encrypted else None,
+        listen=None if listen is None else _host_and_port(listen),
+        orphans=orphans,
     )
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {listen!r}")
+    try:
+        parts = urlsplit(f"//{listen}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise problem from None
+    if not host or port is None or parts.netloc != listen or "@" in listen:
+        raise problem
+    return host, port
 
 
 def _without_secrets(url: str) -> str:

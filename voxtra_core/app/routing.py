@@ -1,4 +1,4 @@
-"""Which handler a call goes to."""
+"""Which handler a call goes to, and whether one that is offered is wanted."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import attrs
 
 from ..session import CallSession
+from ..stasis import CallOffer
 
-__all__ = ["Handler", "Route", "Router"]
+__all__ = ["Handler", "OfferHook", "Route", "Router"]
 
 Handler = Callable[[CallSession], Awaitable[None]]
+OfferHook = Callable[[CallOffer], bool | Awaitable[bool]]
 
 
 @attrs.frozen
@@ -35,6 +37,8 @@ class Router:
     def __init__(self) -> None:
         self._routes: list[Route] = []
         self._default: Route | None = None
+        self.offer_hook: OfferHook | None = None
+        """What decides whether a call that is offered is claimed; without one all are that a route is for."""
 
     def add(self, route: Route) -> None:
         """Add a route for exactly one of an extension and a number, not used before; else ``ValueError``."""
@@ -52,12 +56,24 @@ class Router:
             raise ValueError("there is a default handler already")
         self._default = route
 
+    def set_offer_hook(self, hook: OfferHook) -> None:
+        """Set it; ``ValueError`` if there is one already."""
+        if self.offer_hook is not None:
+            raise ValueError("there is an on_offer hook already")
+        self.offer_hook = hook
+
     def find(self, extension: str, number: str) -> Route | None:
         """The route for a call that came in on ``extension``, for ``number``."""
         for route in self._routes:
             if route.extension == extension if route.extension is not None else route.number == number:
                 return route
         return self._default
+
+    def may_find(self, extension: str, number: str | None) -> bool:
+        """Whether there is a route for a call; ``number`` is ``None`` where it is not known yet."""
+        if number is None and any(route.number is not None for route in self._routes):
+            return True
+        return self.find(extension, number or "") is not None
 
 
 def _check_metadata(route: Route) -> None:

@@ -261,8 +261,7 @@ class CallMachine:
             case PlaybackFinished():
                 self._player.ended(event.playback.id, event.playback.state, now)
             case StasisStart():
-                self.args = event.args
-                self._entered(event.channel, now)
+                self.receive_channel(event.channel, event.args, now)
             case ChannelHangupRequest():
                 self._hangup_requested(event)
             case StasisEnd():
@@ -382,6 +381,19 @@ class CallMachine:
         self._entered(channel, now)
         self._player.channel_replaced(now)
         self._changed()
+
+    def receive_channel(self, channel: Channel, args: tuple[str, ...], now: float) -> None:
+        """The channel is in Stasis, with these arguments: announced, or found there."""
+        if self.end is None:
+            self.args = args
+            self._entered(channel, now)
+            self._changed()
+
+    def link_restored(self, now: float) -> None:
+        """There is a link to Asterisk again: has the channel lived through the time without one?"""
+        if self.end is None and not self._unseen:
+            self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
+            self._changed()
 
     def connection_lost(self, now: float) -> None:
         """The link to Asterisk is gone, and with it all that this machine could still learn."""

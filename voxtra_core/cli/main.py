@@ -47,7 +47,8 @@ Where Asterisk is and as whom comes from the app, or else from VOXTRA_ARI_URL, V
 
 
 def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> int:
-    """Run a command and return its exit status: 0 when it went well, 1 when it didn't, 2 for wrong arguments.
+    """Run a command and return its exit status: 0 when it went well, 1 when it didn't, 2 for wrong arguments, 128 + its
+    number when a signal cut it short.
 
     ``backend`` is the loop that the caller stands for; without one there is an option for it.
     """
@@ -171,5 +172,4 @@ def _run(target: str, app_class: type[BaseApp]) -> int:
     if not isinstance(app, app_class):
         kind = f"a {type(app).__name__}" if app is not None else "nothing"
         raise _Refused(f"{target} should be a VoxtraApp of {app_class.__module__}, and is {kind}")
-    app.run()
-    return 0
+    return app.run()

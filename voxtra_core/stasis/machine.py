@@ -14,6 +14,7 @@ import attrs
 
 from ..ari import (
     ApplicationReplaced,
+    CallBroadcast,
     Channel,
     Dial,
     Event,
@@ -26,28 +27,44 @@ from ..ari import (
     UnknownEvent,
     channels,
     decode_event,
+    events,
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, StateChanged
+from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
-from ..errors import LocalProtocolError, OperationTimeout, RequestOutcomeUnknown, VoxtraError, ari_error
+from ..errors import (
+    AriConflict,
+    AriNotFound,
+    LocalProtocolError,
+    OperationTimeout,
+    RequestOutcomeUnknown,
+    VoxtraError,
+    ari_error,
+)
 from .deadlines import Deadlines
+from .offers import CallOffer, Claim, ClaimOutcome, Claims
+from .orphans import OrphanFound, Orphans
 from .translate import request_for
 
 __all__ = [
     "AppReplaced",
     "CallArrived",
     "CallChanged",
+    "CallOffered",
     "CallOver",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
+    "is_own",
 ]
 
 T = TypeVar("T")
 
+OWN_PREFIX = "voxtra-"
+"""How the ids of channels begin that we ask for."""
 MAX_REMEMBERED = 1000
 """How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
 
@@ -72,6 +89,15 @@ class CallArrived:
     """Somebody calls."""
 
     call: CallMachine
+    claimed: bool = False
+    """Whether we have claimed it: no other application can have it."""
+
+
+@attrs.frozen
+class CallOffered:
+    """A call waits for an application to :meth:`~StasisMachine.claim` it."""
+
+    offer: CallOffer
 
 
 @attrs.frozen
@@ -94,7 +120,7 @@ class AppReplaced:
     """Another client has registered our application's name: it gets the new calls from here on."""
 
 
-StasisEvent: TypeAlias = CallArrived | CallChanged | CallOver | AppReplaced | Log
+StasisEvent: TypeAlias = CallArrived | CallOffered | CallChanged | CallOver | AppReplaced | OrphanFound | Log
 
 
 @attrs.define(eq=False)
@@ -110,25 +136,34 @@ class _Asked:
 class StasisMachine:
     """One Stasis application on one Asterisk.
 
-    ``observer``, if given, is shown every event that comes in, before it has an effect.
+    ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
+    there may be commands to send, an event, or another deadline, for those who have many of these.
     """
 
     def __init__(
-        self, app_name: str, *, new_id: Callable[[], str], observer: Callable[[object], None] | None = None
+        self,
+        app_name: str,
+        *,
+        new_id: Callable[[], str],
+        observer: Callable[[object], None] | None = None,
+        notify: Callable[[], None] | None = None,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
         """The calls that live, by channel id."""
         self._new_id = new_id
         self._observer = observer
+        self._notify = notify
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
+        self._claims = Claims()
         self._dirty: dict[CallMachine, None] = {}
         self._out: list[SendRequest | WithdrawRequest] = []
         self._events: deque[StasisEvent] = deque()
         self._now = 0.0
         self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
         self._request_deadlines = Deadlines[str](self._deadline_of)
+        self._orphans = Orphans(app_name, ask=self.request, is_known=self._is_known, report=self._events.append)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
@@ -148,10 +183,12 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        of_calls, of_requests = self._call_deadlines.earliest(), self._request_deadlines.earliest()
-        if of_calls is None or of_requests is None:
-            return of_requests if of_calls is None else of_calls
-        return min(of_calls, of_requests)
+        deadline = self._call_deadlines.earliest()
+        others = (self._request_deadlines.earliest(), self._claims.next_deadline(), self._orphans.next_deadline())
+        for other in others:
+            if deadline is None or (other is not None and other < deadline):
+                deadline = other
+        return deadline
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -159,8 +196,10 @@ class StasisMachine:
         """Do what is due."""
         self._now = now
         self._collect()
+        self._claims.handle_timeout(now)
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
+        self._orphans.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
             self._out.append(WithdrawRequest(request_id))
@@ -182,6 +221,7 @@ class StasisMachine:
                 if asked is not None:
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
+                self._claims.clear()
                 for call in list(self.calls.values()):
                     call.connection_lost(now)
             case LinkOpened():
@@ -205,6 +245,9 @@ class StasisMachine:
                 return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
+                return
+            case CallBroadcast():
+                self._events.append(CallOffered(CallOffer.of(event)))
                 return
         call = self._call_of(event)
         if call is not None:
@@ -230,7 +273,7 @@ class StasisMachine:
         if not (technology and slash and resource):
             raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
         call = CallMachine(
-            f"voxtra-call-{self._new_id()}",
+            f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
             new_id=self._new_id,
             caller_id=_number_of(caller_id or ""),
@@ -255,10 +298,51 @@ class StasisMachine:
         self._asked[request_id] = _Asked(request, pending, None if timeout is None else now + timeout, timeout)
         self._request_deadlines.update(request_id)
         self._out.append(SendRequest(request_id, request))
+        self._tell()
         return pending
+
+    def link_restored(self, now: float) -> None:
+        """There is a link again, after one that was lost: each call asks whether its channel is still there."""
+        self._now = now
+        for call in self.calls.values():
+            call.link_restored(now)
+
+    def look_for_orphans(self, now: float) -> None:
+        """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each."""
+        self._now = now
+        self._orphans.look(now)
+
+    def adopt(self, channel: Channel, now: float) -> None:
+        """Make a call of a channel that was found and not announced; ``CallArrived`` follows."""
+        self._now = now
+        if not self._is_known(channel.id):
+            _, *args = channel.dialplan.app_data.split(",")
+            self._new_call(channel).receive_channel(channel, tuple(args), now)
+
+    def claim(self, offer: CallOffer, now: float) -> Pending[ClaimOutcome]:
+        """Claim a call that is offered; settled with the outcome, an ``AriError``, or a ``LinkError``.
+
+        One that is granted comes as :class:`CallArrived`, before or after this is settled, or never.
+        """
+        outcome = Pending[ClaimOutcome]()
+        try:
+            request = events.claim_channel(channel_id=offer.id, application=self.app_name)
+        except ValueError as error:
+            outcome.fail(LocalProtocolError(str(error)))
+            return outcome
+        claim = self._claims.add(offer.id)
+        reply = self.request(request, now, REPLY_TIMEOUT)
+        reply.add_waker(lambda: self._settle_claim(claim, reply, outcome))
+        return outcome
+
+    @property
+    def expects_calls(self) -> bool:
+        """Whether a call may yet come that we have claimed."""
+        return len(self._claims) > 0
 
     def close(self, now: float) -> None:
         """The application has ended: so have its calls, and no request is answered any more."""
+        self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
         for request_id in list(self._asked):
@@ -293,10 +377,14 @@ class StasisMachine:
         if call_or_none is not None:
             call_or_none.receive_event(event, now)
             return
+        claimed = self._claims.arrived(channel.id)
         if channel.id in self._dead:
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
             return
+        self._new_call(channel, claimed=claimed).receive_event(event, now)
+
+    def _new_call(self, channel: Channel, *, claimed: bool = False) -> CallMachine:
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
@@ -306,8 +394,11 @@ class StasisMachine:
             notify=self._changed,
         )
         self.calls[channel.id] = call
-        call.receive_event(event, now)
-        self._events.append(CallArrived(call))
+        self._events.append(CallArrived(call, claimed))
+        return call
+
+    def _is_known(self, channel_id: str) -> bool:
+        return channel_id in self.calls or channel_id in self._dead
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
@@ -339,10 +430,28 @@ class StasisMachine:
         else:
             asked.owner.fail(error)
 
+    def _settle_claim(self, claim: Claim, reply: Pending[None], outcome: Pending[ClaimOutcome]) -> None:
+        try:
+            reply.result()
+        except (AriConflict, AriNotFound) as error:
+            self._claims.failed(claim)
+            outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
+        except VoxtraError as error:
+            self._claims.failed(claim)
+            outcome.fail(error)
+        else:
+            self._claims.granted(claim, self._now)
+            outcome.resolve(ClaimOutcome.GRANTED)
+
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
 
     def _changed(self, call: CallMachine) -> None:
         self._dirty[call] = None
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._notify is not None:
+            self._notify()
 
     def _collect(self) -> None:
         """Take what the calls have to say since the last time."""
@@ -399,6 +508,14 @@ class StasisMachine:
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))
+
+
+def is_own(channel_id: str) -> bool:
+    """Whether we have asked for this channel.
+
+    The second half of a Local one is named after the first (``;2``), and is not ours.
+    """
+    return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
 
 
 def _number_of(caller_id: str) -> str:

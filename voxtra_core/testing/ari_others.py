@@ -1,4 +1,4 @@
-"""``/playbacks``, ``/applications`` and ``/asterisk``, as far as they are modelled."""
+"""``/playbacks``, ``/applications``, ``/asterisk`` and ``/events``, as far as they are modelled."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from .applications import Application
+from .broadcast import take
 from .playback import NotControllable, Playback
 from .rest import NO_CONTENT, Handler, Reply, RestRequest, ok, refuse
 
 if TYPE_CHECKING:
     from .exchange import Exchange
 
-__all__ = ["application_handlers", "asterisk_handlers", "playback_handlers"]
+__all__ = ["application_handlers", "asterisk_handlers", "event_handlers", "playback_handlers"]
 
 _CONTROLS: Final = frozenset({"restart", "pause", "unpause", "reverse", "forward"})
 
@@ -148,6 +149,20 @@ def asterisk_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
         ("GET", "/asterisk/variable"): get_variable,
         ("POST", "/asterisk/variable"): set_variable,
     }
+
+
+def event_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
+    """By method and path."""
+
+    def claim(request: RestRequest) -> Reply:
+        channel_id, app = request.parameters.text("channelId"), request.parameters.text("application")
+        if not channel_id:
+            raise refuse(400, "channelId parameter is required")
+        if not app:
+            raise refuse(400, "application parameter is required")
+        return take(exchange, channel_id, app)
+
+    return {("POST", "/events/claim"): claim}
 
 
 _SOURCES: Final = frozenset({"channel", "bridge", "endpoint", "deviceState"})

@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from .ari_channels import channel_handlers
-from .ari_others import application_handlers, asterisk_handlers, playback_handlers
+from .ari_others import application_handlers, asterisk_handlers, event_handlers, playback_handlers
 from .callers import Callee, Caller
-from .channels import Party, Place
+from .channels import Channel, Party, Place
 from .dialplan import Extension
 from .exchange import Exchange
 from .lines import DirectLine
@@ -56,6 +56,7 @@ class SimulatedAsterisk:
             **playback_handlers(self._exchange),
             **application_handlers(self._exchange),
             **asterisk_handlers(self._exchange),
+            **event_handlers(self._exchange),
         }
         self._outbox: defaultdict[int, deque[SimMessage]] = defaultdict(deque)
         self._lane_of_socket: dict[int, int] = {}
@@ -88,7 +89,7 @@ class SimulatedAsterisk:
         self._exchange.callees[endpoint_key(endpoint)] = callee
 
     def add_extension(self, context: str, exten: str, extension: Extension) -> None:
-        """A place in the dialplan for channels that leave Stasis or are originated to it.
+        """A place in the dialplan for channels that leave Stasis, are originated to it or :meth:`dial` it.
 
         At a place that is not there they are hung up.
         """
@@ -108,6 +109,18 @@ class SimulatedAsterisk:
         self._advance(now)
         return person
 
+    def dial(self, caller: Caller, now: float, *, answered: bool = False) -> Person:
+        """Somebody calls, and the dialplan has what :meth:`add_extension` put where the caller dials.
+
+        With ``answered`` it says ``Answer()`` before.
+        """
+        self._advance(now)
+        channel, person = self._ring(caller, answered)
+        self._exchange.enter_dialplan(channel, caller.context, caller.dials, answered=answered)
+        person.act()
+        self._advance(now)
+        return person
+
     def add_caller(
         self, caller: Caller, app: str, *, after: float = 0.0, args: Sequence[str] = (), answered: bool = False
     ) -> None:
@@ -122,6 +135,13 @@ class SimulatedAsterisk:
             self._waiting.append((app, begin))
 
     def _begin_call(self, caller: Caller, app: str, args: Sequence[str], answered: bool) -> Person:
+        channel, person = self._ring(caller, answered)
+        self._exchange.enter_stasis(channel, app, args)
+        person.act()
+        return person
+
+    def _ring(self, caller: Caller, answered: bool) -> tuple[Channel, Person]:
+        """Somebody's call, before the dialplan does anything but answer."""
         exchange = self._exchange
         name = f"{caller.endpoint}-{exchange.next_call_number()}"
         place = Place(caller.context, caller.dials, 2 if answered else 1)
@@ -133,9 +153,7 @@ class SimulatedAsterisk:
         line = DirectLine(exchange, channel, person)
         if answered:
             line.answer()
-        exchange.enter_stasis(channel, app, args)
-        person.act()
-        return person
+        return channel, person
 
     # ---- inputs ------------------------------------------------------------------------------------------------------
 

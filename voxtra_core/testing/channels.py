@@ -9,6 +9,7 @@ import attrs
 
 if TYPE_CHECKING:
     from .agenda import Appointment
+    from .broadcast import Broadcast
     from .dialing import Attempt
     from .lines import Line, LocalLine
     from .stasis import Control
@@ -111,6 +112,8 @@ class Channel:
     """While it is in ``Stasis``."""
     leaving: Appointment | None = None
     """While it is in the dialplan and will leave it by itself."""
+    broadcast: Broadcast | None = None
+    """From ``StasisBroadcast`` on until nobody has claimed it in time, or ``Stasis`` has been left."""
 
     def snapshot(self) -> dict[str, Any]:
         """The model ``Channel``."""

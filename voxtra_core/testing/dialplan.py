@@ -11,6 +11,7 @@ __all__ = ["Extension"]
 class Extension:
     """One application of the dialplan, and what follows it: ``Stasis(app,args)``, or else a hangup (cause 16).
 
+    ``StasisBroadcast`` does what it says, as ``data`` has it (``"5000,^sales,a:b,yes"``). Others do nothing:
     ``lasts`` is in seconds; with ``None`` the channel stays until somebody hangs it up, as in a queue or a conference.
     """
 

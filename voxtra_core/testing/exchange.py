@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
 
 from .agenda import Agenda
 from .applications import Applications
+from .broadcast import Broadcast, offer
 from .callers import Callee, Script
 from .channels import Channel, Place, ari_date, cause_text
 from .dialplan import Extension
@@ -180,27 +182,40 @@ class Exchange:
         """``Stasis(name,args)``: in, or hung up when nobody is connected for that application."""
         channel.runs("Stasis", ",".join([name, *args]))
         self.set_variable(channel, "STASISSTATUS", "")
+        if not self.admit(channel, name, args):
+            self.hang_up(channel, 16)
+
+    def admit(self, channel: Channel, name: str, args: Sequence[str]) -> bool:
+        """Let it into ``Stasis``; with nobody connected for that application only ``STASISSTATUS`` is set."""
         app = self.applications.active(name)
         if app is None:
             self.set_variable(channel, "STASISSTATUS", "FAILED")
-            self.hang_up(channel, 16)
-            return
+            return False
         channel.control = Control(self, channel, app)
         channel.control.tell_start(args)
+        return True
 
-    def enter_dialplan(self, channel: Channel, context: str, exten: str, priority: int = 1) -> None:
-        """Go on at a place in the dialplan; hung up where there is none."""
+    def enter_dialplan(
+        self, channel: Channel, context: str, exten: str, priority: int = 1, *, answered: bool = False
+    ) -> None:
+        """Go on at a place in the dialplan, behind an ``Answer()`` if it was ``answered`` there.
+
+        Hung up where there is none.
+        """
         extension = self.dialplan.get((context, exten))
         if extension is None or priority != 1:
             self.hang_up(channel, 16)
             return
-        channel.place = Place(context, exten, 1, extension.application, extension.data)
+        channel.place = Place(context, exten, 2 if answered else 1, extension.application, extension.data)
         self.publish(channel, "ChannelDialplan", dialplan_app=extension.application, dialplan_app_data=extension.data)
-        if extension.lasts is not None:
-            channel.leaving = self.agenda.after(extension.lasts, lambda: self._leave_dialplan(channel, extension))
+        leave = partial(self._leave_dialplan, channel, extension)
+        if extension.application == "StasisBroadcast":
+            offer(self, channel, Broadcast.parse(extension.data, leave))
+        elif extension.lasts is not None:
+            channel.leaving = self.agenda.after(extension.lasts, leave)
 
     def _leave_dialplan(self, channel: Channel, extension: Extension) -> None:
-        channel.place = attrs.evolve(channel.place, priority=2)
+        channel.place = attrs.evolve(channel.place, priority=channel.place.priority + 1)
         if extension.app:
             self.enter_stasis(channel, extension.app, extension.args)
         else:

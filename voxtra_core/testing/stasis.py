@@ -106,7 +106,7 @@ class Control:
         self._wake()
 
     def _end(self) -> None:
-        self._channel.control = None
+        self._channel.control = self._channel.broadcast = None
         self._tell_end()
         self._exchange.set_variable(self._channel, "STASISSTATUS", "SUCCESS")
 

@@ -16,7 +16,7 @@ from itertools import count
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
-from ..app import BaseApp
+from ..app import BaseApp, SignalHandler
 from ..ari.messages import Link
 from ..call import Pending
 from ..driving import Pump
@@ -102,6 +102,7 @@ class VirtualLoop:
         self._ready: deque[VirtualTask] = deque()
         self._drivers: list[VirtualDriver] = []
         self._sleepers: list[tuple[float, int, Pending[None]]] = []
+        self._on_signal: SignalHandler | None = None
 
     # ---- for tests -------------------------------------------------------------------------------------------------
 
@@ -154,6 +155,12 @@ class VirtualLoop:
                 driver.wake()
         return True
 
+    def signal(self, name: str, number: int) -> None:
+        """The program gets a signal, such as ``"SIGTERM", 15``; only what :meth:`run` runs hears of it."""
+        if self._on_signal is None:
+            raise LocalProtocolError(f"nobody handles a {name}: nothing is being run that would")
+        self._on_signal(name, number)
+
     async def sleep(self, seconds: float) -> None:
         """Wait, in virtual time."""
         await self.park(self._sleep(seconds))
@@ -198,14 +205,18 @@ class VirtualLoop:
         """Return when the outcome is known; others get their turn also where it already is."""
         await _switch(pending)
 
-    def run(self, function: Callable[[], Awaitable[None]]) -> None:
+    def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run ``function()`` to its end."""
 
         async def main() -> None:
             await function()
 
         task = self.spawn(main(), "main")
-        self.run_until(task.done)
+        self._on_signal = on_signal
+        try:
+            self.run_until(task.done)
+        finally:
+            self._on_signal = None
         if task.error is not None:
             raise task.error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .accepted import AcceptedLink
 from .ari import AriLink
 from .http import Headers, HTTPClient, HTTPRequest, HTTPResponse, HTTPServer, header_value
-from .listener import AriListener, LinkAccepted, ListenerMessage, ListenFailed
+from .listener import AriListener
 from .server import AriServer, RequestReceived, ServerMessage, SocketClosed, SocketOpened
 from .websocket import (
     BytesReceived,
@@ -30,9 +30,6 @@ __all__ = [
     "HTTPResponse",
     "HTTPServer",
     "Headers",
-    "LinkAccepted",
-    "ListenFailed",
-    "ListenerMessage",
     "PongReceived",
     "RequestReceived",
     "ServerMessage",

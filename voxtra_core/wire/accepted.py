@@ -43,7 +43,7 @@ class AcceptedLink:
     - ``LinkClosed(None)``: on purpose. Asterisk has closed the socket with code 1000, as it does some 3 s after a
       per-call channel has left Stasis; or has unregistered the application; or :meth:`close` was called.
     - ``LinkClosed(ConnectionLost)``: the socket broke. Asterisk keeps the events, and connects again by itself, see
-      :class:`~voxtra_core.wire.listener.LinkAccepted`: for a persistent one for ever. For a per-call one so often as
+      :class:`~voxtra_core.ari.messages.LinkAccepted`: for a persistent one for ever. For a per-call one so often as
       ``reconnect_attempts`` says, ``reconnect_interval`` apart; then the channel leaves Stasis with
       ``STASISSTATUS=FAILED``, and nobody is told. So whoever owns the call gives it up after some seconds.
     """
@@ -146,7 +146,7 @@ class AcceptedSocket:
     """One WebSocket that Asterisk has opened, its handshake done, and who is on it.
 
     ``named_by`` is when the first message must have come at the latest. ``on_link`` is told of each new link, and
-    ``on_change`` whenever :meth:`next_deadline` may be earlier than it was.
+    ``on_change`` whenever there may be messages, or :meth:`next_deadline` may be earlier than it was.
     """
 
     def __init__(
@@ -167,6 +167,7 @@ class AcceptedSocket:
         self._on_change = on_change
         self._links: dict[str, AcceptedLink] = {}
         self._ended: set[str] = set()
+        self._just_ended: list[AcceptedLink] = []
         self._deadline: float | None = named_by
         self._is_closing = False
 
@@ -214,8 +215,13 @@ class AcceptedSocket:
             deadlines += [link._close_by, link._requests.next_deadline()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
+    def links_to_ask(self) -> list[AcceptedLink]:
+        """The links that may have messages: those that live, and those that have ended since this was called last."""
+        ended, self._just_ended = self._just_ended, []
+        return [*ended, *self._links.values()]
+
     def changed(self) -> None:
-        """The next deadline may be another one."""
+        """There may be messages, and another next deadline."""
         self._on_change(self)
 
     def settle(self, now: float) -> None:
@@ -275,6 +281,7 @@ class AcceptedSocket:
     def _end(self, link: AcceptedLink, error: LinkError | None) -> None:
         del self._links[link.application]
         self._ended.add(link.application)
+        self._just_ended.append(link)
         link._end(error)
 
     def _begin_to_close(self, now: float) -> None:

@@ -12,10 +12,10 @@ from base64 import b64decode
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
 
 import attrs
 
+from ..ari.messages import Link, LinkAccepted, ListenerMessage, ListenFailed
 from ..effects import (
     TLS,
     Accepted,
@@ -39,7 +39,7 @@ from .http import Headers, HTTPRequest, HTTPServer, header_value
 from .socket_requests import SocketRequests
 from .websocket import WebSocketServer
 
-__all__ = ["AriListener", "LinkAccepted", "ListenFailed", "ListenerMessage"]
+__all__ = ["AriListener"]
 
 _MAX_HANDSHAKES = 100
 """Connections whose handshake is not done; the oldest of them makes room for a new one."""
@@ -50,48 +50,6 @@ _LOG_INTERVAL = 60.0
 _REALM: Headers = (("WWW-Authenticate", 'Basic realm="Voxtra"'),)
 _REASONS = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 _PLAIN: Headers = (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"))
-
-
-@attrs.frozen
-class LinkAccepted:
-    """Asterisk has connected to us for this application, and ``link`` is open.
-
-    What it means depends on whether ``application`` of this Asterisk (``asterisk_id``) is known already:
-
-    - Not known, of the shape ``app:channel name``: a new call of a per-call socket. ``StasisStart`` follows (0.5 s
-      later on 22.10.1). Behind a load balancer it can also be a call that another process has had until now: then none
-      follows, and ``GET /channels`` tells which channel of that name there is.
-    - Not known, else: a persistent application, at its beginning. There may be calls in it from before; only a resync
-      tells.
-    - Known, per-call: **the same call goes on** on a new socket, without a second ``StasisStart``. This link takes the
-      place of the old one.
-    - Known, persistent: the application goes on, and so do its calls.
-
-    Where it goes on, what happened meanwhile comes first: the events that Asterisk had queued, then
-    ``ApplicationRegistered``, then live events. A resync is still wanted, for the requests whose outcome is unknown.
-
-    The old link usually has ended with ``LinkClosed`` before. When the network has lost its end, it has not yet: then
-    the new one counts, and the old one is to be closed.
-
-    The link is reported with the first message that names the application, which is ``ApplicationRegistered`` unless
-    there were queued events. Both are passed on as events, in their order.
-    """
-
-    link: AcceptedLink
-    application: str
-    path: str = attrs.field(repr=lambda path: repr(path.partition("?")[0]))
-    """Path and query of the ``uri`` that Asterisk connected to."""
-    asterisk_id: str
-
-
-@attrs.frozen
-class ListenFailed:
-    """The address could not be listened on, or no more. What was accepted before goes on."""
-
-    reason: str
-
-
-ListenerMessage: TypeAlias = LinkAccepted | ListenFailed
 
 
 @attrs.define(eq=False)
@@ -166,12 +124,14 @@ class AriListener:
             max_message=max_message,
         )
         self._started = False
+        self._listening = False
         self._closing = False
         self._port: int | None = None
         self._visitors: dict[int, _Visitor] = {}
         self._sockets: dict[int, AcceptedSocket] = {}
         self._wake_at = math.inf
         self._log_at = -math.inf
+        self._active: dict[AcceptedSocket, None] = {}
         self._effects: list[Effect] = []
         self._messages: deque[ListenerMessage] = deque()
 
@@ -194,8 +154,19 @@ class AriListener:
         """Listen. Raises :class:`LocalProtocolError` if called twice."""
         if self._started or self._closing:
             raise LocalProtocolError("a listener is started once")
-        self._started = True
+        self._started = self._listening = True
         self._effects.append(self._listen)
+
+    def stop_listening(self, now: float) -> None:
+        """Accept no more connections; those whose handshake is done go on. Idempotent.
+
+        A load balancer that checks the port then sends new calls elsewhere.
+        """
+        if self._listening:
+            self._listening = False
+            self._effects.append(Close(self._listener))
+        for visitor in list(self._visitors.values()):
+            self._turn_away(visitor)
 
     def close(self, now: float) -> None:
         """Stop listening, and close all links and their sockets, within a second. Idempotent.
@@ -205,10 +176,7 @@ class AriListener:
         if self._closing:
             return
         self._closing = True
-        if self._started:
-            self._effects.append(Close(self._listener))
-        for visitor in list(self._visitors.values()):
-            self._turn_away(visitor)
+        self.stop_listening(now)
         for socket in list(self._sockets.values()):
             socket.close(now)
 
@@ -220,6 +188,7 @@ class AriListener:
             case Listening(listener, port) if listener == self._listener:
                 self._port = port
             case Failed(conn, reason) if conn == self._listener:
+                self._listening = False
                 self._messages.append(ListenFailed(reason))
             case Accepted(listener, conn) if listener == self._listener:
                 self._accept(conn, now)
@@ -266,10 +235,15 @@ class AriListener:
         """The next message, or ``None``."""
         return self._messages.popleft() if self._messages else None
 
+    def links_with_messages(self) -> list[Link]:
+        """The links that may have messages since this was asked last."""
+        active, self._active = self._active, {}
+        return [link for socket in active for link in socket.links_to_ask()]
+
     # ---- handshakes ----
 
     def _accept(self, conn: int, now: float) -> None:
-        if self._closing:
+        if not self._listening:
             self._effects.append(Close(conn))
             return
         if len(self._sockets) >= self._max_connections:
@@ -347,6 +321,7 @@ class AriListener:
         self._messages.append(LinkAccepted(link, link.application, link.path, link.asterisk_id))
 
     def _changed(self, socket: AcceptedSocket) -> None:
+        self._active[socket] = None
         if socket.is_lost:
             self._sockets.pop(socket.conn, None)
         elif (deadline := socket.next_deadline()) is not None:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from ..ari.messages import ListenFailed
 from ..effects import (
     TLS,
     Accepted,
@@ -33,7 +34,6 @@ from ..effects import (
 )
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Headers, HTTPRequest, HTTPServer, header_value
-from .listener import ListenFailed
 from .rest import BadRestRequest, RestRequest, read_request, response_text
 from .websocket import TextReceived, WebSocketClosed, WebSocketServer
 

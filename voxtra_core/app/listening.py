@@ -1,0 +1,213 @@
+"""Asterisks connect to us, each for as many applications as it likes.
+
+An application that comes back on another socket is the same one: Asterisk reconnects by itself, also in the middle of a
+call, and then sends no second ``StasisStart``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from ..ari.messages import Link, LinkAccepted, LinkClosed, Listener, ListenFailed
+from ..effects import Effect, Input, Log, LogLevel
+from ..errors import ConnectFailed, LinkError
+from ..stasis.deadlines import Deadlines
+from .reach import Gone, Happened, NewStasis, ReachEvent, Ready
+from .registration import Registration
+
+__all__ = ["RECONNECT_TIMEOUT", "Listening"]
+
+RECONNECT_TIMEOUT = 10.0
+"""Seconds that the calls of an application live without a link. Asterisk tries for some 2 s to bring back the socket of
+one call (``reconnect_attempts`` × ``reconnect_interval``), and for ever to bring back a persistent one."""
+
+
+class Listening:
+    """A :class:`~.reach.Reach` of any number of links, which come and go."""
+
+    def __init__(
+        self, listener: Listener, *, where: str, new_stasis: NewStasis, observe: Callable[[object], None]
+    ) -> None:
+        self._listener = listener
+        self._where = where
+        self._new_stasis = new_stasis
+        self._observe = observe
+        self._served: dict[tuple[str, str], Registration] = {}
+        self._carried: dict[Link, Registration] = {}
+        self._busy: dict[Registration, None] = {}
+        self._deadlines = Deadlines[Registration](_deadline_of)
+        self._events: deque[ReachEvent] = deque()
+        self._is_ready = False
+        self._is_accepting = True
+        self._is_closing = False
+        self._is_gone = False
+        self._error: LinkError | None = None
+
+    @property
+    def registrations(self) -> Iterable[Registration]:
+        """The applications that have been registered with us, and are not given up."""
+        return self._served.values()
+
+    @property
+    def default_registration(self) -> Registration | None:
+        """The first that has a link and lasts longer than a call."""
+        return next((r for r in self._served.values() if r.link is not None and not r.is_of_one_call), None)
+
+    @property
+    def listening_port(self) -> int | None:
+        """The listener's."""
+        return self._listener.port
+
+    def open(self, now: float) -> None:
+        """Begin to listen."""
+        self._listener.start(now)
+
+    def stop_accepting(self, now: float) -> None:
+        """Listen no more, so that new calls are sent elsewhere. Who has lost his socket can bring no other."""
+        self._is_accepting = False
+        self._listener.stop_listening(now)
+        for registration in list(self._served.values()):
+            if registration.link is None:
+                self._give_up(registration, now)
+
+    def close(self, now: float) -> None:
+        """Close all links."""
+        self.stop_accepting(now)
+        self._is_closing = True
+        self._listener.close(now)
+
+    def abort(self, now: float) -> None:
+        """Tell all that still wait."""
+        for registration in self._served.values():
+            registration.give_up(now)
+
+    def receive(self, event: Input, now: float) -> None:
+        """Something the driver reports."""
+        self._listener.receive(event, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self._listener.handle_timeout(now)
+        for registration in self._deadlines.due(now):
+            self._busy[registration] = None
+            registration.stasis.handle_timeout(now)
+            if registration.lost_until is not None and registration.lost_until <= now:
+                self._give_up(registration, now)
+
+    def next_deadline(self) -> float | None:
+        """The earliest of all."""
+        of_listener, of_calls = self._listener.next_deadline(), self._deadlines.earliest()
+        if of_listener is None or of_calls is None:
+            return of_calls if of_listener is None else of_listener
+        return min(of_listener, of_calls)
+
+    def next_event(self, now: float) -> ReachEvent | None:
+        """The next thing that happened."""
+        while not self._events and self._carry(now):
+            pass
+        if self._events:
+            return self._events.popleft()
+        if self._is_closing and self._listener.is_closed and not self._carried and not self._is_gone:
+            self._is_gone = True
+            return Gone(self._error)
+        return None
+
+    def effects_to_perform(self) -> list[Effect]:
+        """The listener's."""
+        return self._listener.effects_to_perform()
+
+    # ---- the inside ------------------------------------------------------------------------------------------------
+
+    def _carry(self, now: float) -> bool:
+        """Carry messages between links and applications, once each way; whether there were any."""
+        moved = False
+        while (message := self._listener.next_message()) is not None:
+            moved = True
+            match message:
+                case LinkAccepted():
+                    self._accepted(message, now)
+                case ListenFailed():
+                    self._error = ConnectFailed(f"cannot listen on {self._where}: {message.reason}")
+                    self.close(now)
+        if not self._is_ready and self._listener.port is not None:
+            self._is_ready = True
+            self._events.append(Ready(f"listening for Asterisk on {self._where}, port {self._listener.port}"))
+        for link in self._listener.links_with_messages():
+            registration = self._carried.get(link)
+            while registration is not None and (told := link.next_message()) is not None:
+                moved = True
+                self._busy[registration] = None
+                if isinstance(told, LinkClosed):
+                    self._closed(registration, link, told.error, now)
+                else:
+                    registration.receive(told, now)
+        busy, self._busy = self._busy, {}
+        for registration in busy:
+            while (event := registration.stasis.next_event()) is not None:
+                moved = True
+                self._events.append(Happened(registration, event))
+            moved = registration.send_commands(now) or moved
+            self._deadlines.update(registration)
+        return moved or bool(self._busy)
+
+    def _accepted(self, accepted: LinkAccepted, now: float) -> None:
+        link, key = accepted.link, (accepted.asterisk_id, accepted.application)
+        registration = self._served.get(key)
+        if registration is None:
+            registration = self._served[key] = self._new_registration(*key)
+            self._log(LogLevel.INFO, f"Asterisk has connected for application {accepted.application!r}")
+            self._take(registration, link, now)
+            registration.stasis.look_for_orphans(now)
+            return
+        old = registration.link
+        self._log(LogLevel.INFO, f"Asterisk has connected again for application {accepted.application!r}")
+        if old is not None:
+            old.close(now)  # its end was lost on the way
+        self._take(registration, link, now)
+        registration.stasis.link_restored(now)
+
+    def _new_registration(self, asterisk_id: str, application: str) -> Registration:
+        def notify() -> None:
+            self._busy[registration] = None
+
+        stasis = self._new_stasis(application, notify)
+        registration = Registration(stasis, observe=self._observe, asterisk_id=asterisk_id)
+        return registration
+
+    def _take(self, registration: Registration, link: Link, now: float) -> None:
+        self._carried[link] = registration
+        self._busy[registration] = None
+        registration.attach(link, now)
+
+    def _closed(self, registration: Registration, link: Link, error: LinkError | None, now: float) -> None:
+        del self._carried[link]
+        if registration.link is not link:
+            return  # another has taken its place
+        registration.detach()
+        application, calls = registration.stasis.app_name, len(registration.stasis.calls)
+        if not self._is_accepting or not calls or (error is None and registration.is_of_one_call):
+            self._give_up(registration, now)
+            return
+        registration.lost_until = now + RECONNECT_TIMEOUT
+        self._log(
+            LogLevel.WARNING,
+            f"{error or f'Asterisk has closed the socket of {application!r}'}; its {calls} calls are kept for "
+            f"{RECONNECT_TIMEOUT:g} s, should it connect again",
+        )
+
+    def _give_up(self, registration: Registration, now: float) -> None:
+        del self._served[registration.asterisk_id, registration.stasis.app_name]
+        self._busy[registration] = None
+        registration.lost_until = None
+        registration.give_up(now)
+
+    def _log(self, level: LogLevel, message: str) -> None:
+        self._events.append(Log(level, message))
+
+
+def _deadline_of(registration: Registration) -> float | None:
+    of_calls, lost_until = registration.stasis.next_deadline(), registration.lost_until
+    if of_calls is None or lost_until is None:
+        return lost_until if of_calls is None else of_calls
+    return min(of_calls, lost_until)
