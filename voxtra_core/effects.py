@@ -299,6 +299,8 @@ _REASONS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
     errno.EMFILE: "too many open files",
+    errno.ENOENT: "no such file or directory",
+    errno.EISDIR: "is a directory",
 }
 _NUMBER = re.compile(r"\[Errno (-?\d+)\]")
 

@@ -9,15 +9,19 @@ import pytest
 
 from voxtra_core.ari.messages import EventReceived, Link, LinkClosed, LinkOpened, Reply, RequestFailed
 from voxtra_core.ari.request import Request
-from voxtra_core.effects import Close, Connect, Connected, EndOfStream, Failed, Received, Send
+from voxtra_core.effects import TLS, Close, Connect, Connected, EndOfStream, Failed, FailureKind, Received, Send
 from voxtra_core.errors import (
     AuthenticationFailed,
+    CertificateError,
+    CertificateExpired,
+    CertificateHostnameMismatch,
     ConnectFailed,
     ConnectionLost,
     LinkError,
     LocalProtocolError,
     RequestNotSent,
     RequestOutcomeUnknown,
+    TLSFailed,
 )
 from voxtra_core.wire import AriLink, RequestReceived, SocketOpened
 
@@ -180,6 +184,39 @@ def test_another_server(data: bytes, said: str) -> None:
     assert type(error) is ConnectFailed
     assert said in str(error)
     assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize("tls", [None, TLS()])
+def test_all_connections_are_encrypted_or_none(tls: TLS | None) -> None:
+    network = open_network(tls=tls)
+    for number in range(3):
+        network.link.send_request(f"{number}", Request("x", "GET", "/asterisk/ping"), network.now)
+    network.run()
+    assert [effect.tls for effect in network.link_effects if isinstance(effect, Connect)] == [tls] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (FailureKind.TLS, TLSFailed),
+        (FailureKind.CERTIFICATE, CertificateError),
+        (FailureKind.CERTIFICATE_EXPIRED, CertificateExpired),
+        (FailureKind.CERTIFICATE_HOSTNAME, CertificateHostnameMismatch),
+    ],
+)
+@pytest.mark.parametrize("when", ["before it is open", "when it is open for us"])
+def test_what_fails_by_tls_has_an_error_of_its_own(kind: FailureKind, error: type[ConnectFailed], when: str) -> None:
+    """In TLS 1.3 a server that wants a certificate of ours says so when all is open for us."""
+    link = bare_link(tls=TLS())
+    link.open(0.0)
+    if when == "when it is open for us":
+        link.receive(Connected(1), 0.0)
+    link.receive(Failed(1, "this is why", kind), 0.0)
+    message = link.next_message()
+    assert isinstance(message, LinkClosed)
+    assert type(message.error) is error
+    assert "pbx:8088" in str(message.error)
+    assert ": this is why – " in str(message.error)
 
 
 def test_a_refused_connection() -> None:
