@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .app import BaseApp
+    from .app import AppUpdate, BaseApp, CallStateChanged
     from .call import (
         CallDirection,
         CallEnd,
         CallMachine,
         CallState,
+        CallUpdate,
         EndedBy,
         HangupReason,
         Pending,
         PlaybackEnd,
+        StateChanged,
     )
     from .errors import (
         AriBadRequest,
@@ -54,10 +56,11 @@ if TYPE_CHECKING:
         TLSFailed,
         VoxtraError,
     )
-    from .session import CallSession, Driver, PlaybackHandle
+    from .session import CallSession, Driver, EventStream, PlaybackHandle
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
+    "AppUpdate",
     "AriBadRequest",
     "AriConflict",
     "AriError",
@@ -76,6 +79,8 @@ __all__ = [
     "CallOffer",
     "CallSession",
     "CallState",
+    "CallStateChanged",
+    "CallUpdate",
     "CertificateError",
     "CertificateExpired",
     "CertificateHostnameMismatch",
@@ -83,6 +88,7 @@ __all__ = [
     "ConnectionLost",
     "Driver",
     "EndedBy",
+    "EventStream",
     "HangupReason",
     "LinkError",
     "LocalProtocolError",
@@ -95,24 +101,27 @@ __all__ = [
     "RequestNotSent",
     "RequestOutcomeUnknown",
     "StasisMachine",
+    "StateChanged",
     "TLSFailed",
     "VoxtraError",
     "__version__",
 ]
 
 _ROOMS = {
-    "app": {"BaseApp"},
+    "app": {"AppUpdate", "BaseApp", "CallStateChanged"},
     "call": {
         "CallDirection",
         "CallEnd",
         "CallMachine",
         "CallState",
+        "CallUpdate",
         "EndedBy",
         "HangupReason",
         "Pending",
         "PlaybackEnd",
+        "StateChanged",
     },
-    "session": {"CallSession", "Driver", "PlaybackHandle"},
+    "session": {"CallSession", "Driver", "EventStream", "PlaybackHandle"},
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

@@ -7,13 +7,26 @@ loop that driver belongs to, or whether there is one at all, makes no difference
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from .ari import Channel
-from .call import CallDirection, CallEnd, CallMachine, CallState, HangupReason, Pending, Playback, PlaybackEnd
+from .call import (
+    DEFAULT_LIMIT,
+    CallDirection,
+    CallEnd,
+    CallMachine,
+    CallState,
+    CallUpdate,
+    Feed,
+    HangupReason,
+    Pending,
+    Playback,
+    PlaybackEnd,
+    SnoopDirection,
+)
 from .call.commands import PlaybackControl
 
-__all__ = ["CallSession", "Driver", "HangupCallback", "PlaybackHandle", "outcome_of"]
+__all__ = ["CallHome", "CallSession", "Driver", "EventStream", "HangupCallback", "PlaybackHandle", "outcome_of"]
 
 T = TypeVar("T")
 
@@ -46,6 +59,56 @@ async def outcome_of(driver: Driver, pending: Pending[T]) -> T:
         driver.wake()
         raise
     return pending.result()
+
+
+class EventStream(Generic[T]):
+    """What happens, one thing after another, for ``async for``. Made by :meth:`CallSession.events` and by the
+    application's ``events()``.
+
+    It has everything from the moment it was made, and ends when its source does. Whoever makes one has it alone: what
+    is slow to take delays nobody, and loses its oldest items once more than the ``limit`` wait. Cancelled while it
+    waits, it has lost nothing. It may be closed, best by ``with`` or ``async with``, or just be dropped. Several tasks
+    may share one: each item goes to one of them.
+    """
+
+    def __init__(self, feed: Feed[T], park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
+        self._feed = feed
+        self._park = park
+
+    def __repr__(self) -> str:
+        return f"<EventStream, {len(self._feed)} waiting, {self.dropped} dropped>"
+
+    @property
+    def dropped(self) -> int:
+        """How many items were lost so far because more than the limit waited."""
+        return self._feed.dropped
+
+    def close(self) -> None:
+        """Take nothing any more: the stream has ended, also for a task that waits for it."""
+        self._feed.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            await self._park(self._feed.ready())
+            if len(self._feed):
+                return self._feed.take()
+            if self._feed.is_over:
+                raise StopAsyncIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.close()
 
 
 class PlaybackHandle:
@@ -112,6 +175,18 @@ class PlaybackHandle:
         return await outcome_of(self._driver, self._call.control_playback(self._playback, control, self._driver.time()))
 
 
+class CallHome(Protocol):
+    """What a call's session needs of the application it belongs to."""
+
+    def late_callback(self, session: CallSession) -> None:
+        """A hangup callback has been registered after the end."""
+
+    def snoop(
+        self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
+    ) -> tuple[CallSession, Pending[None]]:
+        """Have a channel of ours snoop on a call: its session, and when it is up."""
+
+
 class CallSession:
     """One call, as its handler sees it. Made by the application, never by a user.
 
@@ -128,14 +203,16 @@ class CallSession:
         driver: Driver,
         *,
         app_name: str,
-        late_callback: Callable[[CallSession], None],
+        home: CallHome,
+        snoops_on: CallSession | None = None,
     ) -> None:
         self.metadata: dict[str, Any] = {}
         """The user's own store, filled from the matched route's metadata before the handler starts."""
         self._machine = machine
         self._driver = driver
         self._app_name = app_name
-        self._late_callback = late_callback
+        self._home = home
+        self._snoops_on = snoops_on
         self._callbacks: list[HangupCallback] = []
 
     def __repr__(self) -> str:
@@ -196,6 +273,16 @@ class CallSession:
         """How the call ended, ``None`` while it lives."""
         return self._machine.end
 
+    @property
+    def talking(self) -> bool:
+        """Whether the far end talks, after :meth:`start_talk_detection`. ``False`` where nobody looks."""
+        return self._machine.talking
+
+    @property
+    def snoops_on(self) -> CallSession | None:
+        """The call that this one was made to :meth:`snoop` on; ``None`` for a call that somebody is on."""
+        return self._snoops_on
+
     # ---- lifecycle -------------------------------------------------------------------------------------------------
 
     async def answer(self) -> None:
@@ -226,7 +313,7 @@ class CallSession:
         """
         self._callbacks.append(callback)
         if self._machine.is_over:
-            self._late_callback(self)
+            self._home.late_callback(self)
         return callback
 
     async def hold(self, moh_class: str | None = None) -> None:
@@ -318,6 +405,50 @@ class CallSession:
         Asterisk replies when the channel is done with what it plays: during a long prompt this takes as long.
         """
         await self._outcome(self._machine.set_variable(name, value, self._driver.time()))
+
+    # ---- watching --------------------------------------------------------------------------------------------------
+
+    def events(self, limit: int = DEFAULT_LIMIT) -> EventStream[CallUpdate]:
+        """What happens to this call from now on: ARI's events about its channel and its playbacks, and each
+        :class:`~voxtra_core.call.events.StateChanged` behind the event that brought it.
+
+        It ends with the call: the last thing in it is the change to a terminal state. More than ``limit`` do not wait:
+        then the oldest is dropped. On a call that has ended it is empty.
+        """
+        return EventStream(self._machine.follow(limit), self._driver.park)
+
+    async def start_talk_detection(self, *, silence_ms: int = 2500, threshold: int = 256) -> None:
+        """Follow whether the far end talks, in :attr:`talking` and by two events in :meth:`events`:
+        :class:`~voxtra_core.ari.event_types.ChannelTalkingStarted` and
+        :class:`~voxtra_core.ari.event_types.ChannelTalkingFinished`. Once more, it changes the two values.
+
+        It talks when a frame's average magnitude is at least ``threshold``, 1 to 32768 (Asterisk's own default is
+        ``silencethreshold`` of ``dsp.conf``, 256 where that says nothing), until it was below for ``silence_ms``
+        milliseconds, 1 to 2³¹ - 1.
+
+        As :meth:`set_variable`, this takes effect when the channel is done with what it plays: ask for it before.
+        """
+        await self._outcome(
+            self._machine.start_talk_detection(self._driver.time(), silence_ms=silence_ms, threshold=threshold)
+        )
+
+    async def stop_talk_detection(self) -> None:
+        """Follow it no more: :attr:`talking` is ``False`` from here on. Where nobody follows it nothing happens."""
+        await self._outcome(self._machine.stop_talk_detection(self._driver.time()))
+
+    async def snoop(self, *, spy: SnoopDirection = "both", whisper: SnoopDirection = "none") -> CallSession:
+        """Have a channel of ours hear this call, be heard on it, or both: a call of its own, up when this returns.
+
+        ``spy`` is what it hears: ``"in"`` what comes from the far end, ``"out"`` what goes there, ``"both"`` mixed.
+        ``whisper`` is where what is played on it is heard: ``"out"`` by the far end, ``"in"`` by what this call is
+        bridged with. One of them has to be other than ``"none"``. Asterisk mixes a whisper into what is being sent: the
+        far end hears none while it is sent nothing at all.
+
+        It has no handler. It ends when it is hung up, or with this call. Cancelled, it is hung up.
+        """
+        session, pending = self._home.snoop(self, self._driver.time(), spy=spy, whisper=whisper)
+        await self._outcome(pending)
+        return session
 
     # ---- for the application ---------------------------------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from voxtra_core.app import BaseApp
-from voxtra_core.session import CallSession, PlaybackHandle
+from voxtra_core.session import CallSession, EventStream, PlaybackHandle
 from voxtra_core.stasis import CallOffer
 
 from .backend import TrioBackend
 
-__all__ = ["CallOffer", "CallSession", "PlaybackHandle", "VoxtraApp"]
+__all__ = ["CallOffer", "CallSession", "EventStream", "PlaybackHandle", "VoxtraApp"]
 
 
 class VoxtraApp(BaseApp):

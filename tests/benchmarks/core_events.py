@@ -10,6 +10,7 @@ from itertools import count
 from time import perf_counter
 
 from voxtra_core.ari.messages import EventReceived
+from voxtra_core.call import Pending, SnoopDirection
 from voxtra_core.session import CallSession
 from voxtra_core.stasis import CallArrived, StasisMachine
 
@@ -110,6 +111,15 @@ def weight() -> list[Row]:
     """What a call that is up and waits holds, its session included."""
     texts = [event for number in range(IDLE_CALLS) for event in life(number)[:2]]
 
+    class Home:
+        def late_callback(self, session: CallSession) -> None:
+            pass
+
+        def snoop(
+            self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
+        ) -> tuple[CallSession, Pending[None]]:
+            raise NotImplementedError
+
     class NoDriver:
         def time(self) -> float:
             return 0.0
@@ -120,7 +130,7 @@ def weight() -> list[Row]:
         async def park(self, pending: object) -> None:
             pass
 
-    driver = NoDriver()
+    driver, home = NoDriver(), Home()
     stasis = machine()
     sessions = []
     stasis.receive(EventReceived(texts[0]), 0.0)  # what is loaded and cached once
@@ -131,9 +141,7 @@ def weight() -> list[Row]:
         stasis.receive(EventReceived(event), 0.0)
         while (happened := stasis.next_event()) is not None:
             if isinstance(happened, CallArrived):
-                sessions.append(
-                    CallSession(happened.call, driver, app_name="benchmark", late_callback=lambda session: None)
-                )
+                sessions.append(CallSession(happened.call, driver, app_name="benchmark", home=home))
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

@@ -16,6 +16,8 @@ from voxtra_core.ari import (
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
+    ChannelTalkingFinished,
+    ChannelTalkingStarted,
     ChannelVarset,
     Dial,
     DialplanCEP,
@@ -94,6 +96,14 @@ def varset(id: str = "channel-1") -> ChannelVarset:
 
 def _playback(id: str, state: str, channel_id: str) -> Playback:
     return Playback(id=id, media_uri="sound:hello", target_uri=f"channel:{channel_id}", state=state)
+
+
+def talking_started(id: str = "channel-1") -> ChannelTalkingStarted:
+    return ChannelTalkingStarted(**_ENVELOPE, channel=channel(id, "Up"))
+
+
+def talking_finished(duration: int, id: str = "channel-1") -> ChannelTalkingFinished:
+    return ChannelTalkingFinished(**_ENVELOPE, channel=channel(id, "Up"), duration=duration)
 
 
 def playback_started(playback_id: str, id: str = "channel-1") -> PlaybackStarted:
@@ -183,6 +193,12 @@ def outbound(*, timeout: float | None = 30.0) -> tuple[Bench, Pending[None], Ori
     bench = Bench(CallDirection.OUTBOUND)
     pending = bench.call.originate("PJSIP/alice", bench.now, timeout=timeout)
     return bench, pending, bench.last(Originate)
+
+
+def snooping_on(target: CallMachine) -> CallMachine:
+    """A call that has yet to be asked to snoop on another."""
+    ids = count(1)
+    return CallMachine("snoop-1", CallDirection.OUTBOUND, snoops_on=target, new_id=lambda: f"snoop-id-{next(ids)}")
 
 
 def error_of(pending: Pending[Any]) -> Exception:

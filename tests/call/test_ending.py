@@ -10,7 +10,7 @@ import pytest
 from voxtra_core.ari import Event
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, CallState, EndedBy, HangupReason, Pending
 from voxtra_core.call.commands import Answer, AskChannel, Continue, Hangup, Play, Withdraw
-from voxtra_core.call.machine import HANGUP_TIMEOUT
+from voxtra_core.call.hanging_up import HANGUP_TIMEOUT
 from voxtra_core.errors import (
     AriBadRequest,
     AriConflict,

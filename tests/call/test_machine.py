@@ -6,6 +6,7 @@ Nothing here is believable as a whole, and need not be: what is asked of the mac
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from voxtra_core.ari import Event, Variable
+from voxtra_core.ari import ChannelTalkingFinished, ChannelTalkingStarted, Event, Variable
 from voxtra_core.call import (
     ALLOWED,
     TERMINAL,
@@ -42,12 +43,14 @@ from voxtra_core.call.commands import (
     Play,
     PlaybackControl,
     Ring,
+    Snoop,
     StartMusic,
+    StopDetectingTalking,
     StopMusic,
     StopPlayback,
     Withdraw,
 )
-from voxtra_core.call.machine import LONGEST_ASK
+from voxtra_core.call.hanging_up import LONGEST_ASK
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import (
     AriBadRequest,
@@ -60,10 +63,10 @@ from voxtra_core.errors import (
 )
 
 from .bench import (
-    channel,
     destroyed,
     dial,
     hangup_request,
+    inbound,
     playback_finished,
     playback_started,
     pressed,
@@ -72,6 +75,8 @@ from .bench import (
     stasis_end,
     stasis_start,
     state_change,
+    talking_finished,
+    talking_started,
     varset,
 )
 
@@ -164,16 +169,31 @@ class CallProperties(RuleBasedStateMachine):
         """Whether an outbound call was reached before anybody wanted it to end."""
         self.hangups_refused = 0
         self.frozen: float | None = None
+        self.target: CallMachine | None = None
+        """The call that this one snoops on."""
+        self.happened: list[object] = []
+        """What those who follow the call from its beginning are shown."""
+        self.talking = False
 
-    @initialize(outgoing=st.booleans(), state=st.sampled_from(["Ring", "Up"]), timeout=st.sampled_from([None, 1.5, 30]))
-    def begin(self, outgoing: bool, state: str, timeout: float | None) -> None:
+    @initialize(
+        kind=st.sampled_from(["comes in", "goes out", "snoops"]),
+        state=st.sampled_from(["Ring", "Up"]),
+        timeout=st.sampled_from([None, 1.5, 30]),
+    )
+    def begin(self, kind: str, state: str, timeout: float | None) -> None:
         ids = count(1)
-        direction = CallDirection.OUTBOUND if outgoing else CallDirection.INBOUND
-        self.call = CallMachine(self.channel_id, direction, new_id=lambda: str(next(ids)))
-        if outgoing:
+        if kind == "snoops":
+            self.target = inbound().call
+        direction = CallDirection.INBOUND if kind == "comes in" else CallDirection.OUTBOUND
+        self.call = CallMachine(self.channel_id, direction, new_id=lambda: str(next(ids)), snoops_on=self.target)
+        self.feed = self.call.follow(10_000)
+        if kind != "comes in":
             self.exists = self.seen = False
-            self.originating = self.call.originate("PJSIP/alice", self.now, timeout=timeout)
-            self.wait_for("originate", self.originating)
+            if kind == "snoops":
+                self.originating = self.call.snoop(self.now, spy="both", whisper="out")
+            else:
+                self.originating = self.call.originate("PJSIP/alice", self.now, timeout=timeout)
+            self.wait_for("snoop" if kind == "snoops" else "originate", self.originating)
         else:
             self.happens(stasis_start(self.channel_id, state))
         self.collect()
@@ -184,6 +204,11 @@ class CallProperties(RuleBasedStateMachine):
         self.waiting.append(Waiting(what, pending, ends_by_itself))
 
     def happens(self, event: Event) -> None:
+        if not self.call.is_over:
+            self.happened.append(event)
+            self.talking = isinstance(event, ChannelTalkingStarted) or (
+                self.talking and not isinstance(event, ChannelTalkingFinished)
+            )
         self.call.receive_event(event, self.now)
 
     def collect(self) -> list[Command]:
@@ -191,6 +216,7 @@ class CallProperties(RuleBasedStateMachine):
         while (change := self.call.next_event()) is not None:
             if isinstance(change, NotPlayed):
                 continue
+            self.happened.append(change)
             assert change.previous is self.states[-1]
             assert change.state in {to for (state, _), to in TRANSITIONS.items() if state is change.previous}
             assert change.state is not change.previous
@@ -230,7 +256,7 @@ class CallProperties(RuleBasedStateMachine):
             assert self.tapes[command.playback_id].accepted
         if isinstance(command, AskChannel):
             assert any(isinstance(other, Hangup) for other, _ in self.sent.values())
-        if isinstance(command, Originate):
+        if isinstance(command, Originate | Snoop):
             assert not self.sent
         self.sent[command.request_id] = (command, self.now)
         self.open[command.request_id] = command
@@ -255,7 +281,7 @@ class CallProperties(RuleBasedStateMachine):
 
     # ---- what the handler asks ---------------------------------------------------------------------------------------
 
-    @rule(what=st.sampled_from(["answer", "ring", "get_variable", "set_variable"]))
+    @rule(what=st.sampled_from(["answer", "ring", "get_variable", "set_variable", "detect talking", "stop detecting"]))
     def one_request(self, what: str) -> None:
         match what:
             case "answer":
@@ -264,6 +290,11 @@ class CallProperties(RuleBasedStateMachine):
                 pending = self.ask(Operation.RING, self.call.ring, self.now)
             case "get_variable":
                 pending = self.ask(Operation.GET_VARIABLE, self.call.get_variable, "NAME", self.now)
+            case "detect talking":
+                start = partial(self.call.start_talk_detection, silence_ms=500, threshold=256)
+                pending = self.ask(Operation.START_TALK_DETECTION, start, self.now)
+            case "stop detecting":
+                pending = self.ask(Operation.STOP_TALK_DETECTION, self.call.stop_talk_detection, self.now)
             case _:
                 pending = self.ask(Operation.SET_VARIABLE, self.call.set_variable, "NAME", "value", self.now)
         if pending is not None:
@@ -471,9 +502,11 @@ class CallProperties(RuleBasedStateMachine):
             tape = self.tapes[command.playback_id]
             tape.accepted |= error is None
             tape.doubtful |= doubtful
-        if isinstance(command, Originate) and error is None:
+        if isinstance(command, Originate | Snoop) and error is None:
             self.is_seen()
-        self.exists |= isinstance(command, Originate) and doubtful
+        self.exists |= isinstance(command, Originate | Snoop) and doubtful
+        if isinstance(command, StopDetectingTalking) and error is None:
+            self.talking = False
         if isinstance(error, AriNotFound) and command.channel_id == self.channel_id and self.missing_since is None:
             of_a_playback = isinstance(command, AskPlayback | StopPlayback | ControlPlayback)
             self.missing_since = None if of_a_playback else self.now
@@ -510,7 +543,9 @@ class CallProperties(RuleBasedStateMachine):
         self.collect()
 
     @rule(
-        event=st.sampled_from(["StasisStart", "ChannelStateChange", "Dial", "ChannelHangupRequest", "ChannelVarset"]),
+        event=st.sampled_from(
+            ["StasisStart", "ChannelStateChange", "Dial", "ChannelHangupRequest", "ChannelVarset", "talks", "is silent"]
+        ),
         state=st.sampled_from(["Ringing", "Up"]),
         cause=st.sampled_from([None, 17]),
         soft=st.sampled_from([None, True]),
@@ -528,6 +563,10 @@ class CallProperties(RuleBasedStateMachine):
                 self.happens(dial(state.upper(), self.channel_id))
             case "ChannelHangupRequest":
                 self.happens(hangup_request(cause, soft=soft, id=self.channel_id))
+            case "talks":
+                self.happens(talking_started(self.channel_id))
+            case "is silent":
+                self.happens(talking_finished(1000, self.channel_id))
             case _:
                 self.happens(varset(self.channel_id))
         self.collect()
@@ -563,6 +602,18 @@ class CallProperties(RuleBasedStateMachine):
             assert self.call.is_over
         self.collect()
 
+    @precondition(lambda self: self.target is not None and len(self.sent) > 2)
+    @rule()
+    def the_call_to_snoop_on_ends(self) -> None:
+        assert self.target is not None
+        self.target.receive_event(destroyed(16), self.now)
+        assert self.target.is_over
+        assert self.originating is not None
+        assert self.originating.done
+        if not self.call.is_over:
+            self.wants_it_to_end()
+        self.collect()
+
     @rule(state=st.sampled_from(["Ring", "Up"]))
     def is_replaced(self, state: str) -> None:
         """Another channel takes the place of this one."""
@@ -570,7 +621,9 @@ class CallProperties(RuleBasedStateMachine):
             self.channel_id += "+"
             self.is_seen()
             self.missing_since = None
-        self.call.receive_replacement(channel(self.channel_id, state), self.now)
+            self.talking = False
+            self.happened.append(stasis_start(self.channel_id, state))
+        self.call.receive_replacement(stasis_start(self.channel_id, state), self.now)
         assert self.call.id == self.channel_id
         self.collect()
 
@@ -590,6 +643,19 @@ class CallProperties(RuleBasedStateMachine):
         if self.frozen is None:
             self.frozen = duration
         assert self.frozen == duration == self.call.duration(self.now + 1000)
+
+    @invariant()
+    def who_follows_it_is_shown_everything(self) -> None:
+        """In order: each event, and then what it made of the call."""
+        while len(self.feed):
+            assert self.feed.take() == self.happened.pop(0)
+        assert self.happened == []
+        assert self.feed.is_over == self.call.is_over
+        assert self.feed.dropped == 0
+
+    @invariant()
+    def somebody_talks_or_not(self) -> None:
+        assert self.call.talking == (self.talking and not self.call.is_over)
 
     @invariant()
     def a_hangup_is_never_forgotten(self) -> None:
@@ -640,7 +706,7 @@ class CallProperties(RuleBasedStateMachine):
         while (deadline := self.call.next_deadline()) is not None and deadline <= until:
             self.deadline_comes(late=0.0)
         self.now = until
-        at_once = {"ring", "get_variable", "hold", "unhold", "accepted", "stop_playback", "control_playback"}
+        at_once = {"ring", "get_variable", "hold", "unhold", "accepted", "stop_playback", "control_playback", "snoop"}
         assert self.call.is_over or not any(self.is_awaited(w) for w in self.waiting if w.what in at_once)
         if self.must_hang_up and self.exists and not self.call.is_over:
             assert any(isinstance(command, Hangup | AskChannel) for command, _ in list(self.sent.values())[before:])

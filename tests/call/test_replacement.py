@@ -6,11 +6,11 @@ from voxtra_core.call import CallEnd, CallState, EndedBy, PlaybackEnd
 from voxtra_core.call.commands import Answer, AskChannel, AskPlayback, Hangup, Play, StartMusic, StopMusic
 from voxtra_core.errors import AriNotFound
 
-from .bench import Bench, channel, destroyed, error_of, hangup_request, inbound, stasis_end
+from .bench import Bench, destroyed, error_of, hangup_request, inbound, stasis_end, stasis_start
 
 
 def replace(bench: Bench, state: str = "Up") -> None:
-    bench.call.receive_replacement(channel("channel-2", state), bench.now)
+    bench.call.receive_replacement(stasis_start("channel-2", state), bench.now)
 
 
 def test_the_call_has_another_channel_from_then_on() -> None:

@@ -24,7 +24,7 @@ from voxtra_core.call import (
 from voxtra_core.call.commands import StartMusic
 from voxtra_core.errors import CallEnded, LocalProtocolError
 
-from .bench import Bench, destroyed, inbound
+from .bench import Bench, destroyed, inbound, snooping_on
 
 RINGING, IN_PROGRESS, ON_HOLD, COMPLETED, FAILED = CallState
 
@@ -67,6 +67,9 @@ OPERATIONS: dict[Operation, Callable[[CallMachine, float], object]] = {
     Operation.SEND_DTMF: lambda call, now: call.send_dtmf("1", now),
     Operation.GET_VARIABLE: lambda call, now: call.get_variable("NAME", now),
     Operation.SET_VARIABLE: lambda call, now: call.set_variable("NAME", "value", now),
+    Operation.START_TALK_DETECTION: lambda call, now: call.start_talk_detection(now, silence_ms=500, threshold=256),
+    Operation.STOP_TALK_DETECTION: lambda call, now: call.stop_talk_detection(now),
+    Operation.SNOOP: lambda call, now: snooping_on(call).snoop(now, spy="both", whisper="none"),
     Operation.CONTINUE: lambda call, now: call.continue_in_dialplan(now),
 }
 

@@ -56,7 +56,19 @@ GARBAGE = [
     '{"type": "FromTheNextAsterisk", "channel": {"id": "caller-1"}}',
     '{"type": "PlaybackFinished", "application": "app", "timestamp": "", "playback": {"id": "x", "target_uri": "?"}}',
 ]
-OPERATIONS = ["answer", "ring", "hold", "unhold", "hangup", "listen_dtmf", "get_variable", "set_variable", "send_dtmf"]
+OPERATIONS = [
+    "answer",
+    "ring",
+    "hold",
+    "unhold",
+    "hangup",
+    "listen_dtmf",
+    "get_variable",
+    "set_variable",
+    "send_dtmf",
+    "stop_talk_detection",
+    "snoop",
+]
 
 
 @attrs.define(eq=False)
@@ -81,6 +93,13 @@ class Followed:
             call.continuing,
         )
         return seen, call.next_deadline(), call.digits_dropped, [pending.done for pending in self.pendings]
+
+
+def related(one: CallMachine, other: CallMachine) -> bool:
+    """Whether one of them snoops on the other, be it by way of a third."""
+    return one is other or any(
+        call.snoops_on is not None and related(call.snoops_on, fixed) for call, fixed in ((one, other), (other, one))
+    )
 
 
 class ApplicationProperties(RuleBasedStateMachine):
@@ -110,7 +129,8 @@ class ApplicationProperties(RuleBasedStateMachine):
 
     def receive(self, message: LinkMessage, about: Followed | None) -> None:
         """Let a message come in which is about one call, or about none: no other call may notice."""
-        with_pictures = [(other, other.picture()) for other in self.followed.values() if other is not about]
+        others = [other for other in self.followed.values() if not (about and related(other.call, about.call))]
+        with_pictures = [(other, other.picture()) for other in others]
         self.machine.receive(message, self.now)
         self.collect()
         for other, picture in with_pictures:
@@ -265,6 +285,9 @@ class ApplicationProperties(RuleBasedStateMachine):
     @rule(data=st.data(), operation=st.sampled_from(OPERATIONS))
     def ask(self, data: st.DataObject, operation: str) -> None:
         followed = self.some(data)
+        if operation == "snoop":
+            self.snoop(followed.call)
+            return
         arguments: dict[str, tuple[str, ...]] = {
             "get_variable": ("NAME",),
             "set_variable": ("NAME", "value"),
@@ -275,6 +298,17 @@ class ApplicationProperties(RuleBasedStateMachine):
         except (LocalProtocolError, CallEnded):
             return
         followed.pendings.append(pending)
+        self.collect()
+
+    def snoop(self, target: CallMachine) -> None:
+        if self.lost or len(self.live()) >= 5:
+            return
+        try:
+            call, pending = self.machine.snoop(target, self.now, spy="both", whisper="none")
+        except CallEnded:
+            assert target.is_over
+            return
+        self.followed[call] = Followed(call, [pending])
         self.collect()
 
     @rule(data=st.data(), media=st.sampled_from([["hello"], ["hello"] * 200, ["nul\0"]]))

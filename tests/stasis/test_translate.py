@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.call.cause import REASON_CAUSES, HangupReason
-from voxtra_core.call.commands import Hangup
+from voxtra_core.call.commands import DetectTalking, Hangup, Snoop, StopDetectingTalking
 from voxtra_core.stasis.translate import request_for
 
 
@@ -26,3 +26,21 @@ def test_a_cause_goes_by_its_name_where_it_has_one(reason: HangupReason, cause: 
 @given(st.integers(1, 127).filter(lambda cause: cause not in REASON_CAUSES.values()))
 def test_any_other_cause_goes_by_its_number(cause: int) -> None:
     assert query_of_hangup(cause) == {"reason_code": f"{cause}"}
+
+
+def test_talk_detection_is_a_function_of_the_dialplan() -> None:
+    start = request_for(DetectTalking(request_id="r", channel_id="c", silence_ms=500, threshold=128), "app")
+    stop = request_for(StopDetectingTalking(request_id="r", channel_id="c"), "app")
+    assert start is not None
+    assert stop is not None
+    assert (start.operation, stop.operation) == ("channels.set_channel_var", "channels.set_channel_var")
+    assert dict(start.query) == {"variable": "TALK_DETECT(set)", "value": "500,128"}
+    assert dict(stop.query) == {"variable": "TALK_DETECT(remove)", "value": ""}
+
+
+def test_a_snoop_enters_our_application_under_its_own_id() -> None:
+    command = Snoop(request_id="r", channel_id="mine", target_id="theirs", spy="in", whisper="none")
+    request = request_for(command, "app")
+    assert request is not None
+    assert request.path == "/channels/theirs/snoop/mine"
+    assert dict(request.query) == {"app": "app", "spy": "in", "whisper": "none"}

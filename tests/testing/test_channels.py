@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.testing.world import World, body_of
-from voxtra_core.testing import Callee, Extension, Heard
+from tests.testing.world import APP, World, body_of
+from voxtra_core.testing import Callee, Caller, Extension, Heard
 
 
 def played(world: World) -> list[tuple[str, str, str]]:
@@ -434,3 +434,81 @@ def test_hanging_up_the_second_half_ends_both(world: World) -> None:
     assert world.last("ChannelDestroyed")["cause"] == 21
     assert (bob.cause, bob.hung_up_first) == (21, False)
     assert world.asterisk.channel_ids == []
+
+
+# ---- snooping and talking --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "message"),
+    [
+        ("/channels/nope/snoop/x?app=app&spy=foo", 400, "Invalid direction specified for spy"),
+        ("/channels/nope/snoop/x?app=app&spy=in&whisper=foo", 400, "Invalid direction specified for whisper"),
+        ("/channels/nope/snoop/x?app=app", 400, "Direction must be specified for at least spy or whisper"),
+        ("/channels/nope/snoop?spy=both", 400, "Application name is required"),
+        ("/channels/nope/snoop?spy=both&app=app", 404, "Provided channel was not found"),
+        ("{call}/snoop/{id}?spy=both&app=app", 500, "Snoop channel could not be created"),
+    ],
+)
+def test_what_cannot_be_snooped(world: World, call: str, target: str, status: int, message: str) -> None:
+    """In the words of 22.10.1, which looks at the parameters before the channel."""
+    reply = world.ask("POST", target.format(call=call, id=call.removeprefix("/channels/")))
+    assert (reply.status, body_of(reply)) == (status, {"message": message})
+
+
+def test_a_snoop_goes_with_its_channel(world: World, call: str) -> None:
+    for name, app in (("spy", APP), ("lost", "nobody")):
+        assert world.ask("POST", f"{call}/snoop/{name}?app={app}&spy=both").status == 200
+    assert world.last("StasisStart")["channel"]["name"] == f"Snoop/{call.removeprefix('/channels/')}-00000000"
+    assert "lost" not in world.asterisk.channel_ids
+    world.ask("DELETE", call)
+    assert world.asterisk.channel_ids == []
+    assert world.last("StasisEnd")["channel"]["id"] == "spy"
+
+
+def test_whispering_is_heard_by_the_far_end(world: World, call: str) -> None:
+    """Where something is being sent to it, as 22.10.1 does; and only what is whispered in its direction."""
+    (person,) = world.asterisk.people
+    for name, how in (("loud", "whisper=out"), ("mute", "spy=both&whisper=in")):
+        world.ask("POST", f"{call}/snoop/{name}?app={APP}&{how}")
+    for what, expected in (
+        ("", []),
+        ("moh", ["music:default", "sound:beep", "music:default"]),
+        ("silence", ["sound:beep"]),
+        ("play?media=sound:beep", ["sound:beep"]),  # which ends the silence: the next whisper is lost
+    ):
+        person.heard.clear()
+        if what:
+            world.ask("POST", f"{call}/{what}")
+            world.run(2.0)
+        for name in ("mute", "loud"):
+            world.ask("POST", f"/channels/{name}/play?media=sound:beep")
+            world.run(2.0)
+        assert [heard.what for heard in person.heard] == expected, what
+
+
+def test_who_talks_is_noticed(world: World) -> None:
+    world.call(Caller("100").waits(1.0).talks(2.0).waits(0.3).talks(1.0).waits(9.0).talks(1.0), answered=True)
+    channel = world.asterisk.channel_ids[0]
+    world.request("POST", f"/channels/{channel}/variable?variable=TALK_DETECT(set)&value=500,256")
+    world.run(5.0)
+    assert world.types("ChannelVarset", "StasisStart") == ["ChannelTalkingStarted", "ChannelTalkingFinished"]
+    assert world.last("ChannelTalkingFinished")["duration"] == 3300  # a pause shorter than 500 ms is none
+    world.request("POST", f"/channels/{channel}/variable?variable=TALK_DETECT(remove)&value=")
+    world.forget()
+    world.run(20.0)
+    assert world.types() == []
+
+
+def test_who_talks_already_is_noticed_and_then_forgotten(world: World) -> None:
+    world.call(Caller("100").talks(2.0), answered=True)
+    channel = world.asterisk.channel_ids[0]
+    world.run(1.0)
+    for value, events in (("0", []), ("x", []), ("500", ["ChannelTalkingStarted"]), (",128", [])):
+        world.forget()
+        world.request("POST", f"/channels/{channel}/variable?variable=TALK_DETECT(set)&value={value}")
+        assert world.types() == events
+    world.forget()
+    world.request("POST", f"/channels/{channel}/variable?variable=TALK_DETECT(remove)&value=")
+    world.run(9.0)
+    assert world.types() == []

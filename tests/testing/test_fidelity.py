@@ -53,6 +53,7 @@ def far(asterisk: SimulatedAsterisk, now: float) -> None:
     """The far ends that ``tests/asterisk`` gives a real Asterisk in its dialplan, as people."""
     everybody = {
         "answer": Callee().answers(),
+        "play": Callee().answers(),
         "busy": Callee().is_busy(),
         "congestion": Callee().is_congested(),
         "reject": Callee().rejects(),
@@ -131,6 +132,7 @@ SCENARIOS = [
     Scenario("originate_fail", far),
     Scenario("dtmf_received", far),
     Scenario("dtmf_sent", far, ignored=is_seen_by_subscribing_to_all, simplified=without_place_of_far_half),
+    Scenario("snoop", far),
     Scenario("app_gone", far, closes_at=0.1),
     Scenario("app_not_registered", far),
     Scenario(

@@ -95,6 +95,10 @@ class Trace:
         if not channel:
             return ""
         name = str(channel["name"])
+        if name.startswith("Snoop/"):  # named after the id of its target, and numbered on its own
+            name = f"Snoop/#{int(name.rpartition('-')[2], 16)}"
+            self.ids[name] = channel["id"]
+            return name
         match = _CALL_NUMBER.search(name)
         assert match is not None
         number = int(match[1], 16)

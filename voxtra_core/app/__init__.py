@@ -1,6 +1,7 @@
 """What both drivers' ``VoxtraApp`` share: options, routing, the application's machine."""
 
 from .app import Backend, BaseApp, MachineDriver
+from .events import AppUpdate, CallStateChanged
 from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
 from .routing import Handler, OfferHook, Route, Router
@@ -11,8 +12,10 @@ __all__ = [
     "SIGNALS",
     "SIGNALS_HEEDED",
     "AppMachine",
+    "AppUpdate",
     "Backend",
     "BaseApp",
+    "CallStateChanged",
     "Handler",
     "MachineDriver",
     "Observer",

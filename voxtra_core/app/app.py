@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
-from ..call import Pending
+from ..call import DEFAULT_LIMIT, Feeds, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
-from ..session import CallSession, Driver, outcome_of
+from ..session import CallSession, Driver, EventStream, outcome_of
 from .connect import ari_link, ari_listener
 from .dialling import Dialling
+from .events import AppUpdate
 from .listening import Listening
 from .machine import AppMachine, Observer, check_grace
 from .options import Orphans, make_options
@@ -132,6 +133,7 @@ class BaseApp:
         )
         self._router = Router()
         self._observer = observer
+        self._feeds = Feeds[AppUpdate]()
         self._started = Pending[None]()
         self._machine: AppMachine | None = None
         self._driver: MachineDriver | None = None
@@ -233,6 +235,7 @@ class BaseApp:
         except Exception as error:
             waiting, self._started = self._started, Pending()
             waiting.fail(error)
+            self._feeds.end()
             raise
         machine = AppMachine(
             self._options,
@@ -242,6 +245,7 @@ class BaseApp:
             new_id=self.backend.new_id,
             new_conn=lambda: next(connections),
             observer=self._observer,
+            feeds=self._feeds,
         )
         self._machine, self._driver = machine, driver
         machine.started.add_waker(lambda: _hand_on(machine.started, self._started))
@@ -252,6 +256,7 @@ class BaseApp:
             raise
         finally:
             self._machine, self._driver = None, None
+            self._feeds.end()
             self._exit_status = machine.exit_status
             if self._started.done:
                 self._started = Pending()
@@ -277,6 +282,26 @@ class BaseApp:
             driver.wake()
         else:
             await outcome_of(driver, machine.finished)
+
+    # ---- watching --------------------------------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> Mapping[str, CallSession]:
+        """The calls that live at this moment, by channel id; those we place are among them from the start.
+
+        What :meth:`CallSession.snoop` made is no call of its own here. Empty while the application is not served.
+        """
+        return {} if self._machine is None else self._machine.calls
+
+    def events(self, limit: int = DEFAULT_LIMIT) -> EventStream[AppUpdate]:
+        """What happens from now on: every event that Asterisk sends to this application, and each
+        :class:`~voxtra_core.app.events.CallStateChanged` of its calls, behind the event that brought it.
+
+        Events that are not understood are among them, as :class:`~voxtra_core.ari.codec.UnknownEvent` and
+        :class:`~voxtra_core.ari.codec.MalformedEvent`. It may be asked for before the application is served, and ends
+        when :meth:`serve` does. More than ``limit`` do not wait: then the oldest is dropped.
+        """
+        return EventStream(self._feeds.follow(limit), self.backend.park)
 
     # ---- calls and requests ----------------------------------------------------------------------------------------
 

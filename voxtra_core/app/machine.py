@@ -21,8 +21,8 @@ from enum import Enum, auto
 
 import attrs
 
-from ..ari import Channel, channels
-from ..call import CallMachine, EndedBy, HangupReason, Pending
+from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
+from ..call import CallMachine, EndedBy, Feeds, HangupReason, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, RequestNotSent
 from ..session import CallSession, Driver
@@ -38,6 +38,7 @@ from ..stasis import (
     is_own,
 )
 from .claiming import Claiming
+from .events import AppUpdate, CallStateChanged
 from .options import Options
 from .reach import Gone, Happened, NewReach, Ready
 from .registration import Registration
@@ -82,7 +83,7 @@ class _Task:
 
 class AppMachine:
     """One run of an application, from connecting to the end. ``observer`` is shown everything that passes, as it
-    passes.
+    passes, and ``feeds`` what :data:`~.events.AppUpdate` says.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class AppMachine:
         new_id: Callable[[], str],
         new_conn: Callable[[], int],
         observer: Observer | None = None,
+        feeds: Feeds[AppUpdate] | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
         self.started = Pending[None]()
@@ -109,6 +111,7 @@ class AppMachine:
         self._driver = driver
         self._new_conn = new_conn
         self._observer = observer
+        self._feeds = feeds if feeds is not None else Feeds()
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
         self._claiming = Claiming(
@@ -274,12 +277,33 @@ class AppMachine:
         """The session of a call, made when it is first asked for."""
         session = self._sessions.get(call)
         if session is None:
+            snooped = self.session_of(call.snoops_on, registration) if call.snoops_on is not None else None
             session = CallSession(
-                call, self._driver, app_name=registration.name_for(call), late_callback=self._late_callback
+                call,
+                self._driver,
+                app_name=snooped.app_name if snooped is not None else registration.name_for(call),
+                home=_Home(self, registration),
+                snoops_on=snooped,
             )
             if not call.is_over:
                 self._sessions[call] = session
         return session
+
+    @property
+    def calls(self) -> dict[str, CallSession]:
+        """The calls that live now, by channel id; what snoops on one is none of them."""
+        return {
+            call.id: self.session_of(call, registration)
+            for registration in self._reach.registrations
+            for call in registration.stasis.calls.values()
+            if call.snoops_on is None and not call.is_over
+        }
+
+    def late_callback(self, session: CallSession) -> None:
+        """A hangup callback has been registered after the end."""
+        if self.phase is Phase.FINISHED:
+            raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
+        self._start_callbacks(session)
 
     def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""
@@ -323,8 +347,11 @@ class AppMachine:
                 self._claiming.offered(registration.stasis, event.offer, now)
             case CallOver():
                 self._over(event.call)
-            case CallChanged():
+            case CallChanged(call, change):
                 self._observe(event)
+                if self._feeds:
+                    session = self.session_of(call, registration)
+                    self._feeds.put(CallStateChanged(session, change.previous, change.state))
             case AppReplaced():
                 self._log(
                     LogLevel.ERROR,
@@ -508,11 +535,6 @@ class AppMachine:
         if session is not None:
             self._start_callbacks(session)
 
-    def _late_callback(self, session: CallSession) -> None:
-        if self.phase is Phase.FINISHED:
-            raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
-        self._start_callbacks(session)
-
     def _start_callbacks(self, session: CallSession) -> None:
         if session in self._calling_back or not session.has_callbacks:
             return
@@ -540,6 +562,8 @@ class AppMachine:
         return self._task
 
     def _observe(self, what: object) -> None:
+        if self._feeds and isinstance(what, Event | UnknownEvent | MalformedEvent):
+            self._feeds.put(what)
         if self._observer is None:
             return
         try:
@@ -550,6 +574,25 @@ class AppMachine:
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))
+
+
+@attrs.frozen(eq=False)
+class _Home:
+    """What a call's session asks of its application."""
+
+    app: AppMachine
+    registration: Registration
+
+    def late_callback(self, session: CallSession) -> None:
+        """A hangup callback has been registered after the end."""
+        self.app.late_callback(session)
+
+    def snoop(
+        self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
+    ) -> tuple[CallSession, Pending[None]]:
+        """Have a channel of ours snoop on a call: its session, and when it is up."""
+        call, pending = self.registration.stasis.snoop(session.machine, now, spy=spy, whisper=whisper)
+        return self.app.session_of(call, self.registration), pending
 
 
 def check_grace(grace: float) -> None:

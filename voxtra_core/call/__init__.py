@@ -1,7 +1,10 @@
 """The state machine of one call: states and table, operations, commands, pending outcomes, timers."""
 
 from .cause import CAUSE_NAMES, REASON_CAUSES, CallEnd, EndedBy, HangupReason, cause_name
-from .machine import CallEvent, CallMachine, NotPlayed, StateChanged
+from .commands import SnoopDirection
+from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
+from .feed import DEFAULT_LIMIT, Feed, Feeds
+from .machine import CallMachine
 from .pending import Pending
 from .playback import Playback, PlaybackEnd
 from .states import ALLOWED, TERMINAL, TRANSITIONS, CallDirection, CallState, Operation, Trigger
@@ -9,6 +12,7 @@ from .states import ALLOWED, TERMINAL, TRANSITIONS, CallDirection, CallState, Op
 __all__ = [
     "ALLOWED",
     "CAUSE_NAMES",
+    "DEFAULT_LIMIT",
     "REASON_CAUSES",
     "TERMINAL",
     "TRANSITIONS",
@@ -17,13 +21,17 @@ __all__ = [
     "CallEvent",
     "CallMachine",
     "CallState",
+    "CallUpdate",
     "EndedBy",
+    "Feed",
+    "Feeds",
     "HangupReason",
     "NotPlayed",
     "Operation",
     "Pending",
     "Playback",
     "PlaybackEnd",
+    "SnoopDirection",
     "StateChanged",
     "Trigger",
     "cause_name",

@@ -7,15 +7,18 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from ..ari.operations.literals import SnoopDirection
 from .cause import HangupReason
 
 __all__ = [
+    "QUEUED",
     "Answer",
     "AskChannel",
     "AskPlayback",
     "Command",
     "Continue",
     "ControlPlayback",
+    "DetectTalking",
     "GetVariable",
     "Hangup",
     "Originate",
@@ -24,7 +27,10 @@ __all__ = [
     "Ring",
     "SendDtmf",
     "SetVariable",
+    "Snoop",
+    "SnoopDirection",
     "StartMusic",
+    "StopDetectingTalking",
     "StopMusic",
     "StopPlayback",
     "Withdraw",
@@ -146,6 +152,28 @@ class SetVariable(_Command):
 
 
 @attrs.frozen(kw_only=True)
+class DetectTalking(_Command):
+    """Have it said when the far end begins to talk and falls silent. Synchronous, like :class:`Answer`."""
+
+    silence_ms: int
+    threshold: int
+
+
+@attrs.frozen(kw_only=True)
+class StopDetectingTalking(_Command):
+    """Have it said no more. Synchronous, like :class:`Answer`."""
+
+
+@attrs.frozen(kw_only=True)
+class Snoop(_Command):
+    """Make this channel, to hear another one and to be heard on it, and put it into our application."""
+
+    target_id: str
+    spy: SnoopDirection
+    whisper: SnoopDirection
+
+
+@attrs.frozen(kw_only=True)
 class Continue(_Command):
     """Leave Stasis for the dialplan."""
 
@@ -174,6 +202,12 @@ Command: TypeAlias = (
     | SendDtmf
     | GetVariable
     | SetVariable
+    | DetectTalking
+    | StopDetectingTalking
+    | Snoop
     | Continue
     | Withdraw
 )
+
+QUEUED: tuple[type[Command], ...] = (Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue)
+"""What Asterisk does, and for the most part answers, when the channel is done with what is ahead of it."""

@@ -3,8 +3,8 @@
 In: ARI events, replies, errors and the clock, and one method per operation. Out: ``commands_to_send()``,
 ``next_event()`` and ``next_deadline()``. The states, and what is allowed in them, stand in :mod:`.states`; this file
 says what happens, with
-:mod:`.requests` for what is under way, :mod:`.player` for what occupies the channel, and :mod:`.dtmf` for the keys
-pressed.
+:mod:`.requests` for what is under way, :mod:`.player` for what occupies the channel, :mod:`.dtmf` for the keys
+pressed, and :mod:`.origination` and :mod:`.hanging_up` for the two ends.
 
 Four facts about Asterisk shape it:
 
@@ -22,9 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, assert_never, cast
-
-import attrs
+from typing import Any, assert_never, cast
 
 from ..ari import (
     Channel,
@@ -32,6 +30,8 @@ from ..ari import (
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
+    ChannelTalkingFinished,
+    ChannelTalkingStarted,
     Dial,
     Event,
     PlaybackFinished,
@@ -41,20 +41,15 @@ from ..ari import (
     Variable,
 )
 from ..errors import (
-    AriBadRequest,
     AriError,
-    AriForbidden,
     AriNotFound,
-    AriUnauthorized,
     CallEnded,
     LinkError,
     LocalProtocolError,
-    OperationTimeout,
-    OriginateFailed,
     RequestNotSent,
     VoxtraError,
 )
-from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
+from .cause import DIALSTATUS_CAUSES, CallEnd, EndedBy, HangupReason
 from .commands import (
     Answer,
     AskChannel,
@@ -62,6 +57,7 @@ from .commands import (
     Command,
     Continue,
     ControlPlayback,
+    DetectTalking,
     GetVariable,
     Hangup,
     Originate,
@@ -70,28 +66,28 @@ from .commands import (
     Ring,
     SendDtmf,
     SetVariable,
+    Snoop,
+    SnoopDirection,
     StartMusic,
+    StopDetectingTalking,
     StopMusic,
     StopPlayback,
     Withdraw,
 )
 from .dtmf import DigitQueue, Listener
+from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
+from .feed import DEFAULT_LIMIT, Feed, Feeds
+from .hanging_up import HangingUp
 from .music import Music
+from .origination import Origination
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
-from .requests import REPLY_TIMEOUT, Exchange, Requests, no_reply, settle
+from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
-from .timers import backoff
 
-__all__ = ["CallEvent", "CallMachine", "NotPlayed", "StateChanged"]
+__all__ = ["CallMachine"]
 
-HANGUP_TIMEOUT = 30.0
-"""Seconds after which ``hangup()`` says that it could not; the machine goes on trying."""
-ASK_AFTER = 2.0
-"""Seconds after our hangup before Asterisk is asked whether the channel is still there; doubled each time."""
-LONGEST_ASK = 60.0
-"""The longest of those pauses, in seconds."""
 DOUBT = 0.5
 """Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
 MISSING = 1.0
@@ -100,23 +96,10 @@ LEFT = 0.25
 """Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
 
 
-@attrs.frozen
-class StateChanged:
-    """The call has moved to another state; for the terminal ones :attr:`CallMachine.end` says how."""
-
-    previous: CallState
-    state: CallState
-
-
-@attrs.frozen
-class NotPlayed:
-    """A playback came to nothing: it failed, or Asterisk never said what became of it."""
-
-    media: tuple[str, ...]
-    end: PlaybackEnd
-
-
-CallEvent: TypeAlias = StateChanged | NotPlayed
+LONGEST_SILENCE = 2**31 - 1
+"""Milliseconds, and"""
+LOUDEST = 32768
+"""… the average magnitude of a sample: the ranges of ``TALK_DETECT``, as Asterisk documents them."""
 
 
 class CallMachine:
@@ -126,22 +109,19 @@ class CallMachine:
     """
 
     __slots__ = (
-        "_dialstatus",
         "_digits",
-        "_endpoint",
         "_events",
-        "_hangup_asked",
-        "_hangup_reason",
-        "_hangups",
+        "_feeds",
+        "_hanging_up",
         "_music",
         "_notify",
-        "_originating",
+        "_origination",
         "_player",
         "_remote_cause",
         "_requests",
+        "_snoops",
         "_soft",
         "_unattended",
-        "_unseen",
         "_watchers",
         "answered_at",
         "args",
@@ -153,7 +133,9 @@ class CallMachine:
         "end",
         "ended_at",
         "in_stasis",
+        "snoops_on",
         "state",
+        "talking",
     )
 
     def __init__(
@@ -164,6 +146,7 @@ class CallMachine:
         new_id: Callable[[], str],
         caller_id: str = "",
         called_number: str = "",
+        snoops_on: CallMachine | None = None,
         notify: Callable[[CallMachine], None] | None = None,
     ) -> None:
         self.direction = direction
@@ -182,23 +165,24 @@ class CallMachine:
         """How the call ended; ``None`` while it lives."""
         self.continuing = False
         """Whether it has been asked to go on in the dialplan."""
+        self.snoops_on = snoops_on
+        """The call that this one snoops on, whose end is its own."""
+        self.talking = False
+        """Whether the far end talks, where that is being detected."""
         self._notify = notify
         self._events: deque[CallEvent] | None = None
+        self._feeds: Feeds[CallUpdate] | None = None
+        self._snoops: tuple[CallMachine, ...] = ()
         self._requests = Requests(channel_id, new_id=new_id, notify=self._changed, overdue=self._reply_overdue)
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
         self._digits = DigitQueue()
-        self._hangups: list[Pending[None]] = []
+        self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
+        self._hanging_up = HangingUp(self._requests)
         self._watchers: list[Pending[CallEnd]] = []
-        self._hangup_reason: HangupReason | int | None = None
-        self._hangup_asked = 0
         self._remote_cause: int | None = None
         self._soft = False
         self._unattended: HangupReason | int | None = None
-        self._originating: Pending[None] | None = None
-        self._unseen = False  # we have asked for the channel, and nothing has shown that it exists
-        self._dialstatus = ""
-        self._endpoint = ""
 
     def __repr__(self) -> str:
         return f"<CallMachine {self.id} {self.direction} {self.state}>"
@@ -249,6 +233,8 @@ class CallMachine:
         """An event about this call's channel or one of its playbacks. After the end, and unknown ones: no effect."""
         if self.end is not None:
             return
+        if self._feeds is not None:
+            self._feeds.put(event)
         match event:
             case ChannelDtmfReceived():
                 self._settled(self._digits.press(event.digit))
@@ -256,6 +242,10 @@ class CallMachine:
                 self.channel = event.channel
                 if event.channel.state == "Up":
                     self._come_up(now)
+            case ChannelTalkingStarted():
+                self.talking = True
+            case ChannelTalkingFinished():
+                self.talking = False
             case PlaybackStarted():
                 self._player.started(event.playback.id, now)
             case PlaybackFinished():
@@ -268,12 +258,12 @@ class CallMachine:
                 self._left(now)
             case ChannelDestroyed():
                 verdict = self._verdict()
-                cause = event.cause or DIALSTATUS_CAUSES.get(self._dialstatus, 0)
+                cause = event.cause or DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
                 self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
             case Dial():
                 self._exists(now)
                 if event.dialstatus:
-                    self._dialstatus = event.dialstatus
+                    self._origination.dialstatus = event.dialstatus
             case _:
                 pass
         self._changed()
@@ -284,7 +274,7 @@ class CallMachine:
         if exchange is None:
             return
         match exchange.command:
-            case Originate():
+            case Originate() | Snoop():
                 self._exists(now)
             case Answer():
                 self._come_up(now)
@@ -310,11 +300,14 @@ class CallMachine:
             case AskPlayback():
                 self._player.still_there(_playback(exchange), now)
             case AskChannel():
-                if self._hangup_reason is not None:
-                    self._send_hangup(now)
+                if self._hanging_up.reason is not None:
+                    self._hanging_up.send(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
-            case Ring() | SetVariable():
+            case StopDetectingTalking():
+                self.talking = False  # its last ChannelTalkingFinished will not come
+                settle(exchange)
+            case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
             case Hangup() | Withdraw():
                 pass
@@ -330,8 +323,13 @@ class CallMachine:
         match exchange.command:
             case Originate():
                 self._originate_refused(error, now)
+            case Snoop():
+                self._snoop_refused(exchange.command, error, now)
             case Hangup():
-                self._hangup_refused(exchange.command, error, now)
+                if isinstance(error, AriNotFound):
+                    self._not_found(exchange.command.channel_id, now)
+                else:
+                    self._hanging_up.refused(error)
             case AskChannel():
                 if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
                     self._finish(self._verdict() or CallEnd(0, EndedBy.ASTERISK), now)
@@ -358,6 +356,8 @@ class CallMachine:
                 | SendDtmf()
                 | GetVariable()
                 | SetVariable()
+                | DetectTalking()
+                | StopDetectingTalking()
                 | Continue()
             ):
                 self._refused(exchange, error, now)
@@ -367,17 +367,21 @@ class CallMachine:
                 assert_never(unreachable)
         self._changed()
 
-    def receive_replacement(self, channel: Channel, now: float) -> None:
+    def receive_replacement(self, event: StasisStart, now: float) -> None:
         """Another channel has taken this call's place: a transfer or a masquerade. The call goes on, on that
         channel.
         """
         if self.end is not None:
             return
+        if self._feeds is not None:
+            self._feeds.put(event)
+        channel = event.channel
         self._requests.channel_id = channel.id
         self._remote_cause, self._soft = None, False
+        self.talking = False
         self._requests.timers.cancel("missing")
-        if self._hangup_reason is not None and not self._unseen:
-            self._send_hangup(now)
+        if self._hanging_up.reason is not None and not self._origination.unseen:
+            self._hanging_up.send(now)
         self._entered(channel, now)
         self._player.channel_replaced(now)
         self._changed()
@@ -391,7 +395,7 @@ class CallMachine:
 
     def link_restored(self, now: float) -> None:
         """There is a link to Asterisk again: has the channel lived through the time without one?"""
-        if self.end is None and not self._unseen:
+        if self.end is None and not self._origination.unseen:
             self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
             self._changed()
 
@@ -416,28 +420,31 @@ class CallMachine:
 
         ``timeout`` is how long it may ring, in seconds, rounded up to whole ones; ``None`` for as long as it likes.
         """
-        if timeout is not None and not 0 < timeout < 2**31:
-            raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
-        if any("," in arg for arg in args):
-            raise ValueError("an argument for Stasis cannot contain a comma: Asterisk splits there")
-        if self._originating is not None or self.direction is not CallDirection.OUTBOUND:
+        if self._origination.asked or self.direction is not CallDirection.OUTBOUND:
             raise LocalProtocolError("this call has been placed already")
-        self._originating = pending = Pending[None](self._withdraw)
-        seconds = -1 if timeout is None else -int(-timeout // 1)
-        self._unseen = True
-        command = Originate(
-            request_id=self._requests.new_id(),
-            channel_id=self.id,
-            endpoint=endpoint,
+        return self._origination.call(
+            endpoint,
+            now,
             caller_id=caller_id,
-            timeout=seconds,
-            arguments=",".join(args) if args else None,
+            timeout=timeout,
+            args=args,
             variables=variables,
         )
-        self._endpoint = endpoint
-        self._requests.send(command, now)
-        if timeout is not None:
-            self._requests.arm("originate", now + seconds + REPLY_TIMEOUT, self._originate_overdue)
+
+    def snoop(self, now: float, *, spy: SnoopDirection, whisper: SnoopDirection) -> Pending[None]:
+        """Hear the call that this one :attr:`snoops_on`, be heard on it, or both. Settled when this call is up."""
+        target = self.snoops_on
+        if self._origination.asked or target is None:
+            raise LocalProtocolError("this call snoops already, or on none")
+        target._check(Operation.SNOOP)
+
+        def failure(end: CallEnd, reason: VoxtraError | None) -> VoxtraError:
+            if target.end is not None:
+                return CallEnded(target.id, target.end)
+            return reason or CallEnded(self.id, end)
+
+        pending = self._origination.snoop(target.id, now, spy=spy, whisper=whisper, failure=failure)
+        target._snoops += (self,)
         return pending
 
     def answer(self, now: float) -> Pending[None]:
@@ -457,21 +464,12 @@ class CallMachine:
 
         The first reason counts. On a call that has ended nothing happens.
         """
-        if isinstance(reason, int):
-            if not 0 < reason <= 127:
-                raise ValueError(f"a Q.850 cause is 1 to 127, not {reason}")
-        elif reason not in REASON_CAUSES:
-            raise ValueError(f"reason must be a Q.850 cause or one of {', '.join(REASON_CAUSES)}, not {reason!r}")
+        HangingUp.check(reason)
         if self.end is not None:
             return Pending.resolved(None)
-        pending = Pending[None](lambda pending, _: self._forget_hangup(pending))
-        self._hangups.append(pending)
-        self._requests.arm(pending, now + HANGUP_TIMEOUT, lambda _: self._hangup_overdue(pending))
-        if self._hangup_reason is None:
-            self._hangup_reason = reason
-            self._hangup_asked = 0
-            if not (self._unseen and self._requests.any_of((Originate,))):  # it would overtake that, and find nothing
-                self._send_hangup(now)
+        pending = self._hanging_up.wait(now)
+        if self._hanging_up.want(reason) and not self._origination.is_under_way:
+            self._hanging_up.send(now)
         return pending
 
     def let_go(self, now: float, reason: HangupReason | int = "normal") -> None:
@@ -479,6 +477,16 @@ class CallMachine:
         self._unattended = reason
         if not self.continuing:
             self.hangup(now, reason)
+
+    def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
+        """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
+        feeds = self._feeds or Feeds[CallUpdate]()
+        feed = feeds.follow(limit)
+        if self.end is not None:
+            feed.end()
+        else:
+            self._feeds = feeds
+        return feed
 
     def wait_ended(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
@@ -555,6 +563,24 @@ class CallMachine:
         command = SetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name, value=value)
         return self._ask(command, now, queued=True)
 
+    def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
+        """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
+        self._check(Operation.START_TALK_DETECTION)
+        if not 1 <= silence_ms <= LONGEST_SILENCE:
+            raise ValueError(f"silence_ms must be 1 to {LONGEST_SILENCE} milliseconds, not {silence_ms!r}")
+        if not 1 <= threshold <= LOUDEST:
+            raise ValueError(f"threshold must be 1 to {LOUDEST}, not {threshold!r}")
+        command = DetectTalking(
+            request_id=self._requests.new_id(), channel_id=self.id, silence_ms=silence_ms, threshold=threshold
+        )
+        return self._ask(command, now, queued=True)
+
+    def stop_talk_detection(self, now: float) -> Pending[None]:
+        """Follow it no more."""
+        self._check(Operation.STOP_TALK_DETECTION)
+        command = StopDetectingTalking(request_id=self._requests.new_id(), channel_id=self.id)
+        return self._ask(command, now, queued=True)
+
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
     ) -> Pending[None]:
@@ -590,10 +616,12 @@ class CallMachine:
     def _reply_overdue(self, exchange: Exchange, now: float) -> None:
         match exchange.command:
             case Originate():
-                if self._unseen:
+                if self._origination.unseen:
                     self._make_sure_it_ends(now)
             case Hangup() | AskChannel():
                 pass  # the timer tries again
+            case Snoop():
+                pass  # so is the snoop itself, at the same moment
             case AskPlayback():
                 self._player.still_there(_playback(exchange), now)
             case _:
@@ -604,16 +632,12 @@ class CallMachine:
         if isinstance(exchange.command, Continue) and isinstance(error, AriError):
             self._stays(now)
         if isinstance(error, AriNotFound):
-            self._not_found(exchange.command, now)
-            doubt = MISSING
-        elif isinstance(error, LinkError) or (
-            isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
-        ):
-            doubt = DOUBT
+            self._not_found(exchange.command.channel_id, now)
+        doubt = _doubt(error)
+        if doubt:
+            self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
         else:
             self._fail(exchange, error, now)
-            return
-        self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
 
     def _fail(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """The request came to nothing, for good."""
@@ -643,9 +667,9 @@ class CallMachine:
         if self.state is CallState.ON_HOLD or self._music.under_way:
             self._music.resume(now)
 
-    def _not_found(self, command: Command, now: float) -> None:
+    def _not_found(self, channel_id: str, now: float) -> None:
         """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
-        if command.channel_id == self.id and "missing" not in self._requests.timers:
+        if self.end is None and channel_id == self.id and "missing" not in self._requests.timers:
             self._requests.arm("missing", now + MISSING, self._missing)
 
     def _missing(self, now: float) -> None:
@@ -667,75 +691,62 @@ class CallMachine:
         self._exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if self._originating is not None and self._hangup_reason is None:
-            self._requests.timers.cancel("originate")
-            self._originating.resolve(None)
+        if self._hanging_up.reason is None:
+            self._origination.reached()
 
     def _exists(self, now: float) -> None:
         """The channel we asked for is there; what had to wait for it goes out."""
-        if self._unseen:
-            self._unseen = False
+        if self._origination.unseen:
+            self._origination.unseen = False
             self._requests.timers.cancel("missing")  # a hangup has overtaken our request
-            if self._hangup_reason is not None:
-                self._send_hangup(now)
+            if self._hanging_up.reason is not None:
+                self._hanging_up.send(now)
 
     def _originate_refused(self, error: VoxtraError, now: float) -> None:
         if _had_no_effect(error):
-            if isinstance(error, LocalProtocolError) and self._originating is not None:
-                self._originating.fail(error)
-            self._finish(CallEnd(0, EndedBy.ASTERISK), now, error)
-        elif self._unseen:
+            if isinstance(error, LocalProtocolError):
+                self._origination.fail(error)
+            self._never_was(error, now)
+        elif self._origination.unseen:
             self._make_sure_it_ends(now)
 
+    def _snoop_refused(self, command: Snoop, error: VoxtraError, now: float) -> None:
+        """Refused; but if the call to snoop on is just ending, that is the truer answer, and on its way."""
+        self._origination.refusal = error
+        if not _had_no_effect(error):
+            if self._origination.unseen:
+                self._make_sure_it_ends(now)
+            return
+        if isinstance(error, AriNotFound) and self.snoops_on is not None:
+            self.snoops_on._not_found(command.target_id, now)
+            self.snoops_on._changed()
+        if doubt := _doubt(error):
+            self._requests.arm("refused", now + doubt, lambda now: self._never_was(error, now))
+        else:
+            self._never_was(error, now)
+
+    def _never_was(self, error: VoxtraError, now: float) -> None:
+        """There is no channel, and will be none."""
+        self._origination.refusal = error
+        self._finish(CallEnd(0, EndedBy.ASTERISK), now)
+
     def _originate_overdue(self, now: float) -> None:
-        self._make_sure_it_ends(now, "no_answer")
+        if self.snoops_on is None:
+            self._make_sure_it_ends(now, "no_answer")
+        else:
+            self._origination.late()
+            self._make_sure_it_ends(now)
 
     def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
         """The channel may be there or not: hanging up what does not exist is no harm."""
-        if self._hangup_reason is None:
-            self._hangup_reason = reason
-        self._send_hangup(now)
+        self._hanging_up.want(reason)
+        self._hanging_up.send(now)
 
     def _withdraw(self, pending: Pending[None], now: float) -> None:
         if self.end is None:
             self.hangup(now)
 
-    # ---- hanging up ------------------------------------------------------------------------------------------------
-
-    def _send_hangup(self, now: float) -> None:
-        assert self._hangup_reason is not None
-        pause = backoff(ASK_AFTER, self._hangup_asked, LONGEST_ASK)
-        self._hangup_asked += 1
-        command = Hangup(request_id=self._requests.new_id(), channel_id=self.id, reason=self._hangup_reason)
-        self._requests.send(command, now)
-        self._requests.arm("hangup", now + pause, self._ask_channel)
-
-    def _ask_channel(self, now: float) -> None:
-        pause = backoff(ASK_AFTER, self._hangup_asked, LONGEST_ASK)
-        self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
-        self._requests.arm("hangup", now + max(pause, REPLY_TIMEOUT), self._send_hangup)
-
-    def _hangup_refused(self, command: Hangup, error: VoxtraError, now: float) -> None:
-        if isinstance(error, AriNotFound):
-            self._not_found(command, now)
-        elif isinstance(error, AriBadRequest | AriUnauthorized | AriForbidden):
-            self._hangup_reason = None
-            self._requests.timers.cancel("hangup")
-            hangups, self._hangups = self._hangups, []
-            for pending in hangups:
-                self._requests.timers.cancel(pending)
-                pending.fail(error)
-        # otherwise the timer tries again
-
-    def _hangup_overdue(self, pending: Pending[None]) -> None:
-        self._forget_hangup(pending)
-        pending.fail(OperationTimeout(f"hangup: the call was still there after {HANGUP_TIMEOUT:g} s; still trying"))
-
-    def _forget_hangup(self, pending: Pending[None]) -> None:
-        self._requests.timers.cancel(pending)
-        if pending in self._hangups:
-            self._hangups.remove(pending)
-        self._changed()
+    # ---- the end ---------------------------------------------------------------------------------------------------
 
     def _forget_watcher(self, pending: Pending[CallEnd]) -> None:
         if pending in self._watchers:
@@ -761,39 +772,48 @@ class CallMachine:
         """How the call is ending, as far as anybody has said."""
         if self._remote_cause is not None:
             return CallEnd(self._remote_cause, EndedBy.REMOTE)
-        if self._hangup_reason is not None:
-            reason = self._hangup_reason
-            return CallEnd(reason if isinstance(reason, int) else REASON_CAUSES[reason], EndedBy.LOCAL)
+        if self._hanging_up.cause is not None:
+            return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
         if self.continuing:
             return CallEnd(0, EndedBy.DIALPLAN)
         if self._soft:
             return CallEnd(16, EndedBy.ASTERISK)
         return None
 
-    def _finish(self, end: CallEnd, now: float, reason: VoxtraError | None = None) -> None:
+    def _snooped_call_ended(self, error: CallEnded, now: float) -> None:
+        """It takes this one along: by itself where its channel is gone, and at our word where that lives on."""
+        self._origination.fail(error)
+        if "refused" in self._requests.timers or "left" in self._requests.timers:
+            self._finish(CallEnd(16, EndedBy.LOCAL), now)
+        else:
+            self.hangup(now)
+
+    def _finish(self, end: CallEnd, now: float) -> None:
         """The one terminal transition. Everything that waits is told, each exactly once."""
         self.end = end
         self.ended_at = now
         self.in_stasis = False
+        self.talking = False
         error = CallEnded(self.id, end)
         exchanges = self._requests.close()
         self._go(Trigger.END)
-        if self._originating is not None and not self._originating.done:
-            failure = OriginateFailed(self._endpoint, end, self._dialstatus)
-            failure.__cause__ = reason
-            self._originating.fail(failure)
+        self._origination.close(end)
         for exchange in exchanges:
             handed_over = end.by is EndedBy.DIALPLAN and isinstance(exchange.command, Continue)
             settle(exchange, None if handed_over else error)
         self._player.close(error)
         self._music.close(error)
         self._digits.close(error)
-        hangups, self._hangups = self._hangups, []
-        for hangup in hangups:
-            hangup.resolve(None)
+        self._hanging_up.close()
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.resolve(end)
+        if self._feeds is not None:
+            self._feeds.end()
+        if self.snoops_on is not None:
+            self.snoops_on._snoops = tuple(snoop for snoop in self.snoops_on._snoops if snoop is not self)
+        for snoop in self._snoops:
+            snoop._snooped_call_ended(error, now)
         self._changed()
 
     # ---- the rest --------------------------------------------------------------------------------------------------
@@ -815,7 +835,10 @@ class CallMachine:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
         if state is not previous:
             self.state = state
-            self._tell(StateChanged(previous, state))
+            change = StateChanged(previous, state)
+            if self._feeds is not None:
+                self._feeds.put(change)
+            self._tell(change)
 
     def _played(self, playback: Playback, end: PlaybackEnd) -> None:
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
@@ -834,6 +857,17 @@ class CallMachine:
 def _check_variable(name: str) -> None:
     if not name:
         raise ValueError("the name of a channel variable must not be empty")
+
+
+def _doubt(error: VoxtraError) -> float:
+    """Seconds for the end of the call to come that would explain a refusal or a failure; 0 where it would not."""
+    if isinstance(error, AriNotFound):
+        return MISSING
+    if isinstance(error, LinkError) or (
+        isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
+    ):
+        return DOUBT
+    return 0.0
 
 
 def _had_no_effect(error: VoxtraError) -> bool:

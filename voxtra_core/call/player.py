@@ -9,17 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import VoxtraError
-from .commands import (
-    Answer,
-    AskPlayback,
-    Continue,
-    ControlPlayback,
-    Play,
-    PlaybackControl,
-    SendDtmf,
-    SetVariable,
-    StopPlayback,
-)
+from .commands import QUEUED, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
 from .dtmf import seconds_to_send, valid_digits
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones, media_uris
@@ -224,7 +214,7 @@ class Player:
 
     def _enqueue(self, item: Playback | Tones, now: float) -> None:
         self._queue.append(item)
-        self._requests.overtaken_by(item, (Answer, SetVariable, Continue), now)
+        self._requests.overtaken_by(item, QUEUED, now)
 
     def _advance(self, now: float) -> None:
         """The first in the queue is what the channel does now."""

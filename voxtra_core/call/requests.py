@@ -36,7 +36,7 @@ class Exchange:
 class Requests:
     """Sends commands and keeps who waits for them. What a reply means is not its business."""
 
-    __slots__ = ("_doubtful", "_notify", "_out", "_overdue", "_under_way", "channel_id", "new_id", "timers")
+    __slots__ = ("_doubtful", "_out", "_overdue", "_under_way", "changed", "channel_id", "new_id", "timers")
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Requests:
         self.channel_id = channel_id
         self.new_id = new_id
         self.timers = Timers()
-        self._notify = notify
+        self.changed = notify
         self._overdue = overdue
         self._out: list[Command] = []
         self._under_way: dict[str, Exchange] = {}
@@ -79,7 +79,7 @@ class Requests:
         self._under_way[command.request_id] = exchange
         if not exchange.ahead:
             self._release(exchange, now)
-        self._notify()
+        self.changed()
 
     def take(self, request_id: str) -> Exchange | None:
         """The exchange that a reply or an error belongs to; each is found once."""
@@ -155,7 +155,7 @@ class Requests:
     def arm(self, name: Hashable, deadline: float, action: Callable[[float], None]) -> None:
         """Call ``action(now)`` when the deadline has come."""
         self.timers.set(name, deadline, action)
-        self._notify()
+        self.changed()
 
     def _release(self, exchange: Exchange, now: float) -> None:
         exchange.sent_at = now

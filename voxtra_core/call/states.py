@@ -59,6 +59,9 @@ class Operation(StrEnum):
     SEND_DTMF = "send_dtmf"
     GET_VARIABLE = "get_variable"
     SET_VARIABLE = "set_variable"
+    START_TALK_DETECTION = "start_talk_detection"
+    STOP_TALK_DETECTION = "stop_talk_detection"
+    SNOOP = "snoop"
     CONTINUE = "continue_in_dialplan"
 
 
@@ -106,6 +109,9 @@ ALLOWED: dict[Operation, frozenset[CallState]] = {
     Operation.SEND_DTMF: _LIVE,
     Operation.GET_VARIABLE: _LIVE,
     Operation.SET_VARIABLE: _LIVE,
+    Operation.START_TALK_DETECTION: _LIVE,
+    Operation.STOP_TALK_DETECTION: _LIVE,
+    Operation.SNOOP: _LIVE,
     Operation.CONTINUE: _LIVE,
 }
 """In a live state that is not listed an operation raises ``LocalProtocolError``; after the end all of them raise

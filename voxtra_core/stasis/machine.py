@@ -31,7 +31,7 @@ from ..ari import (
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
-from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, StateChanged
+from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, SnoopDirection, StateChanged
 from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
 from ..errors import (
@@ -150,7 +150,7 @@ class StasisMachine:
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
-        """The calls that live, by channel id."""
+        """The calls that live, and what snoops on them, by channel id."""
         self._new_id = new_id
         self._observer = observer
         self._notify = notify
@@ -284,6 +284,24 @@ class StasisMachine:
         self.calls[call.id] = call
         return call, pending
 
+    def snoop(
+        self, target: CallMachine, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
+    ) -> tuple[CallMachine, Pending[None]]:
+        """Snoop on a call; see :meth:`CallMachine.snoop`. The new channel is a call of its own, and nobody's to route.
+
+        It is registered under an id of our own before the request leaves, so that no event can come too early.
+        """
+        call = CallMachine(
+            f"{OWN_PREFIX}snoop-{self._new_id()}",
+            CallDirection.OUTBOUND,
+            new_id=self._new_id,
+            snoops_on=target,
+            notify=self._changed,
+        )
+        pending = call.snoop(now, spy=spy, whisper=whisper)
+        self.calls[call.id] = call
+        return call, pending
+
     def request(self, request: Request[T], now: float, timeout: float | None = 30.0) -> Pending[T]:
         """Any of ARI's operations; settled with the decoded reply, an ``AriError``, or a ``LinkError``.
 
@@ -371,7 +389,7 @@ class StasisMachine:
         if replaced is not None and replaced.id in self.calls and channel.id not in self.calls:
             call = self.calls.pop(replaced.id)
             self.calls[channel.id] = call
-            call.receive_replacement(channel, now)
+            call.receive_replacement(event, now)
             return
         call_or_none = self.calls.get(channel.id)
         if call_or_none is not None:

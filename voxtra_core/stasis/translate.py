@@ -14,6 +14,7 @@ from ..call.commands import (
     Command,
     Continue,
     ControlPlayback,
+    DetectTalking,
     GetVariable,
     Hangup,
     Originate,
@@ -21,7 +22,9 @@ from ..call.commands import (
     Ring,
     SendDtmf,
     SetVariable,
+    Snoop,
     StartMusic,
+    StopDetectingTalking,
     StopMusic,
     StopPlayback,
     Withdraw,
@@ -90,6 +93,15 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return channels.get_channel_var(channel, variable=command.name)
         case SetVariable():
             return channels.set_channel_var(channel, variable=command.name, value=command.value)
+        case DetectTalking():
+            value = f"{command.silence_ms},{command.threshold}"
+            return channels.set_channel_var(channel, variable="TALK_DETECT(set)", value=value)
+        case StopDetectingTalking():
+            return channels.set_channel_var(channel, variable="TALK_DETECT(remove)", value="")
+        case Snoop():
+            return channels.snoop_channel_with_id(
+                command.target_id, channel, app=app_name, spy=command.spy, whisper=command.whisper
+            )
         case Continue():
             return channels.continue_in_dialplan(
                 channel, context=command.context, extension=command.extension, priority=command.priority

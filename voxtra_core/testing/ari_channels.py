@@ -10,6 +10,7 @@ from .channels import Channel
 from .digits import SendDigits
 from .originate import Origination
 from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
+from .snooping import Snooping
 from .stasis import Control, Do
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def channel_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
         ("POST", f"{one}/dtmf"): resource.send_dtmf,
         ("POST", f"{one}/play"): resource.play,
         ("POST", f"{one}/play/{{playbackId}}"): resource.play,
+        ("POST", f"{one}/snoop"): resource.snoop,
+        ("POST", f"{one}/snoop/{{snoopId}}"): resource.snoop,
         ("GET", f"{one}/variable"): resource.get_variable,
         ("POST", f"{one}/variable"): resource.set_variable,
         ("POST", f"{one}/mute"): resource.does(_mute(True)),
@@ -65,9 +68,8 @@ def channel_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
         ("DELETE", f"{one}/hold"): resource.does(lambda _: lambda line: line.hold(False)),
         ("POST", f"{one}/ring"): resource.does(lambda _: lambda line: line.indicate_ringing(True)),
         ("DELETE", f"{one}/ring"): resource.does(lambda _: lambda line: line.indicate_ringing(False)),
-        # Silence takes the place of music; what it puts into the air is not heard.
-        ("POST", f"{one}/silence"): resource.does(lambda _: lambda line: line.play_music(None)),
-        ("DELETE", f"{one}/silence"): resource.does(lambda _: _nothing),
+        ("POST", f"{one}/silence"): resource.does(lambda _: lambda line: line.play_silence(True)),
+        ("DELETE", f"{one}/silence"): resource.does(lambda _: lambda line: line.play_silence(False)),
         ("POST", f"{one}/progress"): resource.does(lambda _: _nothing),
     }
 
@@ -120,6 +122,14 @@ class _Channels:
     def originate(self, request: RestRequest) -> Reply:
         channel_id = request.ids.get("channelId") or request.parameters.text("channelId") or ""
         return ok(Origination.read(self._exchange, channel_id, request.parameters).make().snapshot())
+
+    def snoop(self, request: RestRequest) -> Reply:
+        snoop_id = request.ids.get("snoopId") or request.parameters.text("snoopId") or ""
+        snooping = Snooping(self._exchange, snoop_id, request.parameters)
+        target = self._exchange.channels.get(request.ids["channelId"])
+        if target is None:
+            raise refuse(404, "Provided channel was not found")
+        return ok(snooping.make(target).snapshot())
 
     def hang_up(self, request: RestRequest) -> Reply:
         channel = self._channel(request)

@@ -6,7 +6,7 @@ happens between one deadline and the next. What it does was learnt from a real 2
 one races, the order here is always the same: a reply comes before what the request causes, except for the operations
 that Asterisk answers when they are done. :class:`~.link.SimulatedLink` can delay either.
 
-An operation that is not modelled is answered with 501 and says so: bridges, recordings, external media, snooping,
+An operation that is not modelled is answered with 501 and says so: bridges, recordings, external media,
 ``create`` and ``dial``, redirection, device states, mailboxes. Read-only users and requests over the event socket
 belong to the transport.
 """

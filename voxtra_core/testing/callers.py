@@ -27,6 +27,7 @@ __all__ = [
     "Ring",
     "Script",
     "Step",
+    "Talk",
     "Wait",
     "WaitForAnswer",
     "WaitForDigits",
@@ -97,6 +98,13 @@ class Press:
 
 
 @attrs.frozen
+class Talk:
+    """Says something, for so many seconds."""
+
+    seconds: float
+
+
+@attrs.frozen
 class Hold:
     """Puts the other side on hold, or takes it back."""
 
@@ -120,7 +128,18 @@ class Refuse:
 
 
 Step: TypeAlias = (
-    Ring | Progress | Answer | Wait | WaitForAnswer | WaitForPrompt | WaitForDigits | Press | Hold | HangUp | Refuse
+    Ring
+    | Progress
+    | Answer
+    | Wait
+    | WaitForAnswer
+    | WaitForPrompt
+    | WaitForDigits
+    | Press
+    | Talk
+    | Hold
+    | HangUp
+    | Refuse
 )
 
 
@@ -154,6 +173,10 @@ class Script:
     def presses(self, digits: str, *, after: float = 0.0, between: float = 0.25, duration: float = 0.1) -> Self:
         """Presses keys: the first after ``after`` seconds, each for ``duration``, with ``between`` after each."""
         return self.then(Press(digits, after, between, duration))
+
+    def talks(self, seconds: float) -> Self:
+        """Says something for so long, and is silent then."""
+        return self.then(Talk(seconds))
 
     def holds(self) -> Self:
         """Puts the other side on hold."""

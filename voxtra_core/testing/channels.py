@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .dialing import Attempt
     from .lines import Line, LocalLine
     from .stasis import Control
+    from .talking import TalkDetector
 
 __all__ = ["APP_DIAL", "Channel", "Party", "Place", "ari_date", "cause_text"]
 
@@ -110,6 +111,10 @@ class Channel:
     """While it is being dialled."""
     control: Control | None = None
     """While it is in ``Stasis``."""
+    talk_detector: TalkDetector | None = None
+    """While ``TALK_DETECT`` is set."""
+    snoops: list[Channel] = attrs.field(factory=list)
+    """What has been made to snoop on it; they go with it."""
     leaving: Appointment | None = None
     """While it is in the dialplan and will leave it by itself."""
     broadcast: Broadcast | None = None

@@ -18,6 +18,7 @@ from .dialplan import Extension
 from .people import Person
 from .playback import Playbacks
 from .stasis import Control
+from .talking import TalkDetector
 
 __all__ = ["ASTERISK_ID", "Exchange"]
 
@@ -56,6 +57,7 @@ class Exchange:
         self._put_on_socket = send
         self._channels_made = 0
         self._calls_made = 0
+        self._snoops_made = 0
 
     # ---- events ------------------------------------------------------------------------------------------------------
 
@@ -84,6 +86,11 @@ class Exchange:
         self._calls_made += 1
         return f"{self._calls_made - 1:08x}"
 
+    def next_snoop_number(self) -> str:
+        """Likewise for the channels that snoop."""
+        self._snoops_made += 1
+        return f"{self._snoops_made - 1:08x}"
+
     def add_channel(self, id: str, name: str, state: str, place: Place, **more: Any) -> Channel:
         """A new channel; ``more`` are further attributes of :class:`~.channels.Channel`."""
         channel = Channel(id, name, state, place, self.date(), **more)
@@ -104,8 +111,8 @@ class Exchange:
     def set_variable(self, channel: Channel, name: str, value: str | None) -> None:
         """Set it, or with ``None`` remove it; only the former is an event.
 
-        ``CALLERID`` and ``CONNECTEDLINE`` work as functions; other functions do nothing, as in Asterisk those that it
-        doesn't have. ``_`` and ``__`` before a name only say that it is inherited.
+        ``CALLERID``, ``CONNECTEDLINE`` and ``TALK_DETECT`` work as functions; others do nothing, as in Asterisk those
+        that it doesn't have. ``_`` and ``__`` before a name only say that it is inherited.
         """
         if name.endswith(")"):
             self._write_function(channel, name, value or "")
@@ -117,6 +124,8 @@ class Exchange:
 
     def _write_function(self, channel: Channel, name: str, value: str) -> None:
         function, _, field = name[:-1].partition("(")
+        if function == "TALK_DETECT":
+            self._detect_talking(channel, field, value)
         field = {"num": "number", "name": "name"}.get(field, "")
         if function == "CALLERID" and field:
             channel.caller = attrs.evolve(channel.caller, **{field: value})
@@ -124,6 +133,18 @@ class Exchange:
         elif function == "CONNECTEDLINE" and field:
             channel.connected = attrs.evolve(channel.connected, **{field: value})
             self.publish(channel, "ChannelConnectedLine")
+
+    def _detect_talking(self, channel: Channel, action: str, value: str) -> None:
+        detector = channel.talk_detector
+        if action == "remove" and detector is not None:
+            detector.stop()
+            channel.talk_detector = None
+        elif action == "set":
+            new = detector or TalkDetector(self, channel)
+            if new.configure(value) and detector is None:
+                channel.talk_detector = new
+                if channel.line is not None and channel.line.is_talking:
+                    new.hears(True)
 
     def publish_caller_id(self, channel: Channel) -> None:
         """The caller's name or number has changed."""
@@ -159,6 +180,10 @@ class Exchange:
         channel.hung_up = True
         if channel.leaving is not None:
             channel.leaving.cancel()
+        if channel.talk_detector is not None:
+            channel.talk_detector.stop()
+        for snoop in channel.snoops:
+            self.hang_up(snoop, 16)
         if channel.line is not None:
             channel.line.release(cause)
         if not channel.launcher[0]:

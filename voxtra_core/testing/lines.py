@@ -27,7 +27,11 @@ class Line(ABC):
         self._music: str | None = None
         self._ringing = False
         self._muted = False
+        self._silence = False
         self._audible: str | None = None
+        self._whispers: dict[Line, str] = {}
+        self.is_talking = False
+        """Whether the person is saying something."""
         channel.line = self
         person.line = self
 
@@ -36,13 +40,32 @@ class Line(ABC):
     def play(self, prompt: str | None) -> None:
         """A prompt begins or, with ``None``, ends. It takes the place of music and ringing, which don't come back."""
         if prompt is not None:
-            self._music, self._ringing = None, False
+            self._music, self._ringing, self._silence = None, False, False
         self._prompt = prompt
         self._update()
 
     def play_music(self, music_class: str | None) -> None:
         """Music on hold begins or ends."""
         self._music = None if music_class is None else f"music:{music_class}"
+        self._silence = False
+        self._update()
+
+    def play_silence(self, on: bool) -> None:
+        """Silence begins, and takes the place of music, or ends. It is not heard, but what is whispered over it is."""
+        if on:
+            self._music = None
+        self._silence = on
+        self._update()
+
+    def whisper(self, source: Line, what: str | None) -> None:
+        """What somebody who snoops plays to the person begins or ends. In place of what it would be mixed with.
+
+        It is heard only while something is sent to the person: it is put into those frames (``ast_write``).
+        """
+        if what is None:
+            self._whispers.pop(source, None)
+        else:
+            self._whispers[source] = what
         self._update()
 
     def indicate_ringing(self, on: bool) -> None:
@@ -65,7 +88,8 @@ class Line(ABC):
         self.person.is_answered()
 
     def sends_digit(self, digit: str, duration: float) -> None:
-        """A tone of so many seconds has reached the person."""
+        """A tone of so many seconds has reached the person; a silence before it is over."""
+        self._silence = False
         self.person.hears_tone(digit)
 
     def release(self, cause: int) -> None:
@@ -74,12 +98,15 @@ class Line(ABC):
     def released(self, cause: int) -> None:
         """The channel is destroyed."""
         self._prompt = self._music = None
-        self._ringing = False
+        self._ringing = self._silence = False
+        self._whispers.clear()
         self._update()
         self.person.is_cut_off(cause)
 
     def _update(self) -> None:
         audible = None if self._muted else self._prompt or self._music or ("ringing" if self._ringing else None)
+        if self._prompt or self._music or self._silence:
+            audible = next(iter(self._whispers.values()), audible)
         if audible != self._audible:
             self._audible = audible
             self.person.hears(audible)
@@ -112,6 +139,12 @@ class Line(ABC):
     def presses(self, digit: str, duration: float) -> None:
         """Has pressed a key for so many seconds."""
         self._exchange.publish(self.channel, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
+
+    def talks(self, on: bool) -> None:
+        """Says something from now on, or stops."""
+        self.is_talking = on
+        if self.channel.talk_detector is not None:
+            self.channel.talk_detector.hears(on)
 
     def holds(self, on: bool) -> None:
         """Puts us on hold, or takes us back."""

@@ -17,6 +17,7 @@ from .callers import (
     Ring,
     Script,
     Step,
+    Talk,
     Wait,
     WaitForAnswer,
     WaitForDigits,
@@ -135,6 +136,8 @@ class Person:
 
     def _go_on(self) -> None:
         """Run steps until one has to wait for something."""
+        if isinstance(self._waits_for, Talk):
+            self.line.talks(False)
         self._waits_for = None
         self._set_timer(None, None)
         steps = self.script.steps
@@ -169,6 +172,9 @@ class Person:
                 self.line.runs("SendDTMF", f"{step.digits},{step.between * 1000:.0f},{step.duration * 1000:.0f}")
                 self._waits_for = step
                 self._press(step, 0, step.after)
+            case Talk(seconds):
+                self.line.talks(True)
+                self._pause(step, seconds)
             case Hold(on):
                 self.line.holds(on)
             case HangUp(cause):

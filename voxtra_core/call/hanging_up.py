@@ -1,0 +1,103 @@
+"""Hanging up: asked for once, and then pursued until the channel is gone."""
+
+from __future__ import annotations
+
+from ..errors import AriBadRequest, AriForbidden, AriUnauthorized, OperationTimeout, VoxtraError
+from .cause import REASON_CAUSES, HangupReason
+from .commands import AskChannel, Hangup
+from .pending import Pending
+from .requests import REPLY_TIMEOUT, Requests
+from .timers import backoff
+
+__all__ = ["HangingUp"]
+
+HANGUP_TIMEOUT = 30.0
+"""Seconds after which ``hangup()`` says that it could not; the machine goes on trying."""
+ASK_AFTER = 2.0
+"""Seconds after our hangup before Asterisk is asked whether the channel is still there; doubled each time."""
+LONGEST_ASK = 60.0
+"""The longest of those pauses, in seconds."""
+
+
+class HangingUp:
+    """Our hanging up of one channel. It sends, asks whether that has helped, and sends again."""
+
+    __slots__ = ("_asked", "_requests", "_waiting", "reason")
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._asked = 0
+        self._waiting: list[Pending[None]] = []
+        self.reason: HangupReason | int | None = None
+        """Why, once we want it to end: the first reason counts."""
+
+    @property
+    def cause(self) -> int | None:
+        """That reason as a Q.850 cause."""
+        return self.reason if self.reason is None or isinstance(self.reason, int) else REASON_CAUSES[self.reason]
+
+    @staticmethod
+    def check(reason: HangupReason | int) -> None:
+        """Raise ``ValueError`` for what is no reason."""
+        if isinstance(reason, int):
+            if not 0 < reason <= 127:
+                raise ValueError(f"a Q.850 cause is 1 to 127, not {reason}")
+        elif reason not in REASON_CAUSES:
+            raise ValueError(f"reason must be a Q.850 cause or one of {', '.join(REASON_CAUSES)}, not {reason!r}")
+
+    def wait(self, now: float) -> Pending[None]:
+        """Settled when the call has ended. Never withdrawn."""
+        pending = Pending[None](lambda pending, _: self._forget(pending))
+        self._waiting.append(pending)
+        self._requests.arm(pending, now + HANGUP_TIMEOUT, lambda _: self._overdue(pending))
+        return pending
+
+    def want(self, reason: HangupReason | int) -> bool:
+        """From now on we want it to end. ``False`` if we did already."""
+        if self.reason is not None:
+            return False
+        self.reason = reason
+        self._asked = 0
+        return True
+
+    def send(self, now: float) -> None:
+        """Hang up, and look later whether that has helped."""
+        assert self.reason is not None
+        pause = backoff(ASK_AFTER, self._asked, LONGEST_ASK)
+        self._asked += 1
+        command = Hangup(request_id=self._requests.new_id(), channel_id=self._requests.channel_id, reason=self.reason)
+        self._requests.send(command, now)
+        self._requests.arm("hangup", now + pause, self._ask)
+
+    def refused(self, error: VoxtraError) -> None:
+        """Asterisk will not: what it would say again is told to whoever waits. Otherwise the timer tries again."""
+        if not isinstance(error, AriBadRequest | AriUnauthorized | AriForbidden):
+            return
+        self.reason = None
+        self._requests.timers.cancel("hangup")
+        waiting, self._waiting = self._waiting, []
+        for pending in waiting:
+            self._requests.timers.cancel(pending)
+            pending.fail(error)
+
+    def close(self) -> None:
+        """The call has ended."""
+        waiting, self._waiting = self._waiting, []
+        for pending in waiting:
+            pending.resolve(None)
+
+    def _ask(self, now: float) -> None:
+        pause = backoff(ASK_AFTER, self._asked, LONGEST_ASK)
+        command = AskChannel(request_id=self._requests.new_id(), channel_id=self._requests.channel_id)
+        self._requests.send(command, now)
+        self._requests.arm("hangup", now + max(pause, REPLY_TIMEOUT), self.send)
+
+    def _overdue(self, pending: Pending[None]) -> None:
+        self._forget(pending)
+        pending.fail(OperationTimeout(f"hangup: the call was still there after {HANGUP_TIMEOUT:g} s; still trying"))
+
+    def _forget(self, pending: Pending[None]) -> None:
+        self._requests.timers.cancel(pending)
+        if pending in self._waiting:
+            self._waiting.remove(pending)
+        self._requests.changed()

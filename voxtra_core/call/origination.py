@@ -1,0 +1,135 @@
+"""Asking for a channel of our own, to call somebody or to snoop, from the request until the channel is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, get_args
+
+from ..errors import OperationTimeout, OriginateFailed, VoxtraError
+from .cause import CallEnd
+from .commands import Originate, Snoop, SnoopDirection
+from .pending import Pending
+from .requests import REPLY_TIMEOUT, Requests
+
+__all__ = ["Origination"]
+
+Failure: TypeAlias = Callable[[CallEnd, VoxtraError | None], VoxtraError]
+"""What whoever waits is told when the call ended before it was reached, for a reason that may be known."""
+
+
+class Origination:
+    """How one call's channel comes to be. One that came by itself is there from the start, and nobody waits for it.
+
+    ``overdue(now)`` is called when the time for it to come is over, ``undo`` when whoever asked wants it no more.
+    """
+
+    __slots__ = ("_failure", "_overdue", "_pending", "_requests", "_undo", "dialstatus", "refusal", "unseen")
+
+    def __init__(
+        self,
+        requests: Requests,
+        *,
+        overdue: Callable[[float], None],
+        undo: Callable[[Pending[None], float], None],
+    ) -> None:
+        self._requests = requests
+        self._overdue = overdue
+        self._undo = undo
+        self._failure: Failure | None = None
+        self._pending: Pending[None] | None = None
+        self.dialstatus = ""
+        """The last word of a ``Dial`` event: ``BUSY``, ``NOANSWER``, …"""
+        self.refusal: VoxtraError | None = None
+        """Why there will be no channel, or is none to be counted on."""
+        self.unseen = False
+        """Whether we have asked for the channel, and nothing has shown that it exists."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether we have asked for a channel at all."""
+        return self._pending is not None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether Asterisk may have yet to read the request: what follows it now could overtake it."""
+        return self.unseen and self._requests.any_of((Originate, Snoop))
+
+    def call(
+        self,
+        endpoint: str,
+        now: float,
+        *,
+        caller_id: str | None,
+        timeout: float | None,
+        args: Sequence[str],
+        variables: Mapping[str, str] | None,
+    ) -> Pending[None]:
+        """Call an endpoint. Settled when the call is up and in Stasis, or with ``OriginateFailed``."""
+        if timeout is not None and not 0 < timeout < 2**31:
+            raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
+        if any("," in arg for arg in args):
+            raise ValueError("an argument for Stasis cannot contain a comma: Asterisk splits there")
+        seconds = -1 if timeout is None else -int(-timeout // 1)
+        command = Originate(
+            request_id=self._requests.new_id(),
+            channel_id=self._requests.channel_id,
+            endpoint=endpoint,
+            caller_id=caller_id,
+            timeout=seconds,
+            arguments=",".join(args) if args else None,
+            variables=variables,
+        )
+
+        def failure(end: CallEnd, reason: VoxtraError | None) -> OriginateFailed:
+            failed = OriginateFailed(endpoint, end, self.dialstatus)
+            failed.__cause__ = reason
+            return failed
+
+        return self._ask(command, now, None if timeout is None else seconds + REPLY_TIMEOUT, failure)
+
+    def snoop(
+        self, target_id: str, now: float, *, spy: SnoopDirection, whisper: SnoopDirection, failure: Failure
+    ) -> Pending[None]:
+        """Snoop on another channel. Settled when ours is in Stasis."""
+        directions = get_args(SnoopDirection)
+        if spy not in directions or whisper not in directions:
+            raise ValueError(f"spy and whisper must be of {', '.join(directions)}, not {spy!r} and {whisper!r}")
+        if spy == whisper == "none":
+            raise ValueError("nothing to snoop for: one of spy and whisper must be other than 'none'")
+        command = Snoop(
+            request_id=self._requests.new_id(),
+            channel_id=self._requests.channel_id,
+            target_id=target_id,
+            spy=spy,
+            whisper=whisper,
+        )
+        return self._ask(command, now, REPLY_TIMEOUT, failure)
+
+    def reached(self) -> None:
+        """The channel is in Stasis."""
+        if self._pending is not None:
+            self._requests.timers.cancel("originate")
+            self._pending.resolve(None)
+
+    def fail(self, error: VoxtraError) -> None:
+        """Tell whoever waits for it, whatever becomes of the channel."""
+        if self._pending is not None:
+            self._pending.fail(error)
+
+    def late(self) -> None:
+        """Asterisk has had its time."""
+        self.fail(OperationTimeout(f"no channel within {REPLY_TIMEOUT:g} s of asking for it"))
+
+    def close(self, end: CallEnd) -> None:
+        """The call has ended."""
+        if self._pending is not None and self._failure is not None and not self._pending.done:
+            self._pending.fail(self._failure(end, self.refusal))
+
+    def _ask(self, command: Originate | Snoop, now: float, patience: float | None, failure: Failure) -> Pending[None]:
+        self.unseen = True
+        self._failure = failure
+        self._pending = pending = Pending[None](self._undo)
+        self._requests.send(command, now)
+        if patience is not None:
+            self._requests.arm("originate", now + patience, self._overdue)
+        return pending
