@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from voxtra_core.effects import LogLevel
 
 from .driver import AsyncioDriver, park
 from .signals import signals_reported_to
+from .tls import client_context
 
 __all__ = ["AsyncioBackend"]
 
@@ -34,6 +36,10 @@ class AsyncioBackend:
     def time(self) -> float:
         """The clock of the loop that runs."""
         return asyncio.get_running_loop().time()
+
+    def client_context(self, authorities: str) -> ssl.SSLContext:
+        """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
+        return client_context(authorities)
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""

@@ -29,11 +29,14 @@ from voxtra_core.effects import (
     Send,
     StartTask,
     TaskDone,
+    failed,
     failure_reason,
 )
+from voxtra_core.tls import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
 
 from .sockets import Listener, connected_socket, listening_sockets
 from .stream import Stream
+from .tls import tls_connection
 
 __all__ = ["AsyncioDriver", "park"]
 
@@ -66,6 +69,7 @@ class AsyncioDriver:
         self._streams: dict[int, Stream] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
         self._listening: dict[int, asyncio.Task[None]] = {}
+        self._arriving: dict[Stream, tuple[int, asyncio.TimerHandle]] = {}  # accepted by a listener, their TLS not open
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._unfinished: set[asyncio.Future[None]] = set()
         self._finished = asyncio.Event()
@@ -154,8 +158,7 @@ class AsyncioDriver:
                 if effect.conn in self._streams:
                     self._streams[effect.conn].send(effect.data)
             case Connect():
-                self._streams[effect.conn] = stream = Stream(effect.conn, self._report, self._connected)
-                self._connecting[effect.conn] = self._start(partial(self._connect, effect, stream))
+                self._connect(effect)
             case Close():
                 self._close(effect.conn)
             case Listen():
@@ -196,7 +199,17 @@ class AsyncioDriver:
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, effect: Connect, stream: Stream) -> None:
+    def _connect(self, effect: Connect) -> None:
+        try:
+            tls = tls_connection(effect.tls, effect.server_name) if effect.tls is not None else None
+        except (OSError, ValueError) as error:
+            self._report(failed(effect.conn, error))
+            return
+        stream = Stream(effect.conn, tls, report=self._report, made=self._until_gone, opened=self._connected)
+        self._streams[effect.conn] = stream
+        self._connecting[effect.conn] = self._start(partial(self._open, effect, stream))
+
+    async def _open(self, effect: Connect, stream: Stream) -> None:
         try:
             sock = await connected_socket(effect.host, effect.port)
             await self._loop.create_connection(lambda: stream, sock=sock)
@@ -204,29 +217,28 @@ class AsyncioDriver:
             stream.fail(error)
 
     def _connected(self, stream: Stream) -> None:
-        self._until_gone(stream)
-        if stream.conn is None:
-            stream.abort()
-        else:
-            del self._connecting[stream.conn]
-            self._report(Connected(stream.conn))
+        assert stream.conn is not None  # or it would have been withdrawn
+        del self._connecting[stream.conn]
+        self._report(Connected(stream.conn))
 
     async def _listen(self, effect: Listen) -> None:
         try:
+            if effect.tls is not None:
+                tls_connection(effect.tls)  # a context that is not for a server says so now, and not to each who comes
             listeners = await listening_sockets(effect.host, effect.port)
         except (OSError, ValueError) as error:
-            self._report(Failed(effect.listener, failure_reason(error)))
+            self._report(failed(effect.listener, error))
             return
         try:
             self._report(Listening(effect.listener, listeners[0].getsockname()[1]))
             async with asyncio.TaskGroup() as group:
                 for listener in listeners:
-                    group.create_task(self._accept(effect.listener, listener))
+                    group.create_task(self._accept(effect, listener))
         finally:
             for listener in listeners:
                 listener.close()
 
-    async def _accept(self, number: int, listener: Listener) -> None:
+    async def _accept(self, effect: Listen, listener: Listener) -> None:
         while True:
             try:
                 sock = await listener.take()
@@ -234,16 +246,42 @@ class AsyncioDriver:
                 logger.error("a connection could not be accepted: %s", failure_reason(error))
                 await asyncio.sleep(ACCEPT_PAUSE)
             else:
-                self._start(partial(self._adopt, number, sock))
+                self._start(partial(self._adopt, effect, sock))
 
-    async def _adopt(self, listener: int, sock: socket.socket) -> None:
-        accepted = partial(self._accepted, listener)
-        await self._loop.connect_accepted_socket(lambda: Stream(None, self._report, accepted), sock)
+    async def _adopt(self, effect: Listen, sock: socket.socket) -> None:
+        stream = Stream(
+            None,
+            tls_connection(effect.tls) if effect.tls is not None else None,
+            report=self._report,
+            made=partial(self._arrived, effect),
+            opened=partial(self._accepted, effect.listener),
+        )
+        await self._loop.connect_accepted_socket(lambda: stream, sock)
+
+    def _arrived(self, effect: Listen, stream: Stream) -> None:
+        self._until_gone(stream)
+        if effect.listener not in self._listening:
+            stream.abort()
+        elif effect.tls is not None:
+            if len(self._arriving) >= MAX_HANDSHAKES:
+                self._turn_away(next(iter(self._arriving)))
+            too_late = self._loop.call_later(HANDSHAKE_TIMEOUT, self._turn_away, stream)
+            self._arriving[stream] = effect.listener, too_late
+            stream.gone.add_done_callback(lambda _: self._arrives_no_more(stream))
+
+    def _arrives_no_more(self, stream: Stream) -> None:
+        if stream in self._arriving:
+            _, too_late = self._arriving.pop(stream)
+            too_late.cancel()
+
+    def _turn_away(self, stream: Stream) -> None:
+        self._arrives_no_more(stream)
+        stream.abort()
 
     def _accepted(self, listener: int, stream: Stream) -> None:
         assert self._pump is not None
-        self._until_gone(stream)
-        stream.conn = self._pump.accept() if listener in self._listening else None
+        self._arrives_no_more(stream)
+        stream.conn = self._pump.accept()
         if stream.conn is None:
             stream.abort()
         else:
@@ -268,5 +306,7 @@ class AsyncioDriver:
             self._connecting.pop(number).cancel()
         if number in self._listening:
             self._listening.pop(number).cancel()
+            for stream in [stream for stream, (listener, _) in self._arriving.items() if listener == number]:
+                self._turn_away(stream)
         if number in self._streams:
             self._streams.pop(number).close()

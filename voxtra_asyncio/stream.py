@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from functools import partial
 
 from voxtra_core.driving import LINGER
-from voxtra_core.effects import Drained, EndOfStream, Failed, Input, Received, failure_reason
+from voxtra_core.effects import Drained, EndOfStream, Input, Received, failed, failure_reason
+from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
+
+logger = logging.getLogger("voxtra")
 
 
 class Stream(asyncio.Protocol):
     """A connection, from the effect that asks for it, or its acceptance, to its end.
 
-    ``report`` tells the machine. ``opened(stream)`` is called once it is open.
+    ``report`` tells the machine. ``made(stream)`` is called once there is a connection, ``opened(stream)`` once it can
+    be used: with ``tls``, when that has shaken hands.
     """
 
-    def __init__(self, conn: int | None, report: Callable[[Input], None], opened: Callable[[Stream], None]) -> None:
+    def __init__(
+        self,
+        conn: int | None,
+        tls: TLSConnection | None,
+        *,
+        report: Callable[[Input], None],
+        made: Callable[[Stream], None],
+        opened: Callable[[Stream], None],
+    ) -> None:
         self.conn = conn
         """``None`` before it is accepted, and from when nothing is reported about it any more."""
         self.gone = asyncio.get_running_loop().create_future()
-        """Done when it was open, and is no more."""
+        """Done when there was a connection, and is no more."""
+        self._tls = tls
         self._report = report
+        self._made = made
         self._opened = opened
         self._transport: asyncio.Transport | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._is_open = False
+        self._is_withdrawn = False
         self._unsent = bytearray()
         self._drained = True
-        self._ended = False
+        self._is_at_end = False  # of the bytes underneath TLS
+        self._end_is_told = False
 
     def send(self, data: bytes) -> None:
         """Have this written in the loop's next turn, after what was sent before, and in one go with it."""
-        if self._transport is None or self._transport.is_closing():
+        if not self._is_open or self._transport is None or self._transport.is_closing():
             return
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._write)
@@ -41,12 +60,16 @@ class Stream(asyncio.Protocol):
 
     def close(self) -> None:
         """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
-        self.conn = None
-        if self._transport is None:
+        if self._transport is None or not self._is_open:
+            self.abort()
             return
+        self.conn = None
         self._write()
+        if self._tls is not None:
+            self._tls.close()
+            self._transport.write(self._tls.data_to_send())
         self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
-        if self._ended:
+        if self._is_at_end:
             self._transport.close()
             return
         try:
@@ -55,37 +78,48 @@ class Stream(asyncio.Protocol):
             self._transport.abort()
 
     def abort(self) -> None:
-        """Close it at once."""
-        assert self._transport is not None
-        self._transport.abort()
+        """Close it at once, or as soon as there is one."""
+        self.conn = None
+        self._is_withdrawn = True
+        if self._transport is not None:
+            self._transport.abort()
 
     def fail(self, error: Exception) -> None:
         """It could not be opened, or broke; which is nobody's business once it is being closed."""
         if self.conn is not None:
             conn, self.conn = self.conn, None
-            self._report(Failed(conn, failure_reason(error)))
+            self._report(failed(conn, error))
 
     # ---- what asyncio calls ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open."""
+        """There is a connection."""
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=0)  # resume_writing() is called when nothing is left
         self._transport = transport
-        self._opened(self)
+        self._made(self)
+        if self._is_withdrawn:
+            transport.abort()
+        elif self._tls is None:
+            self._open()
+        else:
+            self._through_tls(self._tls, self._tls.start)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come in."""
-        if self.conn is not None:
-            self._report(Received(self.conn, data))
+        if self._tls is None:
+            self._received(data)
+        elif self.conn is not None or not self._is_open:
+            self._through_tls(self._tls, partial(self._tls.receive_data, data))
 
     def eof_received(self) -> bool:
         """The peer has ended; returns whether we have not, for what we still send may arrive."""
-        self._ended = True
-        if self.conn is not None:
-            self._report(EndOfStream(self.conn))
-            return True
-        return False
+        self._is_at_end = True
+        if self._tls is not None and not self._is_open:
+            self._through_tls(self._tls, self._tls.receive_eof)
+        is_wanted = self.conn is not None
+        self._end()
+        return is_wanted
 
     def resume_writing(self) -> None:
         """What did not fit at first has been written."""
@@ -99,10 +133,59 @@ class Stream(asyncio.Protocol):
         if exc is not None:
             self.fail(exc)
 
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._is_open = True
+        self._opened(self)
+
+    def _received(self, data: bytes) -> None:
+        if self.conn is not None:
+            self._report(Received(self.conn, data))
+
+    def _end(self) -> None:
+        if self.conn is not None and not self._end_is_told:
+            self._end_is_told = True
+            self._report(EndOfStream(self.conn))
+
+    def _through_tls(self, tls: TLSConnection, step: Callable[[], None]) -> None:
+        """Have TLS do something, and see what comes of it."""
+        assert self._transport is not None
+        error = None
+        try:
+            step()
+        except OSError as exc:
+            error = exc
+        self._transport.write(tls.data_to_send())
+        if not self._is_open and error is not None:
+            self._give_up_handshake(error)
+            return
+        if not self._is_open and tls.is_open:
+            self._open()
+        if data := tls.received_data():
+            self._received(data)
+        if error is not None:
+            self.fail(error)
+            self._transport.abort()
+        elif tls.has_ended:
+            self._end()
+
+    def _give_up_handshake(self, error: OSError) -> None:
+        """It came to nothing; what TLS has to say about that is written."""
+        assert self._transport is not None
+        if self.conn is None:
+            logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
+        self.fail(error)
+        self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+        self._transport.close()
+
     def _write(self) -> None:
         if self._transport is not None and self._unsent:
             data, self._unsent = self._unsent, bytearray()
-            self._transport.write(data)
+            if self._tls is None:
+                self._transport.write(data)
+            else:
+                self._through_tls(self._tls, partial(self._tls.send, data))
         self._report_drained()
 
     def _report_drained(self) -> None:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         AriUnprocessable,
         AuthenticationFailed,
         CallEnded,
+        CertificateError,
+        CertificateExpired,
+        CertificateHostnameMismatch,
         ConnectFailed,
         ConnectionLost,
         LinkError,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         RequestNotSent,
         RequestOutcomeUnknown,
+        TLSFailed,
         VoxtraError,
     )
     from .session import CallSession, Driver, EventStream, PlaybackHandle
@@ -77,6 +81,9 @@ __all__ = [
     "CallState",
     "CallStateChanged",
     "CallUpdate",
+    "CertificateError",
+    "CertificateExpired",
+    "CertificateHostnameMismatch",
     "ConnectFailed",
     "ConnectionLost",
     "Driver",
@@ -95,6 +102,7 @@ __all__ = [
     "RequestOutcomeUnknown",
     "StasisMachine",
     "StateChanged",
+    "TLSFailed",
     "VoxtraError",
     "__version__",
 ]

@@ -12,12 +12,16 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Awaitable, Callable
-from enum import IntEnum
-from typing import Protocol, TypeAlias
+from enum import Enum, IntEnum, auto
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 __all__ = [
+    "TLS",
     "Accepted",
     "CancelTask",
     "Close",
@@ -27,6 +31,7 @@ __all__ = [
     "Effect",
     "EndOfStream",
     "Failed",
+    "FailureKind",
     "Finish",
     "Input",
     "Listen",
@@ -38,6 +43,7 @@ __all__ = [
     "Send",
     "StartTask",
     "TaskDone",
+    "failed",
     "failure_reason",
 ]
 
@@ -56,21 +62,52 @@ class LogLevel(IntEnum):
 
 
 @attrs.frozen
+class TLS:
+    """That a connection is encrypted. The context is opaque to the core, and the driver's business.
+
+    ``None`` are the platform's defaults: its certificate authorities, and a certificate that is valid now and for the
+    host. A listener needs a context, one that has a certificate.
+    """
+
+    context: SSLContext | None = None
+
+
+@attrs.frozen
 class Connect:
-    """Open a TCP connection. Answered by :class:`Connected` or :class:`Failed`. ``Close`` withdraws it."""
+    """Open a TCP connection, with ``tls`` an encrypted one. Answered by :class:`Connected` or :class:`Failed`.
+
+    ``Close`` withdraws it.
+    """
 
     conn: int
     host: str
     port: int
+    tls: TLS | None = None
+
+    @property
+    def server_name(self) -> str:
+        """Whose certificate is wanted: the host's, without what is nobody else's business.
+
+        That is an IPv6 address's zone (RFC 6874, 3) and a name's final dot (RFC 6066, 3).
+        """
+        return self.host.partition("%")[0].removesuffix(".")
 
 
 @attrs.frozen
 class Listen:
-    """Listen on a TCP address; port 0 lets the system choose. Answered by :class:`Listening` or :class:`Failed`."""
+    """Listen on a TCP address; port 0 lets the system choose. Answered by :class:`Listening` or :class:`Failed`.
+
+    With ``tls``, only who has shaken hands is :class:`Accepted`. Raises ``ValueError`` if that is without a context.
+    """
 
     listener: int
     host: str
     port: int
+    tls: TLS | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.tls is not None and self.tls.context is None:
+            raise ValueError("a listener with TLS needs an SSLContext with a certificate")
 
 
 @attrs.frozen
@@ -88,8 +125,9 @@ class Send:
 class Close:
     """Close a connection or a listener. Nothing is reported about it afterwards.
 
-    What was sent and not yet written is written first, and then the peer's end is awaited, so that it sees all of our
-    bytes and an end whatever it was sending; for a second at most, all in all.
+    What was sent and not yet written is written first, with TLS also that this was all (``close_notify``), and then
+    the peer's end is awaited, so that it sees all of our bytes and an end whatever it was sending; for a second at
+    most, all in all.
     """
 
     conn: int
@@ -173,9 +211,27 @@ class Received:
 
 @attrs.frozen
 class EndOfStream:
-    """The peer will send no more."""
+    """The peer will send no more; with TLS, whether it has said so (``close_notify``) or not.
+
+    HTTP and WebSocket say by themselves where a message ends, so that nobody gains by cutting it (RFC 9112, 9.8).
+    """
 
     conn: int
+
+
+class FailureKind(Enum):
+    """Whose words the reason of a :class:`Failed` are."""
+
+    SYSTEM = auto()
+    """The operating system's: refused, unreachable, reset, …"""
+    TLS = auto()
+    """TLS's: the peer does not speak it, or they don't agree on how."""
+    CERTIFICATE = auto()
+    """TLS's: the peer's certificate is not to be trusted."""
+    CERTIFICATE_EXPIRED = auto()
+    """TLS's: the peer's certificate was valid until some day."""
+    CERTIFICATE_HOSTNAME = auto()
+    """TLS's: the peer's certificate is somebody else's."""
 
 
 @attrs.frozen
@@ -184,6 +240,7 @@ class Failed:
 
     conn: int
     reason: str
+    kind: FailureKind = FailureKind.SYSTEM
 
 
 @attrs.frozen
@@ -242,8 +299,30 @@ _REASONS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
     errno.EMFILE: "too many open files",
+    errno.ENOENT: "no such file or directory",
+    errno.EISDIR: "is a directory",
 }
 _NUMBER = re.compile(r"\[Errno (-?\d+)\]")
+
+_CERTIFICATE_KINDS = {
+    10: FailureKind.CERTIFICATE_EXPIRED,
+    62: FailureKind.CERTIFICATE_HOSTNAME,
+    64: FailureKind.CERTIFICATE_HOSTNAME,  # of an IP address
+}
+"""OpenSSL's ``X509_V_ERR_…`` that are named; whatever else is wrong with a certificate is a ``CERTIFICATE``."""
+_NO_TLS = "the peer does not speak TLS"
+_TLS_REASONS = {
+    "WRONG_VERSION_NUMBER": _NO_TLS,  # what OpenSSL makes of any text
+    "HTTP_REQUEST": _NO_TLS,
+    "HTTPS_PROXY_REQUEST": _NO_TLS,
+}
+_SOURCE_LINE = re.compile(r" \(_ssl\.c:\d+\)$")
+
+
+def failed(conn: int, error: BaseException) -> Failed:
+    """What to report about a connection or a listener that failed, the same on every loop."""
+    kind, reason = _kind_and_reason(error)
+    return Failed(conn, reason, kind)
 
 
 def failure_reason(error: BaseException) -> str:
@@ -252,13 +331,25 @@ def failure_reason(error: BaseException) -> str:
     Loops wrap what the system said: in a group with an error for each address, in an error of their own with that as
     its cause, or in the text of one without a number (asyncio). The first system error counts.
     """
+    return _kind_and_reason(error)[1]
+
+
+def _kind_and_reason(error: BaseException) -> tuple[FailureKind, str]:
+    code: int | None = getattr(error, "verify_code", None)
+    if code is not None:  # ssl.SSLCertVerificationError, which is an OSError as well as a ValueError
+        message: str = getattr(error, "verify_message", "")
+        return _CERTIFICATE_KINDS.get(code, FailureKind.CERTIFICATE), message.rstrip(".")
+    if hasattr(error, "library"):  # ssl.SSLError
+        name: str = getattr(error, "reason", None) or ""
+        words = _TLS_REASONS.get(name) or name.lower().replace("_", " ")
+        return FailureKind.TLS, words or _SOURCE_LINE.sub("", str(error))
     if isinstance(error, ValueError):  # of getaddrinfo(), for what IDNA cannot encode
-        return "not a host name"
+        return FailureKind.SYSTEM, "not a host name"
     found = _system_error(error)
     if found is None:
-        return str(error) or type(error).__name__
+        return FailureKind.SYSTEM, str(error) or type(error).__name__
     number = found.errno or 0
-    return _REASONS.get(number) or errno.errorcode.get(number) or found.strerror or str(found)
+    return FailureKind.SYSTEM, _REASONS.get(number) or errno.errorcode.get(number) or found.strerror or str(found)
 
 
 def _system_error(error: BaseException | None) -> OSError | None:

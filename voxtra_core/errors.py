@@ -19,7 +19,11 @@
     │   └── AriServerError          500 and above
     └── LinkError                   the way to Asterisk:
         ├── ConnectFailed           could not be opened
-        │   └── AuthenticationFailed    … because of the user, the password or the rights
+        │   ├── AuthenticationFailed    … because of the user, the password or the rights
+        │   ├── TLSFailed               … because there is no TLS, or none that both sides accept
+        │   └── CertificateError        … because the server's certificate is not to be trusted,
+        │       ├── CertificateExpired      … not any more
+        │       └── CertificateHostnameMismatch     … not for this host
         ├── ConnectionLost          was open, and is gone
         ├── RequestNotSent          this request never left; it may be repeated
         └── RequestOutcomeUnknown   this request left, its reply never came
@@ -44,6 +48,9 @@ __all__ = [
     "AriUnprocessable",
     "AuthenticationFailed",
     "CallEnded",
+    "CertificateError",
+    "CertificateExpired",
+    "CertificateHostnameMismatch",
     "ConnectFailed",
     "ConnectionLost",
     "LinkError",
@@ -53,6 +60,7 @@ __all__ = [
     "RemoteProtocolError",
     "RequestNotSent",
     "RequestOutcomeUnknown",
+    "TLSFailed",
     "VoxtraError",
     "ari_error",
 ]
@@ -183,11 +191,34 @@ class LinkError(VoxtraError):
 
 
 class ConnectFailed(LinkError):
-    """The connection to Asterisk could not be opened; the message says why and what to do."""
+    """The connection to Asterisk could not be opened; the message says why, where, and what to do.
+
+    Trying again may help, but for the subclasses: what they say stays so until somebody mends it.
+    """
 
 
 class AuthenticationFailed(ConnectFailed):
     """Asterisk refused the user, the password or the rights (401, 403). Trying again will not help."""
+
+
+class TLSFailed(ConnectFailed):
+    """No TLS came about: the port does not speak it, or the two sides don't agree on how, or a certificate of ours is
+    wanted. Trying again will not help.
+    """
+
+
+class CertificateError(ConnectFailed):
+    """The server's certificate is not to be trusted: its issuer is unknown, it is its own issuer, it is not valid yet,
+    or not for a server. Trying again will not help.
+    """
+
+
+class CertificateExpired(CertificateError):
+    """The server's certificate was valid until some day. Trying again will not help."""
+
+
+class CertificateHostnameMismatch(CertificateError):
+    """The server's certificate is for other names or addresses than the host's. Trying again will not help."""
 
 
 class ConnectionLost(LinkError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from voxtra_core.effects import LogLevel
 
 from .driver import TrioDriver, park
 from .signals import signals_reported_to
+from .tls import client_context
 
 __all__ = ["TrioBackend"]
 
@@ -35,6 +37,10 @@ class TrioBackend:
     def time(self) -> float:
         """The clock of the loop that runs."""
         return trio.current_time()
+
+    def client_context(self, authorities: str) -> ssl.SSLContext:
+        """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
+        return client_context(authorities)
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""

@@ -30,10 +30,12 @@ from voxtra_core.effects import (
     Send,
     StartTask,
     TaskDone,
-    failure_reason,
+    failed,
 )
+from voxtra_core.tls import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
 
 from .stream import Stream
+from .tls import tls_connection
 
 __all__ = ["TrioDriver", "park"]
 
@@ -60,6 +62,7 @@ class TrioDriver:
         self._nursery: trio.Nursery | None = None
         self._streams: dict[int, Stream] = {}
         self._listeners: dict[int, trio.CancelScope] = {}
+        self._arriving: dict[Stream, int] = {}  # accepted by a listener, their TLS not open
         self._tasks: dict[int, trio.CancelScope] = {}
         self._finished = trio.Event()
         self._error: Exception | None = None
@@ -152,8 +155,7 @@ class TrioDriver:
                 if effect.conn in self._streams:
                     self._streams[effect.conn].send(effect.data)
             case Connect():
-                self._streams[effect.conn] = stream = Stream(effect.conn, self._report)
-                self._start(partial(self._connect, effect, stream))
+                self._connect(effect)
             case Close():
                 self._close(effect.conn)
             case Listen():
@@ -199,40 +201,70 @@ class TrioDriver:
 
     # ---- connections -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, effect: Connect, stream: Stream) -> None:
+    def _connect(self, effect: Connect) -> None:
+        try:
+            tls = tls_connection(effect.tls, effect.server_name) if effect.tls is not None else None
+        except (OSError, ValueError) as error:
+            self._report(failed(effect.conn, error))
+            return
+        self._streams[effect.conn] = stream = Stream(effect.conn, tls, self._report)
+        self._start(partial(self._open, effect, stream))
+
+    async def _open(self, effect: Connect, stream: Stream) -> None:
         with stream.scope:
             try:
                 socket = await trio.open_tcp_stream(effect.host, effect.port)
             except (OSError, ValueError) as error:
                 stream.fail(error)
             else:
-                await stream.carry(socket, Connected(effect.conn))
+                await stream.carry(socket, lambda: Connected(effect.conn))
 
     async def _listen(self, effect: Listen, scope: trio.CancelScope) -> None:
         with scope:
             try:
+                if effect.tls is not None:
+                    tls_connection(effect.tls)  # a context not for a server says so now, and not to each who comes
                 listeners = await trio.open_tcp_listeners(effect.port, host=effect.host)
             except (OSError, ValueError) as error:
                 if effect.listener in self._listeners:
-                    self._report(Failed(effect.listener, failure_reason(error)))
+                    self._report(failed(effect.listener, error))
                 return
             if effect.listener in self._listeners:
                 self._report(Listening(effect.listener, listeners[0].socket.getsockname()[1]))
 
             async def accept(socket: trio.SocketStream) -> None:
-                await self._guard(partial(self._accept, effect.listener, socket))
+                await self._guard(partial(self._accept, effect, socket))
 
             await trio.serve_listeners(accept, listeners, handler_nursery=self._nursery)
 
-    async def _accept(self, listener: int, socket: trio.SocketStream) -> None:
-        assert self._pump is not None
-        conn = self._pump.accept() if listener in self._listeners else None
-        if conn is None:
+    async def _accept(self, effect: Listen, socket: trio.SocketStream) -> None:
+        if effect.listener not in self._listeners:
             await trio.aclose_forcefully(socket)
             return
-        self._streams[conn] = stream = Stream(conn, self._report)
-        with stream.scope:
-            await stream.carry(socket, Accepted(listener, conn))
+        stream = Stream(None, tls_connection(effect.tls) if effect.tls is not None else None, self._report)
+        if effect.tls is not None:
+            if len(self._arriving) >= MAX_HANDSHAKES:
+                self._turn_away(next(iter(self._arriving)))
+            self._arriving[stream] = effect.listener
+            stream.scope.deadline = self.time() + HANDSHAKE_TIMEOUT
+        try:
+            with stream.scope:
+                await stream.carry(socket, partial(self._accepted, effect.listener, stream))
+        finally:
+            self._arriving.pop(stream, None)
+
+    def _turn_away(self, stream: Stream) -> None:
+        del self._arriving[stream]
+        stream.close()
+
+    def _accepted(self, listener: int, stream: Stream) -> Accepted | None:
+        assert self._pump is not None
+        self._arriving.pop(stream, None)
+        stream.conn = conn = self._pump.accept()
+        if conn is None:
+            return None
+        self._streams[conn] = stream
+        return Accepted(listener, conn)
 
     def _report(self, event: Input) -> None:
         """Tell the machine."""
@@ -245,5 +277,7 @@ class TrioDriver:
     def _close(self, number: int) -> None:
         if number in self._listeners:
             self._listeners.pop(number).cancel()
+            for stream in [stream for stream, listener in self._arriving.items() if listener == number]:
+                self._turn_away(stream)
         if number in self._streams:
             self._streams.pop(number).close()

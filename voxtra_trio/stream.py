@@ -2,88 +2,163 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 
 import trio
 
 from voxtra_core.driving import LINGER
-from voxtra_core.effects import Drained, EndOfStream, Failed, Input, Received, failure_reason
+from voxtra_core.effects import Drained, EndOfStream, Input, Received, failed, failure_reason
+from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
 
 CHUNK = 65536
 """Bytes to read at a time."""
 
+logger = logging.getLogger("voxtra")
+
 
 class Stream:
     """A connection, from the effect that asks for it, or its acceptance, to its end. ``report`` tells the machine."""
 
-    def __init__(self, conn: int, report: Callable[[Input], None]) -> None:
+    def __init__(self, conn: int | None, tls: TLSConnection | None, report: Callable[[Input], None]) -> None:
+        self.conn = conn
+        """``None`` before it is accepted."""
         self.scope = trio.CancelScope()
         """For all that is done about it."""
-        self._conn = conn
+        self._tls = tls
         self._report = report
-        self._open = False
+        self._is_open = False
         self._closing = False  # nothing is reported any more
         self._unsent = bytearray()
         self._drained = True
+        self._end_is_told = False
         self._poke = trio.Event()
 
     def send(self, data: bytes) -> None:
         """Have this written after what was sent before."""
-        if self._open and not self._closing:
-            self._unsent += data
-            self._drained = False
-            self._poke.set()
+        if not self._is_open or self._closing:
+            return
+        if self._tls is not None:
+            try:
+                self._tls.send(data)
+            except OSError as error:
+                self.fail(error)
+                return
+            data = self._tls.data_to_send()
+        self._drained = False
+        self._write_later(data)
 
     def close(self) -> None:
         """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
         self._closing = True
-        if self._open:
-            self.scope.deadline = trio.current_time() + LINGER
-            self._poke.set()
-        else:
+        if not self._is_open:
             self.scope.cancel()
+            return
+        self.scope.deadline = trio.current_time() + LINGER
+        if self._tls is not None:
+            self._tls.close()
+            self._unsent += self._tls.data_to_send()
+        self._poke.set()
 
     def fail(self, error: BaseException) -> None:
         """It could not be opened, or broke; which is nobody's business once it is being closed."""
         if not self._closing:
             self._closing = True
             self.scope.cancel()
-            self._report(Failed(self._conn, failure_reason(error)))
+            if self.conn is not None:
+                self._report(failed(self.conn, error))
 
-    async def carry(self, socket: trio.SocketStream, opened: Input) -> None:
-        """Say that it is open; then read and write until both sides have ended, or it breaks."""
+    async def carry(self, socket: trio.SocketStream, opened: Callable[[], Input | None]) -> None:
+        """Shake hands if it has TLS. Report what ``opened()`` gives, if it does; then read and write until both sides
+        have ended, or it breaks.
+        """
         async with socket, trio.open_nursery() as nursery:
-            if self._closing:
+            if self._tls is not None and not self._closing:
+                await self._shake_hands(socket, self._tls)
+            if self._closing:  # also where a cancellation came too late to be noticed
                 return
-            self._open = True
-            self._report(opened)
+            event = opened()
+            if event is None:
+                return
+            self._is_open = True
+            self.scope.deadline = inf
+            self._report(event)
             nursery.start_soon(self._read, socket)
             await self._write(socket)
+
+    async def _shake_hands(self, socket: trio.SocketStream, tls: TLSConnection) -> None:
+        try:
+            tls.start()
+            while not tls.is_open:
+                await socket.send_all(tls.data_to_send())
+                if data := await socket.receive_some(CHUNK):
+                    tls.receive_data(data)
+                else:
+                    tls.receive_eof()
+        except (OSError, trio.BrokenResourceError) as error:
+            with suppress(trio.BrokenResourceError):
+                await socket.send_all(tls.data_to_send())
+            if self.conn is None:
+                logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
+            self.fail(error)
+        else:
+            self._unsent += tls.data_to_send()
 
     @trio.lowlevel.enable_ki_protection
     async def _read(self, socket: trio.SocketStream) -> None:
         try:
+            if self._tls is not None:
+                self._received_through(self._tls, b"")  # what came together with the end of the handshake
             while data := await socket.receive_some(CHUNK):
-                if not self._closing:
-                    self._report(Received(self._conn, bytes(data)))
+                if self._tls is not None:
+                    self._received_through(self._tls, data)
+                else:
+                    self._received(bytes(data))
             socket.socket.getpeername()  # raises after a reset: it was told to the writer, and is no end
         except (OSError, trio.BrokenResourceError) as error:
             self.fail(error)
-        if not self._closing:
-            self._report(EndOfStream(self._conn))
+        self._end()
+
+    def _received_through(self, tls: TLSConnection, data: bytes) -> None:
+        if self._closing:
+            return
+        try:
+            tls.receive_data(data)
+        finally:
+            if to_send := tls.data_to_send():
+                self._write_later(to_send)
+            if data := tls.received_data():
+                self._received(data)
+        if tls.has_ended:
+            self._end()
+
+    def _received(self, data: bytes) -> None:
+        if self.conn is not None and not self._closing:
+            self._report(Received(self.conn, data))
+
+    def _end(self) -> None:
+        if self.conn is not None and not self._closing and not self._end_is_told:
+            self._end_is_told = True
+            self._report(EndOfStream(self.conn))
+
+    def _write_later(self, data: bytes) -> None:
+        self._unsent += data
+        self._poke.set()
 
     async def _write(self, socket: trio.SocketStream) -> None:
         try:
-            while not (self._closing and self._drained):
+            while self._unsent or not self._drained or not self._closing:
                 if self._unsent:
                     data, self._unsent = self._unsent, bytearray()
                     await socket.send_all(data)
                 elif not self._drained:
                     self._drained = True
-                    if not self._closing:
-                        self._report(Drained(self._conn))
+                    if self.conn is not None and not self._closing:
+                        self._report(Drained(self.conn))
                 else:
                     self._poke = trio.Event()
                     await self._poke.wait()

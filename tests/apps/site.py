@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from voxtra_core.app import BaseApp
+from voxtra_core.effects import TLS
 from voxtra_core.testing import Caller, Person, SimulatedAsterisk
 from voxtra_core.testing.serve import SimulatorServer
 
@@ -24,17 +25,18 @@ SOUNDS = {"hello-world": 0.04, "beep": 0.02, "long": 60.0}
 class Site:
     """A simulated Asterisk that is being served."""
 
-    def __init__(self, app_class: type[BaseApp]) -> None:
+    def __init__(self, app_class: type[BaseApp], tls: TLS | None = None) -> None:
         self.asterisk = SimulatedAsterisk(new_id=app_class.backend.new_id, sounds=SOUNDS)
-        self.server = SimulatorServer(self.asterisk, "127.0.0.1", 0, {USER: PASSWORD})
+        self.server = SimulatorServer(self.asterisk, "127.0.0.1", 0, {USER: PASSWORD}, tls=tls)
         self.driver = app_class.backend.driver()
         self.server.attach(self.driver)
         self._app_class = app_class
+        self._scheme = "http" if tls is None else "https"
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.server.port}"
+        return f"{self._scheme}://127.0.0.1:{self.server.port}"
 
     def make_app(self, **options: Any) -> BaseApp:
         """An application for this Asterisk; ``options`` are those of ``VoxtraApp``."""
@@ -48,10 +50,10 @@ class Site:
 
 
 @asynccontextmanager
-async def site(app_class: type[BaseApp]) -> AsyncIterator[Site]:
-    """Serve one."""
+async def site(app_class: type[BaseApp], tls: TLS | None = None) -> AsyncIterator[Site]:
+    """Serve one, by TLS if that is given."""
     async with anyio.create_task_group() as tasks:
-        site = Site(app_class)
+        site = Site(app_class, tls)
         tasks.start_soon(site.driver.run, site.server)
         await app_class.backend.park(site.server.listening)
         yield site

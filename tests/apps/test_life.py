@@ -101,10 +101,10 @@ async def test_the_password_is_wrong(office: Site, app_class: type[BaseApp]) -> 
 @pytest.mark.parametrize(
     ("response", "words"),
     [
-        (b"220 mail.example.com ESMTP\r\n", ("no event socket from Asterisk",)),
-        (b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", ("404", "is this Asterisk's")),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ("200",)),
-        (b"", ("no event socket from Asterisk",)),
+        (b"220 mail.example.com ESMTP\r\n", ("does not speak HTTP", "Asterisk's HTTP server")),
+        (b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", ("not Asterisk: status 404",)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ("not Asterisk: status 200",)),
+        (b"", ("closed the connection without an answer", "is this port TLS?")),
     ],
     ids=["a mail server", "not found", "a web page", "nothing"],
 )

@@ -31,12 +31,16 @@ class Asterisk:
     """The folder given to ``start``: ``log/messages.log``, ``var/spool/recording``, …"""
     url: str
     """``http://127.0.0.1:PORT/ari``."""
+    tls_url: str
+    """``https://localhost:PORT/ari``; the certificate is ``tests/certificates/server.pem``."""
     user: str
     password: str = attrs.field(repr=False)
     ro_user: str
     """A user with ``read_only=yes`` and the same password."""
     sip_port: int
     """The UDP port that takes SIP calls: ``sip:APP@127.0.0.1`` enters ``Stasis(APP)``."""
+    ob_port: int
+    """The TCP port on loopback that the outbound WebSockets of ``start``'s ``websocket_client.conf`` connect to."""
     uas_port: int
     """The UDP port that ``PJSIP/anybody@uas`` is called at, on loopback."""
 
@@ -47,10 +51,12 @@ class Asterisk:
         return cls(
             dir=folder,
             url=env["ARI_URL"],
+            tls_url=env["ARI_TLS_URL"],
             user=env["ARI_USER"],
             password=env["ARI_PASSWORD"],
             ro_user=env["ARI_RO_USER"],
             sip_port=int(env["AST_SIP"].rpartition(":")[2]),
+            ob_port=int(env["AST_OB_PORT"]),
             uas_port=int(env["AST_SIPP_PORT"]),
         )
 

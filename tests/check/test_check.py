@@ -16,7 +16,7 @@ from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.findings import Finding
 from voxtra_core.app.options import make_options
 from voxtra_core.app.versions import CALLS, FEATURES, Feature, Version
-from voxtra_core.effects import Close, Connect, Finish
+from voxtra_core.effects import TLS, Close, Connect, Finish
 
 from .memory import APPLICATION, ASTERISK, DEVICE, INFO, MODULES, WRITE, Server, as_ari, modules, run
 
@@ -79,10 +79,18 @@ def test_each_request_says_who_asks() -> None:
         assert f"\r\nAuthorization: Basic {credentials}\r\n" in request
 
 
-def test_it_connects_where_the_url_says() -> None:
-    machine = new_check("http://pbx.example:1234")
+@pytest.mark.parametrize(
+    ("url", "effect"),
+    [
+        ("http://pbx.example:1234", Connect(1, "pbx.example", 1234)),
+        ("http://pbx.example", Connect(1, "pbx.example", 80)),
+        ("https://pbx.example", Connect(1, "pbx.example", 443, TLS())),
+    ],
+)
+def test_it_connects_where_the_url_says(url: str, effect: Connect) -> None:
+    machine = new_check(url)
     machine.start(0.0)
-    assert machine.effects_to_perform() == [Connect(1, "pbx.example", 1234)]
+    assert machine.effects_to_perform() == [effect]
 
 
 @given(

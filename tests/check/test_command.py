@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
+from typing import Any
 
 import pytest
 
+from tests.certificates import contexts
 from voxtra_core.cli import main
 
 from .memory import APPLICATION, ASTERISK, DEVICE, as_ari
@@ -18,8 +22,13 @@ USER = ["--user", "tester", "--password", "s3cret-sesame"]
 
 
 @contextmanager
-def serving(answers: Mapping[str, bytes]) -> Iterator[str]:
+def serving(answers: Mapping[str, bytes], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Answer each connection's request as the first of ``answers`` that it begins with; yields the URL."""
+
+    class Server(socketserver.TCPServer):
+        def get_request(self) -> tuple[socket.socket, Any]:
+            accepted, address = super().get_request()
+            return accepted if tls is None else tls.wrap_socket(accepted, server_side=True), address
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -31,11 +40,11 @@ def serving(answers: Mapping[str, bytes]) -> Iterator[str]:
                     self.wfile.write(answer)
                     return
 
-    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
@@ -84,6 +93,32 @@ def test_nobody_there(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert said.out.count("\n") == 1
     assert "sesame" not in said.out + said.err
+
+
+def test_by_tls_with_an_authority_of_ones_own(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(ASTERISK, contexts.server()) as url:
+        command = ["check", "--ari-url", url.replace("127.0.0.1", "localhost"), *USER]
+        assert main([*command, "--ca", str(contexts.CA)], backend=backend) == 0
+        assert "https://localhost:" in capsys.readouterr().out
+        assert main(command, backend=backend) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("fault  the certificate of localhost:")
+    assert "--ca FILE" in line
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("/nonexistent.pem", "no such file or directory"),
+        (__file__, "no certificate or crl found"),
+        ("/", "is a directory"),
+    ],
+)
+def test_authorities_that_cannot_be_read(
+    backend: str, file: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--ari-url", "https://localhost", *USER, "--ca", file], backend=backend) == 1
+    assert f"no certificates in PEM in {file!r}: {reason}" in capsys.readouterr().err
 
 
 def test_who_and_where_come_from_the_environment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Self
 
 import anyio
 
-__all__ = ["Door", "Peer", "addresses", "closed_port"]
+__all__ = ["Door", "Peer", "TLSPeer", "addresses", "closed_port"]
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, for no time: closing sends a reset
 
@@ -98,6 +99,111 @@ class Peer:
     def close(self) -> None:
         """Close the connection, in good order unless there are bytes that were not read."""
         self._socket.close()
+
+
+class TLSPeer(Peer):
+    """The other end of a TLS connection, by the standard library and nothing of ours."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_name: str | None = None) -> None:
+        super().__init__(sock)
+        self.said_end = False
+        """Whether our side has said that it will send no more."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
+        )
+        self._late = b""
+
+    @classmethod
+    def over(cls, peer: Peer, context: ssl.SSLContext, server_name: str | None = None) -> Self:
+        """As the server, or with a name as its client, on a connection that is there."""
+        return cls(peer._socket, context, server_name)
+
+    async def shake_hands(self, *, with_the_last: bytes = b"") -> None:
+        """Do it all; raises ``ssl.SSLError``, and then an alert has been sent.
+
+        Some bytes may go out together with our last word.
+        """
+        while True:
+            try:
+                self._tls.do_handshake()
+                if with_the_last:
+                    self._tls.write(with_the_last)
+                break
+            except ssl.SSLWantReadError:
+                pass
+            finally:
+                await super().send(self._outgoing.read())
+            if data := await super().receive():
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
+
+    async def receive(self, size: int = 1 << 20) -> bytes:
+        """Some bytes, or none at the end, whether that was said or not."""
+        while not self.said_end:
+            try:
+                if data := self._tls.read(size):
+                    return data
+                self.said_end = True
+            except ssl.SSLZeroReturnError:  # both have
+                self.said_end = True
+            except ssl.SSLWantReadError:
+                data = await super().receive()
+                if not data:
+                    return b""
+                self._incoming.write(data)
+        while await super().receive():
+            raise AssertionError("more came after close_notify")
+        return b""
+
+    async def send(self, data: bytes) -> None:
+        """Send all of these."""
+        self._tls.write(data)
+        await super().send(self._outgoing.read())
+
+    async def ended(self) -> None:
+        """Wait for the connection's end, in whichever way, and whatever was encrypted."""
+        with suppress(ConnectionResetError):
+            while await super().receive():
+                pass
+
+    async def send_plain(self, data: bytes) -> None:
+        """Send these as they are."""
+        await super().send(data)
+
+    async def say_end(self) -> None:
+        """Send ``close_notify``, and end nothing else."""
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()
+        await super().send(self._outgoing.read())
+
+    def read_now(self, size: int) -> int | None:
+        """Read up to so many encrypted bytes: how many it was without that, or ``None`` at the end."""
+        with suppress(BlockingIOError):
+            data = self._socket.recv(size)
+            if not data and size:
+                return None
+            self._incoming.write(data)
+        length = 0
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            while data := self._tls.read(1 << 20):
+                length += len(data)
+        return length
+
+    def send_now(self, data: bytes) -> None:
+        """Send what the system takes of this, and of what it did not take before."""
+        self._tls.write(data)
+        self._late += self._outgoing.read()
+        with suppress(BlockingIOError):
+            self._late = self._late[self._socket.send(self._late) :]
+
+    def end(self) -> None:
+        """Say that no more will be sent, once in TLS and once below."""
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()
+        self.send_now(b"")
+        super().end()
 
 
 class Door:

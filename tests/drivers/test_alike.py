@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.certificates import contexts
 from voxtra_core.app import MachineDriver
-from voxtra_core.effects import Close, Connect, Connected, Drained, Effect, Received, Send
+from voxtra_core.effects import TLS, Close, Connect, Connected, Drained, Effect, Received, Send
 
 from .loops import BACKENDS, TestedBackend
-from .peers import Door, Peer
+from .peers import Door, Peer, TLSPeer
 from .script import Script, running, turns
+
+CLIENT, SERVER = TLS(contexts.client()), contexts.server()
 
 LITTLE, MUCH = bytes(1000), bytes(1 << 23)
 """What the system takes at once, and what it doesn't take, however often the peer reads a little."""
@@ -72,13 +75,16 @@ def peer_moves(move: str, peer: Peer, trace: Trace) -> None:
         pass  # it has ended its own side, or both are closed: it will see when it reads
 
 
-async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
+async def trace_of(driver: MachineDriver, steps: list[list[str]], encrypted: bool) -> Trace:
     """What becomes of these moves."""
     script, trace = Script(), Trace()
     with Door(buffer=BUFFER) as door:
         async with running(driver, script):
-            script.ask(Connect(1, door.host, door.port))
-            with await door.accept() as peer:
+            script.ask(Connect(1, door.host, door.port, CLIENT if encrypted else None))
+            accepted = await door.accept()
+            with TLSPeer.over(accepted, SERVER) if encrypted else accepted as peer:
+                if isinstance(peer, TLSPeer):
+                    await peer.shake_hands()
                 await script.until(Connected(1))
                 for moves in steps:
                     for move in moves:
@@ -106,35 +112,37 @@ async def trace_of(driver: MachineDriver, steps: list[list[str]]) -> Trace:
     return trace
 
 
-def compare(steps: list[list[str]], attempts: int = 3) -> None:
+def compare(steps: list[list[str]], encrypted: bool, attempts: int = 3) -> None:
     """A busy system may deliver later than the loops look: a difference is what is one each time."""
     traces: dict[str, Trace] = {}
     for name, backend in BACKENDS.items():
 
         async def main(name: str = name, backend: TestedBackend = backend) -> None:
-            traces[name] = await trace_of(backend.driver(), steps)
+            traces[name] = await trace_of(backend.driver(), steps, encrypted)
 
         backend.run(main)
     if traces["asyncio"] != traces["trio"] and attempts > 1:
-        compare(steps, attempts - 1)
+        compare(steps, encrypted, attempts - 1)
     else:
         assert traces["asyncio"] == traces["trio"]
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["TCP", "TLS"])
 @settings(max_examples=100)
 @given(steps=steps)
-def test_both_loops_report_the_same(steps: list[list[str]]) -> None:
-    compare(steps)
+def test_both_loops_report_the_same(steps: list[list[str]], encrypted: bool) -> None:
+    compare(steps, encrypted)
 
 
 @pytest.mark.soak
-def test_for_longer(soak_seconds: float) -> None:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["TCP", "TLS"])
+def test_for_longer(soak_seconds: float, encrypted: bool) -> None:
     until = time.monotonic() + soak_seconds
 
     @settings(max_examples=200)
     @given(steps=steps)
     def some(steps: list[list[str]]) -> None:
-        compare(steps)
+        compare(steps, encrypted)
 
     while time.monotonic() < until:
         some()

@@ -13,6 +13,7 @@ import attrs
 
 from voxtra_core.ari.messages import Link, LinkMessage, LinkOpened
 from voxtra_core.effects import (
+    TLS,
     Accepted,
     Close,
     Connect,
@@ -231,6 +232,7 @@ def new_network(
     password: str = "s3cret",
     app_name: str = "app",
     path_prefix: str = "",
+    tls: TLS | None = None,
     requests: Literal["http", "websocket"] = "http",
     max_under_way: int = 16,
     max_waiting: int = 1000,
@@ -244,6 +246,7 @@ def new_network(
     link = AriLink(
         host="127.0.0.1",
         port=PORT,
+        tls=tls,
         path_prefix=path_prefix,
         user=user,
         password=password,

@@ -9,15 +9,19 @@ import pytest
 
 from voxtra_core.ari.messages import EventReceived, Link, LinkClosed, LinkOpened, Reply, RequestFailed
 from voxtra_core.ari.request import Request
-from voxtra_core.effects import Close, Connect, Connected, EndOfStream, Failed, Received, Send
+from voxtra_core.effects import TLS, Close, Connect, Connected, EndOfStream, Failed, FailureKind, Received, Send
 from voxtra_core.errors import (
     AuthenticationFailed,
+    CertificateError,
+    CertificateExpired,
+    CertificateHostnameMismatch,
     ConnectFailed,
     ConnectionLost,
     LinkError,
     LocalProtocolError,
     RequestNotSent,
     RequestOutcomeUnknown,
+    TLSFailed,
 )
 from voxtra_core.wire import AriLink, RequestReceived, SocketOpened
 
@@ -140,23 +144,79 @@ def test_wrong_credentials(wrong: dict[str, Any]) -> None:
     ],
 )
 def test_other_refusals_say_what_to_check(head: bytes, kind: type[LinkError], says: str) -> None:
-    error = answered_with(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")
+    error = answered_with(b"HTTP/1.1 " + head + b"\r\nContent-Length: 26\r\n\r\n<address>Asterisk</address")
     assert type(error) is kind
     assert says in str(error)
 
 
-@pytest.mark.parametrize("body", [b'{"message":"no way"}', b'["no way"]', b'{"message":7}', b"<html>", b"\xff", b""])
-def test_a_refusal_quotes_asterisk_where_it_can(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"), [(b'{"message":"no way"}', "500 no way"), (b"<address>Asterisk</address>", "500 Oops")]
+)
+def test_a_refusal_quotes_asterisk_where_it_can(body: bytes, said: str) -> None:
     error = answered_with(b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-    assert ("500 no way" if b"message" in body and b"no way" in body else "500 Oops") in str(error)
+    assert said in str(error)
 
 
-@pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x15\x03\x01\x00\x02", b"HTTP/1.1 200"])
-def test_another_server(data: bytes) -> None:
+@pytest.mark.parametrize("body", [b'["no way"]', b'{"message":7}', b"<html>", b"\xff", b""])
+@pytest.mark.parametrize("head", [b"200 OK", b"401 Unauthorized", b"403 Forbidden", b"404 Not Found", b"500 Oops"])
+def test_a_refusal_in_other_words_than_asterisks_is_somebody_elses(head: bytes, body: bytes) -> None:
+    """Not even 401 says that our password is wrong."""
+    error = answered_with(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (head, len(body), body))
+    assert type(error) is ConnectFailed
+    assert str(error).startswith(
+        f"HTTP, but not Asterisk: status {int(head[:3])} at http://pbx:8088/ari – give the port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "what answers at pbx:8088 does not speak HTTP, it is SSH – give the port"),
+        (b"Asterisk Call Manager/9.0.0\r\n", "does not speak HTTP, it is Asterisk's manager interface, AMI – give"),
+        (b"\x15\x03\x01\x00\x02", "what answers at pbx:8088 does not speak HTTP, it is TLS – begin the URL with https"),
+        (b"220 s3cret\r\n", "what answers at pbx:8088 does not speak HTTP – give the port of Asterisk's HTTP server"),
+        (b"HTTP/1.1 200", "no event socket from Asterisk at pbx:8088: the connection was closed before"),
+        (b"", "pbx:8088 closed the connection without an answer – is this port TLS? Then begin the URL with https."),
+    ],
+)
+def test_another_server(data: bytes, said: str) -> None:
     error = answered_with(data)
     assert type(error) is ConnectFailed
-    assert "is this Asterisk's HTTP port?" in str(error)
-    assert "pbx:8088" in str(error)
+    assert said in str(error)
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize("tls", [None, TLS()])
+def test_all_connections_are_encrypted_or_none(tls: TLS | None) -> None:
+    network = open_network(tls=tls)
+    for number in range(3):
+        network.link.send_request(f"{number}", Request("x", "GET", "/asterisk/ping"), network.now)
+    network.run()
+    assert [effect.tls for effect in network.link_effects if isinstance(effect, Connect)] == [tls] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        (FailureKind.TLS, TLSFailed),
+        (FailureKind.CERTIFICATE, CertificateError),
+        (FailureKind.CERTIFICATE_EXPIRED, CertificateExpired),
+        (FailureKind.CERTIFICATE_HOSTNAME, CertificateHostnameMismatch),
+    ],
+)
+@pytest.mark.parametrize("when", ["before it is open", "when it is open for us"])
+def test_what_fails_by_tls_has_an_error_of_its_own(kind: FailureKind, error: type[ConnectFailed], when: str) -> None:
+    """In TLS 1.3 a server that wants a certificate of ours says so when all is open for us."""
+    link = bare_link(tls=TLS())
+    link.open(0.0)
+    if when == "when it is open for us":
+        link.receive(Connected(1), 0.0)
+    link.receive(Failed(1, "this is why", kind), 0.0)
+    message = link.next_message()
+    assert isinstance(message, LinkClosed)
+    assert type(message.error) is error
+    assert "pbx:8088" in str(message.error)
+    assert ": this is why – " in str(message.error)
 
 
 def test_a_refused_connection() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ from voxtra_core.ari.messages import (
     RequestFailed,
 )
 from voxtra_core.ari.request import Request
-from voxtra_core.effects import Accepted, EndOfStream, Failed, Received
+from voxtra_core.effects import TLS, Accepted, EndOfStream, Failed, Listen, Received
 from voxtra_core.errors import ConnectionLost, LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
 from voxtra_core.wire import (
     AcceptedLink,
@@ -657,6 +658,16 @@ def test_arguments_out_of_range(bad: dict[str, Any]) -> None:
     arguments: dict[str, Any] = {"host": "::1", "port": 0, "user": "u", "password": "p", "new_conn": lambda: 1}
     with pytest.raises(ValueError, match=r"must"):
         AriListener(**(arguments | bad))
+
+
+def test_by_tls_it_needs_a_certificate() -> None:
+    arguments: dict[str, Any] = {"host": "::1", "port": 0, "user": "u", "password": "p", "new_conn": lambda: 1}
+    with pytest.raises(ValueError, match="a listener with TLS needs an SSLContext with a certificate"):
+        AriListener(tls=TLS(), **arguments)
+    tls = TLS(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    listener = AriListener(tls=tls, **arguments)
+    listener.start(0.0)
+    assert listener.effects_to_perform() == [Listen(1, "::1", 0, tls)]
 
 
 # ---- whatever is sent

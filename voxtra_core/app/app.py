@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
@@ -23,6 +23,9 @@ from .options import Orphans, make_options
 from .reach import NewReach
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SignalHandler
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
@@ -49,6 +52,9 @@ class Backend(Protocol):
 
     def time(self) -> float:
         """The clock of the loop that runs, in seconds."""
+
+    def client_context(self, authorities: str) -> SSLContext:
+        """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""
@@ -82,6 +88,9 @@ class BaseApp:
     ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
     backslash. Only one program at a time may use it; the last to come gets the calls.
 
+    ``ssl_context`` says, for an ``https`` URL, whose certificates are trusted, by default those of the platform; with
+    ``listen`` it is a server's, with our certificate, and Asterisk connects by ``wss``.
+
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
@@ -106,6 +115,7 @@ class BaseApp:
         *,
         app_name: str = "voxtra",
         number_variable: str | None = None,
+        ssl_context: SSLContext | None = None,
         listen: str | None = None,
         orphans: Orphans = "hangup",
         observer: Observer | None = None,
@@ -116,6 +126,7 @@ class BaseApp:
             ari_password,
             app_name=app_name,
             number_variable=number_variable,
+            ssl_context=ssl_context,
             listen=listen,
             orphans=orphans,
             environ=self.backend.environ(),

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from .. import diagnosis
 from ..ari import Request, applications, asterisk, channels, device_states
-from ..effects import Close, Connect, Connected, Effect, EndOfStream, Failed, Finish, Input, Received, Send
+from ..diagnosis import Diagnosis
+from ..effects import Close, Connect, Connected, Effect, EndOfStream, Failed, FailureKind, Finish, Input, Received, Send
 from ..errors import RemoteProtocolError
 from . import findings
 from .findings import Answer, Finding
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["CheckMachine", "dialplan_entry"]
 
 _IN_A_REQUEST = re.compile(r"[!-~]+")
-_ENOUGH = 64
-"""Bytes from the beginning of what comes that tell whether it is HTTP, and what else it is."""
 
 Judge: TypeAlias = Callable[[Answer], Sequence[Finding]]
 
@@ -103,7 +103,8 @@ class CheckMachine:
             self._ask_for_server()
             self._go_on()
         else:
-            self._give_up(findings.no_user())
+            self._found(findings.no_user())
+            self._finish()
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports; what is not about the connection in use is ignored."""
@@ -116,12 +117,13 @@ class CheckMachine:
                 self._received(exchange, data)
             case EndOfStream(conn) if exchange and conn == exchange.conn:
                 self._received(exchange, b"")
-            case Failed(conn, reason) if exchange and conn == exchange.conn:
+            case Failed(conn) if exchange and conn == exchange.conn:
                 self._exchange = None
-                if exchange.connected:
-                    self._unanswered(exchange, findings.cut_off(self._options))
+                if exchange.connected and event.kind is FailureKind.SYSTEM:
+                    self._cut_off(exchange)
                 else:
-                    self._give_up(findings.not_reached(self._options, reason))
+                    options = self._options
+                    self._give_up(diagnosis.not_reached(options.host, options.port, event, encrypted=self._encrypted))
             case _:
                 pass
 
@@ -134,7 +136,10 @@ class CheckMachine:
         if self._deadline is not None and now >= self._deadline:
             exchange = self._exchange
             assert exchange is not None  # as long as there is a deadline
-            late = findings.not_in_time(self._options, self._timeout, connected=exchange.connected)
+            options, connected = self._options, exchange.connected
+            late = diagnosis.not_in_time(
+                options.host, options.port, self._timeout, connected=connected, encrypted=self._encrypted
+            )
             self._unanswered(exchange, late)
 
     def next_deadline(self) -> float | None:
@@ -190,9 +195,10 @@ class CheckMachine:
         if not self._questions:
             self._finish()
             return
+        options = self._options
         request, judge = self._questions.popleft()
         self._exchange = _Exchange(self.new_connection(), request, judge, HTTPClient())
-        self._effects.append(Connect(self._exchange.conn, self._options.host, self._options.port))
+        self._effects.append(Connect(self._exchange.conn, options.host, options.port, options.tls))
 
     def _send(self, exchange: _Exchange) -> None:
         options = self._options
@@ -206,9 +212,9 @@ class CheckMachine:
 
     def _received(self, exchange: _Exchange, data: bytes) -> None:
         """What comes in; ``b""`` for its end."""
-        exchange.beginning += data[: _ENOUGH - len(exchange.beginning)]
-        if findings.is_foreign(exchange.beginning):
-            self._give_up(findings.not_http(self._options, exchange.beginning))
+        exchange.beginning += data[: diagnosis.ENOUGH - len(exchange.beginning)]
+        if diagnosis.is_foreign(exchange.beginning):
+            self._give_up(self._not_http(exchange))
             return
         broken = False
         try:
@@ -225,15 +231,24 @@ class CheckMachine:
                 self._found(finding)
             self._go_on()
         elif not data:
-            self._unanswered(exchange, findings.cut_off(self._options))
+            self._cut_off(exchange)
         elif broken:
-            self._give_up(findings.not_http(self._options, exchange.beginning))
+            self._give_up(self._not_http(exchange))
 
-    def _unanswered(self, exchange: _Exchange, finding: Finding) -> None:
+    @property
+    def _encrypted(self) -> bool:
+        return self._options.tls is not None
+
+    def _not_http(self, exchange: _Exchange) -> Diagnosis:
+        return diagnosis.not_http(self._options.host, self._options.port, exchange.beginning)
+
+    def _cut_off(self, exchange: _Exchange) -> None:
+        options = self._options
+        self._unanswered(exchange, diagnosis.cut_off(options.host, options.port, encrypted=self._encrypted))
+
+    def _unanswered(self, exchange: _Exchange, reason: Diagnosis) -> None:
         """Give up for this reason, unless what it has said so far tells more."""
-        if not findings.may_be_http(exchange.beginning):
-            finding = findings.not_http(self._options, exchange.beginning)
-        self._give_up(finding)
+        self._give_up(reason if diagnosis.may_be_http(exchange.beginning) else self._not_http(exchange))
 
     def _close(self) -> None:
         if self._exchange is not None:
@@ -244,8 +259,8 @@ class CheckMachine:
         self.findings.append(finding)
         self._observer(finding)
 
-    def _give_up(self, finding: Finding) -> None:
-        self._found(finding)
+    def _give_up(self, reason: Diagnosis) -> None:
+        self._found(findings.fault(reason))
         self._finish()
 
     def _finish(self) -> None:

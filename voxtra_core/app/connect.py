@@ -28,6 +28,7 @@ def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
         user=options.user,
         password=options.password,
         app_name=options.app_name,
+        tls=options.tls,
         new_conn=new_conn,
     )
 
@@ -43,4 +44,6 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
     from ..wire.listener import AriListener
 
     host, port = options.listen
-    return AriListener(host=host, port=port, user=options.user, password=options.password, new_conn=new_conn)
+    return AriListener(
+        host=host, port=port, tls=options.tls, user=options.user, password=options.password, new_conn=new_conn
+    )

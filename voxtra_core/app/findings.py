@@ -6,12 +6,12 @@ the password.
 
 from __future__ import annotations
 
-import json
 from typing import TypeVar
 
 import attrs
 
 from ..ari import AsteriskInfo, DeviceState, Module, Request
+from ..diagnosis import Diagnosis, is_aris, not_asterisk
 from ..errors import RemoteProtocolError
 from .options import Options
 from .versions import Feature, Version
@@ -25,13 +25,8 @@ __all__ = [
     "about_rights",
     "about_server",
     "about_version",
-    "cut_off",
-    "is_foreign",
-    "may_be_http",
+    "fault",
     "no_user",
-    "not_http",
-    "not_in_time",
-    "not_reached",
     "version_in",
 ]
 
@@ -61,46 +56,8 @@ class Answer:
 
     @property
     def is_aris(self) -> bool:
-        """Whether this is a refusal in ARI's way: a JSON object with a ``message``.
-
-        Asterisk's HTTP server itself answers in HTML, as do most others.
-        """
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return False
-        return isinstance(value, dict) and isinstance(value.get("message"), str)
-
-
-# ---- no answer at all ------------------------------------------------------------------------------------------------
-
-_HTTP_PORT = "give the port of Asterisk's HTTP server, which is bindport in its http.conf and 8088 by default"
-
-_WHY_NOT_REACHED = {
-    "connection refused": "is Asterisk running, with enabled=yes in its http.conf, this bindport, and a bindaddr that "
-    "can be reached from here? `http show status` on its console says",
-    "timed out": "is the address right, and does a firewall on the way let this port through?",
-    "no route to host": "is the address right, and is that machine up?",
-    "network unreachable": "is the address right, and does this machine have a way there?",
-}
-
-_GREETINGS = {
-    b"Asterisk Call Manager": ("it is Asterisk's manager interface, AMI", _HTTP_PORT),
-    b"SSH-": ("it is SSH", _HTTP_PORT),
-    b"\x15\x03": ("it is TLS", "begin the URL with https"),  # an alert, RFC 8446, 5.1
-}
-"""What others begin to speak with, who they are, and what to do."""
-
-
-def may_be_http(beginning: bytes) -> bool:
-    """Whether what begins like this may be an HTTP response: there is not enough of it yet, or it is one."""
-    return b"HTTP/1.".startswith(beginning[:7])
-
-
-def is_foreign(beginning: bytes) -> bool:
-    """Whether what begins like this is no HTTP, and no more of it is needed to tell what it is."""
-    half_a_greeting = any(greeting.startswith(beginning) and greeting != beginning for greeting in _GREETINGS)
-    return not may_be_http(beginning) and not half_a_greeting
+        """Whether this is a refusal in ARI's way."""
+        return is_aris(self.body)
 
 
 def no_user() -> Finding:
@@ -108,40 +65,9 @@ def no_user() -> Finding:
     return Finding(False, "no ARI user is given", "name one of Asterisk's ari.conf, with its password")
 
 
-def not_reached(options: Options, reason: str) -> Finding:
-    """No connection could be opened; ``reason`` are the operating system's words."""
-    name = not (":" in options.host or options.host.replace(".", "").isdigit())
-    other = "is the host's name right, and does it resolve here?" if name else "is the address right?"
-    return Finding(False, f"no connection to {_place(options)}: {reason}", _WHY_NOT_REACHED.get(reason, other))
-
-
-def not_in_time(options: Options, timeout: float, *, connected: bool) -> Finding:
-    """Nothing more came within so many seconds; ``connected`` says how far we had got."""
-    if connected:
-        mend = f"is it something else? Then {_HTTP_PORT}; otherwise Asterisk hangs"
-        return Finding(False, f"{_place(options)} takes connections, and did not answer within {timeout:g} s", mend)
-    return Finding(
-        False, f"no connection to {_place(options)} within {timeout:g} s: timeout", _WHY_NOT_REACHED["timed out"]
-    )
-
-
-def cut_off(options: Options) -> Finding:
-    """The connection ended instead of an answer."""
-    return Finding(
-        False,
-        f"{_place(options)} closed the connection without an answer",
-        "are all HTTP sessions of Asterisk in use (sessionlimit in http.conf, 100 by default)? If it is something "
-        f"else, {_HTTP_PORT}",
-    )
-
-
-def not_http(options: Options, received: bytes) -> Finding:
-    """What came, of which this is the beginning, is no HTTP."""
-    what = f"what answers at {_place(options)} does not speak HTTP"
-    for greeting, (who, mend) in _GREETINGS.items():
-        if received.startswith(greeting):
-            return Finding(False, f"{what}, {who}", mend)
-    return Finding(False, what, _HTTP_PORT)
+def fault(diagnosis: Diagnosis) -> Finding:
+    """There was no answer, or none of Asterisk's."""
+    return Finding(False, diagnosis.what, diagnosis.mend)
 
 
 # ---- the first answer: who is there, and does it know us? ------------------------------------------------------------
@@ -187,11 +113,7 @@ def about_server(options: Options, answer: Answer, version: str | None) -> Findi
         case 503 if b"not booted" in answer.body:
             return Finding(False, "Asterisk has not finished booting (503)", "try again in a few seconds")
         case _:
-            return Finding(
-                False,
-                f"HTTP, but not Asterisk: status {answer.status} at {options.url}",
-                f"{_HTTP_PORT}; if a proxy stands there, it does not lead to Asterisk",
-            )
+            return fault(not_asterisk(options.url, answer.status))
 
 
 # ---- the other answers -----------------------------------------------------------------------------------------------
@@ -309,10 +231,6 @@ def _decoded(answer: Answer, request: Request[T]) -> T | None:
         return request.decode(answer.body) if answer.status == 200 else None
     except RemoteProtocolError:
         return None
-
-
-def _place(options: Options) -> str:
-    return f"[{options.host}]:{options.port}" if ":" in options.host else f"{options.host}:{options.port}"
 
 
 def _alternatives(items: list[str]) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import attrs
 
 from ..ari import check
+from ..effects import TLS
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
 
@@ -17,6 +21,8 @@ Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
 """What becomes of channels that are in our application before us."""
 
 DEFAULT_URL = "http://localhost:8088"
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+"""The schemes, and their ports where a URL names none."""
 _PATH = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
 """RFC 3986, 3.3."""
 
@@ -34,6 +40,8 @@ class Options:
     password: str = attrs.field(repr=False)
     app_name: str
     number_variable: str | None = None
+    tls: TLS | None = None
+    """For connecting to an ``https`` URL; or for ``listen``, with a certificate of ours."""
     listen: tuple[str, int] | None = None
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
@@ -42,7 +50,7 @@ class Options:
     def url(self) -> str:
         """Where ARI is, without credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.path_prefix}/ari"
+        return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}{self.path_prefix}/ari"
 
 
 def make_options(
@@ -52,6 +60,7 @@ def make_options(
     *,
     app_name: str,
     number_variable: str | None,
+    ssl_context: SSLContext | None = None,
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
@@ -68,10 +77,12 @@ def make_options(
         raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
     url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "ws"} or not parts.hostname:
-        raise ValueError(f"ari_url must look like {DEFAULT_URL}, with or without /ari, not {_without_secrets(url)!r}")
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(
+            f"ari_url must look like {DEFAULT_URL} or https://…, with or without /ari, not {_without_secrets(url)!r}"
+        )
     try:
-        port = 80 if parts.port is None else parts.port
+        port = _PORTS[parts.scheme] if parts.port is None else parts.port
     except ValueError as error:
         raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from error
     if port == 0:
@@ -82,6 +93,9 @@ def make_options(
         raise ValueError("ari_url must not hold a user or a password: give them as ari_user and ari_password")
     if parts.query or parts.fragment:
         raise ValueError("ari_url must not have a query: give the user and the password as ari_user and ari_password")
+    encrypted = parts.scheme in {"https", "wss"} if listen is None else ssl_context is not None
+    if ssl_context is not None and not encrypted:
+        raise ValueError(f"an ssl_context needs an ari_url that begins with https, unlike {_without_secrets(url)!r}")
     user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER", "")
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
@@ -94,6 +108,7 @@ def make_options(
         password=password,
         app_name=app_name,
         number_variable=number_variable,
+        tls=TLS(ssl_context) if encrypted else None,
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
     )

@@ -9,6 +9,7 @@ from ..app.check import CheckMachine
 from ..app.findings import Finding
 from ..app.options import DEFAULT_URL, make_options
 from ..app.versions import FEATURES
+from ..effects import failure_reason
 
 __all__ = ["DESCRIPTION", "add_arguments", "machine_for", "run"]
 
@@ -28,6 +29,9 @@ extension. Whether the extension runs Stasis() with this application's name, ARI
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.add_argument("--ari-url", metavar="URL", help=f"your Asterisk (default: VOXTRA_ARI_URL, or {DEFAULT_URL})")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="for https: trust the certificates in this file, in PEM, and not the platform's"
+    )
     parser.add_argument("--user", metavar="NAME", help="the ARI user (default: VOXTRA_ARI_USER)")
     parser.add_argument("--password", metavar="WORD", help="and its password (default: VOXTRA_ARI_PASSWORD)")
     parser.add_argument("--app", metavar="NAME", default="voxtra", help="the Stasis application (default: voxtra)")
@@ -49,12 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def machine_for(arguments: argparse.Namespace, backend: Backend) -> CheckMachine:
     """A check with these options, which prints its findings. ``ValueError`` for an option that cannot be right."""
+    try:
+        context = backend.client_context(arguments.ca) if arguments.ca is not None else None
+    except OSError as error:
+        raise ValueError(f"no certificates in PEM in {arguments.ca!r}: {failure_reason(error)}") from error
     options = make_options(
         arguments.ari_url,
         arguments.user,
         arguments.password,
         app_name=arguments.app,
         number_variable=None,
+        ssl_context=context,
         environ=backend.environ(),
     )
     return CheckMachine(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from ..call import Pending
-from ..effects import Effect, Finish, Input
+from ..effects import TLS, Effect, Finish, Input
 from ..errors import ConnectFailed
 from ..session import Driver
 from ..wire.server import AriServer, ListenFailed, RequestReceived, SocketClosed, SocketOpened
@@ -24,8 +24,8 @@ __all__ = ["SimulatorServer"]
 class SimulatorServer:
     """Serves one :class:`~.asterisk.SimulatedAsterisk` until it is stopped.
 
-    ``users`` maps names to passwords. ``calls`` are callers who dial as soon as the application named with them
-    connects; more can be added to the simulation itself.
+    ``users`` maps names to passwords; ``tls`` has a certificate, for ``https``. ``calls`` are callers who dial as soon
+    as the application named with them connects; more can be added to the simulation itself.
     """
 
     def __init__(
@@ -35,13 +35,14 @@ class SimulatorServer:
         port: int,
         users: Mapping[str, str],
         *,
+        tls: TLS | None = None,
         calls: Sequence[tuple[Caller, str]] = (),
     ) -> None:
         self.asterisk = asterisk
         self.listening = Pending[int]()
         """Settled with the port as soon as that is known, or with ``ConnectFailed`` if it can't be listened on."""
         self._connections = count(1)
-        self._server = AriServer(host=host, port=port, users=users, new_conn=self.new_connection)
+        self._server = AriServer(host=host, port=port, tls=tls, users=users, new_conn=self.new_connection)
         self._address = f"{host}:{port}"
         self._driver: Driver | None = None
         self._stopping = False

@@ -14,7 +14,7 @@ from contextvars import copy_context
 from functools import partial
 from itertools import count
 from types import coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..app import BaseApp, SignalHandler
 from ..ari.messages import Link
@@ -24,6 +24,9 @@ from ..effects import CancelTask, Effect, Finish, Log, LogLevel, Machine, StartT
 from ..errors import LocalProtocolError
 from .asterisk import SimulatedAsterisk
 from .link import SimulatedLink
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["Cancelled", "VirtualApp", "VirtualLoop", "VirtualTask"]
 
@@ -180,6 +183,10 @@ class VirtualLoop:
     def time(self) -> float:
         """Virtual time, in seconds since the loop began."""
         return self.now
+
+    def client_context(self, authorities: str) -> SSLContext:
+        """Raises :class:`LocalProtocolError`: there is nobody to connect to."""
+        raise LocalProtocolError("there are no sockets in virtual time, and no TLS")
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Nothing is written: the log is :attr:`VirtualDriver.log`."""

@@ -22,9 +22,10 @@ from enum import Enum, auto
 from typing import Any, Literal
 from urllib.parse import quote
 
+from .. import diagnosis
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..ari.request import Request
-from ..effects import Effect, Input
+from ..effects import TLS, Effect, FailureKind, Input
 from ..errors import (
     AuthenticationFailed,
     ConnectFailed,
@@ -74,6 +75,7 @@ class _State(Enum):
 class AriLink:
     """One Stasis application on one Asterisk. Implements :class:`voxtra_core.ari.messages.Link`.
 
+    ``tls`` is for all of its connections: ``https`` and ``wss``, Asterisk's ``tlsbindaddr``.
     ``path_prefix`` is ``prefix`` of Asterisk's ``http.conf``, as it stands in front of ``/ari`` in the URL.
     ``new_conn`` gives numbers for connections that nobody else uses.
 
@@ -109,6 +111,7 @@ class AriLink:
         *,
         host: str,
         port: int,
+        tls: TLS | None = None,
         path_prefix: str = "",
         user: str,
         password: str,
@@ -149,6 +152,7 @@ class AriLink:
         )
         self._host = host
         self._port = port
+        self._tls = tls
         self._app_name = app_name
         self._connect_timeout = connect_timeout
         self._host_field = _host_field(host, port)
@@ -158,6 +162,7 @@ class AriLink:
         self._messages: deque[LinkMessage] = deque()
         self._early: list[EventReceived] = []
         base = f"{path_prefix.rstrip('/')}/ari"
+        self._url = f"{'http' if tls is None else 'https'}://{self._host_field}{base}"
         authorization = ("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii"))
         self._socket = EventSocket(
             new_conn(),
@@ -174,6 +179,7 @@ class AriLink:
         over_http = HTTPPool(
             host=host,
             port=port,
+            tls=tls,
             base=base,
             headers=[("Host", self._host_field), authorization],
             new_conn=new_conn,
@@ -207,7 +213,7 @@ class AriLink:
             raise LocalProtocolError("a link is opened once")
         self._state = _State.OPENING
         self._deadline = now + self._connect_timeout
-        self._socket.connect(self._host, self._port)
+        self._socket.connect(self._host, self._port, self._tls)
 
     def send_request(self, request_id: str, request: Request[Any], now: float) -> None:
         """Send; unless the link is open, ``RequestNotSent`` is the answer.
@@ -291,9 +297,9 @@ class AriLink:
                 case TextReceived(text):
                     self._take(text, now)
                 case WebSocketRejected(status, reason, body):
-                    self._finish(_rejection(status, reason, body))
-                case SocketLost(reason):
-                    self._socket_lost(reason)
+                    self._finish(_rejection(status, reason, body, self._url))
+                case SocketLost():
+                    self._socket_lost(event)
         if self._state is _State.CLOSING:
             if self._socket.is_open and not any(way.needs_event_socket for way in self._ways):
                 self._socket.close(1000)
@@ -327,14 +333,32 @@ class AriLink:
         elif self._socket.is_open:
             self._finish(ConnectFailed(f"{_NO_RESPONSE} (waited {self._connect_timeout:g} seconds)"))
         else:
-            self._socket_lost(f"no answer within {self._connect_timeout:g} seconds")
+            late = diagnosis.not_in_time(
+                self._host,
+                self._port,
+                self._connect_timeout,
+                connected=self._socket.is_connected,
+                encrypted=self._tls is not None,
+            )
+            self._finish(late.error)
 
-    def _socket_lost(self, reason: str) -> None:
+    def _socket_lost(self, lost: SocketLost) -> None:
         """The WebSocket is of no more use; when closing, that is what we wanted."""
         if self._state is _State.OPENING:
-            self._finish(ConnectFailed(f"no event socket from Asterisk at {self._host_field}: {reason}"))
+            self._finish(self._not_opened(lost))
         elif self._state is _State.OPEN:
-            self._finish(ConnectionLost(f"the event socket is gone: {reason}"))
+            self._finish(ConnectionLost(f"the event socket is gone: {lost.reason}"))
+
+    def _not_opened(self, lost: SocketLost) -> ConnectFailed:
+        host, port, encrypted = self._host, self._port, self._tls is not None
+        beginning, failed = self._socket.beginning, lost.failed
+        if failed is not None and (failed.kind is not FailureKind.SYSTEM or not self._socket.is_connected):
+            return diagnosis.not_reached(host, port, failed, encrypted=encrypted).error
+        if not beginning:
+            return diagnosis.cut_off(host, port, encrypted=encrypted).error
+        if not diagnosis.may_be_http(beginning):
+            return diagnosis.not_http(host, port, beginning).error
+        return ConnectFailed(f"no event socket from Asterisk at {self._host_field}: {lost.reason}")
 
     def _finish(self, error: LinkError | None) -> None:
         self._state = _State.CLOSED
@@ -351,14 +375,19 @@ def _host_field(host: str, port: int) -> str:
     return f"{host}:{port}"
 
 
-def _rejection(status: int, reason: str, body: bytes) -> ConnectFailed:
+def _rejection(status: int, reason: str, body: bytes, url: str) -> ConnectFailed:
+    if not diagnosis.is_asterisks(body):
+        return diagnosis.not_asterisk(url, status).error
     if status == 401:
-        return AuthenticationFailed("wrong user or password: Asterisk answered 401; see the users in its ari.conf")
+        return AuthenticationFailed(
+            f"wrong user or password: Asterisk answered 401 at {url}; see the users in its ari.conf"
+        )
     if status == 403:
         return AuthenticationFailed(
-            "Asterisk answered 403: this address is not permitted; see permit, deny and acl of the user in its ari.conf"
+            f"Asterisk answered 403 at {url}: this address is not permitted; see permit, deny and acl of the user in "
+            "its ari.conf"
         )
-    said = f"Asterisk refused the event socket: {status} {_message(body) or reason}".rstrip()
+    said = f"Asterisk refused the event socket at {url}: {status} {_message(body) or reason}".rstrip()
     check = _WHAT_TO_CHECK.get(status)
     return ConnectFailed(f"{said} ({check})" if check else said)
 

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import attrs
 
-from ..effects import Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
+from ..diagnosis import ENOUGH
+from ..effects import TLS, Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
 from ..errors import RemoteProtocolError
 from .websocket import (
     TextReceived,
@@ -46,10 +47,14 @@ class SocketLimits:
 
 @attrs.frozen
 class SocketLost:
-    """The WebSocket is of no more use, and its connection is closed. ``code`` is the peer's, if it sent one."""
+    """The WebSocket is of no more use, and its connection is closed. ``code`` is the peer's, if it sent one.
+
+    ``failed`` is what the driver has reported, if that was it.
+    """
 
     reason: str
     code: int | None = None
+    failed: Failed | None = None
 
 
 SocketEvent: TypeAlias = WebSocketOpened | WebSocketRejected | TextReceived | SocketLost
@@ -69,7 +74,11 @@ class EventSocket:
         self._ping_at: float | None = None
         self._alive_by: float | None = None
         self._patience = limits.ping_timeout
-        self._is_connected = False
+        self.is_connected = False
+        """Whether there has been a connection."""
+        self.beginning = b""
+        """Of what has come in before the handshake was done."""
+        self._is_asked_for = False
         self._last_request = 0
         self._last_response = 0
         self._lost: SocketLost | None = None
@@ -101,14 +110,14 @@ class EventSocket:
 
     # ---- operations ----
 
-    def connect(self, host: str, port: int) -> None:
+    def connect(self, host: str, port: int, tls: TLS | None) -> None:
         """Open the connection; as the server's end it is there already."""
-        self._is_connected = True
-        self._effects.append(Connect(self.conn, host, port))
+        self._is_asked_for = True
+        self._effects.append(Connect(self.conn, host, port, tls))
 
     def start(self, now: float) -> None:
         """The connection is there: send what the handshake has to say."""
-        self._is_connected = True
+        self._is_asked_for = self.is_connected = True
         self._flush()
         self._heard(now)
 
@@ -136,7 +145,7 @@ class EventSocket:
 
     def drop(self) -> None:
         """Close the connection without another word, and without another event."""
-        if self._is_connected and not self.is_lost:
+        if self._is_asked_for and not self.is_lost:
             self._effects.append(Close(self.conn))
         self._ping_at = self._alive_by = None
         self._is_done = True
@@ -155,7 +164,7 @@ class EventSocket:
             case EndOfStream(self.conn):
                 self._receive(None, now)
             case Failed(self.conn, reason):
-                self._lose(reason, failed=True)
+                self._lose(reason, failed=event)
             case Drained(self.conn):
                 self._unsent = 0
 
@@ -193,6 +202,8 @@ class EventSocket:
 
     def _receive(self, data: bytes | None, now: float) -> None:
         failure = None
+        if data is not None and not self._websocket.is_open:
+            self.beginning += data[: ENOUGH - len(self.beginning)]
         try:
             if data is None:
                 self._websocket.receive_eof()
@@ -220,13 +231,13 @@ class EventSocket:
         self._unsent += len(data)
         self._effects.append(Send(self.conn, data))
 
-    def _lose(self, reason: str, *, code: int | None = None, failed: bool = False) -> None:
+    def _lose(self, reason: str, *, code: int | None = None, failed: Failed | None = None) -> None:
         if self.is_lost:
             return
-        if not failed:
+        if failed is None:
             self._effects.append(Close(self.conn))
         self._ping_at = self._alive_by = None
-        self._lost = SocketLost(reason, code)
+        self._lost = SocketLost(reason, code, failed)
 
 
 def _closed(code: int, reason: str) -> str:

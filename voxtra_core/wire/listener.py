@@ -17,6 +17,7 @@ import attrs
 
 from ..ari.messages import Link, LinkAccepted, ListenerMessage, ListenFailed
 from ..effects import (
+    TLS,
     Accepted,
     Close,
     Drained,
@@ -64,8 +65,9 @@ class AriListener:
     """A listener for the WebSockets of any number of Asterisks, and all that comes of them.
 
     Asterisk has to give ``user`` and ``password``, its ``username`` and ``password`` in ``websocket_client.conf``; on
-    which path it may connect is not restricted, but reported. ``new_conn`` gives numbers for listeners that nobody else
-    uses. Inputs, time and effects of all its links pass through this object. Times are in seconds.
+    which path it may connect is not restricted, but reported. ``tls`` has our certificate, for ``wss``: Asterisk's
+    ``uri``, with ``tls_enabled=yes`` and our issuer in ``ca_list_file``. ``new_conn`` gives numbers for listeners that
+    nobody else uses. Inputs, time and effects of all its links pass through this object. Times are in seconds.
 
     - ``max_connections``: WebSockets at a time. A per-call one stays for some 3 s after its call. Beside them there
       are at most 100 connections that have not done their handshake.
@@ -81,6 +83,7 @@ class AriListener:
         *,
         host: str,
         port: int,
+        tls: TLS | None = None,
         user: str,
         password: str,
         new_conn: Callable[[], int],
@@ -107,6 +110,7 @@ class AriListener:
         self._asked_port = port
         self._credentials = f"{user}:{password}".encode()
         self._listener = new_conn()
+        self._listen = Listen(self._listener, host, port, tls)
         self._max_connections = max_connections
         self._handshake_timeout = handshake_timeout
         self._new_requests = partial(
@@ -151,7 +155,7 @@ class AriListener:
         if self._started or self._closing:
             raise LocalProtocolError("a listener is started once")
         self._started = self._listening = True
-        self._effects.append(Listen(self._listener, self._host, self._asked_port))
+        self._effects.append(self._listen)
 
     def stop_listening(self, now: float) -> None:
         """Accept no more connections; those whose handshake is done go on. Idempotent.

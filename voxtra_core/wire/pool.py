@@ -11,7 +11,7 @@ import attrs
 
 from ..ari.messages import LinkMessage, Reply, RequestFailed
 from ..ari.request import Request
-from ..effects import Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
+from ..effects import TLS, Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
 from ..errors import LinkError, RemoteProtocolError, RequestNotSent, RequestOutcomeUnknown
 from .http import Headers, HTTPClient, HTTPResponse
 from .requests import WITHDRAWN_TIMEOUT, body_text
@@ -66,6 +66,7 @@ class HTTPPool:
         *,
         host: str,
         port: int,
+        tls: TLS | None,
         base: str,
         headers: Headers,
         new_conn: Callable[[], int],
@@ -80,6 +81,7 @@ class HTTPPool:
     ) -> None:
         self._host = host
         self._port = port
+        self._tls = tls
         self._base = base
         self._headers = headers
         self._new_conn = new_conn
@@ -196,7 +198,7 @@ class HTTPPool:
     def _connect(self, exchange: _Exchange, now: float) -> None:
         conn = self._new_conn()
         self._members[conn] = _Member(conn, exchange, now + self._connect_timeout)
-        self._effects.append(Connect(conn, self._host, self._port))
+        self._effects.append(Connect(conn, self._host, self._port, self._tls))
 
     def _connected(self, member: _Member, now: float) -> None:
         assert member.exchange is not None  # a connection is opened for a request

@@ -18,7 +18,20 @@ from urllib.parse import parse_qsl
 import attrs
 
 from ..ari.messages import ListenFailed
-from ..effects import Accepted, Close, Drained, Effect, EndOfStream, Failed, Input, Listen, Listening, Received, Send
+from ..effects import (
+    TLS,
+    Accepted,
+    Close,
+    Drained,
+    Effect,
+    EndOfStream,
+    Failed,
+    Input,
+    Listen,
+    Listening,
+    Received,
+    Send,
+)
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import Headers, HTTPRequest, HTTPServer, header_value
 from .rest import BadRestRequest, RestRequest, read_request, response_text
@@ -110,10 +123,10 @@ class _Client:
 class AriServer:
     """One listener and its connections, as Asterisk's HTTP server and ``res_ari`` treat them.
 
-    ``users`` maps names to passwords. ``new_conn`` gives numbers for listeners that nobody else uses. Times are in
-    seconds: ``inactivity`` is how long a request may take to arrive, ``keep_alive`` how long a connection may rest
-    between two. A client that has not read ``max_unsent`` bytes is disconnected. The defaults are Asterisk's, except
-    the last: Asterisk gives a slow reader 100 ms.
+    ``users`` maps names to passwords. ``tls`` has a certificate, for ``https``. ``new_conn`` gives numbers for
+    listeners that nobody else uses. Times are in seconds: ``inactivity`` is how long a request may take to arrive,
+    ``keep_alive`` how long a connection may rest between two. A client that has not read ``max_unsent`` bytes is
+    disconnected. The defaults are Asterisk's, except the last: Asterisk gives a slow reader 100 ms.
 
     Requests over an event socket are done one at a time, those that come meanwhile wait. ``epoch`` is what the calendar
     says in their responses, in seconds since 1970, when ``now`` is 0.
@@ -124,6 +137,7 @@ class AriServer:
         *,
         host: str,
         port: int,
+        tls: TLS | None = None,
         users: Mapping[str, str],
         new_conn: Callable[[], int],
         inactivity: float = 30.0,
@@ -133,10 +147,9 @@ class AriServer:
         epoch: float = 1_800_000_000.0,
         asterisk_id: str = "02:00:00:00:00:01",
     ) -> None:
-        self._host = host
-        self._asked_port = port
         self._users = dict(users)
         self._listener = new_conn()
+        self._listen = Listen(self._listener, host, port, tls)
         self._inactivity = inactivity
         self._keep_alive = keep_alive
         self._session_limit = session_limit
@@ -169,7 +182,7 @@ class AriServer:
         if self._started or self._closing:
             raise LocalProtocolError("a server is started once")
         self._started = True
-        self._effects.append(Listen(self._listener, self._host, self._asked_port))
+        self._effects.append(self._listen)
 
     def reply(
         self, request: int, status: int, reason: str, headers: Headers = (), body: bytes = b"", *, now: float
