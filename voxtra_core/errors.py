@@ -25,6 +25,7 @@
         │       ├── CertificateExpired      … not any more
         │       └── CertificateHostnameMismatch     … not for this host
         ├── ConnectionLost          was open, and is gone
+        ├── NameTaken               another program has registered our application's name
         ├── RequestNotSent          this request never left; it may be repeated
         └── RequestOutcomeUnknown   this request left, its reply never came
 """
@@ -55,6 +56,7 @@ __all__ = [
     "ConnectionLost",
     "LinkError",
     "LocalProtocolError",
+    "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
     "RemoteProtocolError",
@@ -223,6 +225,13 @@ class CertificateHostnameMismatch(CertificateError):
 
 class ConnectionLost(LinkError):
     """The connection to Asterisk was open, and is gone."""
+
+
+class NameTaken(LinkError):
+    """Another program has registered the application's name: it gets the calls from there on.
+
+    Those that were here have been finished. Trying again would take the name back, and so on for ever.
+    """
 
 
 class RequestNotSent(LinkError):

@@ -19,6 +19,7 @@ from .call import (
     CallUpdate,
     Feed,
     HangupReason,
+    Outage,
     Pending,
     Playback,
     PlaybackEnd,
@@ -26,12 +27,23 @@ from .call import (
 )
 from .call.commands import PlaybackControl
 
-__all__ = ["CallHome", "CallSession", "Driver", "EventStream", "HangupCallback", "PlaybackHandle", "outcome_of"]
+__all__ = [
+    "CallHome",
+    "CallSession",
+    "Driver",
+    "EventStream",
+    "HangupCallback",
+    "OutageCallback",
+    "PlaybackHandle",
+    "outcome_of",
+]
 
 T = TypeVar("T")
 
 HangupCallback = Callable[[], Awaitable[None]]
+OutageCallback = Callable[[Outage], Awaitable[None]]
 C = TypeVar("C", bound=HangupCallback)
+W = TypeVar("W", bound=OutageCallback)
 
 MAX_SKIPS = 100
 
@@ -214,6 +226,8 @@ class CallSession:
         self._home = home
         self._snoops_on = snoops_on
         self._callbacks: list[HangupCallback] = []
+        self.outage_callbacks: list[OutageCallback] = []
+        """For the application."""
 
     def __repr__(self) -> str:
         return f"<CallSession {self.id} {self.direction} {self.state}>"
@@ -314,6 +328,13 @@ class CallSession:
         self._callbacks.append(callback)
         if self._machine.is_over:
             self._home.late_callback(self)
+        return callback
+
+    def on_outage(self, callback: W) -> W:
+        """Have an async function run, with an :class:`~voxtra_core.call.Outage`, each time the call has lived through a
+        time without a connection to Asterisk: keys and talk of that time are lost. Usable as a decorator.
+        """
+        self.outage_callbacks.append(callback)
         return callback
 
     async def hold(self, moh_class: str | None = None) -> None:

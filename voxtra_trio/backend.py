@@ -6,6 +6,7 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from random import random
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +34,10 @@ class TrioBackend:
     def new_id(self) -> str:
         """The text of a random UUID."""
         return str(uuid4())
+
+    def chance(self) -> float:
+        """A random number, 0 or more and below 1."""
+        return random()
 
     def time(self) -> float:
         """The clock of the loop that runs."""

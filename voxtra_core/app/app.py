@@ -18,9 +18,10 @@ from .connect import ari_link, ari_listener
 from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
-from .machine import AppMachine, Observer, check_grace
+from .machine import AppMachine, ConnectionCallback, Observer, check_grace
 from .options import Orphans, make_options
 from .reach import NewReach
+from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SignalHandler
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
+
+DEFAULT_RECONNECT = Reconnect()
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Handler)
@@ -49,6 +52,9 @@ class Backend(Protocol):
 
     def new_id(self) -> str:
         """The text of a fresh UUID."""
+
+    def chance(self) -> float:
+        """A random number, 0 or more and below 1."""
 
     def time(self) -> float:
         """The clock of the loop that runs, in seconds."""
@@ -118,6 +124,7 @@ class BaseApp:
         ssl_context: SSLContext | None = None,
         listen: str | None = None,
         orphans: Orphans = "hangup",
+        reconnect: Reconnect | None = DEFAULT_RECONNECT,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -129,11 +136,13 @@ class BaseApp:
             ssl_context=ssl_context,
             listen=listen,
             orphans=orphans,
+            reconnect=reconnect,
             environ=self.backend.environ(),
         )
         self._router = Router()
         self._observer = observer
         self._feeds = Feeds[AppUpdate]()
+        self._on_connection: ConnectionCallback | None = None
         self._started = Pending[None]()
         self._machine: AppMachine | None = None
         self._driver: MachineDriver | None = None
@@ -149,6 +158,11 @@ class BaseApp:
     def app_name(self) -> str:
         """The Stasis application's name."""
         return self._options.app_name
+
+    @property
+    def connection(self) -> Connection:
+        """How it stands with Asterisk."""
+        return self._machine.connection if self._machine is not None else Connection.CLOSED
 
     @property
     def listening_port(self) -> int | None:
@@ -195,6 +209,15 @@ class BaseApp:
         """
         self._router.set_offer_hook(hook)
         return hook
+
+    def on_connection(self, callback: ConnectionCallback) -> ConnectionCallback:
+        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost and when it is
+        there again, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there is one already.
+        """
+        if self._on_connection is not None:
+            raise ValueError("there is a connection callback already")
+        self._on_connection = callback
+        return callback
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -246,6 +269,7 @@ class BaseApp:
             new_conn=lambda: next(connections),
             observer=self._observer,
             feeds=self._feeds,
+            on_connection=self._on_connection,
         )
         self._machine, self._driver = machine, driver
         machine.started.add_waker(lambda: _hand_on(machine.started, self._started))
@@ -356,12 +380,26 @@ class BaseApp:
         options = self._options
         if options.listen is not None:
             host, _ = options.listen
-            return partial(Listening, self._listener(new_conn), where=host)
+            keep_calls = (options.reconnect or Reconnect(keep_calls=0)).keep_calls
+            return partial(Listening, self._listener(new_conn), where=host, keep_calls=keep_calls)
         where = f"connected to {options.url} as application {options.app_name!r}"
-        return partial(Dialling, self._link(new_conn), options.app_name, where=where)
+        first: list[Link] = [self._link(options.app_name, new_conn)]  # what cannot be is told at once
 
-    def _link(self, new_conn: Callable[[], int]) -> Link:
-        return ari_link(self._options, new_conn)
+        def new_link(app_name: str) -> Link:
+            return first.pop() if first else self._link(app_name, new_conn)
+
+        return partial(
+            Dialling,
+            new_link,
+            options.app_name,
+            where=where,
+            reconnect=options.reconnect,
+            chance=self.backend.chance,
+            new_id=self.backend.new_id,
+        )
+
+    def _link(self, app_name: str, new_conn: Callable[[], int]) -> Link:
+        return ari_link(self._options, app_name, new_conn)
 
     def _listener(self, new_conn: Callable[[], int]) -> Listener:
         return ari_listener(self._options, new_conn)

@@ -13,7 +13,7 @@ from .options import Options
 __all__ = ["ari_link", "ari_listener"]
 
 
-def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
+def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Link:
     """ARI over an event WebSocket and a pool of HTTP connections. ``AuthenticationFailed`` without a user."""
     if not options.user:
         raise AuthenticationFailed(
@@ -27,7 +27,7 @@ def ari_link(options: Options, new_conn: Callable[[], int]) -> Link:
         path_prefix=options.path_prefix,
         user=options.user,
         password=options.password,
-        app_name=options.app_name,
+        app_name=app_name,
         tls=options.tls,
         new_conn=new_conn,
     )

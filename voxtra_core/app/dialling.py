@@ -1,34 +1,71 @@
-"""We connect to one Asterisk, as one application."""
+"""We connect to one Asterisk, as one application, and again whenever that is lost.
+
+::
+
+    OPENING ──▶ OPEN ──lost──▶ PAUSING ──▶ OPENING ──▶ …
+       └─────────┴─ close(), or a failure that is final ──▶ CLOSED
+
+Between two links calls go on and requests wait (:mod:`.registration`); with the new one Asterisk is asked what has
+become of the calls (:mod:`voxtra_core.stasis.resync`).
+
+Whoever registers the application's name last has it. When that is another program, it gets all events from there on,
+those of our calls too. We never take the name back. To finish our calls we connect once more under a name that nobody
+else has, and subscribe to their channels.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 
-from ..ari.messages import Link, LinkClosed, LinkOpened
-from ..effects import Effect, Input
-from .reach import Gone, Happened, NewStasis, ReachEvent, Ready
+from ..ari import applications
+from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
+from ..effects import Effect, Input, Log, LogLevel
+from ..errors import LinkError
+from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
+from .reconnect import Backoff, Reconnect, is_final
 from .registration import Registration
 
 __all__ = ["Dialling"]
 
 
 class Dialling:
-    """A :class:`~.reach.Reach` of one link."""
+    """A :class:`~.reach.Reach` of one link at a time.
+
+    ``new_link(application)`` makes one; ``chance()`` is between 0 and 1; ``reconnect`` is ``None`` for never.
+    """
 
     def __init__(
         self,
-        link: Link,
+        new_link: Callable[[str], Link],
         app_name: str,
         *,
         where: str,
+        reconnect: Reconnect | None,
+        chance: Callable[[], float],
+        new_id: Callable[[], str],
         new_stasis: NewStasis,
         observe: Callable[[object], None],
     ) -> None:
-        self._link = link
+        self._new_link = new_link
+        self._app_name = app_name
         self._where = where
+        self._reconnect = reconnect
+        self._chance = chance
+        self._new_id = new_id
+        self._backoff = Backoff(reconnect or Reconnect())
         self._registration = Registration(new_stasis(app_name), observe=observe)
+        self._link: Link | None = None
+        self._old_links: list[Link] = []
+        self._effects: list[Effect] = []
         self._events: deque[ReachEvent] = deque()
+        self._was_open = False
+        self._lost_at: float | None = None
+        self._try_at: float | None = None
+        self._error: LinkError | None = None
+        self._is_closing = False
+        self._is_gone = False
+        self._is_aside = False
         self.registrations = (self._registration,)
 
     @property
@@ -41,37 +78,64 @@ class Dialling:
         """None."""
         return None
 
+    # ---- operations ------------------------------------------------------------------------------------------------
+
     def open(self, now: float) -> None:
         """Begin to connect."""
-        self._registration.attach(self._link, now)
-        self._link.open(now)
+        self._connect(now)
 
     def stop_accepting(self, now: float) -> None:
         """Nothing: Asterisk knows no application that is there and takes no calls."""
 
+    def move_aside(self, now: float) -> None:
+        """The name is another's: follow our calls under one of our own."""
+        self._is_aside = True
+        self._app_name = self._registration.stasis.app_name = f"voxtra-{self._new_id()}"
+        link, self._link = self._link, None
+        if link is not None and not self._is_closing:
+            self._old_links.append(link)
+            link.close(now)
+            self._lose(link, [], now)
+            self._connect(now)
+
     def close(self, now: float) -> None:
-        """Close the link."""
-        self._link.close(now)
+        """Close the link, and try no more."""
+        self._is_closing = True
+        self._try_at = None
+        if self._link is not None:
+            self._link.close(now)
+        else:
+            self._end(None, now)
 
     def abort(self, now: float) -> None:
         """Tell all that still wait."""
-        self._registration.stasis.close(now)
+        self._registration.give_up(now)
+
+    # ---- inputs ----------------------------------------------------------------------------------------------------
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports."""
-        self._link.receive(event, now)
+        for link in self._links():
+            link.receive(event, now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        self._link.handle_timeout(now)
-        self._registration.stasis.handle_timeout(now)
+        for link in self._links():
+            link.handle_timeout(now)
+        registration = self._registration
+        registration.stasis.handle_timeout(now)
+        if registration.lost_until is not None and registration.lost_until <= now:
+            registration.give_up(now)
+        if self._try_at is not None and self._try_at <= now:
+            self._connect(now)
+
+    # ---- outputs ---------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
-        """The earlier of the two."""
-        of_link, of_calls = self._link.next_deadline(), self._registration.stasis.next_deadline()
-        if of_link is None or of_calls is None:
-            return of_calls if of_link is None else of_link
-        return min(of_link, of_calls)
+        """The earliest of all."""
+        deadlines = [link.next_deadline() for link in self._links()]
+        deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until, self._try_at]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def next_event(self, now: float) -> ReachEvent | None:
         """The next thing that happened."""
@@ -80,21 +144,113 @@ class Dialling:
         return self._events.popleft() if self._events else None
 
     def effects_to_perform(self) -> list[Effect]:
-        """The link's."""
-        return self._link.effects_to_perform()
+        """Those of the links, in order."""
+        effects, self._effects = self._effects, []
+        for link in self._links():
+            effects += link.effects_to_perform()
+        return effects
+
+    # ---- the inside ------------------------------------------------------------------------------------------------
+
+    def _links(self) -> list[Link]:
+        return self._old_links if self._link is None else [self._link, *self._old_links]
 
     def _carry(self, now: float) -> bool:
         """Carry messages between the link and the application, once each way; whether there were any."""
         moved = False
-        registration = self._registration
-        while (message := self._link.next_message()) is not None:
+        for old in list(self._old_links):
+            moved = self._carry_last(old, now) or moved
+        if self._link is not None:
+            messages = messages_of(self._link)
+            moved = moved or bool(messages)
+            self._take(self._link, messages, now)
+        while (event := self._registration.stasis.next_event()) is not None:
             moved = True
-            registration.receive(message, now)
+            self._events.append(Happened(self._registration, event))
+        return self._registration.send_commands(now) or moved
+
+    def _take(self, link: Link, messages: list[LinkMessage], now: float) -> None:
+        end = messages[-1] if messages else None
+        if isinstance(end, LinkClosed):
+            self._closed(link, end.error, messages, now)
+            return
+        for message in messages:
             if isinstance(message, LinkOpened):
-                self._events.append(Ready(self._where))
-            elif isinstance(message, LinkClosed):
-                self._events.append(Gone(message.error))
-        while (event := registration.stasis.next_event()) is not None:
-            moved = True
-            self._events.append(Happened(registration, event))
-        return registration.send_commands(now) or moved
+                self._opened(link, now)
+            self._registration.stasis.receive(message, now)
+
+    def _carry_last(self, old: Link, now: float) -> bool:
+        """What a link that we have left has still to report: the replies to what it was asked."""
+        messages = messages_of(old)
+        for message in messages:
+            if isinstance(message, LinkClosed):
+                self._effects += old.effects_to_perform()
+                self._old_links.remove(old)
+        self._registration.take_last(messages, now)
+        return bool(messages)
+
+    def _connect(self, now: float) -> None:
+        self._try_at = None
+        self._link = link = self._new_link(self._app_name)
+        link.open(now)
+
+    def _opened(self, link: Link, now: float) -> None:
+        self._backoff.connected(now)
+        self._registration.attach(link, now)
+        if not self._was_open:
+            self._was_open = True
+            self._events.append(Ready(self._where))
+        if self._lost_at is not None:
+            self._events.append(Restored(self._registration, now - self._lost_at))
+            self._lost_at = None
+            if self._is_aside:
+                self._follow_calls(now)
+            self._registration.stasis.link_restored(now)
+        if not self._is_aside:
+            self._registration.stasis.look_for_orphans(now)
+
+    def _follow_calls(self, now: float) -> None:
+        """Have the events of channels that are in an application of another name."""
+        stasis = self._registration.stasis
+        for call_id in stasis.calls:
+            stasis.request(applications.subscribe(stasis.app_name, event_source=[f"channel:{call_id}"]), now)
+
+    def _closed(self, link: Link, error: LinkError | None, messages: list[LinkMessage], now: float) -> None:
+        self._link = None
+        self._effects += link.effects_to_perform()
+        self._error = error
+        first_failed = not self._was_open and not (self._reconnect is not None and self._reconnect.from_start)
+        if self._is_closing or self._reconnect is None or first_failed or is_final(error):
+            for message in messages:
+                self._registration.stasis.receive(message, now)
+            self._end(error, now)
+            return
+        self._lose(link, messages, now)
+        assert self._lost_at is not None
+        patience = self._reconnect.give_up_after
+        pause = self._backoff.pause(now, self._chance())
+        if patience is not None and now + pause > self._lost_at + patience:
+            self._end(error, now)
+            return
+        self._try_at = now + pause
+        self._log(LogLevel.WARNING, f"{error or 'Asterisk has closed the connection'}; trying again in {pause:.1f} s")
+
+    def _lose(self, link: Link, messages: list[LinkMessage], now: float) -> None:
+        keep_calls = self._reconnect.keep_calls if self._reconnect is not None else 0.0
+        if self._lost_at is None:
+            self._lost_at = now
+            self._events.append(Lost(self._registration, self._error))
+            self._registration.lose(messages, now, until=now + keep_calls)
+        else:
+            for message in messages:
+                if not isinstance(message, LinkClosed):
+                    self._registration.stasis.receive(message, now)
+
+    def _end(self, error: LinkError | None, now: float) -> None:
+        self._registration.give_up(now)
+        if not self._is_gone:
+            self._is_gone = True
+            self._events.append(Gone(error))
+
+    def _log(self, level: LogLevel, message: str) -> None:
+        self._events.append(Log(level, message))

@@ -8,9 +8,11 @@ import attrs
 
 from ..ari import Event, MalformedEvent, UnknownEvent
 from ..call import CallState
+from ..errors import LinkError
 from ..session import CallSession
+from .reconnect import Connection
 
-__all__ = ["AppUpdate", "CallStateChanged"]
+__all__ = ["AppUpdate", "CallStateChanged", "ConnectionChanged"]
 
 
 @attrs.frozen
@@ -22,5 +24,20 @@ class CallStateChanged:
     state: CallState
 
 
-AppUpdate: TypeAlias = Event | UnknownEvent | MalformedEvent | CallStateChanged
-"""Every event that Asterisk sends to the application, understood or not, and what becomes of its calls."""
+@attrs.frozen
+class ConnectionChanged:
+    """The application's connection to Asterisk is lost, is there again, or belongs to another program now.
+
+    Where Asterisk connects to us, each socket's loss and return are told so.
+    """
+
+    connection: Connection
+    error: LinkError | None = None
+    """Why it was lost."""
+    seconds: float = 0.0
+    """How long it had been, where it is there again."""
+
+
+AppUpdate: TypeAlias = Event | UnknownEvent | MalformedEvent | CallStateChanged | ConnectionChanged
+"""Every event that Asterisk sends to the application, understood or not, what becomes of its calls, and when there was
+no connection."""

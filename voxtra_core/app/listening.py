@@ -9,33 +9,45 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from ..ari.messages import Link, LinkAccepted, LinkClosed, Listener, ListenFailed
+from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener, ListenFailed
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis.deadlines import Deadlines
-from .reach import Gone, Happened, NewStasis, ReachEvent, Ready
+from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
 
-__all__ = ["RECONNECT_TIMEOUT", "Listening"]
+__all__ = ["ONE_CALL_TIMEOUT", "Listening"]
 
-RECONNECT_TIMEOUT = 10.0
-"""Seconds that the calls of an application live without a link. Asterisk tries for some 2 s to bring back the socket of
-one call (``reconnect_attempts`` × ``reconnect_interval``), and for ever to bring back a persistent one."""
+ONE_CALL_TIMEOUT = 10.0
+"""Seconds that a call lives without a socket that is its own: Asterisk tries to bring that back for
+``reconnect_attempts`` × ``reconnect_interval``, some 2 s. A persistent one it tries to bring back for ever."""
 
 
 class Listening:
-    """A :class:`~.reach.Reach` of any number of links, which come and go."""
+    """A :class:`~.reach.Reach` of any number of links, which come and go.
+
+    ``keep_calls`` is how long the calls of an application live without a link, in seconds; those on a socket of their
+    own :data:`ONE_CALL_TIMEOUT` at most.
+    """
 
     def __init__(
-        self, listener: Listener, *, where: str, new_stasis: NewStasis, observe: Callable[[object], None]
+        self,
+        listener: Listener,
+        *,
+        where: str,
+        keep_calls: float,
+        new_stasis: NewStasis,
+        observe: Callable[[object], None],
     ) -> None:
         self._listener = listener
         self._where = where
+        self._keep_calls = keep_calls
         self._new_stasis = new_stasis
         self._observe = observe
         self._served: dict[tuple[str, str], Registration] = {}
         self._carried: dict[Link, Registration] = {}
         self._busy: dict[Registration, None] = {}
+        self._lost_at: dict[Registration, float] = {}
         self._deadlines = Deadlines[Registration](_deadline_of)
         self._events: deque[ReachEvent] = deque()
         self._is_ready = False
@@ -70,6 +82,9 @@ class Listening:
         for registration in list(self._served.values()):
             if registration.link is None:
                 self._give_up(registration, now)
+
+    def move_aside(self, now: float) -> None:
+        """Nothing: where Asterisk connects to us, a reload of its configuration says so, and means nothing."""
 
     def close(self, now: float) -> None:
         """Close all links."""
@@ -135,13 +150,10 @@ class Listening:
             self._events.append(Ready(f"listening for Asterisk on {self._where}, port {self._listener.port}"))
         for link in self._listener.links_with_messages():
             registration = self._carried.get(link)
-            while registration is not None and (told := link.next_message()) is not None:
+            if registration is not None and (messages := messages_of(link)):
                 moved = True
                 self._busy[registration] = None
-                if isinstance(told, LinkClosed):
-                    self._closed(registration, link, told.error, now)
-                else:
-                    registration.receive(told, now)
+                self._take(registration, link, messages, now)
         busy, self._busy = self._busy, {}
         for registration in busy:
             while (event := registration.stasis.next_event()) is not None:
@@ -157,14 +169,15 @@ class Listening:
         if registration is None:
             registration = self._served[key] = self._new_registration(*key)
             self._log(LogLevel.INFO, f"Asterisk has connected for application {accepted.application!r}")
-            self._take(registration, link, now)
+            self._attach(registration, link, now)
             registration.stasis.look_for_orphans(now)
             return
         old = registration.link
-        self._log(LogLevel.INFO, f"Asterisk has connected again for application {accepted.application!r}")
         if old is not None:
             old.close(now)  # its end was lost on the way
-        self._take(registration, link, now)
+            self._lose(registration, (), None, now)
+        self._events.append(Restored(registration, now - self._lost_at.pop(registration)))
+        self._attach(registration, link, now)
         registration.stasis.link_restored(now)
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
@@ -175,31 +188,44 @@ class Listening:
         registration = Registration(stasis, observe=self._observe, asterisk_id=asterisk_id)
         return registration
 
-    def _take(self, registration: Registration, link: Link, now: float) -> None:
+    def _attach(self, registration: Registration, link: Link, now: float) -> None:
         self._carried[link] = registration
         self._busy[registration] = None
         registration.attach(link, now)
 
-    def _closed(self, registration: Registration, link: Link, error: LinkError | None, now: float) -> None:
-        del self._carried[link]
-        if registration.link is not link:
-            return  # another has taken its place
-        registration.detach()
-        application, calls = registration.stasis.app_name, len(registration.stasis.calls)
-        if not self._is_accepting or not calls or (error is None and registration.is_of_one_call):
+    def _take(self, registration: Registration, link: Link, messages: list[LinkMessage], now: float) -> None:
+        end = messages[-1]
+        if isinstance(end, LinkClosed):
+            del self._carried[link]
+        if registration.link is not link:  # another has taken its place
+            registration.take_last(messages, now)
+        elif not isinstance(end, LinkClosed):
+            for message in messages:
+                registration.stasis.receive(message, now)
+        elif self._is_worth_waiting(registration, end.error):
+            self._lose(registration, messages, end.error, now)
+        else:
+            for message in messages:
+                registration.stasis.receive(message, now)
             self._give_up(registration, now)
-            return
-        registration.lost_until = now + RECONNECT_TIMEOUT
-        self._log(
-            LogLevel.WARNING,
-            f"{error or f'Asterisk has closed the socket of {application!r}'}; its {calls} calls are kept for "
-            f"{RECONNECT_TIMEOUT:g} s, should it connect again",
-        )
+
+    def _is_worth_waiting(self, registration: Registration, error: LinkError | None) -> bool:
+        if not self._is_accepting or not registration.stasis.calls:
+            return False
+        return error is not None or not registration.is_of_one_call  # that socket closes when its call is over
+
+    def _lose(
+        self, registration: Registration, messages: Iterable[LinkMessage], error: LinkError | None, now: float
+    ) -> None:
+        patience = min(self._keep_calls, ONE_CALL_TIMEOUT) if registration.is_of_one_call else self._keep_calls
+        self._lost_at[registration] = now
+        self._events.append(Lost(registration, error))
+        registration.lose(messages, now, until=now + patience)
 
     def _give_up(self, registration: Registration, now: float) -> None:
+        self._lost_at.pop(registration, None)
         del self._served[registration.asterisk_id, registration.stasis.app_name]
         self._busy[registration] = None
-        registration.lost_until = None
         registration.give_up(now)
 
     def _log(self, level: LogLevel, message: str) -> None:

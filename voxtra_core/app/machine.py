@@ -18,38 +18,42 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from enum import Enum, auto
+from functools import partial
 
 import attrs
 
 from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
-from ..call import CallMachine, EndedBy, Feeds, HangupReason, Pending, SnoopDirection
+from ..call import CallMachine, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, RequestNotSent
-from ..session import CallSession, Driver
+from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
+from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
     AppReplaced,
     CallArrived,
     CallChanged,
     CallOffered,
     CallOver,
+    CallSurvived,
     OrphanFound,
     StasisEvent,
     StasisMachine,
     is_own,
 )
 from .claiming import Claiming
-from .events import AppUpdate, CallStateChanged
+from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .options import Options
-from .reach import Gone, Happened, NewReach, Ready
+from .reach import Gone, Happened, Lost, NewReach, Ready, Restored
+from .reconnect import Connection
 from .registration import Registration
 from .routing import Handler, Router
 
-__all__ = ["AppMachine", "Observer", "Phase", "check_grace"]
+__all__ = ["AppMachine", "ConnectionCallback", "Observer", "Phase", "check_grace"]
 
 _handled_by: ContextVar[tuple[AppMachine, Registration] | None] = ContextVar("_handled_by", default=None)
 """Whose handler this is; tasks that a handler starts inherit it."""
 
 Observer = Callable[[object], None]
+ConnectionCallback = Callable[[ConnectionChanged], Awaitable[None]]
 
 FLUSH = 1.0
 """Seconds for the last hang-ups to go out when the run is cancelled, and for the hangup callbacks they cause."""
@@ -97,6 +101,7 @@ class AppMachine:
         new_conn: Callable[[], int],
         observer: Observer | None = None,
         feeds: Feeds[AppUpdate] | None = None,
+        on_connection: ConnectionCallback | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
         self.started = Pending[None]()
@@ -111,6 +116,9 @@ class AppMachine:
         self._driver = driver
         self._new_conn = new_conn
         self._observer = observer
+        self.on_connection = on_connection
+        self._without: set[Registration] = set()
+        self._replaced = False
         self._feeds = feeds if feeds is not None else Feeds()
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
@@ -310,6 +318,21 @@ class AppMachine:
         name = f"handler of {session.id}"
         self._start_task(name, lambda: self._handle(session, handler, registration), is_handler=True)
 
+    @property
+    def connection(self) -> Connection:
+        """How it stands with Asterisk."""
+        match self.phase:
+            case Phase.CONNECTING:
+                return Connection.CONNECTING
+            case Phase.LOST | Phase.FINISHED:
+                return Connection.CLOSED
+            case _ if self._without:
+                return Connection.RECONNECTING
+            case _ if self._replaced:
+                return Connection.REPLACED
+            case _:
+                return Connection.CONNECTED
+
     # ---- the inside ------------------------------------------------------------------------------------------------
 
     def _new_stasis(self, app_name: str, notify: Callable[[], None] | None = None) -> StasisMachine:
@@ -318,6 +341,11 @@ class AppMachine:
     def _calls(self) -> list[CallMachine]:
         """The calls that live."""
         return [call for registration in self._reach.registrations for call in registration.stasis.calls.values()]
+
+    @property
+    def _keeps_calls(self) -> bool:
+        """Whether calls are to be finished that have no handler, as nobody has asked for an end."""
+        return self._replaced and self._deadline is None and bool(self._calls())
 
     @property
     def _expects_calls(self) -> bool:
@@ -332,6 +360,14 @@ class AppMachine:
                     self._happened(event.registration, event.event, now)
                 case Ready():
                     self._ready(event.where)
+                case Lost():
+                    self._without.add(event.registration)
+                    self._connection_changed(ConnectionChanged(self.connection, event.error))
+                case Restored():
+                    self._without.discard(event.registration)
+                    name = event.registration.stasis.app_name
+                    self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
+                    self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
                 case Gone():
                     self._gone(event.error, now)
                 case Log():
@@ -352,12 +388,10 @@ class AppMachine:
                 if self._feeds.followers:
                     session = self.session_of(call, registration)
                     self._feeds.put(CallStateChanged(session, change.previous, change.state))
+            case CallSurvived(call, outage):
+                self._start_outage_callbacks(self.session_of(call, registration), outage)
             case AppReplaced():
-                self._log(
-                    LogLevel.ERROR,
-                    f"another client has registered the application {registration.stasis.app_name!r}: it gets the "
-                    f"new calls from now on. Give every program an app_name of its own.",
-                )
+                self._name_taken(registration, now)
             case OrphanFound():
                 self._orphaned(event.channel, registration, now)
             case Log():
@@ -368,7 +402,7 @@ class AppMachine:
         if self.phase is not Phase.RUNNING:
             self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not self._tasks and not self._expects_calls:
+            case Phase.DRAINING if not self._tasks and not self._expects_calls and not self._keeps_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
             case Phase.FLUSHING if not self._tasks and not self._calls() and not self._expects_calls:
@@ -397,6 +431,50 @@ class AppMachine:
             self.phase = Phase.RUNNING
             self._log(LogLevel.INFO, where)
             self.started.resolve(None)
+
+    def _name_taken(self, registration: Registration, now: float) -> None:
+        """Another program gets the calls from here on. Ours are finished, and the name is left to it."""
+        name = registration.stasis.app_name
+        self._log(
+            LogLevel.ERROR,
+            f"another program has registered the application {name!r}: it gets the new calls from now on. Give every "
+            f"program an app_name of its own.",
+        )
+        self._reach.move_aside(now)
+        if self.phase is Phase.RUNNING and registration.stasis.app_name != name:
+            self._replaced = True
+            self.phase = Phase.DRAINING
+            self._deadline = None
+            self._error = NameTaken(f"another program has registered the application {name!r}")
+            self._connection_changed(ConnectionChanged(self.connection, self._error))
+
+    def _connection_changed(self, change: ConnectionChanged) -> None:
+        self._observe(change)
+        self._feeds.put(change)
+        if self.on_connection is not None:
+            tell = partial(self._tell_connection, self.on_connection, change)
+            self._start_task("connection callback", tell, is_handler=False)
+
+    async def _tell_connection(self, callback: ConnectionCallback, change: ConnectionChanged) -> None:
+        try:
+            await callback(change)
+        except Exception as error:
+            self._log(LogLevel.ERROR, "the connection callback failed", error)
+            self._driver.wake()
+
+    def _start_outage_callbacks(self, session: CallSession, outage: Outage) -> None:
+        for callback in session.outage_callbacks:
+            name = f"outage callback of {session.id}"
+            self._start_task(
+                name, lambda callback=callback: self._tell_outage(session, callback, outage), is_handler=False
+            )
+
+    async def _tell_outage(self, session: CallSession, callback: OutageCallback, outage: Outage) -> None:
+        try:
+            await callback(outage)
+        except Exception as error:
+            self._log(LogLevel.ERROR, f"call {session.id}: an outage callback failed", error)
+            self._driver.wake()
 
     def _gone(self, error: LinkError | None, now: float) -> None:
         if self.phase is Phase.CLOSING:

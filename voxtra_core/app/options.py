@@ -11,6 +11,7 @@ import attrs
 
 from ..ari import check
 from ..effects import TLS
+from .reconnect import Reconnect
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -45,6 +46,7 @@ class Options:
     listen: tuple[str, int] | None = None
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
+    reconnect: Reconnect | None = None
 
     @property
     def url(self) -> str:
@@ -64,6 +66,7 @@ def make_options(
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
+    reconnect: Reconnect | None = None,
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -111,6 +114,7 @@ def make_options(
         tls=TLS(ssl_context) if encrypted else None,
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
+        reconnect=reconnect,
     )
 
 

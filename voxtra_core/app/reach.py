@@ -8,12 +8,24 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from ..ari.messages import Link, LinkMessage
 from ..effects import Effect, Input, Log
 from ..errors import LinkError
 from ..stasis import StasisEvent, StasisMachine
 from .registration import Registration
 
-__all__ = ["Gone", "Happened", "NewReach", "NewStasis", "Reach", "ReachEvent", "Ready"]
+__all__ = [
+    "Gone",
+    "Happened",
+    "Lost",
+    "NewReach",
+    "NewStasis",
+    "Reach",
+    "ReachEvent",
+    "Ready",
+    "Restored",
+    "messages_of",
+]
 
 
 @attrs.frozen
@@ -31,6 +43,22 @@ class Gone:
 
 
 @attrs.frozen
+class Lost:
+    """The link that carried an application is gone, and another is hoped for."""
+
+    registration: Registration
+    error: LinkError | None
+
+
+@attrs.frozen
+class Restored:
+    """There is another, after so many seconds."""
+
+    registration: Registration
+    seconds: float
+
+
+@attrs.frozen
 class Happened:
     """Something has happened in one of the applications."""
 
@@ -38,7 +66,7 @@ class Happened:
     event: StasisEvent
 
 
-ReachEvent: TypeAlias = Ready | Gone | Happened | Log
+ReachEvent: TypeAlias = Ready | Lost | Restored | Gone | Happened | Log
 
 
 class NewStasis(Protocol):
@@ -74,6 +102,9 @@ class Reach(Protocol):
     def stop_accepting(self, now: float) -> None:
         """No more calls are wanted; those that are there go on."""
 
+    def move_aside(self, now: float) -> None:
+        """Another program has taken the application's name: keep the calls that are here, and leave it the name."""
+
     def close(self, now: float) -> None:
         """Close in good order, ending in ``Gone`` within a bounded time. Idempotent."""
 
@@ -94,3 +125,11 @@ class Reach(Protocol):
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order."""
+
+
+def messages_of(link: Link) -> list[LinkMessage]:
+    """All that a link has to say now. Its end, if that is among it, is the last."""
+    messages = []
+    while (message := link.next_message()) is not None:
+        messages.append(message)
+    return messages

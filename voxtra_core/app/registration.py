@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from ..ari.messages import Link, LinkClosed, LinkMessage, RequestFailed
+from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..call import CallMachine
 from ..errors import LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
 from ..stasis import SendRequest, StasisMachine
@@ -71,6 +71,15 @@ class Registration:
             if isinstance(message, RequestFailed) and self._can_wait(message):
                 continue
             if not isinstance(message, LinkClosed):
+                self.stasis.receive(message, now)
+
+    def take_last(self, messages: Iterable[LinkMessage], now: float) -> None:
+        """What a link has still to report that carries the application no more."""
+        for message in messages:
+            if isinstance(message, RequestFailed) and self._can_wait(message):
+                if self._link is not None:
+                    self._send(self._link, self._waiting.pop(), now)
+            elif not isinstance(message, LinkOpened | LinkClosed):
                 self.stasis.receive(message, now)
 
     def _can_wait(self, failed: RequestFailed) -> bool:

@@ -180,6 +180,10 @@ class VirtualLoop:
         """A running number in the form of a UUID."""
         return f"00000000-0000-4000-8000-{next(self._ids):012x}"
 
+    def chance(self) -> float:
+        """Always the middle."""
+        return 0.5
+
     def time(self) -> float:
         """Virtual time, in seconds since the loop began."""
         return self.now
@@ -344,5 +348,5 @@ class VirtualApp(BaseApp):
         self._asterisk = asterisk
         super().__init__("http://simulated:8088", "simulated", "simulated", **options)
 
-    def _link(self, new_conn: Callable[[], int]) -> Link:
-        return SimulatedLink(self._asterisk, self.app_name)
+    def _link(self, app_name: str, new_conn: Callable[[], int]) -> Link:
+        return SimulatedLink(self._asterisk, app_name)
