@@ -54,14 +54,14 @@ async def test_a_call(rig: Rig, way: Literal["http", "websocket"], monkeypatch: 
     app = tls_app(rig)
     at = urlsplit(rig.asterisk.tls_url)
 
-    def link(new_conn: Callable[[], int]) -> Link:
+    def link(app_name: str, new_conn: Callable[[], int]) -> Link:
         return AriLink(
             host=at.hostname or "",
             port=at.port or 0,
             tls=TLS(contexts.client()),
             user=rig.asterisk.user,
             password=rig.asterisk.password,
-            app_name=rig.app_name,
+            app_name=app_name,
             new_conn=new_conn,
             requests=way,
         )

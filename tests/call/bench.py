@@ -28,7 +28,7 @@ from voxtra_core.ari import (
     StasisEnd,
     StasisStart,
 )
-from voxtra_core.call import CallDirection, CallMachine, CallState, NotPlayed, Pending
+from voxtra_core.call import CallDirection, CallMachine, CallState, NotPlayed, Outage, Pending
 from voxtra_core.call.commands import Command, Originate
 from voxtra_core.errors import VoxtraError, ari_error
 
@@ -140,6 +140,8 @@ class Bench:
         while (change := self.call.next_event()) is not None:
             if isinstance(change, NotPlayed):
                 self.not_played.append(change)
+                continue
+            if isinstance(change, Outage):
                 continue
             assert change.previous is self.states[-1]
             self.states.append(change.state)

@@ -27,6 +27,7 @@ from voxtra_core.call import (
     HangupReason,
     NotPlayed,
     Operation,
+    Outage,
     Pending,
     Playback,
 )
@@ -214,7 +215,7 @@ class CallProperties(RuleBasedStateMachine):
     def collect(self) -> list[Command]:
         """Take what the machine has to say, and check it."""
         while (change := self.call.next_event()) is not None:
-            if isinstance(change, NotPlayed):
+            if isinstance(change, NotPlayed | Outage):
                 continue
             self.happened.append(change)
             assert change.previous is self.states[-1]

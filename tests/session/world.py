@@ -135,8 +135,8 @@ class App(VirtualApp):
         self.prepare: Callable[[UnsteadyLink], None] = lambda link: None
         self._delays = delays
 
-    def _link(self, new_conn: Callable[[], int]) -> Link:
-        link = UnsteadyLink(self._asterisk, self.app_name, self._delays)
+    def _link(self, app_name: str, new_conn: Callable[[], int]) -> Link:
+        link = UnsteadyLink(self._asterisk, app_name, self._delays)
         self.prepare(link)
         self.links.append(link)
         return link

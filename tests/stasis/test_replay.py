@@ -164,10 +164,10 @@ class DelayedApp(VirtualApp):
     cancels: list[float]
     link: SimulatedLink
 
-    def _link(self, new_conn: object) -> SimulatedLink:
+    def _link(self, app_name: str, new_conn: object) -> SimulatedLink:
         self.link = SimulatedLink(
             self._asterisk,
-            self.app_name,
+            app_name,
             reply_delay=lambda _: next(self.delays),
             event_delay=lambda _: next(self.delays),
         )

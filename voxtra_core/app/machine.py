@@ -464,10 +464,8 @@ class AppMachine:
 
     def _start_outage_callbacks(self, session: CallSession, outage: Outage) -> None:
         for callback in session.outage_callbacks:
-            name = f"outage callback of {session.id}"
-            self._start_task(
-                name, lambda callback=callback: self._tell_outage(session, callback, outage), is_handler=False
-            )
+            tell = partial(self._tell_outage, session, callback, outage)
+            self._start_task(f"outage callback of {session.id}", tell, is_handler=False)
 
     async def _tell_outage(self, session: CallSession, callback: OutageCallback, outage: Outage) -> None:
         try:
