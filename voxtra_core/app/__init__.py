@@ -6,12 +6,14 @@ from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
+from .stats import AppStats
 
 __all__ = [
     "DEFAULT_URL",
     "SIGNALS",
     "SIGNALS_HEEDED",
     "AppMachine",
+    "AppStats",
     "AppUpdate",
     "Backend",
     "BaseApp",

@@ -12,6 +12,11 @@ from .options import Options
 
 __all__ = ["ari_link", "ari_listener"]
 
+MAX_REQUESTS = 32
+"""Requests at a time over HTTP: each has a connection, and Asterisk allows 100 in all (``sessionlimit``)."""
+MAX_REQUESTS_OF_SOCKET = 16
+"""Requests at a time for one application on a socket that Asterisk has opened: it does them one after another."""
+
 
 def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Link:
     """ARI over an event WebSocket and a pool of HTTP connections. ``AuthenticationFailed`` without a user."""
@@ -30,6 +35,7 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         app_name=app_name,
         tls=options.tls,
         new_conn=new_conn,
+        max_under_way=MAX_REQUESTS if options.max_requests is None else options.max_requests,
     )
 
 
@@ -45,5 +51,11 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
 
     host, port = options.listen
     return AriListener(
-        host=host, port=port, tls=options.tls, user=options.user, password=options.password, new_conn=new_conn
+        host=host,
+        port=port,
+        tls=options.tls,
+        user=options.user,
+        password=options.password,
+        new_conn=new_conn,
+        max_under_way=MAX_REQUESTS_OF_SOCKET if options.max_requests is None else options.max_requests,
     )

@@ -13,7 +13,7 @@ from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis.deadlines import Deadlines
-from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
+from .reach import GivenUp, Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
 
 __all__ = ["ONE_CALL_TIMEOUT", "Listening"]
@@ -227,6 +227,7 @@ class Listening:
         del self._served[registration.asterisk_id, registration.stasis.app_name]
         self._busy[registration] = None
         registration.give_up(now)
+        self._events.append(GivenUp(registration))
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))

@@ -31,7 +31,17 @@ from ..ari import (
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
-from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Outage, Pending, SnoopDirection, StateChanged
+from ..call import (
+    CallDirection,
+    CallMachine,
+    Counters,
+    EndedBy,
+    NotPlayed,
+    Outage,
+    Pending,
+    SnoopDirection,
+    StateChanged,
+)
 from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
 from ..errors import (
@@ -39,6 +49,7 @@ from ..errors import (
     AriNotFound,
     LocalProtocolError,
     OperationTimeout,
+    RequestNotSent,
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
@@ -149,7 +160,8 @@ class StasisMachine:
     """One Stasis application on one Asterisk.
 
     ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
-    there may be commands to send, an event, or another deadline, for those who have many of these.
+    there may be commands to send, an event, or another deadline, for those who have many of these. What happens is
+    counted in ``counters``, which several may share.
     """
 
     def __init__(
@@ -159,6 +171,7 @@ class StasisMachine:
         new_id: Callable[[], str],
         observer: Callable[[object], None] | None = None,
         notify: Callable[[], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
@@ -166,6 +179,7 @@ class StasisMachine:
         self._new_id = new_id
         self._observer = observer
         self._notify = notify
+        self.counters = counters if counters is not None else Counters()
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
         self._claims = Claims()
@@ -215,6 +229,7 @@ class StasisMachine:
         self._orphans.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
+            self.counters.requests_overdue += 1
             self._out.append(WithdrawRequest(request_id))
             if isinstance(asked.owner, Pending):
                 asked.owner.fail(
@@ -232,6 +247,7 @@ class StasisMachine:
             case RequestFailed():
                 asked = self._forget(message.request_id)
                 if asked is not None:
+                    self._count_failure(message.error)
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
                 self._claims.clear()
@@ -244,13 +260,16 @@ class StasisMachine:
 
     def receive_event(self, event: Event | UnknownEvent | MalformedEvent, now: float) -> None:
         """One event, decoded."""
+        self.counters.events += 1
         if self._observer is not None:
             self._observer(event)
         match event:
             case MalformedEvent():
+                self.counters.malformed += 1
                 self._log(LogLevel.WARNING, f"malformed event ignored: {event!r}")
                 return
             case UnknownEvent():
+                self.counters.unknown += 1
                 self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
                 return
             case StasisStart():
@@ -292,9 +311,11 @@ class StasisMachine:
             caller_id=_number_of(caller_id or ""),
             called_number=resource,
             notify=self._changed,
+            counters=self.counters,
         )
         pending = call.originate(endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables)
         self.calls[call.id] = call
+        self.counters.outbound += 1
         return call, pending
 
     def snoop(
@@ -310,6 +331,7 @@ class StasisMachine:
             new_id=self._new_id,
             snoops_on=target,
             notify=self._changed,
+            counters=self.counters,
         )
         pending = call.snoop(now, spy=spy, whisper=whisper)
         self.calls[call.id] = call
@@ -374,6 +396,7 @@ class StasisMachine:
         try:
             request = events.claim_channel(channel_id=offer.id, application=self.app_name)
         except ValueError as error:
+            self.counters.offers_lost += 1
             outcome.fail(LocalProtocolError(str(error)))
             return outcome
         claim = self._claims.add(offer.id)
@@ -382,9 +405,14 @@ class StasisMachine:
         return outcome
 
     @property
-    def expects_calls(self) -> bool:
-        """Whether a call may yet come that we have claimed."""
-        return len(self._claims) > 0
+    def calls_expected(self) -> int:
+        """How many calls may yet come that we have claimed."""
+        return len(self._claims)
+
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests there are whose reply somebody waits for, sent or not."""
+        return len(self._asked)
 
     def close(self, now: float) -> None:
         """The application has ended: so have its calls, and no request is answered any more."""
@@ -394,6 +422,7 @@ class StasisMachine:
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
+                self.counters.requests_unknown += 1
                 asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: the application has ended"))
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
@@ -438,8 +467,10 @@ class StasisMachine:
             caller_id=channel.caller.number,
             called_number=channel.dialplan.exten,
             notify=self._changed,
+            counters=self.counters,
         )
         self.calls[channel.id] = call
+        self.counters.inbound += 1
         self._events.append(CallArrived(call, claimed))
         return call
 
@@ -453,9 +484,11 @@ class StasisMachine:
         if self._observer is not None:
             self._observer(reply)
         if reply.status >= 300:
+            self.counters.requests_refused += 1
             reason = reason_of(reply.reason, reply.body)
             self._receive_error(asked, reply.request_id, ari_error(asked.request.operation, reply.status, reason), now)
             return
+        self.counters.requests_done += 1
         try:
             value = asked.request.decode(reply.body)
         except VoxtraError as error:
@@ -476,17 +509,26 @@ class StasisMachine:
         else:
             asked.owner.fail(error)
 
+    def _count_failure(self, error: VoxtraError) -> None:
+        if isinstance(error, RequestOutcomeUnknown):
+            self.counters.requests_unknown += 1
+        elif isinstance(error, RequestNotSent | LocalProtocolError):
+            self.counters.requests_not_sent += 1
+
     def _settle_claim(self, claim: Claim, reply: Pending[None], outcome: Pending[ClaimOutcome]) -> None:
         try:
             reply.result()
         except (AriConflict, AriNotFound) as error:
             self._claims.failed(claim)
+            self.counters.offers_lost += 1
             outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
         except VoxtraError as error:
             self._claims.failed(claim)
+            self.counters.offers_lost += 1
             outcome.fail(error)
         else:
             self._claims.granted(claim, self._now)
+            self.counters.offers_granted += 1
             outcome.resolve(ClaimOutcome.GRANTED)
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
@@ -533,6 +575,8 @@ class StasisMachine:
             return
         del self.calls[call.id]
         assert call.end is not None
+        if call.snoops_on is None:
+            self.counters.ended[call.end.by] += 1
         if call.end.by in {EndedBy.LOCAL, EndedBy.REMOTE} or (
             call.direction is CallDirection.OUTBOUND and call.answered_at is None
         ):
