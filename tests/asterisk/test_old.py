@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Literal
 
 import anyio
@@ -17,7 +17,7 @@ from voxtra_core.call.cause import REASON_CAUSES, HangupReason
 
 from .pbx import Asterisk
 from .rig import Rig, eventually, left_in, machine_of
-from .sipp import Sipp
+from .sipp import Sipp, free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -179,17 +179,35 @@ async def test_a_phone_that_refuses(rig: Rig, sipp: Sipp, status: str, cause: in
 
 @pytest.mark.parametrize(
     ("far_end", "cause", "dialstatus"),
-    [("busy", 17, "BUSY"), ("congestion", 34, "CONGESTION"), ("ringing", 19, "RINGING")],
+    [("busy", 17, "BUSY"), ("congestion", 34, "CONGESTION")],
 )
 async def test_where_only_the_dial_status_tells(rig: Rig, far_end: str, cause: int, dialstatus: str) -> None:
-    """The cause is 0 where a Local channel's other half is busy, and, before 20.18, where any channel rings out."""
+    """The cause is 0 where a Local channel's other half is busy."""
     async with rig.serving():
         with pytest.raises(OriginateFailed) as caught:
-            await rig.app.originate(f"Local/{far_end}@far/n", timeout=1)
+            await rig.app.originate(f"Local/{far_end}@far/n", timeout=5)
         await settled(rig)
     assert [event.cause for event in rig.events(ChannelDestroyed) if ";2" not in event.channel.id] == [0]
-    assert caught.value.dialstatus == dialstatus
-    assert caught.value.end.cause in {0, cause}
+    assert (caught.value.end, caught.value.dialstatus) == (CallEnd(cause, EndedBy.REMOTE), dialstatus)
+
+
+@pytest.mark.parametrize("dialstatus", ["", "PROGRESS", "RINGING"])
+async def test_where_only_the_clock_tells(rig: Rig, sipp: Sipp, dialstatus: str) -> None:
+    """Before 20.18 the cause is 0 where nobody answers in the time we gave: a SIP phone, and one that is not there."""
+    endpoints = {
+        "": f"PJSIP/uas/sip:alice@127.0.0.1:{free_port()}",
+        "PROGRESS": "Local/progress@far/n",
+        "RINGING": "PJSIP/alice@uas",
+    }
+    assert not FEATURES["no-answer-cause"].works_on(Version(16, 28))
+    async with rig.serving(), AsyncExitStack() as phones:
+        if dialstatus == "RINGING":
+            await phones.enter_async_context(sipp.phone("phone-rings", rig.asterisk.uas_port))
+        with pytest.raises(OriginateFailed) as caught:
+            await rig.app.originate(endpoints[dialstatus], timeout=1)
+        await settled(rig)
+    assert [event.cause for event in rig.events(ChannelDestroyed) if ";2" not in event.channel.id] == [0]
+    assert (caught.value.end, caught.value.dialstatus) == (CallEnd(19, EndedBy.REMOTE), dialstatus)
 
 
 async def test_what_a_channel_has_and_has_not(rig: Rig) -> None:

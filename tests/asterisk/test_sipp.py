@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from voxtra_core.app import BaseApp
 from voxtra_core.ari import ChannelStateChange, Dial, channels
 
 from .rig import Rig, eventually, left_in, machine_of
-from .sipp import Sipp
+from .sipp import Sipp, free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -209,11 +208,3 @@ async def test_the_outcomes_of_calls_that_are_under_way_together_do_not_mix(rig:
                 tasks.start_soon(ring, endpoint)
         await settled(rig.app)
     assert outcomes == {f"{free}: answered": 20, f"{busy}: USER_BUSY BUSY": 20}
-
-
-def free_port() -> int:
-    """A UDP port on loopback that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

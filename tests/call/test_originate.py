@@ -108,6 +108,50 @@ def test_nobody_answers() -> None:
     assert failure_of(pending).end == CallEnd(19, EndedBy.REMOTE)
 
 
+@pytest.mark.parametrize("last", ["", "PROCEEDING", "PROGRESS", "RINGING"])
+def test_nobody_answers_an_asterisk_that_names_no_cause_for_it(last: str) -> None:
+    """As before 20.18, 22.8 and 23.2. By our clock, by which Asterisk may count a few milliseconds less."""
+    bench, pending, command = outbound(timeout=4.2)
+    assert command.timeout == 5
+    bench.reply(command)
+    bench.event(dial(""))
+    bench.event(dial(last))
+    bench.wait(4.99)
+    bench.event(destroyed(0))
+    error = failure_of(pending)
+    assert (error.end, error.dialstatus) == (CallEnd(19, EndedBy.REMOTE), last)
+
+
+@pytest.mark.parametrize(
+    ("last", "cause", "after", "by_then"),
+    [
+        ("RINGING", 0, 4.5, 0),  # it was something else that ended it
+        ("RINGING", 127, 5.0, 127),
+        ("BUSY", 0, 5.0, 17),
+        ("CANCEL", 0, 5.0, 0),  # a redirection, which Asterisk does not follow
+        ("ANSWER", 0, 5.0, 0),
+    ],
+)
+def test_what_else_can_end_it_when_its_time_is_up(last: str, cause: int, after: float, by_then: int) -> None:
+    bench, pending, command = outbound(timeout=5)
+    bench.reply(command)
+    bench.wait(after)
+    bench.event(dial(last))
+    bench.event(destroyed(cause))
+    assert failure_of(pending).end == CallEnd(by_then, EndedBy.REMOTE)
+
+
+def test_it_is_given_up_as_its_time_is_up() -> None:
+    bench, pending, command = outbound(timeout=5)
+    bench.reply(command)
+    rings(bench)
+    bench.wait(4.99)
+    pending.abandon(bench.now)
+    bench.wait(0.01)
+    bench.event(destroyed(0))
+    assert failure_of(pending).end == CallEnd(0, EndedBy.LOCAL)
+
+
 @pytest.mark.parametrize("timeout", [5, 4.2])
 def test_nobody_answers_and_nobody_tells_us(timeout: float) -> None:
     bench, pending, command = outbound(timeout=timeout)

@@ -54,7 +54,7 @@ from ..errors import (
     RequestNotSent,
     VoxtraError,
 )
-from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
+from .cause import DIALSTATUS_CAUSES, DIALSTATUS_UNDECIDED, REASON_CAUSES, CallEnd, EndedBy, HangupReason
 from .commands import (
     Answer,
     AskChannel,
@@ -96,6 +96,8 @@ DOUBT = 0.5
 """Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
 MISSING = 1.0
 """Seconds for the end of a channel to be announced after Asterisk said that it does not exist."""
+ROUNDING = 0.1
+"""Seconds by which Asterisk, which counts in milliseconds, may find earlier than our clock that nobody answers."""
 LEFT = 0.25
 """Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
 
@@ -139,6 +141,7 @@ class CallMachine:
         "_player",
         "_remote_cause",
         "_requests",
+        "_rings_until",
         "_soft",
         "_unattended",
         "_unseen",
@@ -198,6 +201,7 @@ class CallMachine:
         self._originating: Pending[None] | None = None
         self._unseen = False  # we have asked for the channel, and nothing has shown that it exists
         self._dialstatus = ""
+        self._rings_until: float | None = None
         self._endpoint = ""
 
     def __repr__(self) -> str:
@@ -269,7 +273,7 @@ class CallMachine:
                 self._left(now)
             case ChannelDestroyed():
                 verdict = self._verdict()
-                cause = event.cause or DIALSTATUS_CAUSES.get(self._dialstatus, 0)
+                cause = event.cause or (19 if self._has_rung_out(now) else DIALSTATUS_CAUSES.get(self._dialstatus, 0))
                 self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
             case Dial():
                 self._exists(now)
@@ -425,6 +429,7 @@ class CallMachine:
         self._endpoint = endpoint
         self._requests.send(command, now)
         if timeout is not None:
+            self._rings_until = now + seconds
             self._requests.arm("originate", now + seconds + REPLY_TIMEOUT, self._originate_overdue)
         return pending
 
@@ -677,6 +682,16 @@ class CallMachine:
 
     def _originate_overdue(self, now: float) -> None:
         self._make_sure_it_ends(now, "no_answer")
+
+    def _has_rung_out(self, now: float) -> bool:
+        """Whether nobody answered in the time that we gave. Before 20.18, 22.8 and 23.2 no cause says so."""
+        return (
+            self._rings_until is not None
+            and now >= self._rings_until - ROUNDING
+            and self.answered_at is None
+            and self._dialstatus in DIALSTATUS_UNDECIDED
+            and self._verdict() is None
+        )
 
     def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
         """The channel may be there or not: hanging up what does not exist is no harm."""
