@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link
@@ -73,6 +73,10 @@ class BaseApp:
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
+    ``requests`` is how requests reach Asterisk. ``"http"``, over connections of their own, works with every Asterisk;
+    ``"websocket"``, over the one connection that the events come by, from 20.14, 21.9 and 22.4 on. Asterisk does those
+    one after another, so that one that has to wait for a prompt's end holds up the requests of all other calls.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -89,6 +93,7 @@ class BaseApp:
         *,
         app_name: str = "voxtra",
         number_variable: str | None = None,
+        requests: Literal["http", "websocket"] = "http",
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -97,6 +102,7 @@ class BaseApp:
             ari_password,
             app_name=app_name,
             number_variable=number_variable,
+            requests=requests,
             environ=self.backend.environ(),
         )
         self._router = Router()

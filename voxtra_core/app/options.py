@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import urlsplit
 
 import attrs
@@ -30,6 +31,7 @@ class Options:
     password: str = attrs.field(repr=False)
     app_name: str
     number_variable: str | None = None
+    requests: Literal["http", "websocket"] = "http"
 
     @property
     def url(self) -> str:
@@ -45,6 +47,7 @@ def make_options(
     *,
     app_name: str,
     number_variable: str | None,
+    requests: Literal["http", "websocket"] = "http",
     environ: Mapping[str, str],
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
@@ -73,6 +76,8 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    if requests not in {"http", "websocket"}:
+        raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -81,6 +86,7 @@ def make_options(
         password=password,
         app_name=app_name,
         number_variable=number_variable,
+        requests=requests,
     )
 
 
