@@ -18,7 +18,7 @@ from .sipp import Sipp, free_port
 
 pytestmark = pytest.mark.anyio
 
-WAYS: dict[str, dict[str, Any]] = {"http": {}}
+WAYS: dict[str, dict[str, Any]] = {"http": {}, "websocket": {"requests": "websocket"}}
 """The ways in which an application can send its requests, with the options that choose them."""
 
 CALLS, RATE = 200, 20

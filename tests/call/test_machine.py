@@ -574,6 +574,17 @@ class CallProperties(RuleBasedStateMachine):
         assert self.call.id == self.channel_id
         self.collect()
 
+    @rule()
+    def is_sent_on(self) -> None:
+        """Whom we call sends us to somebody else."""
+        if not self.call.is_over:
+            self.channel_id += "+"
+            self.is_seen()
+            self.missing_since = None
+        self.call.receive_forwarding(channel(self.channel_id, "Down"), self.now)
+        assert self.call.id == self.channel_id
+        self.collect()
+
     # ---- what must hold ----------------------------------------------------------------------------------------------
 
     @invariant()

@@ -16,6 +16,7 @@ from voxtra_core.errors import (
 
 from .bench import (
     Bench,
+    channel,
     destroyed,
     dial,
     error_of,
@@ -191,6 +192,32 @@ def test_it_cannot_be_asked_for() -> None:
     bench.refuse(command, error)
     assert error_of(pending) is error
     assert bench.call.is_over
+
+
+# ---- sent on ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_said_of_whom_we_called_first_is_not_true_of_the_other() -> None:
+    bench, pending, command = outbound(timeout=5)
+    bench.reply(command)
+    rings(bench)
+    bench.event(hangup_request(23))
+    bench.call.receive_forwarding(channel("channel-2", "Down"), bench.now)
+    assert bench.call.id == "channel-2"
+    bench.wait(5)
+    bench.event(destroyed(0, "channel-2"))
+    error = failure_of(pending)
+    assert (error.end, error.dialstatus) == (CallEnd(19, EndedBy.REMOTE), "")
+
+
+def test_it_is_sent_on_before_anything_else_shows_that_it_is_there() -> None:
+    bench, pending, command = outbound()
+    pending.abandon(bench.now)
+    bench.call.receive_forwarding(channel("channel-2", "Down"), bench.now)
+    bench.collect()
+    assert [hangup.channel_id for hangup in bench.all(Hangup)] == ["channel-2"]
+    bench.reply(command)
+    assert len(bench.all(Hangup)) == 1
 
 
 # ---- given up --------------------------------------------------------------------------------------------------------

@@ -378,13 +378,18 @@ class CallMachine:
         """
         if self.end is not None:
             return
-        self._requests.channel_id = channel.id
-        self._remote_cause, self._soft = None, False
-        self._requests.timers.cancel("missing")
-        if self._hangup_reason is not None and not self._unseen:
-            self._send_hangup(now)
+        self._goes_on_as(channel, now)
         self._entered(channel, now)
         self._player.channel_replaced(now)
+        self._changed()
+
+    def receive_forwarding(self, channel: Channel, now: float) -> None:
+        """Whom we call sends us to somebody else (a SIP 302): the attempt goes on, on this channel."""
+        if self.end is not None:
+            return
+        self._goes_on_as(channel, now)
+        self._dialstatus = ""
+        self._exists(now)
         self._changed()
 
     def connection_lost(self, now: float) -> None:
@@ -759,6 +764,14 @@ class CallMachine:
             self._finish(verdict, now)
         else:
             self._requests.arm("left", now + LEFT, self._missing)
+
+    def _goes_on_as(self, channel: Channel, now: float) -> None:
+        """What was said about the old channel is not true of this one; our hangup is."""
+        self._requests.channel_id = channel.id
+        self._remote_cause, self._soft = None, False
+        self._requests.timers.cancel("missing")
+        if self._hangup_reason is not None and not self._unseen:
+            self._send_hangup(now)
 
     def _verdict(self) -> CallEnd | None:
         """How the call is ending, as far as anybody has said."""

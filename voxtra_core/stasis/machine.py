@@ -203,6 +203,9 @@ class StasisMachine:
             case StasisStart():
                 self._stasis_start(event, now)
                 return
+            case Dial() if event.forwarded is not None:
+                self._forwarded(event.peer, event.forwarded, now)
+                return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
                 return
@@ -308,6 +311,13 @@ class StasisMachine:
         self.calls[channel.id] = call
         call.receive_event(event, now)
         self._events.append(CallArrived(call))
+
+    def _forwarded(self, old: Channel, new: Channel, now: float) -> None:
+        """Asterisk follows a redirection of a call that we place; the new channel's id is of its own making."""
+        call = self.calls.get(old.id)
+        if call is not None and not call.in_stasis:
+            self.calls[new.id] = self.calls.pop(old.id)
+            call.receive_forwarding(new, now)
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
