@@ -92,13 +92,21 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def rig(asterisk: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+def way(request: pytest.FixtureRequest) -> str:
+    """How the application under test sends its requests: over HTTP, unless the test is one of :data:`both_ways`."""
+    return str(getattr(request, "param", "http"))
+
+
+@pytest.fixture
+def rig(
+    asterisk: Asterisk, app_name: str, anyio_backend: str, way: str, caplog: pytest.LogCaptureFixture
+) -> Iterator[Rig]:
     """An application under test and the far end of its calls.
 
     Fails a test that leaves a socket open, or whose applications log a warning that it did not expect.
     """
     before = _open_sockets()
-    rig = Rig(asterisk, anyio_backend, app_name, caplog)
+    rig = Rig(asterisk, anyio_backend, app_name, way, caplog)
     yield rig
     assert _open_sockets() <= before
     assert [record.getMessage() for record in rig.warnings] == []

@@ -14,9 +14,9 @@ import pytest
 from voxtra_core import CallEnd, CallEnded, CallSession, CallState, EndedBy, HangupReason, OriginateFailed
 from voxtra_core.ari import ChannelStateChange
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 CALLS = 100
 BATCH = 20

@@ -15,10 +15,10 @@ from voxtra_core import (
 )
 from voxtra_core.ari import ChannelUserevent, Dial, StasisStart
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 from .sip import sip_phone
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 
 async def failure(rig: Rig, endpoint: str, timeout: float = 5.0) -> OriginateFailed:

@@ -8,10 +8,10 @@ import pytest
 from voxtra_core import CallEnd, CallSession, CallState, EndedBy, HangupReason
 from voxtra_core.ari import StasisStart, bridges
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 from .sip import sip_phone
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 
 async def test_a_caller_hears_of_every_step(rig: Rig) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import Any
 
 import anyio
 import pytest
@@ -13,24 +12,14 @@ from voxtra_core import AriServerError, CallDirection, CallEnded, CallSession, C
 from voxtra_core.app import BaseApp
 from voxtra_core.ari import ChannelStateChange, Dial, channels
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 from .sipp import Sipp, free_port
 
-pytestmark = pytest.mark.anyio
-
-WAYS: dict[str, dict[str, Any]] = {"http": {}, "websocket": {"requests": "websocket"}}
-"""The ways in which an application can send its requests, with the options that choose them."""
+pytestmark = [pytest.mark.anyio, both_ways]
 
 CALLS, RATE = 200, 20
 PROMPT = 1.4
 """Seconds that ``hello-world`` lasts."""
-
-
-@pytest.fixture(params=WAYS)
-def rig(rig: Rig, request: pytest.FixtureRequest) -> Rig:
-    """The usual one, once for each way of sending requests."""
-    rig.app = rig.new_app(rig.app_name, observer=rig.seen.append, **WAYS[request.param])
-    return rig
 
 
 async def settled(app: BaseApp) -> None:
