@@ -112,6 +112,10 @@ class Rig:
             assert left_in(machine) == []
         await eventually(lambda: {task.id for task in anyio.get_running_tasks()} <= tasks_before)
 
+    async def settled(self) -> None:
+        """Return when neither the application nor the far end keeps anything of its calls."""
+        await eventually(lambda: not left_in(machine_of(self.app)) + left_in(machine_of(self.far)))
+
     # ---- the far end -----------------------------------------------------------------------------------------------
 
     async def call(self, **options: Any) -> CallSession:

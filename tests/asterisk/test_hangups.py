@@ -175,7 +175,7 @@ async def test_hundreds_more(rig: Rig, soak_seconds: float) -> None:
     seed = 0
     while anyio.current_time() < until:
         seed += 1
-        again = Rig(rig.asterisk, rig.backend, f"{rig.app_name}{seed}", rig.caplog)
+        again = Rig(rig.asterisk, rig.backend, f"{rig.app_name}{seed}", rig.way, rig.caplog)
         await hundred_calls(again, random.Random(seed))
 
 

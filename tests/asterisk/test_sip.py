@@ -88,17 +88,6 @@ async def test_a_caller_who_hangs_up(rig: Rig) -> None:
         assert calls[0].state is CallState.COMPLETED
 
 
-async def test_a_phone_that_is_called(rig: Rig) -> None:
-    async with rig.serving(), sip_phone(rig.asterisk) as phone:
-        call = await rig.app.originate("PJSIP/alice@uas", caller_id='"Voxtra" <5550100>')
-        assert call.state is CallState.IN_PROGRESS
-        await call.hangup()
-        await phone.until("BYE")
-        call = await rig.app.originate("PJSIP/alice@uas")
-        await phone.hang_up()
-        assert await call.wait_ended() == CallEnd(16, EndedBy.REMOTE)
-
-
 async def test_a_blind_transfer_is_the_same_call_going_on(rig: Rig) -> None:
     """Two callers in a bridge; one transfers itself away: a Local channel takes its place, and the call with it."""
     calls: list[CallSession] = []

@@ -162,6 +162,8 @@ class CallProperties(RuleBasedStateMachine):
         """Whether nobody looks after it any more."""
         self.reached = False
         """Whether an outbound call was reached before anybody wanted it to end."""
+        self.sent_on = False
+        """Whether whom we call has sent us to somebody else."""
         self.hangups_refused = 0
         self.frozen: float | None = None
 
@@ -229,7 +231,7 @@ class CallProperties(RuleBasedStateMachine):
         if isinstance(command, ControlPlayback | AskPlayback):
             assert self.tapes[command.playback_id].accepted
         if isinstance(command, AskChannel):
-            assert any(isinstance(other, Hangup) for other, _ in self.sent.values())
+            assert self.sent_on or any(isinstance(other, Hangup) for other, _ in self.sent.values())
         if isinstance(command, Originate):
             assert not self.sent
         self.sent[command.request_id] = (command, self.now)
@@ -581,6 +583,7 @@ class CallProperties(RuleBasedStateMachine):
             self.channel_id += "+"
             self.is_seen()
             self.missing_since = None
+            self.sent_on = True
         self.call.receive_forwarding(channel(self.channel_id, "Down"), self.now)
         assert self.call.id == self.channel_id
         self.collect()

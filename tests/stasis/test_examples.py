@@ -286,6 +286,37 @@ def test_nobody_is_there_either() -> None:
     assert app.machine.calls == {}
 
 
+def test_nobody_was_there_before_we_were_told_of_it() -> None:
+    """The other one was gone before Asterisk had subscribed us to its channel, as seen on 22.10."""
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    (originate,) = app.collect()
+    app.reply(originate, 200, body_for(originate))
+    app.receive(sent_on(call.id, "new"))
+    assert app.wait(0.4) == []
+    (question,) = app.wait(0.2)
+    assert (question.operation, subject_of(question)) == ("channels.get", "new")
+    app.reply(question, 404)
+    error = error_of(pending)
+    assert isinstance(error, OriginateFailed)
+    assert error.end == CallEnd(0, EndedBy.ASTERISK)
+    assert app.machine.calls == {}
+
+
+def test_somebody_is_there_and_it_rings() -> None:
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    (originate,) = app.collect()
+    app.reply(originate, 200, body_for(originate))
+    app.receive(sent_on(call.id, "new"))
+    (question,) = app.wait(0.6)
+    app.reply(question, 200, body_for(question))
+    assert not pending.done
+    app.receive(of_channel("StasisStart", "new"))
+    assert pending.result() is None
+    assert app.wait(60) == []
+
+
 def test_a_call_that_was_given_up_is_given_up_there_as_well() -> None:
     app = Application()
     call, pending = app.machine.originate("PJSIP/alice", app.now)

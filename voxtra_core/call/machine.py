@@ -98,6 +98,9 @@ MISSING = 1.0
 """Seconds for the end of a channel to be announced after Asterisk said that it does not exist."""
 ROUNDING = 0.1
 """Seconds by which Asterisk, which counts in milliseconds, may find earlier than our clock that nobody answers."""
+FORWARDED = 0.5
+"""Seconds after which the channel that we were sent on to is asked after. We are subscribed to it as we hear of it;
+what happened to it before, its end included, nobody tells us (seen on 22.10)."""
 LEFT = 0.25
 """Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
 
@@ -390,6 +393,7 @@ class CallMachine:
         self._goes_on_as(channel, now)
         self._dialstatus = ""
         self._exists(now)
+        self._requests.arm("forwarded", now + FORWARDED, self._ask_after_forwarding)
         self._changed()
 
     def connection_lost(self, now: float) -> None:
@@ -687,6 +691,10 @@ class CallMachine:
 
     def _originate_overdue(self, now: float) -> None:
         self._make_sure_it_ends(now, "no_answer")
+
+    def _ask_after_forwarding(self, now: float) -> None:
+        if not self.in_stasis:
+            self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
 
     def _has_rung_out(self, now: float) -> bool:
         """Whether nobody answered in the time that we gave. Before 20.18, 22.8 and 23.2 no cause says so."""
