@@ -51,6 +51,18 @@ def asterisk() -> Iterator[Asterisk]:
 
 
 @pytest.fixture(scope="session")
+def throwaway(asterisk: Asterisk) -> Iterator[Asterisk]:
+    """Another Asterisk 22, with the same users, for what leaves traces until it ends."""
+    with tempfile.TemporaryDirectory(prefix="asterisk-") as folder:
+        subprocess.run(["cp", "-a", asterisk.dir / "root", folder], check=True)
+        try:
+            subprocess.run([HERE / "start", folder], env=os.environ | {"AST_PORTS": "free"}, check=True)
+            yield Asterisk.in_dir(Path(folder))
+        finally:
+            subprocess.run([HERE / "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
 def old_asterisk() -> Iterator[Asterisk]:
     """The Asterisk 16.28 in ``AST_OLD_DIR``, the oldest that Debian serves; without that, one of our own."""
     with _running("AST_OLD_DIR", AST_SUITES="bullseye") as found:

@@ -70,6 +70,10 @@ class SipPhone:
         await self._request("BYE")
         await self.until("200 BYE")
 
+    async def hold(self, direction: str = "sendonly") -> None:
+        """Put Asterisk on hold, or with ``"sendrecv"`` no longer (RFC 3264, 8.4)."""
+        self.invite = await self._request("INVITE", body=f"{SDP}a={direction}\r\n")
+
     async def answer(self, status: int) -> None:
         """Answer the last INVITE from Asterisk, beyond what it was answered with at once."""
         await self._answer(self.invite, status, body=SDP if status == 200 else "")
