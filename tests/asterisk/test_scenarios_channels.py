@@ -93,7 +93,11 @@ async def test_originate_with_an_id_that_is_taken(rig: Rig, throwaway: Asterisk)
     """``originate_duplicate_id``: 409, and never a second call. Asterisk 22.10 leaks a channel by it."""
     rig.app = rig.new_app(rig.app_name, ari_url=throwaway.url, ari_user=throwaway.user, ari_password=throwaway.password)
     calls: list[CallSession] = []
-    rig.app.default()(calls.append)  # type: ignore[arg-type]
+
+    @rig.app.default()
+    async def handler(call: CallSession) -> None:
+        calls.append(call)
+
     async with rig.serving(rig.app):
         first = await rig.app.originate("Local/answer@far/n")
         for request in (
