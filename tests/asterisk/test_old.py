@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AsyncExitStack, suppress
+from itertools import count
 from typing import Literal
 
 import anyio
 import pytest
 
+from tests.wire.blocking import BlockingDriver
 from voxtra_core import CallDirection, CallEnd, CallEnded, CallSession, CallState, EndedBy, OriginateFailed, PlaybackEnd
 from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.options import make_options
 from voxtra_core.app.versions import FEATURES, Version
 from voxtra_core.ari import ChannelDestroyed, ChannelVarset, StasisStart
+from voxtra_core.ari.messages import LinkClosed, LinkOpened
 from voxtra_core.call.cause import REASON_CAUSES, HangupReason
+from voxtra_core.errors import ConnectFailed
+from voxtra_core.wire import AriLink
 
 from .pbx import Asterisk
 from .rig import Rig, eventually
@@ -227,6 +233,29 @@ async def test_what_a_channel_has_and_has_not(rig: Rig) -> None:
     assert (start.channel.caller_rdnis, start.channel.tenantid) == (None, None)
     assert start.channel.protocol_id == ""
     assert {event.tech_cause for event in rig.events(ChannelDestroyed)} == {None}
+
+
+def test_requests_over_the_event_socket_are_ignored(asterisk: Asterisk, app_name: str) -> None:
+    """The link does not open, and says why."""
+    numbers = count(1)
+    driver = BlockingDriver(
+        AriLink(
+            host=asterisk.host,
+            port=asterisk.port,
+            user=asterisk.user,
+            password=asterisk.password,
+            app_name=app_name,
+            new_conn=lambda: next(numbers),
+            requests="websocket",
+            connect_timeout=0.5,
+        )
+    )
+    driver.link.open(time.monotonic())
+    closed = driver.run_until(lambda message: isinstance(message, LinkOpened | LinkClosed))
+    driver.close()
+    assert isinstance(closed, LinkClosed)
+    assert isinstance(closed.error, ConnectFailed)
+    assert "before 20.14, 21.9 and 22.4" in str(closed.error)
 
 
 async def test_check_says_what_it_is_too_old_for_and_what_it_lacks(rig: Rig) -> None:
