@@ -45,6 +45,7 @@ class Options:
     listen: tuple[str, int] | None = None
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
+    requests: Literal["http", "websocket"] = "http"
 
     @property
     def url(self) -> str:
@@ -61,6 +62,7 @@ def make_options(
     app_name: str,
     number_variable: str | None,
     ssl_context: SSLContext | None = None,
+    requests: Literal["http", "websocket"] = "http",
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
@@ -100,6 +102,8 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    if requests not in {"http", "websocket"}:
+        raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -111,6 +115,7 @@ def make_options(
         tls=TLS(ssl_context) if encrypted else None,
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
+        requests=requests,
     )
 
 

@@ -243,6 +243,9 @@ class StasisMachine:
             case StasisStart():
                 self._stasis_start(event, now)
                 return
+            case Dial() if event.forwarded is not None:
+                self._forwarded(event, event.forwarded, now)
+                return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
                 return
@@ -417,6 +420,14 @@ class StasisMachine:
 
     def _is_known(self, channel_id: str) -> bool:
         return channel_id in self.calls or channel_id in self._dead
+
+    def _forwarded(self, event: Dial, new: Channel, now: float) -> None:
+        """Asterisk follows a redirection of a call that we place; the new channel's id is of its own making."""
+        call = self.calls.get(event.peer.id)
+        if call is not None and not call.in_stasis:
+            self.calls[new.id] = self.calls.pop(event.peer.id)
+            call.receive_event(event, now)
+            call.receive_forwarding(new, now)
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
