@@ -36,6 +36,11 @@ class Dialling:
         """The only one."""
         return self._registration
 
+    @property
+    def expects_calls(self) -> bool:
+        """None: Asterisk announces a call at once."""
+        return False
+
     def open(self, now: float) -> None:
         """Begin to connect."""
         self._registration.attach(self._link, now)

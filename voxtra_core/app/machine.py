@@ -299,7 +299,7 @@ class AppMachine:
     def _progress(self, now: float) -> None:
         """Move on to the next phase if nothing is left to do in this one."""
         match self.phase:
-            case Phase.DRAINING if not self._tasks:
+            case Phase.DRAINING if not self._tasks and not self._reach.expects_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
             case Phase.FLUSHING if not self._tasks and not any(self._calls()):
@@ -373,7 +373,8 @@ class AppMachine:
 
     def _arrived(self, call: CallMachine, registration: Registration, now: float) -> None:
         session = self.session_of(call, registration)
-        if self.phase is not Phase.RUNNING:
+        was_on_its_way = self.phase is Phase.DRAINING and registration.is_of_one_call  # it has come on an open socket
+        if self.phase is not Phase.RUNNING and not was_on_its_way:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
             call.hangup(now, REFUSED)
         elif self._options.number_variable is not None:

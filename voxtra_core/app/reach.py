@@ -64,6 +64,10 @@ class Reach(Protocol):
     def default_registration(self) -> Registration | None:
         """The one for what is asked outside of any call, if there is one."""
 
+    @property
+    def expects_calls(self) -> bool:
+        """Whether calls are on their way that nobody but us can take any more."""
+
     def open(self, now: float) -> None:
         """Begin. Ends in ``Ready`` or ``Gone``."""
 
