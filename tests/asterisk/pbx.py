@@ -39,6 +39,8 @@ class Asterisk:
     """The UDP port that takes SIP calls: ``sip:APP@127.0.0.1`` enters ``Stasis(APP)``."""
     uas_port: int
     """The UDP port that ``PJSIP/anybody@uas`` is called at, on loopback."""
+    ob_port: int
+    """The TCP port on loopback that its outbound WebSockets go to."""
 
     @classmethod
     def in_dir(cls, folder: Path) -> Asterisk:
@@ -52,6 +54,7 @@ class Asterisk:
             ro_user=env["ARI_RO_USER"],
             sip_port=int(env["AST_SIP"].rpartition(":")[2]),
             uas_port=int(env["AST_SIPP_PORT"]),
+            ob_port=int(env["AST_OB_PORT"]),
         )
 
     @property
