@@ -50,8 +50,9 @@ def machine_of(app: BaseApp) -> AppMachine:
 
 def left_in(machine: AppMachine) -> list[object]:
     """What an application still keeps of calls, requests and tasks: nothing, when all of them have ended."""
-    stasis = machine.stasis
-    return [*stasis.calls.values(), *stasis._asked.values(), *machine._sessions, *machine._tasks.values()]
+    stasis = [registration.stasis for registration in machine._reach.registrations]
+    kept = [kept for each in stasis for kept in (*each.calls.values(), *each._asked.values())]
+    return [*kept, *machine._sessions, *machine._tasks.values()]
 
 
 class Rig:

@@ -195,7 +195,7 @@ async def test_haproxy_is_reloaded(rig: Rig, fleet: Fleet) -> None:
 
 
 async def test_haproxy_is_killed(rig: Rig, fleet: Fleet) -> None:
-    """Asterisk connects again. A call whose new socket goes to the worker that has it goes on; the others are orphans."""
+    """Asterisk connects again. A call whose new socket goes to the worker that has it goes on, the others are orphans."""
     async with serving(rig, fleet, orphans="adopt") as callers:
         await callers.call(10, every=0.1)
         await anyio.sleep(1.5)

@@ -77,6 +77,11 @@ class BaseApp:
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
+    With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
+    and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
+    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that another
+    process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -123,6 +128,11 @@ class BaseApp:
     def app_name(self) -> str:
         """The Stasis application's name."""
         return self._options.app_name
+
+    @property
+    def listening_port(self) -> int | None:
+        """The port that Asterisk can connect to, once it is listened on; with ``listen`` only."""
+        return self._machine.listening_port if self._machine is not None else None
 
     # ---- routes ----------------------------------------------------------------------------------------------------
 

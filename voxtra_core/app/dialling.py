@@ -37,6 +37,11 @@ class Dialling:
         return self._registration
 
     @property
+    def listening_port(self) -> int | None:
+        """None."""
+        return None
+
+    @property
     def expects_calls(self) -> bool:
         """None: Asterisk announces a call at once."""
         return False

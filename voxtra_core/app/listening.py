@@ -44,6 +44,7 @@ class Listening:
         self._deadlines = Deadlines[Registration](_deadline_of)
         self._events: deque[ReachEvent] = deque()
         self._is_ready = False
+        self._is_accepting = True
         self._is_closing = False
         self._is_gone = False
         self._error: LinkError | None = None
@@ -59,6 +60,11 @@ class Listening:
         return next((r for r in self._served.values() if r.link is not None and not r.is_of_one_call), None)
 
     @property
+    def listening_port(self) -> int | None:
+        """The listener's."""
+        return self._listener.port
+
+    @property
     def expects_calls(self) -> bool:
         """Whether there are sockets for one call each whose call has not come yet."""
         return any(registration.call_expected_until is not None for registration in self._served.values())
@@ -68,16 +74,18 @@ class Listening:
         self._listener.start(now)
 
     def stop_accepting(self, now: float) -> None:
-        """Listen no more, so that whoever spreads the calls sends new ones elsewhere."""
+        """Listen no more, so that new calls are sent elsewhere. Who has lost his socket can bring no other."""
+        self._is_accepting = False
         self._listener.stop_listening(now)
-
-    def close(self, now: float) -> None:
-        """Close all links."""
-        self._is_closing = True
-        self._listener.close(now)
         for registration in list(self._served.values()):
             if registration.link is None:
                 self._give_up(registration, now)
+
+    def close(self, now: float) -> None:
+        """Close all links."""
+        self.stop_accepting(now)
+        self._is_closing = True
+        self._listener.close(now)
 
     def abort(self, now: float) -> None:
         """Tell all that still wait."""
@@ -194,7 +202,7 @@ class Listening:
             return  # another has taken its place
         registration.detach()
         application, calls = registration.stasis.app_name, len(registration.stasis.calls)
-        if self._is_closing or not calls or (error is None and registration.is_of_one_call):
+        if not self._is_accepting or not calls or (error is None and registration.is_of_one_call):
             self._give_up(registration, now)
             return
         registration.lost_until = now + RECONNECT_TIMEOUT

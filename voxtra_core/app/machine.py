@@ -26,7 +26,6 @@ from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTas
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, RequestNotSent
 from ..session import CallSession, Driver
 from ..stasis import (
-    OWN_PREFIX,
     AppReplaced,
     CallArrived,
     CallChanged,
@@ -34,6 +33,7 @@ from ..stasis import (
     OrphanFound,
     StasisEvent,
     StasisMachine,
+    is_own,
 )
 from .options import Options
 from .reach import Gone, Happened, NewReach, Ready
@@ -217,6 +217,11 @@ class AppMachine:
         return handled_by is not None and handled_by[0] is self
 
     @property
+    def listening_port(self) -> int | None:
+        """The port that Asterisk can connect to."""
+        return self._reach.listening_port
+
+    @property
     def registration(self) -> Registration:
         """On whose behalf calls are placed and requests made: in a handler that of its call, so that they go to
         the same Asterisk; else the first.
@@ -387,7 +392,7 @@ class AppMachine:
         about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
         if self._options.orphans == "leave":
             self._log(LogLevel.INFO, f"{about}, and is left there")
-        elif self._options.orphans == "adopt" and not channel.id.startswith(OWN_PREFIX):
+        elif self._options.orphans == "adopt" and not is_own(channel.id):
             self._log(LogLevel.INFO, f"{about}, and gets a handler now")
             registration.stasis.adopt(channel, now)
         else:

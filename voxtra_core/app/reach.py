@@ -65,6 +65,10 @@ class Reach(Protocol):
         """The one for what is asked outside of any call, if there is one."""
 
     @property
+    def listening_port(self) -> int | None:
+        """The port that is listened on, if one is."""
+
+    @property
     def expects_calls(self) -> bool:
         """Whether calls are on their way that nobody but us can take any more."""
 

@@ -1,7 +1,6 @@
 """One Stasis application: demultiplexes events to calls, originates, and speaks ARI for them."""
 
 from .machine import (
-    OWN_PREFIX,
     AppReplaced,
     CallArrived,
     CallChanged,
@@ -10,11 +9,11 @@ from .machine import (
     StasisEvent,
     StasisMachine,
     WithdrawRequest,
+    is_own,
 )
 from .orphans import OrphanFound
 
 __all__ = [
-    "OWN_PREFIX",
     "AppReplaced",
     "CallArrived",
     "CallChanged",
@@ -24,4 +23,5 @@ __all__ = [
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
+    "is_own",
 ]

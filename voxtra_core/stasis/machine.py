@@ -37,7 +37,6 @@ from .orphans import OrphanFound, Orphans
 from .translate import request_for
 
 __all__ = [
-    "OWN_PREFIX",
     "AppReplaced",
     "CallArrived",
     "CallChanged",
@@ -46,6 +45,7 @@ __all__ = [
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
+    "is_own",
 ]
 
 T = TypeVar("T")
@@ -441,6 +441,14 @@ class StasisMachine:
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))
+
+
+def is_own(channel_id: str) -> bool:
+    """Whether we have asked for this channel.
+
+    The second half of a Local one is named after the first (``;2``), and is not ours.
+    """
+    return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
 
 
 def _number_of(caller_id: str) -> str:
