@@ -64,6 +64,9 @@ class Caller:
 class Callers:
     """All callers of one test. They press keys from the end of the prompt until :meth:`finish`."""
 
+    endpoint = "Local/obpercall@stasis/n"
+    """What they call."""
+
     def __init__(self, rig: Rig, fleet: Fleet, tasks: TaskGroup, *, record: bool = False) -> None:
         self._rig = rig
         self._fleet = fleet
@@ -105,7 +108,7 @@ class Callers:
     async def _call(self) -> None:
         began = time.monotonic()
         try:
-            phone = await self._rig.far.originate("Local/obpercall@stasis/n", timeout=PATIENCE)
+            phone = await self._rig.far.originate(self.endpoint, timeout=PATIENCE)
         except OriginateFailed as error:
             self.refused.append(error)
             return

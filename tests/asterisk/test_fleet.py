@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -167,6 +168,22 @@ async def test_a_worker_that_comes_back(rig: Rig, fleet: Fleet) -> None:
     assert {caller.cause for caller in callers.all} == {16}
 
 
+async def test_a_worker_that_hangs(rig: Rig, fleet: Fleet) -> None:
+    """New calls go to the other one, those that came before that was known after Asterisk's next attempt."""
+    async with serving(rig, fleet) as callers:
+        hanging, other = fleet.workers
+        before = await callers.call(4, every=0.1)
+        hanging.process.send_signal(signal.SIGSTOP)
+        after = await callers.call(10, every=0.1)
+        assert fleet.servers()["worker1"] == "DOWN"
+        hanging.process.send_signal(signal.SIGCONT)
+        await callers.finish()
+    assert set(after) <= set(callers.of(other))
+    assert set(callers.of(hanging)) < set(before)
+    assert {caller.cause for caller in callers.all} == {16}
+    assert times_taken(fleet) == {caller.channel: 1 for caller in callers.all}
+
+
 async def test_no_worker_at_all(rig: Rig, fleet: Fleet) -> None:
     """Asterisk tries as often as it is told to, and then the call goes on in the dialplan."""
     async with serving(rig, fleet) as callers:
@@ -179,6 +196,21 @@ async def test_no_worker_at_all(rig: Rig, fleet: Fleet) -> None:
         assert callers.all == []
         assert len(callers.refused) == 1
         assert "STASISSTATUS=FAILED" in log.read_text()[seen:]
+
+
+async def test_a_dialplan_that_waits_for_a_worker(rig: Rig, fleet: Fleet) -> None:
+    async with serving(rig, fleet) as callers:
+        for worker in fleet.workers:
+            worker.process.kill()
+            await worker.process.wait()
+        callers.endpoint = "Local/obpercall@stasis-retry/n"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(callers.call, 2, 0.0)
+            await anyio.sleep(1.5)
+            await fleet.start_worker(0)
+        await callers.finish()
+    assert [caller.cause for caller in callers.all] == [16, 16]
+    assert callers.refused == []
 
 
 async def test_haproxy_is_reloaded(rig: Rig, fleet: Fleet) -> None:
@@ -195,7 +227,7 @@ async def test_haproxy_is_reloaded(rig: Rig, fleet: Fleet) -> None:
 
 
 async def test_haproxy_is_killed(rig: Rig, fleet: Fleet) -> None:
-    """Asterisk connects again. A call whose new socket goes to the worker that has it goes on, the others are orphans."""
+    """Asterisk connects again. A call whose new socket goes to its worker goes on; the others are orphans."""
     async with serving(rig, fleet, orphans="adopt") as callers:
         await callers.call(10, every=0.1)
         await anyio.sleep(1.5)

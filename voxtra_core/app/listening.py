@@ -215,7 +215,7 @@ class Listening:
     def _give_up(self, registration: Registration, now: float) -> None:
         del self._served[registration.asterisk_id, registration.stasis.app_name]
         self._busy[registration] = None
-        registration.lost_until = None
+        registration.lost_until = registration.call_expected_until = None
         registration.give_up(now)
 
     def _log(self, level: LogLevel, message: str) -> None:
