@@ -182,6 +182,7 @@ class Listening:
             old.close(now)  # its end was lost on the way
         self._take(registration, link, now)
         registration.stasis.link_restored(now)
+        registration.stasis.look_for_orphans(now)  # an announcement may have been lost with the old link
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
         def notify() -> None:
