@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from voxtra_core import CallSession, CallState, EndedBy
-from voxtra_core.app.listening import RECONNECT_TIMEOUT
+from voxtra_core.app.listening import ANNOUNCE_TIMEOUT, RECONNECT_TIMEOUT
 from voxtra_core.errors import ConnectFailed
 from voxtra_core.testing import Callee, Caller, SimulatedAsterisk, SimulatedListener
 from voxtra_core.testing.virtual import VirtualApp
@@ -246,21 +246,61 @@ def test_a_process_that_stops_keeps_what_has_begun(before: float) -> None:
         fleet.assert_nothing_is_left()
 
 
-def test_a_process_without_calls_stops_at_once() -> None:
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_process_without_calls_stops_at_once(calls: int) -> None:
+    """Also where the socket of one that is over is still open."""
     with Fleet() as fleet:
+        for _ in range(calls):
+            fleet.call(caller=Caller("5550100").waits_for_answer().presses("#"))
+        fleet.run(1.0)
         stopped = fleet.stop(fleet.processes[0], 30.0)
         fleet.run(0.1)
         assert stopped.done.done
 
 
-def test_a_process_does_not_wait_for_a_call_that_does_not_come() -> None:
-    """The caller has gone before the call was announced."""
+def test_a_process_that_stops_does_not_wait_for_a_caller_who_has_gone() -> None:
     with Fleet() as fleet:
         fleet.call(caller=Caller("5550100").waits(0.2).hangs_up())
         fleet.run(0.1)
         stopped = fleet.stop(fleet.processes[0], 30.0)
-        fleet.run(3.0)
+        fleet.run(1.0)
         assert stopped.done.done
+        fleet.assert_nothing_is_left()
+
+
+def test_a_process_that_stops_does_not_wait_long_for_a_call_that_is_not_announced() -> None:
+    """The other process gets it."""
+    with Fleet(2, orphans="adopt") as fleet:
+        stopping, other = fleet.processes
+        person = fleet.call(caller=Caller("5550100").waits_for_answer().presses("#", after=2.0))
+        fleet.run(0.1)
+        for link in stopping.links:
+            link.event_delay = 60.0
+        stopped = fleet.stop(stopping, 30.0)
+        fleet.run(ANNOUNCE_TIMEOUT)
+        assert stopped.done.done
+        fleet.run(8.0)
+        assert (len(stopping.handled), len(other.handled), person.cause) == (0, 1, 16)
+        fleet.assert_nothing_is_left()
+
+
+def test_a_call_without_a_socket_is_given_up_by_a_process_that_stops() -> None:
+    """It can bring no other; whoever gets the new one has the call."""
+    with Fleet(2, orphans="adopt") as fleet:
+        stopping, other = fleet.processes
+        person = fleet.call(caller=Caller("5550100").waits_for_answer().presses("#", after=3.0))
+        fleet.run(1.0)
+        fleet.up = [other]
+        for link in stopping.links:
+            link.drop(fleet.loop.now)
+        fleet.run(0.1)
+        stopped = fleet.stop(stopping, 30.0)
+        fleet.run(0.1)
+        assert stopped.done.done
+        assert stopping.handled[0].call.end is not None
+        assert stopping.handled[0].call.end.by is EndedBy.CONNECTION
+        fleet.run(8.0)
+        assert (len(other.handled), person.cause) == (1, 16)
         fleet.assert_nothing_is_left()
 
 
