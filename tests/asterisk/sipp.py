@@ -37,7 +37,7 @@ class Sipp:
         """The one that is installed, or else one that is fetched into ``folder`` now."""
         program = shutil.which("sipp")
         if program is None:
-            subprocess.run([HERE / "fetch", folder], check=True)
+            subprocess.run([HERE.parent / "fetch", folder, "sip-tester", "usr/bin/sipp"], check=True)
             program = str(folder / "sipp")
         return cls(program, folder)
 

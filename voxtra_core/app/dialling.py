@@ -41,6 +41,11 @@ class Dialling:
         """None."""
         return None
 
+    @property
+    def expects_calls(self) -> bool:
+        """None: Asterisk announces a call at once."""
+        return False
+
     def open(self, now: float) -> None:
         """Begin to connect."""
         self._registration.attach(self._link, now)
