@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from voxtra_core.driving import LINGER
+from voxtra_core.driving import LINGER, Unread
 from voxtra_core.effects import Drained, EndOfStream, Failed, Input, Received, failure_reason
 
 __all__ = ["Stream"]
@@ -26,6 +26,7 @@ class Stream(asyncio.Protocol):
         self._opened = opened
         self._transport: asyncio.Transport | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._unread = Unread()
         self._unsent = bytearray()
         self._drained = True
         self._ended = False
@@ -44,6 +45,7 @@ class Stream(asyncio.Protocol):
         self.conn = None
         if self._transport is None:
             return
+        self._stop_reading_ahead()
         self._write()
         self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
         if self._ended:
@@ -75,13 +77,20 @@ class Stream(asyncio.Protocol):
         self._opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come in."""
-        if self.conn is not None:
-            self._report(Received(self.conn, data))
+        """Bytes have come in: a slice is handed over at once, and one in each further turn of the loop."""
+        if self.conn is None:
+            return
+        waiting = bool(self._unread)
+        self._unread.add(data)
+        if not waiting:
+            self._hand_in()
+        if self._unread.is_full and self._transport is not None:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """The peer has ended; returns whether we have not, for what we still send may arrive."""
         self._ended = True
+        self._hand_in_all()
         if self.conn is not None:
             self._report(EndOfStream(self.conn))
             return True
@@ -95,9 +104,31 @@ class Stream(asyncio.Protocol):
         """It is gone: broken, or closed by us."""
         if self._linger is not None:
             self._linger.cancel()
+        self._hand_in_all()
         self.gone.set_result(None)
         if exc is not None:
             self.fail(exc)
+
+    def _hand_in(self) -> None:
+        if not self._unread:
+            return
+        was_full = self._unread.is_full
+        data = self._unread.take()
+        if self._unread:
+            asyncio.get_running_loop().call_soon(self._hand_in)
+        if was_full and not self._unread.is_full and self._transport is not None:
+            self._transport.resume_reading()
+        if self.conn is not None:
+            self._report(Received(self.conn, data))
+
+    def _hand_in_all(self) -> None:
+        while self._unread and self.conn is not None:
+            self._report(Received(self.conn, self._unread.take()))
+
+    def _stop_reading_ahead(self) -> None:
+        if self._unread.is_full and self._transport is not None:
+            self._transport.resume_reading()  # so that its end is seen
+        self._unread.clear()
 
     def _write(self) -> None:
         if self._transport is not None and self._unsent:

@@ -6,13 +6,10 @@ from collections.abc import Callable
 
 import trio
 
-from voxtra_core.driving import LINGER
+from voxtra_core.driving import LINGER, READ, Unread
 from voxtra_core.effects import Drained, EndOfStream, Failed, Input, Received, failure_reason
 
 __all__ = ["Stream"]
-
-CHUNK = 65536
-"""Bytes to read at a time."""
 
 
 class Stream:
@@ -25,6 +22,8 @@ class Stream:
         self._report = report
         self._open = False
         self._closing = False  # nothing is reported any more
+        self._unread = Unread()
+        self._taken = trio.Event()
         self._unsent = bytearray()
         self._drained = True
         self._poke = trio.Event()
@@ -59,20 +58,46 @@ class Stream:
                 return
             self._open = True
             self._report(opened)
-            nursery.start_soon(self._read, socket)
+            nursery.start_soon(self._read, socket, nursery)
             await self._write(socket)
 
     @trio.lowlevel.enable_ki_protection
-    async def _read(self, socket: trio.SocketStream) -> None:
+    async def _read(self, socket: trio.SocketStream, nursery: trio.Nursery) -> None:
+        """Read on; a slice is handed over at once, and one in each further turn of the loop."""
         try:
-            while data := await socket.receive_some(CHUNK):
-                if not self._closing:
-                    self._report(Received(self._conn, bytes(data)))
+            while data := await socket.receive_some(READ):
+                waiting = bool(self._unread)
+                self._unread.add(bytes(data))
+                if not waiting:
+                    self._hand_in()
+                    if self._unread:
+                        nursery.start_soon(self._hand_in_all)
+                while self._unread.is_full and not self._closing:
+                    self._taken = trio.Event()
+                    await self._taken.wait()
             socket.socket.getpeername()  # raises after a reset: it was told to the writer, and is no end
         except (OSError, trio.BrokenResourceError) as error:
+            while self._unread:
+                self._hand_in()
             self.fail(error)
+        while self._unread:
+            self._hand_in()
         if not self._closing:
             self._report(EndOfStream(self._conn))
+
+    def _hand_in(self) -> None:
+        data = self._unread.take()
+        self._taken.set()
+        if not self._closing:
+            self._report(Received(self._conn, data))
+
+    @trio.lowlevel.enable_ki_protection
+    async def _hand_in_all(self) -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            if not self._unread:
+                return
+            self._hand_in()
 
     async def _write(self, socket: trio.SocketStream) -> None:
         try:
