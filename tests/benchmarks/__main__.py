@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 
 from .core_events import events, weight
+from .driver_events import driver_events
 from .import_time import import_time
 from .row import Benchmark, Row
 
-BENCHMARKS: tuple[Benchmark, ...] = (import_time, events, weight)
+BENCHMARKS: tuple[Benchmark, ...] = (import_time, events, weight, driver_events)
 ATTEMPTS = 3
 
 

@@ -82,7 +82,9 @@ class AppMachine:
         observer: Observer | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
-        self.stasis = StasisMachine(options.app_name, new_id=new_id, observer=self._observe)
+        self.stasis = StasisMachine(
+            options.app_name, new_id=new_id, observer=self._observe if observer is not None else None
+        )
         self.started = Pending[None]()
         self.finished = Pending[None]()
         self._options = options
