@@ -17,7 +17,7 @@ from wsproto.events import TextMessage
 
 from .sender import Burst
 
-__all__ = ["HAND_OVER", "LOOKUP", "SET_UP"]
+__all__ = ["HAND_OVER", "LOOKUP", "SET_UP", "Floor"]
 
 HANDSHAKE = (
     b"GET /ari/events?app=benchmark HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
