@@ -241,6 +241,7 @@ class CallMachine:
         match event:
             case ChannelDtmfReceived():
                 self._settled(self._digits.press(event.digit))
+                return
             case ChannelStateChange():
                 self.channel = event.channel
                 if event.channel.state == "Up":
@@ -272,7 +273,7 @@ class CallMachine:
                 if event.dialstatus:
                     self._origination.dialstatus = event.dialstatus
             case _:
-                pass
+                return
         self._changed()
 
     def receive_reply(self, request_id: str, value: object, now: float) -> None:
@@ -546,7 +547,7 @@ class CallMachine:
         self._check(Operation.LISTEN_DTMF)
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
-        listener = Listener(lambda _, now: self._give_up(listener))
+        listener = Listener(self._give_up)
         self._digits.listen(listener)
         if timeout is not None and not listener.done:
             if timeout == 0:
@@ -848,14 +849,16 @@ class CallMachine:
     # ---- the rest --------------------------------------------------------------------------------------------------
 
     def _settled(self, listener: Listener | None) -> None:
-        if listener is not None:
+        if listener is not None and listener in self._requests.timers:
             self._requests.timers.cancel(listener)
+            self._changed()
 
     def _listened(self, listener: Listener) -> None:
         self._digits.give_up(listener)
         listener.resolve(None)
 
-    def _give_up(self, listener: Listener) -> None:
+    def _give_up(self, pending: Pending[str | None], now: float) -> None:
+        listener = cast(Listener, pending)
         self._requests.timers.cancel(listener)
         self._settled(self._digits.give_up(listener))
         self._changed()

@@ -375,6 +375,9 @@ class StasisMachine:
 
     def _call_of(self, event: Event) -> CallMachine | None:
         """The call an event is about. Channels we never asked for, as the far half of a Local one, are nobody's."""
+        channel = getattr(event, "channel", None)
+        if isinstance(channel, Channel):
+            return self.calls.get(channel.id)
         match event:
             case PlaybackStarted() | PlaybackFinished() | PlaybackContinuing():
                 kind, _, target = event.playback.target_uri.partition(":")
@@ -382,8 +385,7 @@ class StasisMachine:
             case Dial():
                 return self.calls.get(event.peer.id)
             case _:
-                channel = getattr(event, "channel", None)
-                return self.calls.get(channel.id) if isinstance(channel, Channel) else None
+                return None
 
     def _stasis_start(self, event: StasisStart, now: float) -> None:
         self._collect()  # a call that has just ended is nobody's any more: its channel may be back already
