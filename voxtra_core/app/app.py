@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
@@ -100,10 +100,14 @@ class BaseApp:
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
+    ``requests`` is how requests reach Asterisk. ``"http"``, over connections of their own, works with every Asterisk;
+    ``"websocket"``, over the one connection that the events come by, from 20.14, 21.9 and 22.4 on. Asterisk does those
+    one after another, so that one that has to wait for a prompt's end holds up the requests of all other calls.
+
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
-    another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
+    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
@@ -125,6 +129,7 @@ class BaseApp:
         listen: str | None = None,
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
+        requests: Literal["http", "websocket"] = "http",
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -137,6 +142,7 @@ class BaseApp:
             listen=listen,
             orphans=orphans,
             reconnect=reconnect,
+            requests=requests,
             environ=self.backend.environ(),
         )
         self._router = Router()

@@ -47,6 +47,7 @@ class Options:
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
+    requests: Literal["http", "websocket"] = "http"
 
     @property
     def url(self) -> str:
@@ -63,6 +64,7 @@ def make_options(
     app_name: str,
     number_variable: str | None,
     ssl_context: SSLContext | None = None,
+    requests: Literal["http", "websocket"] = "http",
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
@@ -103,6 +105,8 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    if requests not in {"http", "websocket"}:
+        raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -115,6 +119,7 @@ def make_options(
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
         reconnect=reconnect,
+        requests=requests,
     )
 
 
