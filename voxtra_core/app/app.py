@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
@@ -101,10 +101,14 @@ class BaseApp:
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
+    ``requests`` is how requests reach Asterisk. ``"http"``, over connections of their own, works with every Asterisk;
+    ``"websocket"``, over the one connection that the events come by, from 20.14, 21.9 and 22.4 on. Asterisk does those
+    one after another, so that one that has to wait for a prompt's end holds up the requests of all other calls.
+
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
-    another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
+    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
     ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
     that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
@@ -131,6 +135,7 @@ class BaseApp:
         listen: str | None = None,
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
+        requests: Literal["http", "websocket"] = "http",
         max_calls: int | None = None,
         busy_reason: HangupReason | int = "congestion",
         max_requests: int | None = None,
@@ -146,6 +151,7 @@ class BaseApp:
             listen=listen,
             orphans=orphans,
             reconnect=reconnect,
+            requests=requests,
             max_calls=max_calls,
             busy_reason=busy_reason,
             max_requests=max_requests,

@@ -388,6 +388,11 @@ class AppMachine:
         """How many calls may yet come that we have claimed."""
         return sum(registration.stasis.calls_expected for registration in self._reach.registrations)
 
+    @property
+    def _expects_calls(self) -> bool:
+        """Whether a call may yet come that nobody else can have."""
+        return self._calls_expected > 0 or self._reach.expects_calls
+
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
         while (event := self._reach.next_event(now)) is not None:
@@ -445,10 +450,10 @@ class AppMachine:
         if self.phase is not Phase.RUNNING:
             self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not self._tasks and not self._calls_expected and not self._keeps_calls:
+            case Phase.DRAINING if not self._tasks and not self._expects_calls and not self._keeps_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not self._tasks and not self._calls() and not self._calls_expected:
+            case Phase.FLUSHING if not self._tasks and not self._calls() and not self._expects_calls:
                 self._close(now)
                 self._pump(now)
             case Phase.LOST if not self._tasks:
@@ -584,8 +589,9 @@ class AppMachine:
     def _arrived(self, arrived: CallArrived, registration: Registration, now: float) -> None:
         call = arrived.call
         session = self.session_of(call, registration)
-        claimed_before_stop = arrived.claimed and self.phase is Phase.DRAINING
-        if self.phase is not Phase.RUNNING and not claimed_before_stop:
+        # nobody else can have it: we have claimed it, or it has come on a socket of its own that was open
+        is_ours_alone = self.phase is Phase.DRAINING and (arrived.claimed or registration.is_of_one_call)
+        if self.phase is not Phase.RUNNING and not is_ours_alone:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
             self._counters.refused += 1
             call.hangup(now, REFUSED)

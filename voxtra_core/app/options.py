@@ -49,6 +49,7 @@ class Options:
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
+    requests: Literal["http", "websocket"] = "http"
     max_calls: int | None = None
     """Calls at a time, by :mod:`.admission`; ``None`` for any number."""
     busy_reason: HangupReason | int = "congestion"
@@ -71,6 +72,7 @@ def make_options(
     app_name: str,
     number_variable: str | None,
     ssl_context: SSLContext | None = None,
+    requests: Literal["http", "websocket"] = "http",
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
@@ -118,6 +120,8 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    if requests not in {"http", "websocket"}:
+        raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -130,6 +134,7 @@ def make_options(
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
         reconnect=reconnect,
+        requests=requests,
         max_calls=max_calls,
         busy_reason=busy_reason,
         max_requests=max_requests,
