@@ -82,6 +82,14 @@ class Orphans:
         if pending.failed:
             return  # it is gone
         channel = pending.result()
-        in_stasis = channel.dialplan.app_name == "Stasis"  # else we are subscribed to it, and no more
-        if in_stasis and not self._is_known(channel.id):
+        if self._is_in(channel) and not self._is_known(channel.id):
             self._report(OrphanFound(channel))
+
+    def _is_in(self, channel: Channel) -> bool:
+        """Whether it is in our application, and not in another, or none, and we are subscribed to it and no more.
+
+        Whoever has originated a Local channel is subscribed to its other half, wherever that goes. On a socket per call
+        the application is called ``app:channel name``, and in the dialplan ``app``.
+        """
+        name = channel.dialplan.app_data.split(",")[0]
+        return channel.dialplan.app_name == "Stasis" and self._app_name in {name, f"{name}:{channel.name}"}
