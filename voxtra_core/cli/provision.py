@@ -31,7 +31,7 @@ LONGEST_NAME = 79
 _EXTENSION = re.compile(r"[A-Za-z0-9_*#+.!\[\]-]+")
 _CONTEXT = re.compile(r"[A-Za-z0-9_.-]+")
 _APP_NAME = re.compile(r"[^\s;$(){}\[\]|]+")
-_WORD = re.compile(r"[^\s;\[\]]+")
+_WORD = re.compile(r"[!-:<-Z\\^-~]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +77,8 @@ def text_for(arguments: argparse.Namespace) -> str:
     password = PLACEHOLDER if arguments.password is None else arguments.password
     if not _WORD.fullmatch(password):
         raise ValueError("--password must not be empty, nor contain a space, a semicolon, or a bracket")
+    if arguments.user in {"general", _section(arguments.app)}:
+        raise ValueError(f"--user must not be {arguments.user!r}: a section of ari.conf has that name")
     if ":" in arguments.user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     for option, name in (("--extension", arguments.extension), ("--context", arguments.context)):
@@ -166,14 +168,13 @@ local_ari_user = {user}
 
 
 def _client(app: str, url: str, per_call: bool, user: str, password: str) -> str:
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in {"ws", "wss"}
-        or not parts.hostname
-        or parts.username is not None
-        or not _WORD.fullmatch(url)
-    ):
-        raise ValueError(f"--listen must look like ws://10.0.0.5:8090/ or wss://…, without a user, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"ws", "wss"} and parts.hostname and parts.username is None and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not _WORD.fullmatch(url):
+        raise ValueError("--listen must look like ws://10.0.0.5:8090/ or wss://voice.example.com/, without a user")
     lines = f"""\
 ; websocket_client.conf
 [{_section(app)}]
@@ -184,4 +185,4 @@ protocols = ari
 username = {user}
 password = {password}
 """
-    return lines + "tls_enabled = yes\n" if parts.scheme == "wss" else lines
+    return lines + "tls_enabled = yes\n" if url.startswith("wss:") else lines
