@@ -170,7 +170,7 @@ class Listening:
             registration = self._served[key] = self._new_registration(*key)
             self._log(LogLevel.INFO, f"Asterisk has connected for application {accepted.application!r}")
             self._attach(registration, link, now)
-            registration.stasis.look_for_orphans(now)
+            registration.stasis.look_for_unannounced(now)
             return
         old = registration.link
         if old is not None:
@@ -191,7 +191,7 @@ class Listening:
     def _attach(self, registration: Registration, link: Link, now: float) -> None:
         self._carried[link] = registration
         self._busy[registration] = None
-        registration.attach(link, now)
+        registration.attach(link)
 
     def _take(self, registration: Registration, link: Link, messages: list[LinkMessage], now: float) -> None:
         end = messages[-1]
