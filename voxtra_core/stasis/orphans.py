@@ -45,7 +45,7 @@ class Orphans:
     under another (:mod:`voxtra_core.app.dialling`).
     """
 
-    __slots__ = ("_app_name", "_ask", "_clock", "_found", "_is_known", "_old", "_suspects")
+    __slots__ = ("_app_name", "_ask", "_clock", "_found", "_is_known", "_listing", "_old", "_suspects")
 
     def __init__(
         self,
@@ -60,14 +60,24 @@ class Orphans:
         self._is_known = is_known
         self._found = found
         self._app_name = ""
+        self._listing: Pending[Application] | None = None
         self._old: set[str] = set()
         self._suspects: dict[str, float] = {}
 
     def look(self, app_name: str, now: float, *, after_outage: bool) -> None:
         """Ask Asterisk which channels the application has."""
         self._app_name = app_name
-        listed = self._ask(applications.get(app_name), now)
+        self._listing = listed = self._ask(applications.get(app_name), now)
         listed.add_waker(partial(self._listed, listed, app_name, after_outage))
+
+    def link_lost(self, now: float) -> None:
+        """What Asterisk told later would not be what was there when it was asked.
+
+        So where the first answer is lost, orphans pass for calls that came meanwhile: they get a handler, which does
+        less harm than to hang up somebody who has just called.
+        """
+        if self._listing is not None:
+            self._listing.abandon(now)
 
     def disown(self, channel_id: str) -> None:
         """Its call was given up here: should it be found, nobody has it."""

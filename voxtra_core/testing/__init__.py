@@ -8,7 +8,7 @@ from .asterisk import SimulatedAsterisk
 from .callers import Callee, Caller, Script
 from .dialplan import Extension
 from .link import SimulatedLink
-from .messages import SimEvent, SimMessage, SimReply
+from .messages import SimClosed, SimEvent, SimMessage, SimReply
 from .people import Digit, Heard, Person
 from .sounds import SOUNDS
 
@@ -21,6 +21,7 @@ __all__ = [
     "Heard",
     "Person",
     "Script",
+    "SimClosed",
     "SimEvent",
     "SimMessage",
     "SimReply",
