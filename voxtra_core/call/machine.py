@@ -346,7 +346,7 @@ class CallMachine:
                 if isinstance(error, AriNotFound):
                     self._player.gone(_playback(exchange), now)
                 else:
-                    self._player.still_there(_playback(exchange), now)
+                    self._player.no_answer(_playback(exchange), now)
             case StopPlayback() | ControlPlayback() if isinstance(error, AriNotFound):
                 self._player.gone(_playback(exchange), now)
                 if exchange.pending is not None:
@@ -437,6 +437,7 @@ class CallMachine:
 
     def _live_on(self, channel: Channel, outage: Outage, now: float) -> None:
         was_in_stasis, is_in_stasis = self.in_stasis, channel.dialplan.app_name == "Stasis"
+        self._requests.timers.cancel("missing")
         self.channel = channel
         self._exists(now)
         if channel.state == "Up":
@@ -677,7 +678,7 @@ class CallMachine:
             case Snoop():
                 pass  # so is the snoop itself, at the same moment
             case AskPlayback():
-                self._player.still_there(_playback(exchange), now)
+                self._player.no_answer(_playback(exchange), now)
             case _:
                 self._fail(exchange, no_reply(exchange.command), now)
 

@@ -346,7 +346,7 @@ class StasisMachine:
         self._has_link = False
         self._placed_without_link.clear()
         self._resync.stop(now)
-        self._orphans.link_lost(now)
+        self._orphans.link_lost()
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
