@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from voxtra_core.ari import Channel, ChannelTalkingFinished, ChannelTalkingStarted, Event, Variable
+from voxtra_core.ari import ChannelTalkingFinished, ChannelTalkingStarted, Event, Variable
 from voxtra_core.call import (
     ALLOWED,
     TERMINAL,
@@ -175,6 +175,8 @@ class CallProperties(RuleBasedStateMachine):
         """The call that this one snoops on."""
         self.lost = False
         """Whether there is no link."""
+        self.stasis_is_old_news = False
+        """Whether it was in Stasis when the link was lost, and has not been said to be since."""
         self.happened: list[object] = []
         """What those who follow the call from its beginning are shown."""
         self.talking = False
@@ -534,6 +536,8 @@ class CallProperties(RuleBasedStateMachine):
     @rule()
     def the_link_is_lost(self) -> None:
         """Once, or again before Asterisk has told what became of the channel."""
+        if not self.lost:
+            self.stasis_is_old_news = self.call.in_stasis
         self.call.link_lost(self.now)
         self.lost = not self.call.is_over
         assert self.collect() == []
@@ -557,11 +561,12 @@ class CallProperties(RuleBasedStateMachine):
                 if not was_over:
                     self.is_seen()
                     self.missing_since = None
-                application = "Stasis" if found == "in Stasis" else "Wait"
-                self.call.link_restored(in_application(channel(self.channel_id, state), application), self.now)
-                assert was_over or self.call.is_over == (was_in_stasis and found == "elsewhere")
-                assert was_over or self.call.is_over or self.call.in_stasis == (found == "in Stasis")
-                assert state == "Ring" or self.call.state is not CallState.RINGING
+                inside, has_left = found == "in Stasis", "left" in self.call._requests.timers
+                self.call.link_restored(channel(self.channel_id, state), self.now, in_stasis=inside)
+                if not was_over:
+                    assert self.call.is_over == (self.stasis_is_old_news and not inside)
+                    assert self.call.is_over or self.call.in_stasis == (was_in_stasis or (inside and not has_left))
+                    assert self.call.is_over or state == "Ring" or self.call.state is not CallState.RINGING
         self.collect()
 
     @rule(seconds=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
@@ -623,6 +628,7 @@ class CallProperties(RuleBasedStateMachine):
 
     def enters_stasis(self, state: str) -> None:
         self.is_seen()
+        self.stasis_is_old_news = False
         self.happens(stasis_start(self.channel_id, state))
         self.collect()
 
@@ -669,6 +675,7 @@ class CallProperties(RuleBasedStateMachine):
         """Another channel takes the place of this one."""
         if not self.call.is_over:
             self.channel_id += "+"
+            self.stasis_is_old_news = False
             self.is_seen()
             self.missing_since = None
             self.talking = False
@@ -808,10 +815,6 @@ def is_repeated(command: Command, again: Command) -> bool:
     return type(again) is type(command) and again == attrs.evolve(
         command, request_id=again.request_id, channel_id=again.channel_id
     )
-
-
-def in_application(channel: Channel, application: str) -> Channel:
-    return attrs.evolve(channel, dialplan=attrs.evolve(channel.dialplan, app_name=application))
 
 
 CallProperties.TestCase.settings = settings(max_examples=200, stateful_step_count=50)

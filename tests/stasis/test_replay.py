@@ -235,6 +235,8 @@ def run(delays: list[float], cancels: list[float], *, drop: bool) -> None:
         for endpoint in ("PJSIP/bob", "PJSIP/eve", "PJSIP/nobody"):
             with suppress(OriginateFailed):
                 await app.originate(endpoint, handler=menu, timeout=5.0)
+        with suppress(VoxtraError):
+            await app.request(channels.list())
         if drop:
             app.link.drop(loop.now)
         await loop.sleep(20.0)

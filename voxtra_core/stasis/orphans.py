@@ -15,6 +15,7 @@ import attrs
 
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
+from .resync import runs_stasis
 
 __all__ = ["OrphanFound", "Orphans"]
 
@@ -132,6 +133,5 @@ class Orphans:
         if described.failed or look is not self._look:
             return  # it is gone
         channel = described.result()
-        in_stasis = channel.dialplan.app_name == "Stasis"  # else we are subscribed to it, and no more
-        if in_stasis and not self._is_known(channel.id):
-            self._found(channel, channel.id in self._old)
+        if runs_stasis(channel) and not self._is_known(channel.id):
+            self._found(channel, channel.id in self._old)  # else we are subscribed to it, and no more
