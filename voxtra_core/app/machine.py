@@ -117,7 +117,6 @@ class AppMachine:
         self._new_conn = new_conn
         self._observer = observer
         self.on_connection = on_connection
-        self._without: set[Registration] = set()
         self._replaced = False
         self._feeds = feeds if feeds is not None else Feeds()
         self._sessions: dict[CallMachine, CallSession] = {}
@@ -326,7 +325,7 @@ class AppMachine:
                 return Connection.CONNECTING
             case Phase.LOST | Phase.FINISHED:
                 return Connection.CLOSED
-            case _ if self._without:
+            case _ if any(registration.link is None for registration in self._reach.registrations):
                 return Connection.RECONNECTING
             case _ if self._replaced:
                 return Connection.REPLACED
@@ -362,10 +361,9 @@ class AppMachine:
                 case Ready():
                     self._ready(event.where)
                 case Lost():
-                    self._without.add(event.registration)
-                    self._connection_changed(ConnectionChanged(self.connection, event.error))
+                    self._claiming.withdraw(event.registration.stasis)
+                    self._connection_changed(ConnectionChanged(Connection.RECONNECTING, event.error))
                 case Restored():
-                    self._without.discard(event.registration)
                     name = event.registration.stasis.app_name
                     self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
                     self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
@@ -447,7 +445,7 @@ class AppMachine:
             self.phase = Phase.DRAINING
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
-            self._connection_changed(ConnectionChanged(self.connection, self._error))
+            self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
 
     def _connection_changed(self, change: ConnectionChanged) -> None:
         self._observe(change)
