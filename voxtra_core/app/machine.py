@@ -127,7 +127,6 @@ class AppMachine:
         self._new_conn = new_conn
         self._observer = observer
         self.on_connection = on_connection
-        self._without: set[Registration] = set()
         self._replaced = False
         self._feeds = feeds if feeds is not None else Feeds(self._counters)
         self._changes: deque[ConnectionChanged] = deque()
@@ -345,7 +344,7 @@ class AppMachine:
                 return Connection.CONNECTING
             case Phase.LOST | Phase.FINISHED:
                 return Connection.CLOSED
-            case _ if self._without:
+            case _ if any(registration.link is None for registration in self._reach.registrations):
                 return Connection.RECONNECTING
             case _ if self._replaced:
                 return Connection.REPLACED
@@ -401,26 +400,26 @@ class AppMachine:
                     self._happened(event.registration, event.event, now)
                 case Ready():
                     self._ready(event.where)
+                    self._uptime.change(self.connection, now)
                 case Lost():
                     self._counters.outages += 1
-                    self._without.add(event.registration)
-                    self._connection_changed(ConnectionChanged(self.connection, event.error))
+                    self._uptime.change(self.connection, now)
+                    self._claiming.withdraw(event.registration.stasis)
+                    self._connection_changed(ConnectionChanged(Connection.RECONNECTING, event.error))
                 case Restored():
                     self._counters.reconnects += 1
-                    self._without.discard(event.registration)
+                    self._uptime.change(self.connection, now)
                     name = event.registration.stasis.app_name
                     self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
                     self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
                 case GivenUp():
-                    self._without.discard(event.registration)
+                    self._uptime.change(self.connection, now)
                 case Gone():
                     self._gone(event.error, now)
                 case Log():
                     self._effects.append(event)
         self._effects += self._reach.effects_to_perform()
         self._progress(now)
-        if (connection := self.connection) is not self._uptime.state:
-            self._uptime.change(connection, now)
 
     def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
         match event:
@@ -494,7 +493,7 @@ class AppMachine:
             self.phase = Phase.DRAINING
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
-            self._connection_changed(ConnectionChanged(self.connection, self._error))
+            self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
 
     def _connection_changed(self, change: ConnectionChanged) -> None:
         self._observe(change)
@@ -539,6 +538,7 @@ class AppMachine:
             self._error = error or ConnectionLost("Asterisk closed the connection")
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
+        self._uptime.change(self.connection, now)
 
     def _flush(self, now: float, patience: float) -> None:
         self.phase = Phase.FLUSHING

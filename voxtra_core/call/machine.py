@@ -118,6 +118,7 @@ class CallMachine:
     __slots__ = (
         "_counters",
         "_digits",
+        "_doubts_stasis",
         "_events",
         "_feeds",
         "_hanging_up",
@@ -197,6 +198,7 @@ class CallMachine:
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
+        self._doubts_stasis = False
         self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
         self._soft = False
@@ -270,7 +272,8 @@ class CallMachine:
             case PlaybackFinished():
                 self._player.ended(event.playback.id, event.playback.state, now)
             case StasisStart():
-                self.receive_channel(event.channel, event.args, now)
+                self.args = event.args
+                self._entered(event.channel, now)
             case ChannelHangupRequest():
                 self._hangup_requested(event)
             case StasisEnd():
@@ -364,7 +367,7 @@ class CallMachine:
                 if isinstance(error, AriNotFound):
                     self._player.gone(_playback(exchange), now)
                 else:
-                    self._player.still_there(_playback(exchange), now)
+                    self._player.no_answer(_playback(exchange), now)
             case StopPlayback() | ControlPlayback() if isinstance(error, AriNotFound):
                 self._player.gone(_playback(exchange), now)
                 if exchange.pending is not None:
@@ -407,11 +410,10 @@ class CallMachine:
         self._player.ask_after_all(now)
         self._changed()
 
-    def receive_channel(self, channel: Channel, args: tuple[str, ...], now: float) -> None:
-        """The channel is in Stasis, with these arguments: announced, or found there."""
+    def receive_channel(self, channel: Channel, now: float) -> None:
+        """The channel has been found in Stasis, and was not announced."""
         if self.end is None:
-            self.args = args
-            self._entered(channel, now)
+            self._found_in_stasis(channel, now)
             self._changed()
 
     def receive_forwarding(self, channel: Channel, now: float) -> None:
@@ -428,12 +430,16 @@ class CallMachine:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
         if self.end is None and self._lost_at is None:
             self._lost_at = now
+            self._doubts_stasis = self.in_stasis
             self._requests.pause()
             self._hanging_up.pause()
             self._changed()
 
-    def link_restored(self, channel: Channel | None, now: float) -> None:
-        """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it."""
+    def link_restored(self, channel: Channel | None, now: float, *, in_stasis: bool = True) -> None:
+        """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it.
+
+        What events have said since then is newer.
+        """
         if self.end is not None or self._lost_at is None:
             return
         began, self._lost_at = self._lost_at, None
@@ -441,32 +447,34 @@ class CallMachine:
         if channel is None:
             if not self._origination.is_under_way:
                 self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
+        elif self._doubts_stasis and not in_stasis:
+            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
         else:
-            self._live_on(channel, Outage(began, now), now)
+            self._live_on(channel, Outage(began, now), now, in_stasis=in_stasis)
         self._changed()
 
     def link_restored_unknown(self, now: float) -> None:
-        """There is a link again, and Asterisk will not say what has become of the channel."""
+        """There is a link again, and Asterisk will not say what has become of the channel, or need not: the call was
+        placed when there was none.
+        """
         if self.end is None and self._lost_at is not None:
             self._lost_at = None
             self._requests.resume(now)
-            if self._hanging_up.reason is not None:
-                self._hanging_up.send(now)
-            elif self._origination.unseen and not self._origination.is_under_way:
-                self._make_sure_it_ends(now)
+            if not self._origination.is_under_way:
+                if self._hanging_up.reason is not None:
+                    self._hanging_up.send(now)
+                elif self._origination.unseen:
+                    self._make_sure_it_ends(now)
             self._changed()
 
-    def _live_on(self, channel: Channel, outage: Outage, now: float) -> None:
-        was_in_stasis, is_in_stasis = self.in_stasis, channel.dialplan.app_name == "Stasis"
+    def _live_on(self, channel: Channel, outage: Outage, now: float, *, in_stasis: bool) -> None:
+        self._requests.timers.cancel("missing")
         self.channel = channel
         self._exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if was_in_stasis and not is_in_stasis:
-            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
-            return
-        if is_in_stasis and not was_in_stasis:
-            self._entered(channel, now)
+        if in_stasis and not self.in_stasis and "left" not in self._requests.timers:
+            self._found_in_stasis(channel, now)
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)
         self._player.ask_after_all(now)
@@ -698,12 +706,15 @@ class CallMachine:
             case Snoop():
                 pass  # so is the snoop itself, at the same moment
             case AskPlayback():
-                self._player.still_there(_playback(exchange), now)
+                self._player.no_answer(_playback(exchange), now)
             case _:
                 self._fail(exchange, no_reply(exchange.command), now)
 
     def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
         """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
+        if isinstance(exchange.command, Answer | Ring) and self.state is not CallState.RINGING:
+            settle(exchange)  # it has come up since: there is nothing to repeat
+            return True
         if may_repeat(exchange.command):
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
@@ -714,8 +725,8 @@ class CallMachine:
 
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
-        if isinstance(exchange.command, Continue) and isinstance(error, AriError):
-            self._stays(now)
+        if isinstance(exchange.command, Continue) and isinstance(error, AriError) and not exchange.repeats:
+            self._stays(now)  # of one that was repeated, the first may have taken it away
         if isinstance(error, AriNotFound):
             self._not_found(exchange.command.channel_id, now)
         doubt = _doubt(error)
@@ -772,12 +783,17 @@ class CallMachine:
     def _entered(self, channel: Channel, now: float) -> None:
         self._requests.timers.cancel("left")
         self.in_stasis = True
+        self._doubts_stasis = False
         self.channel = channel
         self._exists(now)
         if channel.state == "Up":
             self._come_up(now)
         if self._hanging_up.reason is None:
             self._origination.reached()
+
+    def _found_in_stasis(self, channel: Channel, now: float) -> None:
+        self.args = _stasis_args(channel)
+        self._entered(channel, now)
 
     def _exists(self, now: float) -> None:
         """The channel we asked for is there; what had to wait for it goes out."""
@@ -956,6 +972,18 @@ class CallMachine:
     def _changed(self) -> None:
         if self._notify is not None:
             self._notify(self)
+
+
+def _stasis_args(channel: Channel) -> tuple[str, ...]:
+    """The arguments that ``StasisStart`` had, out of those of the dialplan's application."""
+    arguments = channel.dialplan.app_data.split(",")
+    match channel.dialplan.app_name:
+        case "Stasis":  # (application, argument, …)
+            return tuple(arguments[1:])
+        case "StasisBroadcast" if len(arguments) > 2 and arguments[2]:  # (timeout, filter, argument:…)
+            return tuple(arguments[2].split(":"))
+        case _:
+            return ()
 
 
 def _check_variable(name: str) -> None:

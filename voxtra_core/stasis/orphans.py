@@ -1,17 +1,25 @@
-"""Channels in our application that no call here is for: somebody had them who is gone."""
+"""Channels in our application that were never announced to us.
+
+Asterisk announces a channel once, with its ``StasisStart``. Whoever comes later, or takes over from another process,
+has to ask; and so has he whose link was dead for a while before Asterisk noticed, since what it has sent by then is
+lost (ari-transport.md, 2.1).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol, TypeVar
 
 import attrs
 
-from ..ari import Application, Channel, applications, channels
+from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
-from .resync import Ask
+from .resync import runs_stasis
 
 __all__ = ["OrphanFound", "Orphans"]
+
+T = TypeVar("T")
 
 DOUBT = 2.0
 """Seconds that a channel has to be announced, to be gone, or to be followed by whoever had it until now."""
@@ -19,34 +27,76 @@ DOUBT = 2.0
 
 @attrs.frozen
 class OrphanFound:
-    """A channel is in our application, and was never announced to us."""
+    """A channel is in our application that somebody else had, or whose call was given up here."""
 
     channel: Channel
+
+
+@attrs.frozen(eq=False)
+class _Look:
+    """One look for them. What comes of it counts only until the next."""
+
+    app_name: str
+    after_outage: bool
+
+
+class Ask(Protocol):
+    """Sends a request on nobody's behalf."""
+
+    def __call__(self, request: Request[T], now: float) -> Pending[T]: ...
 
 
 class Orphans:
     """Looks for them when it is asked to.
 
-    Asterisk announces a channel once, with its ``StasisStart``; whoever comes later, or takes over from another
-    process, has to ask. A channel that yet another application is subscribed to has somebody: one whose name was taken
-    follows its calls under another (:mod:`voxtra_core.app.dialling`).
+    ``found(channel, is_orphan)`` is called for each: an orphan was there before us; any other came when we had no link.
+    A channel that yet another application is subscribed to has somebody: one whose name was taken follows its calls
+    under another (:mod:`voxtra_core.app.dialling`).
     """
 
-    __slots__ = ("_app_name", "_ask", "_is_known", "_report", "_suspects")
+    __slots__ = ("_ask", "_clock", "_found", "_is_known", "_look", "_old", "_suspects")
 
     def __init__(
-        self, app_name: str, *, ask: Ask, is_known: Callable[[str], bool], report: Callable[[OrphanFound], None]
+        self,
+        ask: Ask,
+        *,
+        clock: Callable[[], float],
+        is_known: Callable[[str], bool],
+        found: Callable[[Channel, bool], None],
     ) -> None:
-        self._app_name = app_name
         self._ask = ask
+        self._clock = clock
         self._is_known = is_known
-        self._report = report
+        self._found = found
+        self._look: _Look | None = None
+        self._old: set[str] = set()
         self._suspects: dict[str, float] = {}
 
-    def look(self, now: float) -> None:
+    def look(self, app_name: str, now: float, *, after_outage: bool) -> None:
         """Ask Asterisk which channels the application has."""
-        pending = self._ask(applications.get(self._app_name), now)
-        pending.add_waker(partial(self._listed, pending, now))
+        self._look = look = _Look(app_name, after_outage)
+        listed = self._ask(applications.get(app_name), now)
+        listed.add_waker(partial(self._listed, look, listed))
+
+    def disown(self, channel_id: str) -> None:
+        """Its call was given up here: should it be found, nobody has it."""
+        self._old.add(channel_id)
+
+    def link_lost(self) -> None:
+        """Look no further; there will be another look.
+
+        Of what is suspected nobody can say any more whether it was there before us or has just come and was announced
+        on the lost link. The latter is assumed: to give an orphan a handler does less harm than to hang up a caller.
+        """
+        self._look = None
+        self._old -= self._suspects.keys()
+        self._suspects.clear()
+
+    def forget(self) -> None:
+        """The application is another's, and so is what may be found there."""
+        self._look = None
+        self._old.clear()
+        self._suspects.clear()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -57,39 +107,41 @@ class Orphans:
         due = [channel_id for channel_id, deadline in self._suspects.items() if deadline <= now]
         for channel_id in due:
             del self._suspects[channel_id]
-        if unknown := [channel_id for channel_id in due if not self._is_known(channel_id)]:
-            pending = self._ask(applications.list(), now)
-            pending.add_waker(partial(self._sift, pending, unknown, now))
+        unknown = [channel_id for channel_id in due if not self._is_known(channel_id)]
+        if unknown and self._look is not None:
+            every = self._ask(applications.list(), now)
+            every.add_waker(partial(self._sift, self._look, every, unknown))
 
-    def _listed(self, pending: Pending[Application], asked_at: float) -> None:
-        if pending.failed:
+    def _listed(self, look: _Look, listed: Pending[Application]) -> None:
+        if listed.failed or look is not self._look:
             return  # nothing can be known of an application that Asterisk does not tell about
-        for channel_id in pending.result().channel_ids:
-            if not self._is_known(channel_id):
-                self._suspects[channel_id] = asked_at + DOUBT
+        there = {channel_id for channel_id in listed.result().channel_ids if not self._is_known(channel_id)}
+        self._old = self._old & there if look.after_outage else there
+        self._suspects = dict.fromkeys(sorted(there), self._clock() + DOUBT)
 
-    def _sift(self, pending: Pending[tuple[Application, ...]], unknown: list[str], now: float) -> None:
-        if pending.failed:
+    def _sift(self, look: _Look, every: Pending[tuple[Application, ...]], unknown: list[str]) -> None:
+        if every.failed or look is not self._look:
             return
-        others = [application for application in pending.result() if application.name != self._app_name]
+        others = [application for application in every.result() if application.name != look.app_name]
         taken = {channel_id for application in others for channel_id in application.channel_ids}
         for channel_id in unknown:
             if channel_id not in taken:
-                described = self._ask(channels.get(channel_id), now)
-                described.add_waker(partial(self._described, described))
+                described = self._ask(channels.get(channel_id), self._clock())
+                described.add_waker(partial(self._described, look, described))
 
-    def _described(self, pending: Pending[Channel]) -> None:
-        if pending.failed:
+    def _described(self, look: _Look, described: Pending[Channel]) -> None:
+        if described.failed or look is not self._look:
             return  # it is gone
-        channel = pending.result()
-        if self._is_in(channel) and not self._is_known(channel.id):
-            self._report(OrphanFound(channel))
+        channel = described.result()
+        if runs_stasis(channel) and not _names_another(channel, look.app_name) and not self._is_known(channel.id):
+            self._found(channel, channel.id in self._old)  # else we are subscribed to it, and no more
 
-    def _is_in(self, channel: Channel) -> bool:
-        """Whether it is in our application, and not in another, or none, and we are subscribed to it and no more.
 
-        Whoever has originated a Local channel is subscribed to its other half, wherever that goes. On a socket per call
-        the application is called ``app:channel name``, and in the dialplan ``app``.
-        """
-        name = channel.dialplan.app_data.split(",")[0]
-        return channel.dialplan.app_name == "Stasis" and self._app_name in {name, f"{name}:{channel.name}"}
+def _names_another(channel: Channel, app_name: str) -> bool:
+    """Whether the dialplan has brought it into an application that is not ours.
+
+    Whoever has originated a Local channel is subscribed to its other half, wherever that goes (seen on 22.10.1). On a
+    socket per call the application is called ``app:channel name``, and in the dialplan ``app``.
+    """
+    name = channel.dialplan.app_data.split(",")[0]
+    return channel.dialplan.app_name == "Stasis" and app_name not in {name, f"{name}:{channel.name}"}
