@@ -141,6 +141,13 @@ class Rig:
         self.caplog.get_records("call").remove(record)
         return record
 
+    def expect_logs(self, text: str) -> None:
+        """Take away the warnings that have this text; at least one has."""
+        records = [record for record in self.warnings if text in record.getMessage()]
+        assert records
+        for record in records:
+            self.caplog.get_records("call").remove(record)
+
     # ---- what was seen ---------------------------------------------------------------------------------------------
 
     def events(self, kind: type[E], **fields: Any) -> list[E]:

@@ -105,6 +105,9 @@ class BaseApp:
     ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
     another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
+    ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
+    silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -125,6 +128,8 @@ class BaseApp:
         listen: str | None = None,
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
+        ping_interval: float = 15.0,
+        ping_timeout: float = 10.0,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -137,6 +142,8 @@ class BaseApp:
             listen=listen,
             orphans=orphans,
             reconnect=reconnect,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
             environ=self.backend.environ(),
         )
         self._router = Router()

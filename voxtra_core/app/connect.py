@@ -30,6 +30,8 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         app_name=app_name,
         tls=options.tls,
         new_conn=new_conn,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
     )
 
 
@@ -45,5 +47,12 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
 
     host, port = options.listen
     return AriListener(
-        host=host, port=port, tls=options.tls, user=options.user, password=options.password, new_conn=new_conn
+        host=host,
+        port=port,
+        tls=options.tls,
+        user=options.user,
+        password=options.password,
+        new_conn=new_conn,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
     )

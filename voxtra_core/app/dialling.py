@@ -22,6 +22,7 @@ from ..ari import applications
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import LinkError
+from ..stasis.orphans import ASIDE_PREFIX
 from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .reconnect import Backoff, Reconnect, is_final
 from .registration import Registration
@@ -90,7 +91,7 @@ class Dialling:
     def move_aside(self, now: float) -> None:
         """The name is another's: follow our calls under one of our own."""
         self._is_aside = True
-        self._app_name = self._registration.stasis.app_name = f"voxtra-{self._new_id()}"
+        self._app_name = self._registration.stasis.app_name = f"{ASIDE_PREFIX}{self._new_id()}"
         link, self._link = self._link, None
         if link is not None and not self._is_closing:
             self._old_links.append(link)
@@ -200,6 +201,7 @@ class Dialling:
         if not self._was_open:
             self._was_open = True
             self._events.append(Ready(self._where))
+        after_outage = self._lost_at is not None
         if self._lost_at is not None:
             self._events.append(Restored(self._registration, now - self._lost_at))
             self._lost_at = None
@@ -207,7 +209,7 @@ class Dialling:
                 self._follow_calls(now)
             self._registration.stasis.link_restored(now)
         if not self._is_aside:
-            self._registration.stasis.look_for_orphans(now)
+            self._registration.stasis.look_for_orphans(now, after_outage=after_outage)
 
     def _follow_calls(self, now: float) -> None:
         """Have the events of channels that are in an application of another name."""

@@ -170,7 +170,7 @@ class Listening:
             registration = self._served[key] = self._new_registration(*key)
             self._log(LogLevel.INFO, f"Asterisk has connected for application {accepted.application!r}")
             self._attach(registration, link, now)
-            registration.stasis.look_for_orphans(now)
+            registration.stasis.look_for_orphans(now, after_outage=False)
             return
         old = registration.link
         if old is not None:
@@ -179,6 +179,7 @@ class Listening:
         self._events.append(Restored(registration, now - self._lost_at.pop(registration)))
         self._attach(registration, link, now)
         registration.stasis.link_restored(now)
+        registration.stasis.look_for_orphans(now, after_outage=True)
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
         def notify() -> None:

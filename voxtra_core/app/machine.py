@@ -22,7 +22,7 @@ from functools import partial
 
 import attrs
 
-from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
+from ..ari import Event, MalformedEvent, UnknownEvent, channels
 from ..call import CallMachine, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
@@ -393,7 +393,7 @@ class AppMachine:
             case AppReplaced():
                 self._name_taken(registration, now)
             case OrphanFound():
-                self._orphaned(event.channel, registration, now)
+                self._orphaned(event, registration, now)
             case Log():
                 self._effects.append(event)
 
@@ -543,10 +543,14 @@ class AppMachine:
         else:
             self._dispatch(session, registration, call.called_number, now)
 
-    def _orphaned(self, channel: Channel, registration: Registration, now: float) -> None:
+    def _orphaned(self, found: OrphanFound, registration: Registration, now: float) -> None:
         """A channel that another process has had is ours now. What that process had placed for itself is hung up."""
+        channel = found.channel
         about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
-        if self._options.orphans == "leave":
+        if found.is_new and not is_own(channel.id):
+            self._log(LogLevel.INFO, f"channel {channel.id} ({channel.name}) came while there was no connection")
+            registration.stasis.adopt(channel, now)
+        elif self._options.orphans == "leave":
             self._log(LogLevel.INFO, f"{about}, and is left there")
         elif self._options.orphans == "adopt" and not is_own(channel.id):
             self._log(LogLevel.INFO, f"{about}, and gets a handler now")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -47,6 +48,8 @@ class Options:
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
+    ping_interval: float = 15.0
+    ping_timeout: float = 10.0
 
     @property
     def url(self) -> str:
@@ -67,6 +70,8 @@ def make_options(
     listen: str | None = None,
     orphans: Orphans = "hangup",
     reconnect: Reconnect | None = None,
+    ping_interval: float = 15.0,
+    ping_timeout: float = 10.0,
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -103,6 +108,9 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout)):
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{name} must be more than 0 seconds, and finite, not {seconds!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -115,6 +123,8 @@ def make_options(
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
         reconnect=reconnect,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
     )
 
 

@@ -353,10 +353,13 @@ class StasisMachine:
         self._now = now
         self._resync.begin(list(self.calls.values()), now)
 
-    def look_for_orphans(self, now: float) -> None:
-        """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each."""
+    def look_for_orphans(self, now: float, *, after_outage: bool) -> None:
+        """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each.
+
+        ``after_outage`` says that the application was ours before the link was lost.
+        """
         self._now = now
-        self._orphans.look(now)
+        self._orphans.look(now, after_outage=after_outage)
 
     def adopt(self, channel: Channel, now: float) -> None:
         """Make a call of a channel that was found and not announced; ``CallArrived`` follows."""
@@ -539,6 +542,8 @@ class StasisMachine:
             self._dead[call.id] = None
             while len(self._dead) > MAX_REMEMBERED:
                 del self._dead[next(iter(self._dead))]
+        elif call.end.by is EndedBy.CONNECTION:
+            self._orphans.given_up(call.id)
         self._events.append(CallOver(call))
 
     def _withdraw(self, request_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Channels in our application that no call here is for: somebody had them who is gone."""
+"""Channels in our application that no call here is for: somebody had them who is gone, or they came while we were."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..ari import Application, Channel, applications, channels
 from ..call import Pending
 from .resync import Ask
 
-__all__ = ["OrphanFound", "Orphans"]
+__all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans"]
+
+ASIDE_PREFIX = "voxtra-aside-"
+"""How the names begin under which those whose name was taken finish their calls (:mod:`voxtra_core.app.dialling`)."""
 
 DOUBT = 2.0
 """Seconds that a channel has to be announced, to be gone, or to be followed by whoever had it until now."""
@@ -22,17 +25,20 @@ class OrphanFound:
     """A channel is in our application, and was never announced to us."""
 
     channel: Channel
+    is_new: bool
+    """Whether nobody can have had it before: it came while our connection was gone, and as Asterisk did not know that
+    yet, what announced it is lost."""
 
 
 class Orphans:
     """Looks for them when it is asked to.
 
     Asterisk announces a channel once, with its ``StasisStart``; whoever comes later, or takes over from another
-    process, has to ask. A channel that yet another application is subscribed to has somebody: one whose name was taken
-    follows its calls under another (:mod:`voxtra_core.app.dialling`).
+    process, has to ask. A channel that such a process still follows, which has lost the name and not the call, is none.
+    Other subscriptions say nothing: whoever calls a Local channel is subscribed to the half that calls us as well.
     """
 
-    __slots__ = ("_app_name", "_ask", "_is_known", "_report", "_suspects")
+    __slots__ = ("_app_name", "_ask", "_had", "_is_known", "_report", "_suspects")
 
     def __init__(
         self, app_name: str, *, ask: Ask, is_known: Callable[[str], bool], report: Callable[[OrphanFound], None]
@@ -42,11 +48,16 @@ class Orphans:
         self._is_known = is_known
         self._report = report
         self._suspects: dict[str, float] = {}
+        self._had: set[str] = set()
 
-    def look(self, now: float) -> None:
-        """Ask Asterisk which channels the application has."""
+    def look(self, now: float, *, after_outage: bool) -> None:
+        """Ask Asterisk which channels the application has; ``after_outage`` says that it was ours before."""
         pending = self._ask(applications.get(self._app_name), now)
-        pending.add_waker(partial(self._listed, pending, now))
+        pending.add_waker(partial(self._listed, pending, now, after_outage))
+
+    def given_up(self, channel_id: str) -> None:
+        """There was a call here for this channel, and is none any more, though the channel may live."""
+        self._had.add(channel_id)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -61,18 +72,21 @@ class Orphans:
             pending = self._ask(applications.list(), now)
             pending.add_waker(partial(self._sift, pending, unknown, now))
 
-    def _listed(self, pending: Pending[Application], asked_at: float) -> None:
+    def _listed(self, pending: Pending[Application], asked_at: float, after_outage: bool) -> None:
         if pending.failed:
             return  # nothing can be known of an application that Asterisk does not tell about
-        for channel_id in pending.result().channel_ids:
-            if not self._is_known(channel_id):
-                self._suspects[channel_id] = asked_at + DOUBT
+        unknown = {channel_id for channel_id in pending.result().channel_ids if not self._is_known(channel_id)}
+        self._had &= unknown
+        if not after_outage:
+            self._had |= unknown
+        for channel_id in unknown:
+            self._suspects[channel_id] = asked_at + DOUBT
 
     def _sift(self, pending: Pending[tuple[Application, ...]], unknown: list[str], now: float) -> None:
         if pending.failed:
             return
-        others = [application for application in pending.result() if application.name != self._app_name]
-        taken = {channel_id for application in others for channel_id in application.channel_ids}
+        asides = [application for application in pending.result() if application.name.startswith(ASIDE_PREFIX)]
+        taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
         for channel_id in unknown:
             if channel_id not in taken:
                 described = self._ask(channels.get(channel_id), now)
@@ -84,4 +98,4 @@ class Orphans:
         channel = pending.result()
         in_stasis = channel.dialplan.app_name == "Stasis"  # else we are subscribed to it, and no more
         if in_stasis and not self._is_known(channel.id):
-            self._report(OrphanFound(channel))
+            self._report(OrphanFound(channel, is_new=channel.id not in self._had))
