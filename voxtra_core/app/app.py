@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
@@ -100,10 +100,14 @@ class BaseApp:
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
+    ``requests`` is how requests reach Asterisk. ``"http"``, over connections of their own, works with every Asterisk;
+    ``"websocket"``, over the one connection that the events come by, from 20.14, 21.9 and 22.4 on. Asterisk does those
+    one after another, so that one that has to wait for a prompt's end holds up the requests of all other calls.
+
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
-    another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
+    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
     ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
     silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
@@ -128,6 +132,7 @@ class BaseApp:
         listen: str | None = None,
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
+        requests: Literal["http", "websocket"] = "http",
         ping_interval: float = 15.0,
         ping_timeout: float = 10.0,
         observer: Observer | None = None,
@@ -142,6 +147,7 @@ class BaseApp:
             listen=listen,
             orphans=orphans,
             reconnect=reconnect,
+            requests=requests,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             environ=self.backend.environ(),

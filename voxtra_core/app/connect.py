@@ -14,7 +14,7 @@ __all__ = ["ari_link", "ari_listener"]
 
 
 def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Link:
-    """ARI over an event WebSocket and a pool of HTTP connections. ``AuthenticationFailed`` without a user."""
+    """ARI over an event WebSocket, requests beside it or over it. ``AuthenticationFailed`` without a user."""
     if not options.user:
         raise AuthenticationFailed(
             "no ARI user: give ari_user, or set VOXTRA_ARI_USER, to a user of Asterisk's ari.conf"
@@ -30,6 +30,7 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         app_name=app_name,
         tls=options.tls,
         new_conn=new_conn,
+        requests=options.requests,
         ping_interval=options.ping_interval,
         ping_timeout=options.ping_timeout,
     )

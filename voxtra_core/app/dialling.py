@@ -79,6 +79,11 @@ class Dialling:
         """None."""
         return None
 
+    @property
+    def expects_calls(self) -> bool:
+        """None: Asterisk announces a call at once."""
+        return False
+
     # ---- operations ------------------------------------------------------------------------------------------------
 
     def open(self, now: float) -> None:

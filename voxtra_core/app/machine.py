@@ -349,8 +349,9 @@ class AppMachine:
 
     @property
     def _expects_calls(self) -> bool:
-        """Whether a call may yet come that we have claimed."""
-        return any(registration.stasis.expects_calls for registration in self._reach.registrations)
+        """Whether a call may yet come that nobody else can have."""
+        claimed = any(registration.stasis.expects_calls for registration in self._reach.registrations)
+        return claimed or self._reach.expects_calls
 
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
@@ -534,8 +535,9 @@ class AppMachine:
     def _arrived(self, arrived: CallArrived, registration: Registration, now: float) -> None:
         call = arrived.call
         session = self.session_of(call, registration)
-        claimed_before_stop = arrived.claimed and self.phase is Phase.DRAINING
-        if self.phase is not Phase.RUNNING and not claimed_before_stop:
+        # nobody else can have it: we have claimed it, or it has come on a socket of its own that was open
+        is_ours_alone = self.phase is Phase.DRAINING and (arrived.claimed or registration.is_of_one_call)
+        if self.phase is not Phase.RUNNING and not is_ours_alone:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
             call.hangup(now, REFUSED)
         elif self._options.number_variable is not None:

@@ -48,6 +48,7 @@ class Options:
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
+    requests: Literal["http", "websocket"] = "http"
     ping_interval: float = 15.0
     ping_timeout: float = 10.0
 
@@ -66,6 +67,7 @@ def make_options(
     app_name: str,
     number_variable: str | None,
     ssl_context: SSLContext | None = None,
+    requests: Literal["http", "websocket"] = "http",
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
@@ -108,6 +110,8 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    if requests not in {"http", "websocket"}:
+        raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
     for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout)):
         if not 0 < seconds < math.inf:
             raise ValueError(f"{name} must be more than 0 seconds, and finite, not {seconds!r}")
@@ -123,6 +127,7 @@ def make_options(
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
         reconnect=reconnect,
+        requests=requests,
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
     )

@@ -96,6 +96,10 @@ class Reach(Protocol):
     def listening_port(self) -> int | None:
         """The port that is listened on, if one is."""
 
+    @property
+    def expects_calls(self) -> bool:
+        """Whether calls are on their way that nobody but us can take any more."""
+
     def open(self, now: float) -> None:
         """Begin. Ends in ``Ready`` or ``Gone``."""
 

@@ -28,6 +28,8 @@ class Registration:
         self.asterisk_id = asterisk_id
         self.lost_until: float | None = None
         """When its calls are given up, unless there is a link again."""
+        self.call_expected_until: float | None = None
+        """Until when the call may come that this application is for; ``None`` once it has, or if it is for many."""
         self._link: Link | None = None
         self._waiting: deque[SendRequest] = deque()
         self._observe = observe

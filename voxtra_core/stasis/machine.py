@@ -256,6 +256,9 @@ class StasisMachine:
             case StasisStart():
                 self._stasis_start(event, now)
                 return
+            case Dial() if event.forwarded is not None:
+                self._forwarded(event, event.forwarded, now)
+                return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
                 return
@@ -403,6 +406,9 @@ class StasisMachine:
 
     def _call_of(self, event: Event) -> CallMachine | None:
         """The call an event is about. Channels we never asked for, as the far half of a Local one, are nobody's."""
+        channel = getattr(event, "channel", None)
+        if isinstance(channel, Channel):
+            return self.calls.get(channel.id)
         match event:
             case PlaybackStarted() | PlaybackFinished() | PlaybackContinuing():
                 kind, _, target = event.playback.target_uri.partition(":")
@@ -410,8 +416,7 @@ class StasisMachine:
             case Dial():
                 return self.calls.get(event.peer.id)
             case _:
-                channel = getattr(event, "channel", None)
-                return self.calls.get(channel.id) if isinstance(channel, Channel) else None
+                return None
 
     def _stasis_start(self, event: StasisStart, now: float) -> None:
         self._collect()  # a call that has just ended is nobody's any more: its channel may be back already
@@ -448,6 +453,14 @@ class StasisMachine:
 
     def _is_known(self, channel_id: str) -> bool:
         return channel_id in self.calls or channel_id in self._dead
+
+    def _forwarded(self, event: Dial, new: Channel, now: float) -> None:
+        """Asterisk follows a redirection of a call that we place; the new channel's id is of its own making."""
+        call = self.calls.get(event.peer.id)
+        if call is not None and not call.in_stasis:
+            self.calls[new.id] = self.calls.pop(event.peer.id)
+            call.receive_event(event, now)
+            call.receive_forwarding(new, now)
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)

@@ -37,7 +37,12 @@ class _GiveUp:
     number: int
 
 
-_OnTheWay: TypeAlias = SimMessage | _GiveUp
+@attrs.frozen
+class _HungUp:
+    """Asterisk has closed the socket."""
+
+
+_OnTheWay: TypeAlias = SimMessage | _GiveUp | _HungUp
 _PATIENCE: Final = 5.0  # seconds, as the real link has
 
 
@@ -74,12 +79,23 @@ class SimulatedLink:
         self._subscribe_all = subscribe_all
         self._lane = asterisk.new_number()
         self._socket: int | None = None
+        self._has_vanished = False
         self._requests = count(1)
         self._pending: dict[int, _Pending] = {}
         self._order = count()
         self._on_the_way: list[tuple[float, int, _OnTheWay]] = []
         self._last_event_due = 0.0
         self._ready: deque[LinkMessage] = deque()
+
+    @property
+    def socket(self) -> int | None:
+        """The number of its socket, while it is open."""
+        return self._socket
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended, as far as is known here."""
+        return self._socket is not None
 
     # ---- Link --------------------------------------------------------------------------------------------------------
 
@@ -99,6 +115,8 @@ class SimulatedLink:
             return
         number = next(self._requests)
         self._pending[number] = _Pending(request_id, request)
+        if self._has_vanished:
+            return
         body = b"" if request.body is None else json.dumps(dict(request.body)).encode()
         self.asterisk.receive_request(number, request.method, request.target, body, now, lane=self._lane)
 
@@ -138,7 +156,29 @@ class SimulatedLink:
             self._arrive(heapq.heappop(self._on_the_way)[2])
         return self._ready.popleft() if self._ready else None
 
+    # ---- what Asterisk does ------------------------------------------------------------------------------------------
+
+    def accept(self) -> int:
+        """Asterisk opens it, in place of :meth:`open`. Returns its socket's number."""
+        self._socket = self.asterisk.new_socket(self._lane)
+        self._ready.append(LinkOpened())
+        return self._socket
+
+    def is_hung_up(self) -> None:
+        """Asterisk closes it in good order, behind all that it has said."""
+        self._collect()
+        self._last_event_due = max(self.asterisk.now, self._last_event_due)
+        self._send(_HungUp(), self._last_event_due)
+
     # ---- misfortunes -------------------------------------------------------------------------------------------------
+
+    def vanish(self, now: float) -> None:
+        """The connection breaks, and only Asterisk notices: here nothing comes any more, and nothing gets out."""
+        if self._socket is not None and not self._has_vanished:
+            self._has_vanished = True
+            self.asterisk.disconnect(self._socket, now)
+            self._collect()
+            self._on_the_way.clear()
 
     def drop(self, now: float) -> None:
         """The connection breaks. What was on the way is lost; requests under way get ``RequestOutcomeUnknown``."""
@@ -162,6 +202,8 @@ class SimulatedLink:
         """Send on its way what the simulation has said."""
         while (message := self.asterisk.next_message(self._lane)) is not None:
             match message:
+                case _ if self._has_vanished:
+                    pass
                 case SimReply(request=number) if (pending := self._pending.get(number)) is not None:
                     reply_delay = self.reply_delay
                     delay = reply_delay(pending.request) if callable(reply_delay) else reply_delay
@@ -187,5 +229,7 @@ class SimulatedLink:
                     self._ready.append(Reply(pending.id, status, reason, body))
             case SimEvent(text=text):
                 self._ready.append(EventReceived(text))
+            case _HungUp():
+                self._close(None, self.asterisk.now)
             case _GiveUp(number) if (pending := self._pending.pop(number, None)) is not None:
                 self._ready.append(RequestFailed(pending.id, RequestOutcomeUnknown("nobody waited for the reply")))

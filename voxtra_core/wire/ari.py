@@ -290,12 +290,12 @@ class AriLink:
         """Take what the event socket has; when closing, go as far as that can be gone."""
         while (event := self._socket.next_event()) is not None:
             match event:
+                case TextReceived(text):
+                    self._take(text, now)
                 case WebSocketOpened():
                     for way in self._ways:
                         way.begin(now)
                     self._open_if_ready()
-                case TextReceived(text):
-                    self._take(text, now)
                 case WebSocketRejected(status, reason, body):
                     self._finish(_rejection(status, reason, body, self._url))
                 case SocketLost():
