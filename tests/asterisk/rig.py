@@ -153,9 +153,9 @@ class Rig:
         self.caplog.get_records("call").remove(record)
         return record
 
-    def expect_logs(self, text: str) -> None:
-        """Take away the warnings that have this text; at least one has."""
-        records = [record for record in self.warnings if text in record.getMessage()]
+    def expect_logs(self, *texts: str) -> None:
+        """Take away the warnings that have one of these texts; at least one has."""
+        records = [record for record in self.warnings if any(text in record.getMessage() for text in texts)]
         assert records
         for record in records:
             self.caplog.get_records("call").remove(record)

@@ -16,15 +16,17 @@ import pytest
 
 from voxtra_core import CallSession, EndedBy
 from voxtra_core.app import BaseApp
-from voxtra_core.app.reconnect import Connection, Reconnect
+from voxtra_core.app.reconnect import Reconnect
 
 from .proxy import Proxy, proxy
-from .rig import Rig, eventually
+from .rig import Rig, both_ways, eventually
 
 pytestmark = pytest.mark.anyio
 
 SOON = Reconnect(first=0.2, longest=0.5)
 """For outages of a few seconds."""
+DEAF = "sends no events here"
+"""What Asterisk does where the old socket ends just as the new one takes over."""
 REPLIES = dict(zip("123456789", "234567890", strict=True))
 
 
@@ -79,12 +81,15 @@ async def call(rig: Rig, callers: int, context: str = "stasis-retry", every: flo
 
 
 async def talk(phones: Sequence[CallSession], key: str) -> None:
-    """Fails unless each of them is heard, and hears the reply."""
+    """Fails unless each of them is heard, and hears the reply. Who hears none presses again, as people do."""
     replies: dict[str, str | None] = {}
 
     async def say(phone: CallSession) -> None:
-        await phone.send_dtmf(key)
-        replies[phone.id] = await phone.listen_dtmf(timeout=5)
+        for _ in range(3):
+            await phone.send_dtmf(key)
+            replies[phone.id] = await phone.listen_dtmf(timeout=2)
+            if replies[phone.id] is not None:
+                return
 
     async with anyio.create_task_group() as tasks:
         for phone in phones:
@@ -120,6 +125,7 @@ async def behind_a_proxy(rig: Rig) -> AsyncIterator[tuple[Line, Proxy]]:
 # ---- the link is lost ----------------------------------------------------------------------------------------------
 
 
+@both_ways
 @pytest.mark.parametrize("outage", ["cut", "frozen"])
 async def test_fifty_calls_live_through_five_seconds_without_a_link(rig: Rig, outage: str) -> None:
     async with behind_a_proxy(rig) as (line, between):
@@ -149,9 +155,9 @@ async def test_fifty_calls_live_through_five_seconds_without_a_link(rig: Rig, ou
         assert len(line.handled) == 60
         assert len(line.living) == 50
         assert line.hung_up == {call.id: 1 for call in ended}
-        assert line.outages == {call.id: 1 for call in line.handled[:50] if call.end is None}
+        assert line.outages.keys() == {call.id for call in line.handled[:50] if call.end is None}
         await hang_up([*staying, *coming])
         await eventually(lambda: not line.living)
     assert set(line.hung_up.values()) == set(line.done.values()) == {1}
     assert len(line.hung_up) == len(line.done) == 60
-    rig.expect_logs("trying again in")
+    rig.expect_logs("trying again in", DEAF)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from ..ari import applications
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
+from ..call import Pending
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import LinkError
 from ..stasis.orphans import ASIDE_PREFIX
@@ -28,6 +29,9 @@ from .reconnect import Backoff, Reconnect, is_final
 from .registration import Registration
 
 __all__ = ["Dialling"]
+
+SECOND_LOOK = 1.0
+"""Seconds after which it is made sure once more that events come: what takes them away is under way as we connect."""
 
 
 class Dialling:
@@ -63,6 +67,10 @@ class Dialling:
         self._was_open = False
         self._lost_at: float | None = None
         self._try_at: float | None = None
+        self._presence: Pending[bool] | None = None
+        self._look_at: float | None = None
+        self._look_again = False
+        self._was_deaf = False
         self._error: LinkError | None = None
         self._is_closing = False
         self._is_gone = False
@@ -134,13 +142,17 @@ class Dialling:
             registration.give_up(now)
         if self._try_at is not None and self._try_at <= now:
             self._connect(now)
+        if self._look_at is not None and self._look_at <= now:
+            self._look_at = None
+            self._presence = registration.stasis.ask_presence(now)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
         """The earliest of all."""
         deadlines = [link.next_deadline() for link in self._links()]
-        deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until, self._try_at]
+        deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until]
+        deadlines += [self._try_at, self._look_at]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def next_event(self, now: float) -> ReachEvent | None:
@@ -173,6 +185,9 @@ class Dialling:
         while (event := self._registration.stasis.next_event()) is not None:
             moved = True
             self._events.append(Happened(self._registration, event))
+        if self._presence is not None and self._presence.done:
+            moved = True
+            self._told_of_presence(self._presence.result(), now)
         return self._registration.send_commands(now) or moved
 
     def _take(self, link: Link, messages: list[LinkMessage], now: float) -> None:
@@ -213,8 +228,24 @@ class Dialling:
             if self._is_aside:
                 self._follow_calls(now)
             self._registration.stasis.link_restored(now)
+            self._presence = self._registration.stasis.ask_presence(now)
+            self._look_again = True
         if not self._is_aside:
             self._registration.stasis.look_for_orphans(now, after_outage=after_outage)
+
+    def _told_of_presence(self, present: bool, now: float) -> None:
+        self._presence = None
+        if present and self._look_again:
+            self._look_again = False
+            self._look_at = now + SECOND_LOOK
+        elif present:
+            self._was_deaf = False
+        elif not self._was_deaf and self._link is not None:
+            self._was_deaf = True
+            self._log(LogLevel.WARNING, "connected, but Asterisk sends no events here: connecting anew")
+            self._link.close(now)
+        else:
+            self._log(LogLevel.WARNING, "connected, but Asterisk still sends no events here: is there an event filter?")
 
     def _follow_calls(self, now: float) -> None:
         """Have the events of channels that are in an application of another name."""
@@ -224,6 +255,7 @@ class Dialling:
 
     def _closed(self, link: Link, error: LinkError | None, messages: list[LinkMessage], now: float) -> None:
         self._link = None
+        self._presence = self._look_at = None
         self._effects += link.effects_to_perform()
         self._error = error
         first_failed = not self._was_open and not (self._reconnect is not None and self._reconnect.from_start)

@@ -16,6 +16,7 @@ from ..ari import (
     ApplicationReplaced,
     CallBroadcast,
     Channel,
+    ChannelUserevent,
     Dial,
     Event,
     MalformedEvent,
@@ -46,6 +47,7 @@ from ..errors import (
 from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
+from .presence import Presence
 from .resync import Resync
 from .translate import request_for
 
@@ -176,6 +178,7 @@ class StasisMachine:
         self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
         self._request_deadlines = Deadlines[str](self._deadline_of)
         self._resync = Resync(self.request, clock=lambda: self._now, log=self._log)
+        self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._orphans = Orphans(app_name, ask=self.request, is_known=self._is_known, report=self._events.append)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
@@ -197,7 +200,12 @@ class StasisMachine:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
         deadline = self._call_deadlines.earliest()
-        others = (self._request_deadlines.earliest(), self._claims.next_deadline(), self._orphans.next_deadline())
+        others = (
+            self._request_deadlines.earliest(),
+            self._claims.next_deadline(),
+            self._orphans.next_deadline(),
+            self._presence.next_deadline(),
+        )
         for other in others:
             if deadline is None or (other is not None and other < deadline):
                 deadline = other
@@ -213,6 +221,7 @@ class StasisMachine:
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
         self._orphans.handle_timeout(now)
+        self._presence.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
             self._out.append(WithdrawRequest(request_id))
@@ -265,6 +274,8 @@ class StasisMachine:
             case CallBroadcast():
                 self._events.append(CallOffered(CallOffer.of(event)))
                 return
+            case ChannelUserevent():
+                self._presence.receive_event(event)
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
@@ -355,6 +366,11 @@ class StasisMachine:
         """
         self._now = now
         self._resync.begin(list(self.calls.values()), now)
+
+    def ask_presence(self, now: float) -> Pending[bool]:
+        """Whether the events of this application come here: on a link that is open they need not."""
+        self._now = now
+        return self._presence.ask(self.app_name, now)
 
     def look_for_orphans(self, now: float, *, after_outage: bool) -> None:
         """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each.
