@@ -113,10 +113,12 @@ class Claiming:
         """When a hook will have taken too long, or ``None``."""
         return next(iter(self._deadlines.values()), None)
 
-    def withdraw(self) -> None:
-        """The application takes no more calls: no answer counts any more, and the hooks that run are cancelled."""
+    def withdraw(self, stasis: StasisMachine | None = None) -> None:
+        """The application takes no more calls, or this one has lost its link, and with it what it was offered: no
+        answer counts any more, and the hooks that run are cancelled.
+        """
         for task, question in self._asked.items():
-            if self._deadlines.pop(question, None) is not None:
+            if stasis in {None, question.stasis} and self._deadlines.pop(question, None) is not None:
                 self._cancel_task(task)
 
     # ---- the inside ------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from ..ari import applications
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
 from ..call import Pending
 from ..effects import Effect, Input, Log, LogLevel
@@ -58,7 +57,8 @@ class Dialling:
         self._reconnect = reconnect
         self._chance = chance
         self._new_id = new_id
-        self._backoff = Backoff(reconnect or Reconnect())
+        self._policy = reconnect or Reconnect()
+        self._backoff = Backoff(self._policy)
         self._registration = Registration(new_stasis(app_name), observe=observe)
         self._link: Link | None = None
         self._old_links: list[Link] = []
@@ -66,6 +66,7 @@ class Dialling:
         self._events: deque[ReachEvent] = deque()
         self._was_open = False
         self._lost_at: float | None = None
+        self._trying_since: float | None = None
         self._try_at: float | None = None
         self._presence: Pending[bool] | None = None
         self._look_at: float | None = None
@@ -104,12 +105,14 @@ class Dialling:
     def move_aside(self, now: float) -> None:
         """The name is another's: follow our calls under one of our own."""
         self._is_aside = True
-        self._app_name = self._registration.stasis.app_name = f"{ASIDE_PREFIX}{self._new_id()}"
+        self._app_name = f"{ASIDE_PREFIX}{self._new_id()}"
+        self._registration.stasis.leave_name(self._app_name)
         link, self._link = self._link, None
         if link is not None and not self._is_closing:
             self._old_links.append(link)
             link.close(now)
-            self._lose(link, [], now)
+            self._error = None
+            self._lose([], now)
             self._connect(now)
 
     def close(self, now: float) -> None:
@@ -217,21 +220,19 @@ class Dialling:
 
     def _opened(self, link: Link, now: float) -> None:
         self._backoff.connected(now)
-        self._registration.attach(link, now)
+        self._trying_since = None
+        self._registration.attach(link)
+        lost_at, self._lost_at = self._lost_at, None
         if not self._was_open:
             self._was_open = True
             self._events.append(Ready(self._where))
-        after_outage = self._lost_at is not None
-        if self._lost_at is not None:
-            self._events.append(Restored(self._registration, now - self._lost_at))
-            self._lost_at = None
-            if self._is_aside:
-                self._follow_calls(now)
-            self._registration.stasis.link_restored(now)
+        if lost_at is not None:
+            self._events.append(Restored(self._registration, now - lost_at))
+            self._registration.stasis.link_restored(now, subscribe=self._is_aside)
             self._presence = self._registration.stasis.ask_presence(now)
             self._look_again = True
         if not self._is_aside:
-            self._registration.stasis.look_for_orphans(now, after_outage=after_outage)
+            self._registration.stasis.look_for_unannounced(now, after_outage=lost_at is not None)
 
     def _told_of_presence(self, present: bool, now: float) -> None:
         self._presence = None
@@ -247,43 +248,40 @@ class Dialling:
         else:
             self._log(LogLevel.WARNING, "connected, but Asterisk still sends no events here: is there an event filter?")
 
-    def _follow_calls(self, now: float) -> None:
-        """Have the events of channels that are in an application of another name."""
-        stasis = self._registration.stasis
-        for call_id in stasis.calls:
-            stasis.request(applications.subscribe(stasis.app_name, event_source=[f"channel:{call_id}"]), now)
-
     def _closed(self, link: Link, error: LinkError | None, messages: list[LinkMessage], now: float) -> None:
         self._link = None
         self._presence = self._look_at = None
         self._effects += link.effects_to_perform()
         self._error = error
-        first_failed = not self._was_open and not (self._reconnect is not None and self._reconnect.from_start)
-        if self._is_closing or self._reconnect is None or first_failed or is_final(error):
+        if self._is_closing or not self._may_try_again(error, messages):
             for message in messages:
                 self._registration.stasis.receive(message, now)
             self._end(error, now)
             return
-        self._lose(link, messages, now)
-        assert self._lost_at is not None
-        patience = self._reconnect.give_up_after
+        self._lose(messages, now)
+        if self._trying_since is None:
+            self._trying_since = now
+        patience = self._policy.give_up_after
         pause = self._backoff.pause(now, self._chance())
-        if patience is not None and now + pause > self._lost_at + patience:
+        if patience is not None and now + pause > self._trying_since + patience:
             self._end(error, now)
             return
         self._try_at = now + pause
         self._log(LogLevel.WARNING, f"{error or 'Asterisk has closed the connection'}; trying again in {pause:.1f} s")
 
-    def _lose(self, link: Link, messages: list[LinkMessage], now: float) -> None:
-        keep_calls = self._reconnect.keep_calls if self._reconnect is not None else 0.0
-        if self._lost_at is None:
-            self._lost_at = now
-            self._events.append(Lost(self._registration, self._error))
-            self._registration.lose(messages, now, until=now + keep_calls)
-        else:
-            for message in messages:
-                if not isinstance(message, LinkClosed):
-                    self._registration.stasis.receive(message, now)
+    def _may_try_again(self, error: LinkError | None, messages: list[LinkMessage]) -> bool:
+        if self._reconnect is None or is_final(error):
+            return False
+        has_been_open = self._was_open or any(isinstance(message, LinkOpened) for message in messages)
+        return has_been_open or self._policy.from_start
+
+    def _lose(self, messages: list[LinkMessage], now: float) -> None:
+        if not self._was_open or self._lost_at is not None:  # there was none to be lost
+            self._registration.take_last(messages, now)
+            return
+        self._lost_at = now
+        self._events.append(Lost(self._registration, self._error))
+        self._registration.lose(messages, now, until=now + self._policy.keep_calls)
 
     def _end(self, error: LinkError | None, now: float) -> None:
         self._registration.give_up(now)

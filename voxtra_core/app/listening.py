@@ -186,7 +186,7 @@ class Listening:
             if registration.is_of_one_call:
                 registration.call_expected_until = now + ANNOUNCE_TIMEOUT
             self._attach(registration, link, now)
-            registration.stasis.look_for_orphans(now, after_outage=False)
+            registration.stasis.look_for_unannounced(now)
             return
         old = registration.link
         if old is not None:
@@ -195,7 +195,7 @@ class Listening:
         self._events.append(Restored(registration, now - self._lost_at.pop(registration)))
         self._attach(registration, link, now)
         registration.stasis.link_restored(now)
-        registration.stasis.look_for_orphans(now, after_outage=True)
+        registration.stasis.look_for_unannounced(now, after_outage=True)
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
         def notify() -> None:
@@ -208,7 +208,7 @@ class Listening:
     def _attach(self, registration: Registration, link: Link, now: float) -> None:
         self._carried[link] = registration
         self._busy[registration] = None
-        registration.attach(link, now)
+        registration.attach(link)
 
     def _take(self, registration: Registration, link: Link, messages: list[LinkMessage], now: float) -> None:
         end = messages[-1]

@@ -22,7 +22,7 @@ from functools import partial
 
 import attrs
 
-from ..ari import Event, MalformedEvent, UnknownEvent, channels
+from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
 from ..call import CallMachine, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
@@ -117,7 +117,6 @@ class AppMachine:
         self._new_conn = new_conn
         self._observer = observer
         self.on_connection = on_connection
-        self._without: set[Registration] = set()
         self._replaced = False
         self._feeds = feeds if feeds is not None else Feeds()
         self._sessions: dict[CallMachine, CallSession] = {}
@@ -326,7 +325,7 @@ class AppMachine:
                 return Connection.CONNECTING
             case Phase.LOST | Phase.FINISHED:
                 return Connection.CLOSED
-            case _ if self._without:
+            case _ if any(registration.link is None for registration in self._reach.registrations):
                 return Connection.RECONNECTING
             case _ if self._replaced:
                 return Connection.REPLACED
@@ -362,10 +361,9 @@ class AppMachine:
                 case Ready():
                     self._ready(event.where)
                 case Lost():
-                    self._without.add(event.registration)
-                    self._connection_changed(ConnectionChanged(self.connection, event.error))
+                    self._claiming.withdraw(event.registration.stasis)
+                    self._connection_changed(ConnectionChanged(Connection.RECONNECTING, event.error))
                 case Restored():
-                    self._without.discard(event.registration)
                     name = event.registration.stasis.app_name
                     self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
                     self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
@@ -394,7 +392,7 @@ class AppMachine:
             case AppReplaced():
                 self._name_taken(registration, now)
             case OrphanFound():
-                self._orphaned(event, registration, now)
+                self._orphaned(event.channel, registration, now)
             case Log():
                 self._effects.append(event)
 
@@ -447,7 +445,7 @@ class AppMachine:
             self.phase = Phase.DRAINING
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
-            self._connection_changed(ConnectionChanged(self.connection, self._error))
+            self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
 
     def _connection_changed(self, change: ConnectionChanged) -> None:
         self._observe(change)
@@ -545,14 +543,10 @@ class AppMachine:
         else:
             self._dispatch(session, registration, call.called_number, now)
 
-    def _orphaned(self, found: OrphanFound, registration: Registration, now: float) -> None:
+    def _orphaned(self, channel: Channel, registration: Registration, now: float) -> None:
         """A channel that another process has had is ours now. What that process had placed for itself is hung up."""
-        channel = found.channel
         about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
-        if found.is_new and not is_own(channel.id):
-            self._log(LogLevel.INFO, f"channel {channel.id} ({channel.name}) came while there was no connection")
-            registration.stasis.adopt(channel, now)
-        elif self._options.orphans == "leave":
+        if self._options.orphans == "leave":
             self._log(LogLevel.INFO, f"{about}, and is left there")
         elif self._options.orphans == "adopt" and not is_own(channel.id):
             self._log(LogLevel.INFO, f"{about}, and gets a handler now")

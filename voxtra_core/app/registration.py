@@ -52,13 +52,10 @@ class Registration:
         """Whether it looks like that of a socket per call. What is asked for on it lasts no longer than that call."""
         return ":" in self.stasis.app_name
 
-    def attach(self, link: Link, now: float) -> None:
-        """This link carries it from here on; what has waited is sent."""
+    def attach(self, link: Link) -> None:
+        """This link carries it from here on."""
         self._link = link
         self.lost_until = None
-        waiting, self._waiting = self._waiting, deque()
-        for command in waiting:
-            self._send(link, command, now)
 
     def lose(self, messages: Iterable[LinkMessage], now: float, *, until: float) -> None:
         """The link has ended, with these last messages; another is hoped for ``until`` then.
@@ -68,20 +65,19 @@ class Registration:
         """
         self._link = None
         self.lost_until = until
-        self.stasis.link_lost(now)
-        for message in messages:
-            if isinstance(message, RequestFailed) and self._can_wait(message):
-                continue
-            if not isinstance(message, LinkClosed):
+        last = [*messages]
+        for message in last:
+            if not isinstance(message, RequestFailed | LinkClosed):
                 self.stasis.receive(message, now)
+        self.stasis.link_lost(now)
+        self.take_last([message for message in last if isinstance(message, RequestFailed)], now)
 
     def take_last(self, messages: Iterable[LinkMessage], now: float) -> None:
         """What a link has still to report that carries the application no more."""
         for message in messages:
             if isinstance(message, RequestFailed) and self._can_wait(message):
-                if self._link is not None:
-                    self._send(self._link, self._waiting.pop(), now)
-            elif not isinstance(message, LinkOpened | LinkClosed):
+                continue
+            if not isinstance(message, LinkOpened | LinkClosed):
                 self.stasis.receive(message, now)
 
     def _can_wait(self, failed: RequestFailed) -> bool:
@@ -95,20 +91,27 @@ class Registration:
         return True
 
     def send_commands(self, now: float) -> bool:
-        """Send what there is to be sent; whether there was anything."""
+        """Send what there is to be sent, or let it wait; whether there was anything."""
         commands = self.stasis.commands_to_send()
         for command in commands:
             if isinstance(command, SendRequest):
                 self._observe(command.request)
-                if self._link is not None:
+                if self._link is not None and (command.at_once or not (self._waiting or self.stasis.is_resyncing)):
                     self._send(self._link, command, now)
                 else:
                     self._wait(command, now)
-            elif self._link is not None:
-                self._link.withdraw_request(command.request_id, now)
             else:
-                self._waiting = deque(other for other in self._waiting if other.request_id != command.request_id)
-        return bool(commands)
+                self._withdraw(command.request_id, now)
+        return self._send_waiting(now) or bool(commands)
+
+    def _send_waiting(self, now: float) -> bool:
+        """In order, as soon as there is a link, and it is known which calls have lived to see it."""
+        if self._link is None or not self._waiting or self.stasis.is_resyncing:
+            return False
+        waiting, self._waiting = self._waiting, deque()
+        for command in waiting:
+            self._send(self._link, command, now)
+        return True
 
     def _send(self, link: Link, command: SendRequest, now: float) -> None:
         try:
@@ -122,6 +125,13 @@ class Registration:
         else:
             error = RequestNotSent(f"{MAX_WAITING} requests wait for Asterisk to connect again")
             self.stasis.receive(RequestFailed(command.request_id, error), now)
+
+    def _withdraw(self, request_id: str, now: float) -> None:
+        left = deque(command for command in self._waiting if command.request_id != request_id)
+        if len(left) < len(self._waiting):
+            self._waiting = left
+        elif self._link is not None:
+            self._link.withdraw_request(request_id, now)
 
     def give_up(self, now: float) -> None:
         """There will be no other link in time: its calls have ended, and what waited was not sent."""

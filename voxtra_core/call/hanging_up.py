@@ -61,8 +61,10 @@ class HangingUp:
         return True
 
     def send(self, now: float) -> None:
-        """Hang up, and look later whether that has helped."""
+        """Hang up, and look later whether that has helped. Without a link nothing is sent: it is when there is one."""
         assert self.reason is not None
+        if self._requests.paused:
+            return
         pause = backoff(ASK_AFTER, self._asked, LONGEST_ASK)
         self._asked += 1
         command = Hangup(request_id=self._requests.new_id(), channel_id=self._requests.channel_id, reason=self.reason)

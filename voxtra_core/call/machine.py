@@ -259,7 +259,8 @@ class CallMachine:
             case PlaybackFinished():
                 self._player.ended(event.playback.id, event.playback.state, now)
             case StasisStart():
-                self.receive_channel(event.channel, event.args, now)
+                self.args = event.args
+                self._entered(event.channel, now)
             case ChannelHangupRequest():
                 self._hangup_requested(event)
             case StasisEnd():
@@ -396,11 +397,10 @@ class CallMachine:
         self._player.ask_after_all(now)
         self._changed()
 
-    def receive_channel(self, channel: Channel, args: tuple[str, ...], now: float) -> None:
-        """The channel is in Stasis, with these arguments: announced, or found there."""
+    def receive_channel(self, channel: Channel, now: float) -> None:
+        """The channel has been found in Stasis, and was not announced."""
         if self.end is None:
-            self.args = args
-            self._entered(channel, now)
+            self._found_in_stasis(channel, now)
             self._changed()
 
     def receive_forwarding(self, channel: Channel, now: float) -> None:
@@ -435,14 +435,17 @@ class CallMachine:
         self._changed()
 
     def link_restored_unknown(self, now: float) -> None:
-        """There is a link again, and Asterisk will not say what has become of the channel."""
+        """There is a link again, and Asterisk will not say what has become of the channel, or need not: the call was
+        placed when there was none.
+        """
         if self.end is None and self._lost_at is not None:
             self._lost_at = None
             self._requests.resume(now)
-            if self._hanging_up.reason is not None:
-                self._hanging_up.send(now)
-            elif self._origination.unseen and not self._origination.is_under_way:
-                self._make_sure_it_ends(now)
+            if not self._origination.is_under_way:
+                if self._hanging_up.reason is not None:
+                    self._hanging_up.send(now)
+                elif self._origination.unseen:
+                    self._make_sure_it_ends(now)
             self._changed()
 
     def _live_on(self, channel: Channel, outage: Outage, now: float) -> None:
@@ -455,7 +458,7 @@ class CallMachine:
             self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
             return
         if is_in_stasis and not was_in_stasis:
-            self._entered(channel, now)
+            self._found_in_stasis(channel, now)
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)
         self._player.ask_after_all(now)
@@ -693,6 +696,9 @@ class CallMachine:
 
     def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
         """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
+        if isinstance(exchange.command, Answer | Ring) and self.state is not CallState.RINGING:
+            settle(exchange)  # it has come up since: there is nothing to repeat
+            return True
         if may_repeat(exchange.command):
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
@@ -703,8 +709,8 @@ class CallMachine:
 
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
-        if isinstance(exchange.command, Continue) and isinstance(error, AriError):
-            self._stays(now)
+        if isinstance(exchange.command, Continue) and isinstance(error, AriError) and not exchange.repeats:
+            self._stays(now)  # of one that was repeated, the first may have taken it away
         if isinstance(error, AriNotFound):
             self._not_found(exchange.command.channel_id, now)
         doubt = _doubt(error)
@@ -767,6 +773,11 @@ class CallMachine:
             self._come_up(now)
         if self._hanging_up.reason is None:
             self._origination.reached()
+
+    def _found_in_stasis(self, channel: Channel, now: float) -> None:
+        _, *args = channel.dialplan.app_data.split(",")  # behind the application's name
+        self.args = tuple(args)
+        self._entered(channel, now)
 
     def _exists(self, now: float) -> None:
         """The channel we asked for is there; what had to wait for it goes out."""

@@ -107,6 +107,11 @@ class Requests:
         self._release(exchange, now)
         return True
 
+    @property
+    def paused(self) -> bool:
+        """Whether there is no link."""
+        return self._paused
+
     def pause(self) -> None:
         """There is no link: no reply is late."""
         self._paused = True

@@ -79,6 +79,8 @@ class SendRequest:
 
     request_id: str
     request: Request[Any]
+    at_once: bool = False
+    """Whether it goes ahead of what waits until it is known which calls have lived through an outage."""
 
 
 @attrs.frozen
@@ -177,9 +179,13 @@ class StasisMachine:
         self._now = 0.0
         self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
         self._request_deadlines = Deadlines[str](self._deadline_of)
-        self._resync = Resync(self.request, clock=lambda: self._now, log=self._log)
+        self._has_link = True
+        self._placed_without_link: dict[CallMachine, None] = {}
+        self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
-        self._orphans = Orphans(app_name, ask=self.request, is_known=self._is_known, report=self._events.append)
+        self._orphans = Orphans(
+            self.request, clock=lambda: self._now, is_known=self._is_known, found=self._found_unannounced
+        )
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
@@ -307,6 +313,7 @@ class StasisMachine:
             called_number=resource,
             notify=self._changed,
         )
+        self._begin_without_link(call, now)
         pending = call.originate(endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables)
         self.calls[call.id] = call
         return call, pending
@@ -325,6 +332,7 @@ class StasisMachine:
             snoops_on=target,
             notify=self._changed,
         )
+        self._begin_without_link(call, now)
         pending = call.snoop(now, spy=spy, whisper=whisper)
         self.calls[call.id] = call
         return call, pending
@@ -338,13 +346,7 @@ class StasisMachine:
             raise TypeError(f"request must be made by a builder of voxtra_core.ari, and is a {type(request).__name__}")
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
-        request_id = self._new_id()
-        pending = Pending[T](lambda _, now: self._withdraw(request_id))
-        self._asked[request_id] = _Asked(request, pending, None if timeout is None else now + timeout, timeout)
-        self._request_deadlines.update(request_id)
-        self._out.append(SendRequest(request_id, request))
-        self._tell()
-        return pending
+        return self._ask(request, now, timeout)
 
     def request_under_way(self, request_id: str) -> Request[Any] | None:
         """The request of that id, while somebody waits for its reply."""
@@ -355,37 +357,62 @@ class StasisMachine:
         """There is no link for now: the calls are told, and nothing is late until there is one again."""
         self._now = now
         self._collect()
+        self._has_link = False
+        self._placed_without_link.clear()
+        self._resync.stop(now)
+        self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
 
-    def link_restored(self, now: float) -> None:
+    def link_restored(self, now: float, *, subscribe: bool = False) -> None:
         """There is a link again: which of the calls that lived when it was lost live still?
+
+        With ``subscribe`` their channels are in an application of another name, and their events have to be asked for.
 
         Events that come in before Asterisk has told are taken as they are: each says what is so by then, and what it
         has told of a call that has ended since is told to a call that is over.
         """
         self._now = now
-        self._resync.begin(list(self.calls.values()), now)
+        self._has_link = True
+        placed, self._placed_without_link = self._placed_without_link, {}
+        for call in placed:
+            call.link_restored_unknown(now)
+        calls = [call for call in self.calls.values() if call not in placed]
+        self._resync.begin(calls, now, subscribe_as=self.app_name if subscribe else None)
+        for claim in self._claims.unsure():
+            self._look_for_claimed(claim, now)
 
     def ask_presence(self, now: float) -> Pending[bool]:
         """Whether the events of this application come here: on a link that is open they need not."""
         self._now = now
         return self._presence.ask(self.app_name, now)
 
-    def look_for_orphans(self, now: float, *, after_outage: bool) -> None:
-        """Find out whether channels are in the application that no call here is for: ``OrphanFound`` for each.
+    @property
+    def is_resyncing(self) -> bool:
+        """Whether Asterisk has yet to tell which calls have lived through an outage. What is asked for on their behalf
+        had better wait: most of what befell a call in between explains what a request would be refused with.
+        """
+        return self._resync.is_under_way
 
-        ``after_outage`` says that the application was ours before the link was lost.
+    def look_for_unannounced(self, now: float, *, after_outage: bool = False) -> None:
+        """Find out whether channels are in the application that no call here is for.
+
+        Those that were there before us, and those whose calls have been given up here, are told as ``OrphanFound``. One
+        that came while there was no link is a call like any other: ``CallArrived``.
         """
         self._now = now
-        self._orphans.look(now, after_outage=after_outage)
+        self._orphans.look(self.app_name, now, after_outage=after_outage)
 
-    def adopt(self, channel: Channel, now: float) -> None:
+    def leave_name(self, app_name: str) -> None:
+        """The application's name is another program's now, and so is what is found there; this one is ours."""
+        self.app_name = app_name
+        self._orphans.forget()
+
+    def adopt(self, channel: Channel, now: float, *, claimed: bool = False) -> None:
         """Make a call of a channel that was found and not announced; ``CallArrived`` follows."""
         self._now = now
         if not self._is_known(channel.id):
-            _, *args = channel.dialplan.app_data.split(",")
-            self._new_call(channel).receive_channel(channel, tuple(args), now)
+            self._new_call(channel, claimed=claimed).receive_channel(channel, now)
 
     def claim(self, offer: CallOffer, now: float) -> Pending[ClaimOutcome]:
         """Claim a call that is offered; settled with the outcome, an ``AriError``, or a ``LinkError``.
@@ -409,14 +436,15 @@ class StasisMachine:
         return len(self._claims) > 0
 
     def close(self, now: float) -> None:
-        """The application has ended: so have its calls, and no request is answered any more."""
+        """There will be no link in time, or none at all: its calls have ended, and no request is answered any more."""
+        self._now = now
         self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
-                asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: the application has ended"))
+                asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
 
@@ -478,6 +506,18 @@ class StasisMachine:
             call.receive_event(event, now)
             call.receive_forwarding(new, now)
 
+    def _found_unannounced(self, channel: Channel, is_orphan: bool) -> None:
+        if is_orphan or is_own(channel.id):
+            self._events.append(OrphanFound(channel))
+        else:
+            self.adopt(channel, self._now, claimed=self._claims.arrived(channel.id))
+
+    def _begin_without_link(self, call: CallMachine, now: float) -> None:
+        """A call that is placed now: without a link it waits for one, and there is nothing about it to be found out."""
+        if not self._has_link:
+            call.link_lost(now)
+            self._placed_without_link[call] = None
+
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
         if asked is None:
@@ -514,12 +554,33 @@ class StasisMachine:
         except (AriConflict, AriNotFound) as error:
             self._claims.failed(claim)
             outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
+        except RequestOutcomeUnknown as error:
+            self._claims.lost(claim)
+            if self._has_link:
+                self._look_for_claimed(claim, self._now)
+            outcome.fail(error)
         except VoxtraError as error:
             self._claims.failed(claim)
             outcome.fail(error)
         else:
             self._claims.granted(claim, self._now)
             outcome.resolve(ClaimOutcome.GRANTED)
+
+    def _look_for_claimed(self, claim: Claim, now: float) -> None:
+        """It may have been granted, and its call have been announced when nobody heard it."""
+        found = self.request(channels.get(claim.channel_id), now, REPLY_TIMEOUT)
+        found.add_waker(lambda: self._claimed_found(claim, found))
+
+    def _claimed_found(self, claim: Claim, found: Pending[Channel]) -> None:
+        if self._is_known(claim.channel_id):
+            self._claims.failed(claim)  # it has come meanwhile
+        elif found.failed:
+            self._claims.failed(claim)
+        elif _is_in(found.result(), self.app_name):
+            self._claims.arrived(claim.channel_id)
+            self.adopt(found.result(), self._now, claimed=True)
+        else:
+            self._claims.granted(claim, self._now)  # should it be on its way
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
 
@@ -565,15 +626,28 @@ class StasisMachine:
             return
         del self.calls[call.id]
         assert call.end is not None
+        self._placed_without_link.pop(call, None)
+        if call.end.by is EndedBy.CONNECTION:
+            self._orphans.disown(call.id)
         if call.end.by in {EndedBy.LOCAL, EndedBy.REMOTE} or (
             call.direction is CallDirection.OUTBOUND and call.answered_at is None
         ):
             self._dead[call.id] = None
             while len(self._dead) > MAX_REMEMBERED:
                 del self._dead[next(iter(self._dead))]
-        elif call.end.by is EndedBy.CONNECTION:
-            self._orphans.given_up(call.id)
         self._events.append(CallOver(call))
+
+    def _ask(self, request: Request[T], now: float, timeout: float | None, *, at_once: bool = False) -> Pending[T]:
+        request_id = self._new_id()
+        pending = Pending[T](lambda _, now: self._withdraw(request_id))
+        self._asked[request_id] = _Asked(request, pending, None if timeout is None else now + timeout, timeout)
+        self._request_deadlines.update(request_id)
+        self._out.append(SendRequest(request_id, request, at_once))
+        self._tell()
+        return pending
+
+    def _ask_at_once(self, request: Request[T], now: float) -> Pending[T]:
+        return self._ask(request, now, REPLY_TIMEOUT, at_once=True)
 
     def _withdraw(self, request_id: str) -> None:
         if self._forget(request_id) is not None:
@@ -599,6 +673,12 @@ def is_own(channel_id: str) -> bool:
     The second half of a Local one is named after the first (``;2``), and is not ours.
     """
     return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
+
+
+def _is_in(channel: Channel, app_name: str) -> bool:
+    """Whether a channel is in this application."""
+    app, *_ = channel.dialplan.app_data.split(",")
+    return channel.dialplan.app_name == "Stasis" and app == app_name
 
 
 def _number_of(caller_id: str) -> str:

@@ -64,6 +64,8 @@ class Claim:
     channel_id: str
     until: float | None = None
     """When it is not expected any more; ``None`` while Asterisk has not replied."""
+    is_unsure: bool = False
+    """Whether its reply is lost, or its call may have come when there was no link."""
 
 
 class Claims:
@@ -85,6 +87,23 @@ class Claims:
         """Its call comes now, unless it has come already."""
         if claim in self._open:
             claim.until = now + CALL_FOLLOWS
+
+    def lost(self, claim: Claim) -> None:
+        """Nobody knows whether it was granted."""
+        claim.is_unsure = True
+
+    def link_lost(self) -> None:
+        """Of what comes now nobody will hear: whether it has come is to be looked up, and until then not given up."""
+        for claim in self._open:
+            if claim.until is not None:
+                claim.until, claim.is_unsure = None, True
+
+    def unsure(self) -> list[Claim]:
+        """Those whose calls are to be looked up; each is told once."""
+        claims = [claim for claim in self._open if claim.is_unsure]
+        for claim in claims:
+            claim.is_unsure = False
+        return claims
 
     def failed(self, claim: Claim) -> None:
         """It brings no call."""

@@ -1,20 +1,27 @@
-"""Channels in our application that no call here is for: somebody had them who is gone, or they came while we were."""
+"""Channels in our application that were never announced to us.
+
+Asterisk announces a channel once, with its ``StasisStart``. Whoever comes later, or takes over from another process,
+has to ask; and so has he whose link was dead for a while before Asterisk noticed, since what it has sent by then is
+lost (ari-transport.md, 2.1).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol, TypeVar
 
 import attrs
 
-from ..ari import Application, Channel, applications, channels
+from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
-from .resync import Ask
 
 __all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans"]
 
 ASIDE_PREFIX = "voxtra-aside-"
 """How the names begin under which those whose name was taken finish their calls (:mod:`voxtra_core.app.dialling`)."""
+
+T = TypeVar("T")
 
 DOUBT = 2.0
 """Seconds that a channel has to be announced, to be gone, or to be followed by whoever had it until now."""
@@ -22,42 +29,58 @@ DOUBT = 2.0
 
 @attrs.frozen
 class OrphanFound:
-    """A channel is in our application, and was never announced to us."""
+    """A channel is in our application that somebody else had, or whose call was given up here."""
 
     channel: Channel
-    is_new: bool
-    """Whether nobody can have had it before: it came while our connection was gone, and as Asterisk did not know that
-    yet, what announced it is lost."""
+
+
+class Ask(Protocol):
+    """Sends a request on nobody's behalf."""
+
+    def __call__(self, request: Request[T], now: float) -> Pending[T]: ...
 
 
 class Orphans:
     """Looks for them when it is asked to.
 
-    Asterisk announces a channel once, with its ``StasisStart``; whoever comes later, or takes over from another
-    process, has to ask. A channel that such a process still follows, which has lost the name and not the call, is none.
-    Other subscriptions say nothing: whoever calls a Local channel is subscribed to the half that calls us as well.
+    ``found(channel, is_orphan)`` is called for each: an orphan was there before us; any other came when we had no link.
+    A channel that is still followed by whoever had our name before us has somebody. Other subscriptions say nothing:
+    who calls a Local channel is subscribed to the half that calls us as well (seen on 22.10.1).
     """
 
-    __slots__ = ("_app_name", "_ask", "_had", "_is_known", "_report", "_suspects")
+    __slots__ = ("_app_name", "_ask", "_clock", "_found", "_is_known", "_old", "_suspects")
 
     def __init__(
-        self, app_name: str, *, ask: Ask, is_known: Callable[[str], bool], report: Callable[[OrphanFound], None]
+        self,
+        ask: Ask,
+        *,
+        clock: Callable[[], float],
+        is_known: Callable[[str], bool],
+        found: Callable[[Channel, bool], None],
     ) -> None:
-        self._app_name = app_name
         self._ask = ask
+        self._clock = clock
         self._is_known = is_known
-        self._report = report
+        self._found = found
+        self._app_name = ""
+        self._old: set[str] = set()
         self._suspects: dict[str, float] = {}
-        self._had: set[str] = set()
 
-    def look(self, now: float, *, after_outage: bool) -> None:
-        """Ask Asterisk which channels the application has; ``after_outage`` says that it was ours before."""
-        pending = self._ask(applications.get(self._app_name), now)
-        pending.add_waker(partial(self._listed, pending, now, after_outage))
+    def look(self, app_name: str, now: float, *, after_outage: bool) -> None:
+        """Ask Asterisk which channels the application has."""
+        self._app_name = app_name
+        listed = self._ask(applications.get(app_name), now)
+        listed.add_waker(partial(self._listed, listed, app_name, after_outage))
 
-    def given_up(self, channel_id: str) -> None:
-        """There was a call here for this channel, and is none any more, though the channel may live."""
-        self._had.add(channel_id)
+    def disown(self, channel_id: str) -> None:
+        """Its call was given up here: should it be found, nobody has it."""
+        self._old.add(channel_id)
+
+    def forget(self) -> None:
+        """The application is another's, and so is what may be found there."""
+        self._app_name = ""
+        self._old.clear()
+        self._suspects.clear()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -69,33 +92,30 @@ class Orphans:
         for channel_id in due:
             del self._suspects[channel_id]
         if unknown := [channel_id for channel_id in due if not self._is_known(channel_id)]:
-            pending = self._ask(applications.list(), now)
-            pending.add_waker(partial(self._sift, pending, unknown, now))
+            every = self._ask(applications.list(), now)
+            every.add_waker(partial(self._sift, every, self._app_name, unknown))
 
-    def _listed(self, pending: Pending[Application], asked_at: float, after_outage: bool) -> None:
-        if pending.failed:
+    def _listed(self, listed: Pending[Application], app_name: str, after_outage: bool) -> None:
+        if listed.failed or app_name != self._app_name:
             return  # nothing can be known of an application that Asterisk does not tell about
-        unknown = {channel_id for channel_id in pending.result().channel_ids if not self._is_known(channel_id)}
-        self._had &= unknown
-        if not after_outage:
-            self._had |= unknown
-        for channel_id in unknown:
-            self._suspects[channel_id] = asked_at + DOUBT
+        there = {channel_id for channel_id in listed.result().channel_ids if not self._is_known(channel_id)}
+        self._old = self._old & there if after_outage else there
+        self._suspects = dict.fromkeys(sorted(there), self._clock() + DOUBT)
 
-    def _sift(self, pending: Pending[tuple[Application, ...]], unknown: list[str], now: float) -> None:
-        if pending.failed:
+    def _sift(self, every: Pending[tuple[Application, ...]], app_name: str, unknown: list[str]) -> None:
+        if every.failed or app_name != self._app_name:
             return
-        asides = [application for application in pending.result() if application.name.startswith(ASIDE_PREFIX)]
+        asides = [application for application in every.result() if application.name.startswith(ASIDE_PREFIX)]
         taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
         for channel_id in unknown:
             if channel_id not in taken:
-                described = self._ask(channels.get(channel_id), now)
-                described.add_waker(partial(self._described, described))
+                described = self._ask(channels.get(channel_id), self._clock())
+                described.add_waker(partial(self._described, described, app_name))
 
-    def _described(self, pending: Pending[Channel]) -> None:
-        if pending.failed:
+    def _described(self, described: Pending[Channel], app_name: str) -> None:
+        if described.failed or app_name != self._app_name:
             return  # it is gone
-        channel = pending.result()
+        channel = described.result()
         in_stasis = channel.dialplan.app_name == "Stasis"  # else we are subscribed to it, and no more
         if in_stasis and not self._is_known(channel.id):
-            self._report(OrphanFound(channel, is_new=channel.id not in self._had))
+            self._found(channel, channel.id in self._old)

@@ -13,7 +13,7 @@ from functools import partial
 from ..ari import ChannelUserevent, events
 from ..call import Pending
 from ..errors import AriNotFound, VoxtraError
-from .resync import Ask
+from .orphans import Ask
 
 __all__ = ["Presence"]
 
@@ -40,7 +40,7 @@ class Presence:
         self._answer = answer = Pending[bool]()
         self._token = self._new_id()
         self._deadline = None
-        sent = self._ask(events.user_event(EVENT, application=app_name, variables={"token": self._token}), now, None)
+        sent = self._ask(events.user_event(EVENT, application=app_name, variables={"token": self._token}), now)
         sent.add_waker(partial(self._sent, sent, answer))
         return answer
 

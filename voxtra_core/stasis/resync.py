@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from ..ari import Channel, Request, channels
+from ..ari import Channel, Request, applications, channels
 from ..call import CallMachine, Pending
 from ..effects import LogLevel
 from ..errors import AriNotFound, VoxtraError
@@ -20,68 +20,93 @@ T = TypeVar("T")
 
 
 class Ask(Protocol):
-    """Sends a request on nobody's behalf; ``timeout`` in seconds, ``None`` to wait as long as it takes."""
+    """Sends a request on nobody's behalf, ahead of all others; it fails when it takes too long."""
 
-    def __call__(self, request: Request[T], now: float, timeout: float | None = ...) -> Pending[T]: ...
+    def __call__(self, request: Request[T], now: float) -> Pending[T]: ...
 
 
 class Resync:
-    """One after each outage. ``now`` of the outcome is that of the reply, taken from ``clock()``."""
+    """At most one at a time. ``now`` of what comes of it is that of the reply, taken from ``clock()``."""
 
-    __slots__ = ("_ask", "_clock", "_log", "_waiting")
+    __slots__ = ("_ask", "_asked", "_clock", "_log", "_waiting")
 
     def __init__(self, ask: Ask, *, clock: Callable[[], float], log: Callable[[LogLevel, str], None]) -> None:
         self._ask = ask
         self._clock = clock
         self._log = log
-        self._waiting: dict[CallMachine, None] = {}
+        self._waiting: list[CallMachine] = []
+        self._asked: list[Pending[Any]] = []
 
     @property
     def is_under_way(self) -> bool:
         """Whether calls wait to be told."""
         return bool(self._waiting)
 
-    def begin(self, calls: Sequence[CallMachine], now: float) -> None:
-        """Ask for the channels of these calls: for that of a single one alone, since a busy Asterisk has thousands."""
-        asked_before = bool(self._waiting)
-        self._waiting.update(dict.fromkeys(calls))
-        if asked_before or not calls:
-            return  # a question that was lost with the link is asked again by whoever carries it
-        if len(calls) == 1:
-            one = self._ask(channels.get(calls[0].id), now, None)
-            one.add_waker(partial(self._one_told, calls[0], one))
+    def begin(self, calls: Sequence[CallMachine], now: float, *, subscribe_as: str | None = None) -> None:
+        """Ask for the channels of these calls, and before that have their events come to this application."""
+        self._waiting = list(calls)
+        if subscribe_as is None:
+            self._look(now)
+            return
+        self._asked = [
+            self._ask(applications.subscribe(subscribe_as, event_source=[f"channel:{call.id}"]), now) for call in calls
+        ]
+        for pending in [*self._asked]:
+            pending.add_waker(self._subscribed)
+
+    def stop(self, now: float) -> None:
+        """The link is lost again: what it tells would be old."""
+        asked, self._asked = self._asked, []
+        self._waiting = []
+        for pending in asked:
+            pending.abandon(now)
+
+    def _subscribed(self) -> None:
+        """One that cannot be subscribed to is gone, or is asked after like the others."""
+        if all(pending.done for pending in self._asked):
+            self._look(self._clock())
+
+    def _look(self, now: float) -> None:
+        """For that of a single call alone, since a busy Asterisk has thousands."""
+        if not self._waiting:
+            return
+        if len(self._waiting) == 1:
+            one = self._ask(channels.get(self._waiting[0].id), now)
+            self._asked = [one]
+            one.add_waker(partial(self._told_of_one, one))
         else:
-            every = self._ask(channels.list(), now, None)
-            every.add_waker(partial(self._all_told, every))
+            every = self._ask(channels.list(), now)
+            self._asked = [every]
+            every.add_waker(partial(self._told_of_all, every))
 
-    def _one_told(self, call: CallMachine, told: Pending[Channel]) -> None:
+    def _told_of_one(self, told: Pending[Channel]) -> None:
         try:
-            channel: Channel | None = told.result()
+            self._settle((told.result(),))
         except AriNotFound:
-            channel = None
+            self._settle(())
         except VoxtraError as error:
-            self._failed(error)
-            return
-        waiting, self._waiting = self._waiting, {}
-        del waiting[call]
-        call.link_restored(channel, self._clock())
-        self.begin(list(waiting), self._clock())
+            self._settle_unknown(error)
 
-    def _all_told(self, told: Pending[tuple[Channel, ...]]) -> None:
+    def _told_of_all(self, told: Pending[tuple[Channel, ...]]) -> None:
         try:
-            found = {channel.id: channel for channel in told.result()}
+            self._settle(told.result())
         except VoxtraError as error:
-            self._failed(error)
-            return
-        waiting, self._waiting = self._waiting, {}
-        for call in waiting:
+            self._settle_unknown(error)
+
+    def _settle(self, there: tuple[Channel, ...]) -> None:
+        found = {channel.id: channel for channel in there}
+        for call in self._take():
             call.link_restored(found.get(call.id), self._clock())
 
-    def _failed(self, error: VoxtraError) -> None:
+    def _settle_unknown(self, error: VoxtraError) -> None:
         """Asterisk would not say. So what is known of the calls stays as it was."""
-        waiting, self._waiting = self._waiting, {}
-        living = [call for call in waiting if not call.is_over]
+        living = [call for call in self._take() if not call.is_over]
         if living:
             self._log(LogLevel.WARNING, f"Asterisk does not tell which of its {len(living)} calls live: {error}")
         for call in living:
             call.link_restored_unknown(self._clock())
+
+    def _take(self) -> list[CallMachine]:
+        waiting, self._waiting = self._waiting, []
+        self._asked = []
+        return waiting
