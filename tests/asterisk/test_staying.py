@@ -16,10 +16,13 @@ import pytest
 
 from voxtra_core import CallSession, EndedBy
 from voxtra_core.app import BaseApp
+from voxtra_core.app.events import ConnectionChanged
 from voxtra_core.app.reconnect import Reconnect
+from voxtra_core.errors import NameTaken
+from voxtra_core.stasis.orphans import DOUBT
 
 from .proxy import Proxy, proxy
-from .rig import Rig, both_ways, eventually
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 
 pytestmark = pytest.mark.anyio
 
@@ -161,3 +164,53 @@ async def test_fifty_calls_live_through_five_seconds_without_a_link(rig: Rig, ou
     assert set(line.hung_up.values()) == set(line.done.values()) == {1}
     assert len(line.hung_up) == len(line.done) == 60
     rig.expect_logs("trying again in", DEAF)
+
+
+# ---- the name is taken ---------------------------------------------------------------------------------------------
+
+
+async def test_a_second_program_of_the_same_name_gets_the_new_calls_and_leaves_the_old(rig: Rig) -> None:
+    """For longer than it takes the second, which hangs up what it finds and nobody has, to look for that."""
+    first, second = (Line(rig.new_app(rig.app_name)) for _ in range(2))
+    connections: list[ConnectionChanged] = []
+
+    @first.app.on_connection
+    @second.app.on_connection
+    async def changed(change: ConnectionChanged) -> None:
+        connections.append(change)
+
+    async def serve_first() -> None:
+        with pytest.raises(NameTaken, match=rig.app_name):
+            await first.app.serve()
+
+    async with rig.serving(rig.far), anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_first)
+        await first.app.started()
+        old = await call(rig, 6)
+        tasks.start_soon(second.app.serve)
+        await second.app.started()
+        machines = machine_of(first.app), machine_of(second.app)
+        await eventually(lambda: first.app.connection == "replaced")
+        await talk(old, "1")
+        new = await call(rig, 4)
+        await anyio.sleep(2 * DOUBT)
+        await talk([*old, *new], "3")
+        assert (len(first.living), len(second.living)) == (6, 4)
+        assert [change.connection for change in connections] == ["replaced", "reconnecting", "replaced"]
+
+        await first.handled[0].play_file("beep")
+        await hang_up(old[:2])
+        await eventually(lambda: len(first.living) == 4)
+        leaving, *staying = first.living
+        await leaving.continue_in_dialplan("after", "wait")
+        await staying[0].hangup()
+        assert [call.end.by for call in (leaving, staying[0]) if call.end] == [EndedBy.DIALPLAN, EndedBy.LOCAL]
+        await hang_up(old[2:])
+        await eventually(lambda: first.app.connection == "closed")
+        assert set(first.hung_up.values()) == set(first.done.values()) == {1}
+        await talk(new, "5")
+        await hang_up(new)
+        await second.app.stop(5)
+    assert [left for machine in machines for left in left_in(machine)] == []
+    assert (first.hung_up.total(), second.hung_up.total()) == (6, 4)
+    rig.expect_log("another program has registered")
