@@ -6,67 +6,38 @@ Calls are here two people who answer each other by keys: what the application he
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
 
-from voxtra_core import CallSession, EndedBy
-from voxtra_core.app import BaseApp
+from voxtra_core import AuthenticationFailed, CallEnd, CallSession, EndedBy
 from voxtra_core.app.events import ConnectionChanged
 from voxtra_core.app.reconnect import Reconnect
 from voxtra_core.errors import NameTaken
 from voxtra_core.stasis.orphans import DOUBT
 
+from .line import REPLIES, Line
+from .pbx import Asterisk
 from .proxy import Proxy, proxy
 from .rig import Rig, both_ways, eventually, left_in, machine_of
 
 pytestmark = pytest.mark.anyio
 
+HERE = Path(__file__).parent
+
 SOON = Reconnect(first=0.2, longest=0.5)
 """For outages of a few seconds."""
 DEAF = "sends no events here"
 """What Asterisk does where the old socket ends just as the new one takes over."""
-REPLIES = dict(zip("123456789", "234567890", strict=True))
-
-
-class Line:
-    """An application that keeps its calls until somebody hangs up, and what has become of each."""
-
-    def __init__(self, app: BaseApp) -> None:
-        self.app = app
-        self.handled: list[CallSession] = []
-        self.hung_up: Counter[str] = Counter()
-        """How often ``on_hangup`` has run, by call."""
-        self.outages: Counter[str] = Counter()
-        """How often ``on_outage`` has run, by call."""
-        self.done: Counter[str] = Counter()
-        """How often the handler has ended, by call."""
-        app.default()(self.handle)
-
-    async def handle(self, call: CallSession) -> None:
-        self.handled.append(call)
-        call.on_hangup(lambda: self._count(self.hung_up, call))
-        call.on_outage(lambda outage: self._count(self.outages, call))
-        try:
-            await call.answer()
-            while True:
-                key = await call.listen_dtmf()
-                assert key is not None
-                await call.send_dtmf(REPLIES[key])
-        finally:
-            self.done[call.id] += 1
-
-    async def _count(self, what: Counter[str], call: CallSession) -> None:
-        what[call.id] += 1
-
-    @property
-    def living(self) -> list[CallSession]:
-        """The calls that have not ended."""
-        return [call for call in self.handled if call.end is None]
 
 
 async def call(rig: Rig, callers: int, context: str = "stasis-retry", every: float = 0.0) -> list[CallSession]:
@@ -105,6 +76,14 @@ async def hang_up(phones: Sequence[CallSession]) -> None:
     async with anyio.create_task_group() as tasks:
         for phone in phones:
             tasks.start_soon(phone.hangup)
+
+
+@pytest.fixture
+def own(throwaway: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+    """As ``rig``, on an Asterisk that may be stopped, and whose users may be changed."""
+    rig = Rig(throwaway, anyio_backend, app_name, "http", caplog)
+    yield rig
+    assert [record.getMessage() for record in rig.warnings] == []
 
 
 @asynccontextmanager
@@ -214,3 +193,111 @@ async def test_a_second_program_of_the_same_name_gets_the_new_calls_and_leaves_t
     assert [left for machine in machines for left in left_in(machine)] == []
     assert (first.hung_up.total(), second.hung_up.total()) == (6, 4)
     rig.expect_log("another program has registered")
+
+
+# ---- Asterisk restarts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_twenty_calls_end_with_asterisk_and_new_ones_work(own: Rig, how: str) -> None:
+    line = Line(own.new_app(own.app_name, reconnect=SOON))
+    own.far = own.new_app(f"{own.app_name}far", reconnect=SOON)
+    folder = str(own.asterisk.dir)
+    async with own.serving(line.app, own.far):
+        await talk(await call(own, 20), "1")
+        if how == "kill":
+            os.kill(int((own.asterisk.dir / "run/pid").read_text()), signal.SIGKILL)
+        await anyio.run_process([str(HERE / "stop"), folder])
+        await eventually(lambda: line.app.connection == own.far.connection == "reconnecting")
+        await anyio.run_process([str(HERE / "start"), folder], env=os.environ | {"AST_PORTS": "free"})
+        await eventually(lambda: line.app.connection == own.far.connection == "connected")
+        await eventually(lambda: not line.living and not own.far.calls)
+        await eventually(lambda: set(line.hung_up.values()) == set(line.done.values()) == {1})
+        assert len(line.hung_up) == len(line.done) == 20
+        phones = await call(own, 5)
+        await talk(phones, "3")
+        await hang_up(phones)
+    assert line.hung_up.total() == line.done.total() == len(line.handled) == 25
+    own.expect_logs("trying again in")
+
+
+# ---- we restart ----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def program(rig: Rig, orphans: str) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """``line.py`` in a process of its own, until it is killed."""
+    asterisk = rig.asterisk
+    user = {"VOXTRA_ARI_URL": asterisk.url, "VOXTRA_ARI_USER": asterisk.user, "VOXTRA_ARI_PASSWORD": asterisk.password}
+    line = {"LINE_LOOP": rig.backend, "LINE_APP": rig.app_name, "LINE_ORPHANS": orphans}
+    with subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+        [sys.executable, "-m", "tests.asterisk.line"], cwd=HERE.parents[1], env=os.environ | user | line
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
+async def test_a_program_is_killed_with_calls_in_it_and_started_again(rig: Rig, orphans: str) -> None:
+    async with rig.serving(rig.far):
+        async with program(rig, orphans):
+            phones = await call(rig, 5)
+            await talk(phones, "1")
+        await anyio.sleep(0.2)
+        assert [phone.end for phone in phones] == [None] * 5
+        async with program(rig, orphans):
+            new = await call(rig, 2)
+            await talk(new, "3")
+            if orphans == "hangup":
+                ends = [await phone.wait_ended() for phone in phones]
+                assert ends == [CallEnd(41, EndedBy.REMOTE)] * 5
+            elif orphans == "adopt":
+                await talk(phones, "5")
+                assert await phones[0].listen_dtmf(timeout=0.5) is None, "one handler, one reply"
+            else:
+                await anyio.sleep(2 * DOUBT)
+                await phones[0].send_dtmf("5")
+                assert await phones[0].listen_dtmf(timeout=0.5) is None
+                assert [phone.end for phone in phones] == [None] * 5
+                await hang_up(phones)
+            await talk(new, "7")
+            await hang_up([*phones, *new])
+
+
+# ---- we are not let in again ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [("password=another", "wrong user or password"), ("deny=0.0.0.0/0.0.0.0", "this address is not permitted")],
+)
+async def test_who_is_not_let_in_again_stops(own: Rig, change: str, problem: str) -> None:
+    config = own.asterisk.dir / "etc/ari.conf"
+    users = config.read_text()
+    seen: list[str] = []
+
+    async def serve(line: Line) -> None:
+        with pytest.raises(AuthenticationFailed, match=problem) as failed:
+            await line.app.serve()
+        seen.append(str(failed.value))
+
+    async with proxy(own.asterisk) as between, own.serving(own.far), anyio.create_task_group() as tasks:
+        line = Line(own.new_app(own.app_name, ari_url=between.url, reconnect=SOON))
+        tasks.start_soon(serve, line)
+        await line.app.started()
+        await talk(await call(own, 3), "1")
+        config.write_text(users.replace(f"[{own.asterisk.user}]", f"[{own.asterisk.user}]\n{change}", 1))
+        own.asterisk.cli("module reload res_ari.so")
+        try:
+            between.break_connections()
+            await eventually(lambda: seen)
+        finally:
+            config.write_text(users)
+            own.asterisk.cli("module reload res_ari.so")
+        assert line.app.connection == "closed"
+        assert {call.end.by for call in line.handled if call.end} == {EndedBy.CONNECTION}
+        assert line.hung_up.total() == line.done.total() == 3
+        await hang_up(list(own.far.calls.values()))
+    own.expect_logs("trying again in")
