@@ -1,6 +1,6 @@
 """An application whose calls last: what the caller presses it says back, one higher, until somebody hangs up.
 
-Also a program, to be killed with calls in it, and started again; where Asterisk is and as whom, the usual variables say:
+Also a program, to be killed with calls in it and started again. Where Asterisk is and as whom, the usual variables say:
 
     LINE_LOOP=trio LINE_APP=name LINE_ORPHANS=adopt python -m tests.asterisk.line
 """

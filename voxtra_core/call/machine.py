@@ -82,7 +82,7 @@ from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .music import Music
 from .origination import Origination
-from .outage import Outage, may_repeat
+from .outage import STASIS, Outage, is_in_stasis, may_repeat
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
@@ -266,7 +266,7 @@ class CallMachine:
                 self._hangup_requested(event)
             case StasisEnd():
                 self._left(now)
-            case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis"}:
+            case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", *STASIS}:
                 self._left(now)  # whose name is another's is told of no StasisEnd
             case ChannelDestroyed():
                 verdict = self._verdict()
@@ -452,15 +452,15 @@ class CallMachine:
             self._changed()
 
     def _live_on(self, channel: Channel, outage: Outage, now: float) -> None:
-        was_in_stasis, is_in_stasis = self.in_stasis, channel.dialplan.app_name == "Stasis"
+        was_ours, is_ours = self.in_stasis, is_in_stasis(channel)
         self.channel = channel
         self._exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if was_in_stasis and not is_in_stasis:
+        if was_ours and not is_ours:
             self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
             return
-        if is_in_stasis and not was_in_stasis:
+        if is_ours and not was_ours:
             self._found_in_stasis(channel, now)
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)

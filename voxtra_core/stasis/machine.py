@@ -46,7 +46,7 @@ from ..errors import (
 )
 from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
-from .orphans import OrphanFound, Orphans
+from .orphans import OrphanFound, Orphans, is_in
 from .presence import Presence
 from .resync import Resync
 from .translate import request_for
@@ -576,7 +576,7 @@ class StasisMachine:
             self._claims.failed(claim)  # it has come meanwhile
         elif found.failed:
             self._claims.failed(claim)
-        elif _is_in(found.result(), self.app_name):
+        elif is_in(found.result(), self.app_name, is_listed_here_alone=False):
             self._claims.arrived(claim.channel_id)
             self.adopt(found.result(), self._now, claimed=True)
         else:
@@ -673,12 +673,6 @@ def is_own(channel_id: str) -> bool:
     The second half of a Local one is named after the first (``;2``), and is not ours.
     """
     return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
-
-
-def _is_in(channel: Channel, app_name: str) -> bool:
-    """Whether a channel is in this application."""
-    app, *_ = channel.dialplan.app_data.split(",")
-    return channel.dialplan.app_name == "Stasis" and app == app_name
 
 
 def _number_of(caller_id: str) -> str:

@@ -15,8 +15,9 @@ import attrs
 
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
+from ..call.outage import is_in_stasis
 
-__all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans"]
+__all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans", "is_in"]
 
 ASIDE_PREFIX = "voxtra-aside-"
 """How the names begin under which those whose name was taken finish their calls (:mod:`voxtra_core.app.dialling`)."""
@@ -44,8 +45,9 @@ class Orphans:
     """Looks for them when it is asked to.
 
     ``found(channel, is_orphan)`` is called for each: an orphan was there before us; any other came when we had no link.
-    A channel that is still followed by whoever had our name before us has somebody. Other subscriptions say nothing:
-    who calls a Local channel is subscribed to the half that calls us as well (seen on 22.10.1).
+    Being listed with the application says little: whoever calls a Local channel is subscribed to its other half as
+    well, wherever that is (seen on 22.10.1). A channel of ours that is still followed by whoever had our name before us
+    has somebody.
     """
 
     __slots__ = ("_app_name", "_ask", "_clock", "_found", "_is_known", "_old", "_suspects")
@@ -105,17 +107,31 @@ class Orphans:
     def _sift(self, every: Pending[tuple[Application, ...]], app_name: str, unknown: list[str]) -> None:
         if every.failed or app_name != self._app_name:
             return
-        asides = [application for application in every.result() if application.name.startswith(ASIDE_PREFIX)]
+        others = [application for application in every.result() if application.name != app_name]
+        shared = {channel_id for other in others for channel_id in other.channel_ids}
+        asides = [other for other in others if other.name.startswith(ASIDE_PREFIX)]
         taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
         for channel_id in unknown:
             if channel_id not in taken:
                 described = self._ask(channels.get(channel_id), self._clock())
-                described.add_waker(partial(self._described, described, app_name))
+                described.add_waker(partial(self._described, described, app_name, channel_id not in shared))
 
-    def _described(self, described: Pending[Channel], app_name: str) -> None:
+    def _described(self, described: Pending[Channel], app_name: str, is_alone: bool) -> None:
         if described.failed or app_name != self._app_name:
             return  # it is gone
         channel = described.result()
-        in_stasis = channel.dialplan.app_name == "Stasis"  # else we are subscribed to it, and no more
-        if in_stasis and not self._is_known(channel.id):
+        if is_in(channel, app_name, is_listed_here_alone=is_alone) and not self._is_known(channel.id):
             self._found(channel, channel.id in self._old)
+
+
+def is_in(channel: Channel, app_name: str, *, is_listed_here_alone: bool) -> bool:
+    """Whether a channel is in this application.
+
+    Of one that came by ``StasisBroadcast`` Asterisk does not tell which application has claimed it: then it counts
+    whether the channel is listed with this one and no other.
+    """
+    dialplan = channel.dialplan
+    if dialplan.app_name == "StasisBroadcast":
+        return is_listed_here_alone
+    app, *_ = dialplan.app_data.split(",")
+    return is_in_stasis(channel) and app_name in {app, f"{app}:{channel.name}"}
