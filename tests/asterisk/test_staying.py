@@ -158,6 +158,18 @@ async def test_fifty_calls_live_through_five_seconds_without_a_link(rig: Rig, ou
     rig.expect_logs("trying again in", DEAF)
 
 
+async def test_a_claimed_call_lives_through_an_outage(rig: Rig) -> None:
+    async with behind_a_proxy(rig) as (line, between):
+        line.app.on_offer(lambda offer: True)
+        phone = await rig.far.originate("Local/bcast@bcast/n")
+        await talk([phone], "1")
+        between.break_connections()
+        await eventually(lambda: line.outages.total() == 1)
+        await talk([phone], "3")
+        await phone.hangup()
+    rig.expect_logs("trying again in")
+
+
 # ---- again and again -----------------------------------------------------------------------------------------------
 
 NOT_DONE = (RequestNotSent, RequestOutcomeUnknown, OriginateFailed)
