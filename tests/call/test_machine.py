@@ -175,6 +175,10 @@ class CallProperties(RuleBasedStateMachine):
         self.frozen: float | None = None
         self.target: CallMachine | None = None
         """The call that this one snoops on."""
+        self.lost = False
+        """Whether there is no link."""
+        self.stasis_is_old_news = False
+        """Whether it was in Stasis when the link was lost, and has not been said to be since."""
         self.happened: list[object] = []
         """What those who follow the call from its beginning are shown."""
         self.talking = False
@@ -218,9 +222,12 @@ class CallProperties(RuleBasedStateMachine):
     def collect(self) -> list[Command]:
         """Take what the machine has to say, and check it."""
         while (change := self.call.next_event()) is not None:
-            if isinstance(change, NotPlayed | Outage):
+            if isinstance(change, NotPlayed):
                 continue
             self.happened.append(change)
+            if isinstance(change, Outage):
+                assert change.ended == self.now >= change.began
+                continue
             assert change.previous is self.states[-1]
             assert change.state in {to for (state, _), to in TRANSITIONS.items() if state is change.previous}
             assert change.state is not change.previous
@@ -257,7 +264,8 @@ class CallProperties(RuleBasedStateMachine):
             assert tape.unwanted or tape.asked_to_stop or tape.doubtful
             tape.stops += 1
         if isinstance(command, ControlPlayback | AskPlayback):
-            assert self.tapes[command.playback_id].accepted
+            tape = self.tapes[command.playback_id]
+            assert tape.accepted or (tape.doubtful and isinstance(command, AskPlayback))
         if isinstance(command, AskChannel):
             assert self.sent_on or any(isinstance(other, Hangup) for other, _ in self.sent.values())
         if isinstance(command, Originate | Snoop):
@@ -488,9 +496,14 @@ class CallProperties(RuleBasedStateMachine):
             self.call.receive_error(request_id, error, self.now)
         if isinstance(command, Continue) and expected and error is None:
             self.open[request_id] = command  # its StasisEnd is what counts
-        elif request_id in self.pending_of:
-            self.answered.append((self.now, self.pending_of[request_id]))
         commands = self.collect()
+        repeated = [again for again in commands if is_repeated(command, again)]
+        if request_id in self.pending_of and request_id not in self.open:
+            pending = self.pending_of[request_id]
+            if isinstance(error, RequestOutcomeUnknown) and repeated:
+                self.pending_of[repeated[0].request_id] = pending
+            elif expected:
+                self.answered.append((self.now, pending))
         if not expected:
             assert commands == []
 
@@ -506,6 +519,8 @@ class CallProperties(RuleBasedStateMachine):
             tape = self.tapes[command.playback_id]
             tape.accepted |= error is None
             tape.doubtful |= doubtful
+        if isinstance(command, StopPlayback) and doubtful:
+            self.tapes[command.playback_id].asked_to_stop += 1  # it may have to be told again
         if isinstance(command, Originate | Snoop) and error is None:
             self.is_seen()
         self.exists |= isinstance(command, Originate | Snoop) and doubtful
@@ -517,6 +532,44 @@ class CallProperties(RuleBasedStateMachine):
         if isinstance(command, Hangup) and isinstance(error, AriBadRequest):
             self.must_hang_up = self.unattended = False
             self.hangups_refused = self.hangups_sent()
+
+    # ---- outages -----------------------------------------------------------------------------------------------------
+
+    @rule()
+    def the_link_is_lost(self) -> None:
+        """Once, or again before Asterisk has told what became of the channel."""
+        if not self.lost:
+            self.stasis_is_old_news = self.call.in_stasis
+        self.call.link_lost(self.now)
+        self.lost = not self.call.is_over
+        assert self.collect() == []
+
+    @precondition(lambda self: self.lost)
+    @rule(
+        found=st.sampled_from(["in Stasis", "in Stasis", "elsewhere", "nothing", "no answer"]),
+        state=st.sampled_from(["Ring", "Up"]),
+    )
+    def the_link_is_back(self, found: str, state: str) -> None:
+        self.lost = False
+        was_over, was_in_stasis = self.call.is_over, self.call.in_stasis
+        asked_for = any(isinstance(command, Originate | Snoop) for command in self.open.values()) and not self.seen
+        match found:
+            case "no answer":
+                self.call.link_restored_unknown(self.now)
+            case "nothing":
+                self.call.link_restored(None, self.now)
+                assert self.call.is_over or asked_for
+            case _:
+                if not was_over:
+                    self.is_seen()
+                    self.missing_since = None
+                inside, has_left = found == "in Stasis", "left" in self.call._requests.timers
+                self.call.link_restored(channel(self.channel_id, state), self.now, in_stasis=inside)
+                if not was_over:
+                    assert self.call.is_over == (self.stasis_is_old_news and not inside)
+                    assert self.call.is_over or self.call.in_stasis == (was_in_stasis or (inside and not has_left))
+                    assert self.call.is_over or state == "Ring" or self.call.state is not CallState.RINGING
+        self.collect()
 
     @rule(seconds=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
     def unhappy_time(self, seconds: float, data: st.DataObject) -> None:
@@ -577,6 +630,7 @@ class CallProperties(RuleBasedStateMachine):
 
     def enters_stasis(self, state: str) -> None:
         self.is_seen()
+        self.stasis_is_old_news = False
         self.happens(stasis_start(self.channel_id, state))
         self.collect()
 
@@ -623,6 +677,7 @@ class CallProperties(RuleBasedStateMachine):
         """Another channel takes the place of this one."""
         if not self.call.is_over:
             self.channel_id += "+"
+            self.stasis_is_old_news = False
             self.is_seen()
             self.missing_since = None
             self.talking = False
@@ -679,7 +734,7 @@ class CallProperties(RuleBasedStateMachine):
         """Asked for, or owed to a call that nobody wants or looks after any more."""
         if self.unattended and not self.call.continuing:
             self.wants_it_to_end()
-        if self.must_hang_up and self.exists and not self.call.is_over:
+        if self.must_hang_up and self.exists and not self.call.is_over and not self.lost:
             assert self.hangups_sent() > self.hangups_refused
 
     def hangups_sent(self) -> int:
@@ -703,6 +758,8 @@ class CallProperties(RuleBasedStateMachine):
     @rule()
     def everything_goes_well(self) -> None:
         """Asterisk does what it is asked, in order, and knows nothing of old playbacks: then everything ends."""
+        if self.lost:
+            self.the_link_is_back("in Stasis", "Ring")
         if self.originating is not None and not self.originating.done:
             self.enters_stasis("Up")
         for _ in range(500):
@@ -714,7 +771,7 @@ class CallProperties(RuleBasedStateMachine):
                 self.deadline_comes(late=0.0)
         raise AssertionError(f"still waiting: {[waiting.what for waiting in self.waiting if not waiting.pending.done]}")
 
-    @precondition(lambda self: not self.call.is_over)
+    @precondition(lambda self: not self.call.is_over and not self.lost)
     @rule()
     def asterisk_is_silent(self) -> None:
         """No reply, no event: what Asterisk replies to at once is given up, and a channel to be hung up asked after."""
@@ -766,6 +823,13 @@ class CallProperties(RuleBasedStateMachine):
         self.wake()
         assert (self.call.state, self.call.end) == (state, end)
         self.it_ends_once_and_for_all()
+
+
+def is_repeated(command: Command, again: Command) -> bool:
+    """Whether this is the same, asked once more."""
+    return type(again) is type(command) and again == attrs.evolve(
+        command, request_id=again.request_id, channel_id=again.channel_id
+    )
 
 
 CallProperties.TestCase.settings = settings(max_examples=200, stateful_step_count=50)

@@ -413,8 +413,10 @@ def test_serve_that_is_cancelled_hangs_up() -> None:
 
 
 def test_the_connection_is_lost() -> None:
-    """Every handler is told, callbacks run, what waits is settled, and ``serve()`` says what happened."""
-    with World(Delays(replies=(0.2,))) as world:
+    """Where none is wanted instead: every handler is told, callbacks run, what waits is settled, and ``serve()`` says
+    what happened.
+    """
+    with World(Delays(replies=(0.2,)), reconnect=None) as world:
         told: list[object] = []
 
         async def handler(call: CallSession) -> None:
@@ -451,7 +453,7 @@ def test_the_connection_is_lost() -> None:
 
 
 def test_a_callback_that_does_not_end_is_cancelled_after_the_connection_was_lost() -> None:
-    with World() as world:
+    with World(reconnect=None) as world:
 
         async def handler(call: CallSession) -> None:
             @call.on_hangup

@@ -309,7 +309,7 @@ def test_the_status_after_stop() -> None:
 
 def test_errors_are_raised_as_before() -> None:
     """Also after a signal, while its grace lasts; and the handlers have their time."""
-    with World(Delays(replies=(0.1,))) as world:
+    with World(Delays(replies=(0.1,)), reconnect=None) as world:
         world.app.default()(answers_and_listens)
 
         async def lose() -> None:

@@ -6,6 +6,7 @@ between a reply and the events that follow.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from itertools import count
 from typing import Any
@@ -20,6 +21,7 @@ from tests.call.bench import error_of, search
 from tests.call.walk import what_is_kept
 from voxtra_core.ari.messages import EventReceived, LinkClosed, Reply, RequestFailed
 from voxtra_core.call import CallMachine, Pending
+from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import (
     AriError,
     LinkError,
@@ -36,7 +38,6 @@ from voxtra_core.stasis import (
     ClaimOutcome,
     SendRequest,
     StasisMachine,
-    WithdrawRequest,
 )
 from voxtra_core.stasis.offers import CALL_FOLLOWS
 
@@ -61,6 +62,10 @@ class Claimed:
     """What Asterisk has decided; the reply may still be on its way."""
     expected_until: float | None = None
     """While its call may come: until then; infinity where nobody knows."""
+    lookup: SendRequest | None = None
+    """What asks whether its call has come, as its reply is lost,"""
+    lookup_until: float = 0.0
+    """… and until when that is waited for."""
 
 
 class PoolProperties(RuleBasedStateMachine):
@@ -76,6 +81,7 @@ class PoolProperties(RuleBasedStateMachine):
         """Those that are in ``Stasis``, for us."""
         self.claims: list[Claimed] = []
         self.arrived: dict[str, CallMachine] = {}
+        self.lookups: list[SendRequest] = []
         self.events: deque[tuple[EventReceived, str]] = deque()
         self.lost = False
 
@@ -129,11 +135,12 @@ class PoolProperties(RuleBasedStateMachine):
         message, starts = self.events.popleft()
         expected = any(claim.channel_id == starts for claim in self.expecting())
         self.machine.receive(message, self.now)
+        is_new = starts and starts not in self.arrived
         for claim in self.claims:
-            if claim.channel_id == starts:
+            if claim.channel_id == starts and is_new:
                 claim.expected_until = None
         arrived = self.collect()
-        assert [(one.call.id, one.claimed) for one in arrived] == ([(starts, expected)] if starts else [])
+        assert [(one.call.id, one.claimed) for one in arrived] == ([(starts, expected)] if is_new else [])
 
     @precondition(lambda self: not self.lost and any(self.is_answered(claim) for claim in self.claims))
     @rule(data=st.data())
@@ -160,9 +167,52 @@ class PoolProperties(RuleBasedStateMachine):
 
     def fail(self, claim: Claimed, error: LinkError) -> None:
         self.machine.receive(RequestFailed(claim.request_id, error), self.now)
-        claim.expected_until = None
         assert isinstance(error_of(claim.outcome), LinkError)
         assert self.collect() == []
+        if isinstance(error, RequestOutcomeUnknown) and claim.expected_until is not None:
+            self.expect_lookup(claim, "applications.get")
+        else:
+            claim.expected_until = None
+            assert self.lookups == []
+
+    def expect_lookup(self, claim: Claimed, operation: str) -> None:
+        (claim.lookup,) = self.lookups
+        self.lookups.clear()
+        assert claim.lookup.request.operation == operation
+        claim.lookup_until = self.now + REPLY_TIMEOUT
+
+    @precondition(lambda self: not self.lost and any(claim.lookup is not None for claim in self.claims))
+    @rule(data=st.data())
+    def a_claim_is_looked_up(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from([claim for claim in self.claims if claim.lookup is not None]))
+        lookup, claim.lookup = claim.lookup, None
+        assert lookup is not None
+        if lookup.request.operation == "applications.get":
+            there = channel_ids = sorted(self.ours)
+            application = {"name": "app", "channel_ids": channel_ids, "bridge_ids": [], "endpoint_ids": []}
+            application |= {"device_names": [], "events_allowed": [], "events_disallowed": []}
+            self.machine.receive(Reply(lookup.request_id, 200, "", json.dumps(application).encode()), self.now)
+            assert self.collect() == []
+            if claim.expected_until is None:
+                self.lookups.clear()  # its call has come, and ended
+            elif claim.channel_id not in there:
+                claim.expected_until = self.now + CALL_FOLLOWS
+            elif claim.channel_id in self.arrived:
+                claim.expected_until = None
+            else:
+                self.expect_lookup(claim, "channels.get")
+        elif claim.channel_id in self.ours:
+            is_new = claim.channel_id not in self.arrived
+            body = json.dumps(channel(claim.channel_id)).encode()
+            self.machine.receive(Reply(lookup.request_id, 200, "", body), self.now)
+            claim.expected_until = None
+            arrived = [(one.call.id, one.claimed) for one in self.collect()]
+            assert arrived == ([(claim.channel_id, True)] if is_new else [])
+        else:
+            self.machine.receive(Reply(lookup.request_id, 404, "", b""), self.now)
+            claim.expected_until = None
+            assert self.collect() == []
+        assert self.lookups == []
 
     @precondition(lambda self: not self.lost and len(self.offers) > 2)
     @rule()
@@ -200,7 +250,11 @@ class PoolProperties(RuleBasedStateMachine):
         self.now = max(self.now, deadline + late)
         self.machine.handle_timeout(self.now)
         for claim in self.claims:
-            if claim.outcome.done and claim.expected_until == float("inf"):
+            if claim.lookup is not None and claim.lookup_until <= self.now:
+                is_first, claim.lookup = claim.lookup.request.operation == "applications.get", None
+                if claim.expected_until is not None:
+                    claim.expected_until = self.now + CALL_FOLLOWS if is_first else None
+            elif claim.lookup is None and claim.outcome.done and claim.expected_until == float("inf"):
                 assert isinstance(error_of(claim.outcome), OperationTimeout)
                 claim.expected_until = None
             elif claim.expected_until is not None and claim.expected_until <= self.now:
@@ -232,7 +286,8 @@ class PoolProperties(RuleBasedStateMachine):
                     assert self.arrived[call.id] is call
                 case _:
                     pass
-        assert all(isinstance(command, WithdrawRequest) for command in self.machine.commands_to_send())
+        commands = self.machine.commands_to_send()
+        self.lookups += [command for command in commands if isinstance(command, SendRequest)]
         return arrived
 
     @invariant()

@@ -1,9 +1,10 @@
 """What both drivers' ``VoxtraApp`` share: options, routing, the application's machine."""
 
 from .app import Backend, BaseApp, MachineDriver
-from .events import AppUpdate, CallStateChanged
+from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .machine import AppMachine, Observer, Phase
 from .options import DEFAULT_URL, Options, make_options
+from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
 
@@ -16,12 +17,15 @@ __all__ = [
     "Backend",
     "BaseApp",
     "CallStateChanged",
+    "Connection",
+    "ConnectionChanged",
     "Handler",
     "MachineDriver",
     "Observer",
     "OfferHook",
     "Options",
     "Phase",
+    "Reconnect",
     "Route",
     "Router",
     "SignalHandler",

@@ -82,7 +82,7 @@ from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .music import Music
 from .origination import Origination
-from .outage import STASIS, Outage, is_in_stasis, may_repeat
+from .outage import Outage, may_repeat
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
@@ -116,6 +116,7 @@ class CallMachine:
 
     __slots__ = (
         "_digits",
+        "_doubts_stasis",
         "_events",
         "_feeds",
         "_hanging_up",
@@ -187,6 +188,7 @@ class CallMachine:
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
+        self._doubts_stasis = False
         self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
         self._soft = False
@@ -266,7 +268,7 @@ class CallMachine:
                 self._hangup_requested(event)
             case StasisEnd():
                 self._left(now)
-            case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", *STASIS}:
+            case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis", "StasisBroadcast"}:
                 self._left(now)  # whose name is another's is told of no StasisEnd
             case ChannelDestroyed():
                 verdict = self._verdict()
@@ -357,7 +359,7 @@ class CallMachine:
                 if isinstance(error, AriNotFound):
                     self._player.gone(_playback(exchange), now)
                 else:
-                    self._player.still_there(_playback(exchange), now)
+                    self._player.no_answer(_playback(exchange), now)
             case StopPlayback() | ControlPlayback() if isinstance(error, AriNotFound):
                 self._player.gone(_playback(exchange), now)
                 if exchange.pending is not None:
@@ -420,12 +422,16 @@ class CallMachine:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
         if self.end is None and self._lost_at is None:
             self._lost_at = now
+            self._doubts_stasis = self.in_stasis
             self._requests.pause()
             self._hanging_up.pause()
             self._changed()
 
-    def link_restored(self, channel: Channel | None, now: float) -> None:
-        """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it."""
+    def link_restored(self, channel: Channel | None, now: float, *, in_stasis: bool = True) -> None:
+        """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it.
+
+        What events have said since then is newer.
+        """
         if self.end is not None or self._lost_at is None:
             return
         began, self._lost_at = self._lost_at, None
@@ -433,8 +439,10 @@ class CallMachine:
         if channel is None:
             if not self._origination.is_under_way:
                 self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
+        elif self._doubts_stasis and not in_stasis:
+            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
         else:
-            self._live_on(channel, Outage(began, now), now)
+            self._live_on(channel, Outage(began, now), now, in_stasis=in_stasis)
         self._changed()
 
     def link_restored_unknown(self, now: float) -> None:
@@ -451,16 +459,13 @@ class CallMachine:
                     self._make_sure_it_ends(now)
             self._changed()
 
-    def _live_on(self, channel: Channel, outage: Outage, now: float) -> None:
-        was_ours, is_ours = self.in_stasis, is_in_stasis(channel)
+    def _live_on(self, channel: Channel, outage: Outage, now: float, *, in_stasis: bool) -> None:
+        self._requests.timers.cancel("missing")
         self.channel = channel
         self._exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if was_ours and not is_ours:
-            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
-            return
-        if is_ours and not was_ours:
+        if in_stasis and not self.in_stasis and "left" not in self._requests.timers:
             self._found_in_stasis(channel, now)
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)
@@ -693,7 +698,7 @@ class CallMachine:
             case Snoop():
                 pass  # so is the snoop itself, at the same moment
             case AskPlayback():
-                self._player.still_there(_playback(exchange), now)
+                self._player.no_answer(_playback(exchange), now)
             case _:
                 self._fail(exchange, no_reply(exchange.command), now)
 
@@ -770,6 +775,7 @@ class CallMachine:
     def _entered(self, channel: Channel, now: float) -> None:
         self._requests.timers.cancel("left")
         self.in_stasis = True
+        self._doubts_stasis = False
         self.channel = channel
         self._exists(now)
         if channel.state == "Up":
@@ -778,8 +784,7 @@ class CallMachine:
             self._origination.reached()
 
     def _found_in_stasis(self, channel: Channel, now: float) -> None:
-        _, *args = channel.dialplan.app_data.split(",")  # behind the application's name
-        self.args = tuple(args)
+        self.args = _stasis_args(channel)
         self._entered(channel, now)
 
     def _exists(self, now: float) -> None:
@@ -959,6 +964,18 @@ class CallMachine:
     def _changed(self) -> None:
         if self._notify is not None:
             self._notify(self)
+
+
+def _stasis_args(channel: Channel) -> tuple[str, ...]:
+    """The arguments that ``StasisStart`` had, out of those of the dialplan's application."""
+    arguments = channel.dialplan.app_data.split(",")
+    match channel.dialplan.app_name:
+        case "Stasis":  # (application, argument, …)
+            return tuple(arguments[1:])
+        case "StasisBroadcast" if len(arguments) > 2 and arguments[2]:  # (timeout, filter, argument:…)
+            return tuple(arguments[2].split(":"))
+        case _:
+            return ()
 
 
 def _check_variable(name: str) -> None:

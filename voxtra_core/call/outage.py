@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import attrs
 
-from ..ari import Channel
 from .commands import (
     Answer,
     AskChannel,
@@ -27,10 +26,7 @@ from .commands import (
     StopPlayback,
 )
 
-__all__ = ["MAX_REPEATS", "STASIS", "Outage", "is_in_stasis", "may_repeat"]
-
-STASIS = frozenset({"Stasis", "StasisBroadcast"})
-"""The applications of the dialplan in which a channel is under ARI's control (both seen on 22.10.1)."""
+__all__ = ["MAX_REPEATS", "Outage", "may_repeat"]
 
 MAX_REPEATS = 5
 """How often one request is sent again: one that kills the connection each time must not do so for ever."""
@@ -64,11 +60,6 @@ class Outage:
     def seconds(self) -> float:
         """How long it was."""
         return self.ended - self.began
-
-
-def is_in_stasis(channel: Channel) -> bool:
-    """Whether Asterisk says that the channel is in a Stasis application."""
-    return channel.dialplan.app_name in STASIS
 
 
 def may_repeat(command: Command) -> bool:

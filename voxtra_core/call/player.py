@@ -182,10 +182,17 @@ class Player:
             self._end(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.DONE, now)
 
     def still_there(self, playback: Playback, now: float) -> None:
-        """Asked after it, Asterisk knows it, or has no answer."""
+        """Asked after it, Asterisk knows it."""
         if not playback.accepted.done and playback.id in self._playbacks:
             self.accepted(playback, now)
         self._watch(playback, now)
+
+    def no_answer(self, playback: Playback, now: float) -> None:
+        """Asked after it, Asterisk says nothing of use."""
+        if playback.accepted.done:
+            self._watch(playback, now)
+        else:
+            self._doubtful(playback, now)
 
     def gone(self, playback: Playback, now: float) -> None:
         """Asked after it, Asterisk does not know it: its end is on the way, or will never be announced."""

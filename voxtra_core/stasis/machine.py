@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar, assert_never
 import attrs
 
 from ..ari import (
+    Application,
     ApplicationReplaced,
     CallBroadcast,
     Channel,
@@ -26,6 +27,7 @@ from ..ari import (
     Request,
     StasisStart,
     UnknownEvent,
+    applications,
     channels,
     decode_event,
     events,
@@ -46,7 +48,7 @@ from ..errors import (
 )
 from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
-from .orphans import OrphanFound, Orphans, is_in
+from .orphans import OrphanFound, Orphans
 from .presence import Presence
 from .resync import Resync
 from .translate import request_for
@@ -360,6 +362,7 @@ class StasisMachine:
         self._has_link = False
         self._placed_without_link.clear()
         self._resync.stop(now)
+        self._orphans.link_lost()
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -378,7 +381,7 @@ class StasisMachine:
         for call in placed:
             call.link_restored_unknown(now)
         calls = [call for call in self.calls.values() if call not in placed]
-        self._resync.begin(calls, now, subscribe_as=self.app_name if subscribe else None)
+        self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -438,6 +441,7 @@ class StasisMachine:
     def close(self, now: float) -> None:
         """There will be no link in time, or none at all: its calls have ended, and no request is answered any more."""
         self._now = now
+        self._has_link = False
         self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
@@ -568,19 +572,22 @@ class StasisMachine:
 
     def _look_for_claimed(self, claim: Claim, now: float) -> None:
         """It may have been granted, and its call have been announced when nobody heard it."""
-        found = self.request(channels.get(claim.channel_id), now, REPLY_TIMEOUT)
-        found.add_waker(lambda: self._claimed_found(claim, found))
+        inside = self.request(applications.get(self.app_name), now, REPLY_TIMEOUT)
+        inside.add_waker(lambda: self._looked_for_claimed(claim, inside))
 
-    def _claimed_found(self, claim: Claim, found: Pending[Channel]) -> None:
-        if self._is_known(claim.channel_id):
-            self._claims.failed(claim)  # it has come meanwhile
-        elif found.failed:
-            self._claims.failed(claim)
-        elif is_in(found.result(), self.app_name, is_listed_here_alone=False):
-            self._claims.arrived(claim.channel_id)
-            self.adopt(found.result(), self._now, claimed=True)
-        else:
+    def _looked_for_claimed(self, claim: Claim, inside: Pending[Application]) -> None:
+        if inside.failed or claim.channel_id not in inside.result().channel_ids:
             self._claims.granted(claim, self._now)  # should it be on its way
+        elif self._is_known(claim.channel_id):
+            self._claims.failed(claim)  # it has come meanwhile
+        else:
+            found = self.request(channels.get(claim.channel_id), self._now, REPLY_TIMEOUT)
+            found.add_waker(lambda: self._found_claimed(claim, found))
+
+    def _found_claimed(self, claim: Claim, found: Pending[Channel]) -> None:
+        self._claims.failed(claim)
+        if not found.failed:
+            self.adopt(found.result(), self._now, claimed=True)
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ import attrs
 
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
-from ..call.outage import is_in_stasis
+from .resync import runs_stasis
 
-__all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans", "is_in"]
+__all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans"]
 
 ASIDE_PREFIX = "voxtra-aside-"
 """How the names begin under which those whose name was taken finish their calls (:mod:`voxtra_core.app.dialling`)."""
@@ -35,6 +35,14 @@ class OrphanFound:
     channel: Channel
 
 
+@attrs.frozen(eq=False)
+class _Look:
+    """One look for them. What comes of it counts only until the next."""
+
+    app_name: str
+    after_outage: bool
+
+
 class Ask(Protocol):
     """Sends a request on nobody's behalf."""
 
@@ -50,7 +58,7 @@ class Orphans:
     has somebody.
     """
 
-    __slots__ = ("_app_name", "_ask", "_clock", "_found", "_is_known", "_old", "_suspects")
+    __slots__ = ("_ask", "_clock", "_found", "_is_known", "_look", "_old", "_suspects")
 
     def __init__(
         self,
@@ -64,23 +72,33 @@ class Orphans:
         self._clock = clock
         self._is_known = is_known
         self._found = found
-        self._app_name = ""
+        self._look: _Look | None = None
         self._old: set[str] = set()
         self._suspects: dict[str, float] = {}
 
     def look(self, app_name: str, now: float, *, after_outage: bool) -> None:
         """Ask Asterisk which channels the application has."""
-        self._app_name = app_name
+        self._look = look = _Look(app_name, after_outage)
         listed = self._ask(applications.get(app_name), now)
-        listed.add_waker(partial(self._listed, listed, app_name, after_outage))
+        listed.add_waker(partial(self._listed, look, listed))
 
     def disown(self, channel_id: str) -> None:
         """Its call was given up here: should it be found, nobody has it."""
         self._old.add(channel_id)
 
+    def link_lost(self) -> None:
+        """Look no further; there will be another look.
+
+        Of what is suspected nobody can say any more whether it was there before us or has just come and was announced
+        on the lost link. The latter is assumed: to give an orphan a handler does less harm than to hang up a caller.
+        """
+        self._look = None
+        self._old -= self._suspects.keys()
+        self._suspects.clear()
+
     def forget(self) -> None:
         """The application is another's, and so is what may be found there."""
-        self._app_name = ""
+        self._look = None
         self._old.clear()
         self._suspects.clear()
 
@@ -93,45 +111,45 @@ class Orphans:
         due = [channel_id for channel_id, deadline in self._suspects.items() if deadline <= now]
         for channel_id in due:
             del self._suspects[channel_id]
-        if unknown := [channel_id for channel_id in due if not self._is_known(channel_id)]:
+        unknown = [channel_id for channel_id in due if not self._is_known(channel_id)]
+        if unknown and self._look is not None:
             every = self._ask(applications.list(), now)
-            every.add_waker(partial(self._sift, every, self._app_name, unknown))
+            every.add_waker(partial(self._sift, self._look, every, unknown))
 
-    def _listed(self, listed: Pending[Application], app_name: str, after_outage: bool) -> None:
-        if listed.failed or app_name != self._app_name:
+    def _listed(self, look: _Look, listed: Pending[Application]) -> None:
+        if listed.failed or look is not self._look:
             return  # nothing can be known of an application that Asterisk does not tell about
         there = {channel_id for channel_id in listed.result().channel_ids if not self._is_known(channel_id)}
-        self._old = self._old & there if after_outage else there
+        self._old = self._old & there if look.after_outage else there
         self._suspects = dict.fromkeys(sorted(there), self._clock() + DOUBT)
 
-    def _sift(self, every: Pending[tuple[Application, ...]], app_name: str, unknown: list[str]) -> None:
-        if every.failed or app_name != self._app_name:
+    def _sift(self, look: _Look, every: Pending[tuple[Application, ...]], unknown: list[str]) -> None:
+        if every.failed or look is not self._look:
             return
-        others = [application for application in every.result() if application.name != app_name]
-        shared = {channel_id for other in others for channel_id in other.channel_ids}
+        others = [application for application in every.result() if application.name != look.app_name]
+        elsewhere = {channel_id for other in others for channel_id in other.channel_ids}
         asides = [other for other in others if other.name.startswith(ASIDE_PREFIX)]
         taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
         for channel_id in unknown:
             if channel_id not in taken:
                 described = self._ask(channels.get(channel_id), self._clock())
-                described.add_waker(partial(self._described, described, app_name, channel_id not in shared))
+                described.add_waker(partial(self._described, look, described, channel_id in elsewhere))
 
-    def _described(self, described: Pending[Channel], app_name: str, is_alone: bool) -> None:
-        if described.failed or app_name != self._app_name:
+    def _described(self, look: _Look, described: Pending[Channel], is_elsewhere: bool) -> None:
+        if described.failed or look is not self._look:
             return  # it is gone
         channel = described.result()
-        if is_in(channel, app_name, is_listed_here_alone=is_alone) and not self._is_known(channel.id):
+        if _is_in(channel, look.app_name, is_elsewhere=is_elsewhere) and not self._is_known(channel.id):
             self._found(channel, channel.id in self._old)
 
 
-def is_in(channel: Channel, app_name: str, *, is_listed_here_alone: bool) -> bool:
-    """Whether a channel is in this application.
+def _is_in(channel: Channel, app_name: str, *, is_elsewhere: bool) -> bool:
+    """Whether a channel is in the application that lists it; ``is_elsewhere`` says whether another lists it as well.
 
-    Of one that came by ``StasisBroadcast`` Asterisk does not tell which application has claimed it: then it counts
-    whether the channel is listed with this one and no other.
+    Of one that came by ``StasisBroadcast`` nothing else tells which application has claimed it.
     """
     dialplan = channel.dialplan
     if dialplan.app_name == "StasisBroadcast":
-        return is_listed_here_alone
+        return not is_elsewhere
     app, *_ = dialplan.app_data.split(",")
-    return is_in_stasis(channel) and app_name in {app, f"{app}:{channel.name}"}
+    return runs_stasis(channel) and app_name in {app, f"{app}:{channel.name}"}

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from ..ari import Channel, Request, applications, channels
+from ..ari import Application, Channel, Request, applications, channels
 from ..call import CallMachine, Pending
 from ..effects import LogLevel
 from ..errors import AriNotFound, VoxtraError
 
-__all__ = ["Ask", "Resync"]
+__all__ = ["Ask", "Resync", "runs_stasis"]
 
 T = TypeVar("T")
 
@@ -28,12 +28,13 @@ class Ask(Protocol):
 class Resync:
     """At most one at a time. ``now`` of what comes of it is that of the reply, taken from ``clock()``."""
 
-    __slots__ = ("_ask", "_asked", "_clock", "_log", "_waiting")
+    __slots__ = ("_app_name", "_ask", "_asked", "_clock", "_log", "_waiting")
 
     def __init__(self, ask: Ask, *, clock: Callable[[], float], log: Callable[[LogLevel, str], None]) -> None:
         self._ask = ask
         self._clock = clock
         self._log = log
+        self._app_name: str | None = None
         self._waiting: list[CallMachine] = []
         self._asked: list[Pending[Any]] = []
 
@@ -42,17 +43,20 @@ class Resync:
         """Whether calls wait to be told."""
         return bool(self._waiting)
 
-    def begin(self, calls: Sequence[CallMachine], now: float, *, subscribe_as: str | None = None) -> None:
-        """Ask for the channels of these calls, and before that have their events come to this application."""
+    def begin(self, app_name: str, calls: Sequence[CallMachine], now: float, *, subscribe: bool = False) -> None:
+        """Ask for the channels of these calls, and which are in the application.
+
+        With ``subscribe`` they are in one of another name, and before all else their events are made to come to ours.
+        """
         self._waiting = list(calls)
-        if subscribe_as is None:
+        self._app_name = None if subscribe else app_name
+        if not subscribe:
             self._look(now)
             return
         self._asked = [
-            self._ask(applications.subscribe(subscribe_as, event_source=[f"channel:{call.id}"]), now) for call in calls
+            self._ask(applications.subscribe(app_name, event_source=[f"channel:{call.id}"]), now) for call in calls
         ]
-        for pending in [*self._asked]:
-            pending.add_waker(self._subscribed)
+        self._then(lambda: self._look(self._clock()))
 
     def stop(self, now: float) -> None:
         """The link is lost again: what it tells would be old."""
@@ -61,52 +65,68 @@ class Resync:
         for pending in asked:
             pending.abandon(now)
 
-    def _subscribed(self) -> None:
-        """One that cannot be subscribed to is gone, or is asked after like the others."""
-        if all(pending.done for pending in self._asked):
-            self._look(self._clock())
+    def _then(self, go_on: Callable[[], None]) -> None:
+        """Go on when all that was asked is answered, whatever the answers: a channel that is gone is looked up, too."""
+
+        def answered() -> None:
+            if all(pending.done for pending in self._asked):
+                go_on()
+
+        for pending in [*self._asked]:
+            pending.add_waker(answered)
 
     def _look(self, now: float) -> None:
-        """For that of a single call alone, since a busy Asterisk has thousands."""
+        """For the channel of a single call alone, since a busy Asterisk has thousands."""
         if not self._waiting:
             return
-        if len(self._waiting) == 1:
-            one = self._ask(channels.get(self._waiting[0].id), now)
-            self._asked = [one]
-            one.add_waker(partial(self._told_of_one, one))
-        else:
-            every = self._ask(channels.list(), now)
-            self._asked = [every]
-            every.add_waker(partial(self._told_of_all, every))
+        one = self._ask(channels.get(self._waiting[0].id), now) if len(self._waiting) == 1 else None
+        every = self._ask(channels.list(), now) if one is None else None
+        inside = self._ask(applications.get(self._app_name), now) if self._app_name is not None else None
+        self._asked = [pending for pending in (one, every, inside) if pending is not None]
+        self._then(partial(self._told, one, every, inside))
 
-    def _told_of_one(self, told: Pending[Channel]) -> None:
+    def _told(
+        self,
+        one: Pending[Channel] | None,
+        every: Pending[tuple[Channel, ...]] | None,
+        inside: Pending[Application] | None,
+    ) -> None:
+        calls, self._waiting, self._asked = self._waiting, [], []
+        now = self._clock()
         try:
-            self._settle((told.result(),))
-        except AriNotFound:
-            self._settle(())
-        except VoxtraError as error:
-            self._settle_unknown(error)
-
-    def _told_of_all(self, told: Pending[tuple[Channel, ...]]) -> None:
-        try:
-            self._settle(told.result())
-        except VoxtraError as error:
-            self._settle_unknown(error)
-
-    def _settle(self, there: tuple[Channel, ...]) -> None:
+            there = _channels(one, every)
+            ids = frozenset(inside.result().channel_ids) if inside is not None else None
+        except VoxtraError as error:  # so what is known of the calls stays as it was
+            living = [call for call in calls if not call.is_over]
+            if living:
+                self._log(LogLevel.WARNING, f"Asterisk does not tell which of its {len(living)} calls live: {error}")
+            for call in living:
+                call.link_restored_unknown(now)
+            return
         found = {channel.id: channel for channel in there}
-        for call in self._take():
-            call.link_restored(found.get(call.id), self._clock())
+        for call in calls:
+            channel = found.get(call.id)
+            call.link_restored(channel, now, in_stasis=channel is not None and _is_in_stasis(channel, ids))
 
-    def _settle_unknown(self, error: VoxtraError) -> None:
-        """Asterisk would not say. So what is known of the calls stays as it was."""
-        living = [call for call in self._take() if not call.is_over]
-        if living:
-            self._log(LogLevel.WARNING, f"Asterisk does not tell which of its {len(living)} calls live: {error}")
-        for call in living:
-            call.link_restored_unknown(self._clock())
 
-    def _take(self) -> list[CallMachine]:
-        waiting, self._waiting = self._waiting, []
-        self._asked = []
-        return waiting
+def _channels(one: Pending[Channel] | None, every: Pending[tuple[Channel, ...]] | None) -> tuple[Channel, ...]:
+    if every is not None:
+        return every.result()
+    assert one is not None
+    try:
+        return (one.result(),)
+    except AriNotFound:
+        return ()
+
+
+def _is_in_stasis(channel: Channel, inside: frozenset[str] | None) -> bool:
+    """An application is subscribed to the channels in it.
+
+    Where it is subscribed to others, too, what the dialplan runs has to do: not all ways into Stasis show there.
+    """
+    return runs_stasis(channel) if inside is None else channel.id in inside
+
+
+def runs_stasis(channel: Channel) -> bool:
+    """Whether the dialplan has brought the channel into an application, or is about to."""
+    return channel.dialplan.app_name in {"Stasis", "StasisBroadcast"}

@@ -9,7 +9,7 @@ from .callers import Callee, Caller, Script
 from .dialplan import Extension
 from .link import SimulatedLink
 from .listener import SimulatedListener
-from .messages import SimEvent, SimMessage, SimReply
+from .messages import SimClosed, SimEvent, SimMessage, SimReply
 from .people import Digit, Heard, Person
 from .sounds import SOUNDS
 
@@ -22,6 +22,7 @@ __all__ = [
     "Heard",
     "Person",
     "Script",
+    "SimClosed",
     "SimEvent",
     "SimMessage",
     "SimReply",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from .ari_channels import channel_handlers
@@ -24,7 +25,7 @@ from .channels import Channel, Party, Place
 from .dialplan import Extension
 from .exchange import Exchange
 from .lines import DirectLine
-from .messages import SimEvent, SimMessage, SimReply
+from .messages import SimClosed, SimEvent, SimMessage, SimReply
 from .originate import endpoint_key
 from .outbound import Dial, Outbound
 from .people import Person
@@ -35,6 +36,8 @@ from .sounds import SOUNDS
 __all__ = ["SimulatedAsterisk"]
 
 _EPOCH: Final = 1_800_000_000.0
+_WRITE_TIMEOUT: Final = 0.1
+"""``websocket_write_timeout`` of ``ari.conf``, in seconds."""
 
 
 class SimulatedAsterisk:
@@ -51,14 +54,12 @@ class SimulatedAsterisk:
     def __init__(
         self, *, new_id: Callable[[], str], epoch: float = _EPOCH, sounds: Mapping[str, float] = SOUNDS
     ) -> None:
-        self._exchange = Exchange(new_id=new_id, epoch=epoch, sounds=sounds, send=self._send)
-        self._handlers: dict[tuple[str, str], Handler] = {
-            **channel_handlers(self._exchange),
-            **playback_handlers(self._exchange),
-            **application_handlers(self._exchange),
-            **asterisk_handlers(self._exchange),
-            **event_handlers(self._exchange),
-        }
+        self._new_exchange = partial(Exchange, new_id=new_id, epoch=epoch, sounds=sounds, send=self._send)
+        self._exchange = self._new_exchange()
+        self._handlers = _handlers(self._exchange)
+        self._booted_at = 0.0
+        self._stalled: dict[int, int] = {}
+        """How many more bytes fit into the buffers on the way to the sockets that nobody reads."""
         self._outbox: defaultdict[int, deque[SimMessage]] = defaultdict(deque)
         self._lane_of_socket: dict[int, int] = {}
         self._numbers = 0
@@ -191,9 +192,15 @@ class SimulatedAsterisk:
         return socket
 
     def connect_app(self, socket: int, apps: Sequence[str], subscribe_all: bool, now: float, *, lane: int = 0) -> None:
-        """An event socket is open for these applications. Sockets are named by integers, never used twice."""
+        """An event socket is open for these applications. Sockets are named by integers, never used twice.
+
+        Closed at once while Asterisk boots.
+        """
         self._advance(now)
         self._lane_of_socket[socket] = lane
+        if self.is_booting:
+            self._close(socket)
+            return
         self._exchange.applications.connect(socket, apps, subscribe_all=subscribe_all)
         begin = [begin for app, begin in self._waiting if app in apps]
         self._waiting = [(app, begin) for app, begin in self._waiting if app not in apps]
@@ -204,8 +211,41 @@ class SimulatedAsterisk:
     def disconnect(self, socket: int, now: float) -> None:
         """An event socket is closed. Channels in its applications stay where they are."""
         self._advance(now)
-        self._exchange.applications.disconnect(socket)
-        self._lane_of_socket.pop(socket, None)
+        self._forget_socket(socket)
+
+    # ---- misfortunes -------------------------------------------------------------------------------------------------
+
+    def stall(self, socket: int, now: float, *, room: int = 0) -> None:
+        """Whoever reads this socket is too slow, or the network beneath it is dead: no event arrives there any more.
+
+        Asterisk learns of it when ``room`` bytes have gone into buffers and a write takes too long: it closes the
+        socket (``websocket_write_timeout``), and its applications are not there any more. Until then they are.
+        """
+        self._advance(now)
+        if socket in self._lane_of_socket:
+            self._stalled[socket] = room
+
+    def restart(self, now: float, *, boots: float = 0.0) -> None:
+        """Asterisk is killed and started again, and answers 503 for the ``boots`` seconds that this takes.
+
+        Nothing of what was is left, and nobody is told: no channel, playback, application, subscription or global
+        variable; requests that have not been answered never will be, and everybody on the phone is cut off. The people,
+        the dialplan and the endpoints are the same as before.
+        """
+        self._advance(now)
+        old, self._exchange = self._exchange, self._new_exchange()
+        self._exchange.take_over(old)
+        self._handlers = _handlers(self._exchange)
+        self._booted_at = now + boots
+        for socket in list(self._lane_of_socket):
+            self._close(socket)
+        if boots:
+            self._exchange.agenda.after(boots, lambda: None)
+
+    @property
+    def is_booting(self) -> bool:
+        """Whether it has been restarted, and is not ready yet."""
+        return self.now < self._booted_at
 
     def receive_request(
         self, request: int, method: str, target: str, body: bytes, now: float, *, lane: int = 0
@@ -221,6 +261,8 @@ class SimulatedAsterisk:
             self._outbox[lane].append(message)
 
         try:
+            if self.is_booting:
+                raise refuse(503, "Asterisk not booted")
             at_once = self._handle(method, target, body, reply)
         except Refused as refused:
             at_once = refused.reply
@@ -247,7 +289,22 @@ class SimulatedAsterisk:
         self._exchange.agenda.run_until(now)
 
     def _send(self, socket: int, text: str) -> None:
-        self._outbox[self._lane_of_socket[socket]].append(SimEvent(socket, text))
+        if socket not in self._stalled:
+            self._outbox[self._lane_of_socket[socket]].append(SimEvent(socket, text))
+            return
+        self._stalled[socket] -= len(text.encode())
+        if self._stalled[socket] < 0:
+            self._exchange.agenda.after(_WRITE_TIMEOUT, lambda: self._close(socket))
+
+    def _close(self, socket: int) -> None:
+        if (lane := self._lane_of_socket.get(socket)) is not None:
+            self._forget_socket(socket)
+            self._outbox[lane].append(SimClosed(socket))
+
+    def _forget_socket(self, socket: int) -> None:
+        self._exchange.applications.disconnect(socket)
+        self._lane_of_socket.pop(socket, None)
+        self._stalled.pop(socket, None)
 
     def _handle(self, method: str, target: str, body: bytes, reply: Callable[[Reply], None]) -> Reply | None:
         path, _, query = target.partition("?")
@@ -260,3 +317,14 @@ class SimulatedAsterisk:
         if handler is None:
             raise refuse(501, f"The simulated Asterisk does not do {method} {route.template}")
         return handler(RestRequest(route.ids, Parameters(query, body), reply))
+
+
+def _handlers(exchange: Exchange) -> dict[tuple[str, str], Handler]:
+    """What answers each method and path."""
+    return {
+        **channel_handlers(exchange),
+        **playback_handlers(exchange),
+        **application_handlers(exchange),
+        **asterisk_handlers(exchange),
+        **event_handlers(exchange),
+    }

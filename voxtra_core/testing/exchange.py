@@ -61,6 +61,16 @@ class Exchange:
         self._calls_made = 0
         self._snoops_made = 0
 
+    def take_over(self, old: Exchange) -> None:
+        """Asterisk has been started again, and is this one from now on: those who were on the phone are cut off."""
+        self.agenda.run_until(old.agenda.now)
+        self.started = self.date()
+        self.callees, self.dialplan, self.people = old.callees, old.dialplan, old.people
+        self._channels_made = old._channels_made  # the ids of channels hold a second, and could come again
+        for person in self.people:
+            if person.ended_at is None:
+                person.is_cut_off(0)
+
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def date(self) -> str:

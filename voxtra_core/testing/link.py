@@ -16,7 +16,7 @@ from ..ari.request import Request
 from ..effects import Effect, Input
 from ..errors import ConnectFailed, ConnectionLost, RequestNotSent, RequestOutcomeUnknown
 from .asterisk import SimulatedAsterisk
-from .messages import SimEvent, SimMessage, SimReply
+from .messages import SimClosed, SimEvent, SimMessage, SimReply
 
 __all__ = ["EventDelay", "ReplyDelay", "SimulatedLink"]
 
@@ -44,6 +44,7 @@ class _HungUp:
 
 _OnTheWay: TypeAlias = SimMessage | _GiveUp | _HungUp
 _PATIENCE: Final = 5.0  # seconds, as the real link has
+_ROOM: Final = 1 << 20  # bytes of events that go into the buffers of a network that is dead
 
 
 class SimulatedLink:
@@ -80,6 +81,7 @@ class SimulatedLink:
         self._lane = asterisk.new_number()
         self._socket: int | None = None
         self._has_vanished = False
+        self._frozen = False
         self._requests = count(1)
         self._pending: dict[int, _Pending] = {}
         self._order = count()
@@ -104,6 +106,9 @@ class SimulatedLink:
         if self.refusal is not None:
             self._ready.append(LinkClosed(self.refusal))
             return
+        if self.asterisk.is_booting:
+            self._ready.append(LinkClosed(ConnectFailed("503: Asterisk has not finished booting")))
+            return
         self._socket = self.asterisk.new_number()
         self._ready.append(LinkOpened())
         self.asterisk.connect_app(self._socket, [self.app_name], self._subscribe_all, now, lane=self._lane)
@@ -115,7 +120,7 @@ class SimulatedLink:
             return
         number = next(self._requests)
         self._pending[number] = _Pending(request_id, request)
-        if self._has_vanished:
+        if self._has_vanished or self._frozen:
             return
         body = b"" if request.body is None else json.dumps(dict(request.body)).encode()
         self.asterisk.receive_request(number, request.method, request.target, body, now, lane=self._lane)
@@ -184,15 +189,33 @@ class SimulatedLink:
         """The connection breaks. What was on the way is lost; requests under way get ``RequestOutcomeUnknown``."""
         self._close(ConnectionLost("the simulated link was dropped"), now)
 
+    def freeze(self, now: float) -> None:
+        """The network dies without a word: nothing arrives any more, in either direction.
+
+        Asterisk does not know, and has the application where it was: calls come in, and are announced to nobody. Ends
+        with :meth:`drop` or :meth:`close`, of which Asterisk does not hear either.
+        """
+        if self._socket is not None and not self._frozen:
+            self._collect()
+            self._frozen = True
+            self._on_the_way.clear()
+            self.asterisk.stall(self._socket, now, room=_ROOM)
+
+    def read_too_slowly(self, now: float) -> None:
+        """The next event is not taken in time: it is lost, and Asterisk closes the connection."""
+        if self._socket is not None:
+            self.asterisk.stall(self._socket, now)
+
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _close(self, error: ConnectionLost | None, now: float) -> None:
         if self._socket is None:
             return
-        self.asterisk.disconnect(self._socket, now)
+        if not self._frozen:
+            self.asterisk.disconnect(self._socket, now)
         self._collect()
         self._on_the_way.clear()
-        self._socket = None
+        self._socket, self._frozen = None, False
         for pending in self._pending.values():
             self._ready.append(RequestFailed(pending.id, RequestOutcomeUnknown("the link closed before the reply")))
         self._pending.clear()
@@ -201,6 +224,8 @@ class SimulatedLink:
     def _collect(self) -> None:
         """Send on its way what the simulation has said."""
         while (message := self.asterisk.next_message(self._lane)) is not None:
+            if self._frozen:
+                continue
             match message:
                 case _ if self._has_vanished:
                     pass
@@ -214,6 +239,8 @@ class SimulatedLink:
                     self._last_event_due = max(self.asterisk.now + delay, self._last_event_due)
                     for _ in range(2 if self.duplicate_event(text) else 1):
                         self._send(message, self._last_event_due)
+                case SimClosed(socket) if socket == self._socket:
+                    self._send(message, max(self.asterisk.now, self._last_event_due))
                 case _:
                     pass  # for a connection that is no more
 
@@ -231,5 +258,7 @@ class SimulatedLink:
                 self._ready.append(EventReceived(text))
             case _HungUp():
                 self._close(None, self.asterisk.now)
+            case SimClosed():
+                self._close(ConnectionLost("Asterisk has closed the simulated link"), self.asterisk.now)
             case _GiveUp(number) if (pending := self._pending.pop(number, None)) is not None:
                 self._ready.append(RequestFailed(pending.id, RequestOutcomeUnknown("nobody waited for the reply")))

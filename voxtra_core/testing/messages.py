@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
-__all__ = ["SimEvent", "SimMessage", "SimReply"]
+__all__ = ["SimClosed", "SimEvent", "SimMessage", "SimReply"]
 
 
 @attrs.frozen
@@ -30,4 +30,11 @@ class SimEvent:
     text: str
 
 
-SimMessage: TypeAlias = SimReply | SimEvent
+@attrs.frozen
+class SimClosed:
+    """Asterisk has closed the event socket of that number."""
+
+    socket: int
+
+
+SimMessage: TypeAlias = SimReply | SimEvent | SimClosed

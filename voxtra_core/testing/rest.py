@@ -23,6 +23,7 @@ _REASONS: Final = {
     422: "Unprocessable Entity",
     500: "Internal Server Error",
     501: "Not Implemented",
+    503: "Service Unavailable",
 }
 
 

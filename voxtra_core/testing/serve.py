@@ -16,7 +16,7 @@ from ..session import Driver
 from ..wire.server import AriServer, ListenFailed, RequestReceived, SocketClosed, SocketOpened
 from .asterisk import SimulatedAsterisk
 from .callers import Caller
-from .messages import SimEvent, SimReply
+from .messages import SimClosed, SimEvent, SimReply
 
 __all__ = ["SimulatorServer"]
 
@@ -63,6 +63,13 @@ class SimulatorServer:
     def stop(self) -> None:
         """Close everything and finish, within a second or so. Takes effect with the next step."""
         self._stopping = True
+        if self._driver is not None:
+            self._driver.wake()
+
+    def restart(self, now: float, *, boots: float = 0.0) -> None:
+        """Asterisk is killed and started again, see :meth:`SimulatedAsterisk.restart`: every connection breaks."""
+        self.asterisk.restart(now, boots=boots)
+        self._server.drop_all()
         if self._driver is not None:
             self._driver.wake()
 
@@ -148,6 +155,8 @@ class SimulatorServer:
                 self._server.reply(request, status, reason, (*headers.items(), *content), body, now=now)
             case SimEvent(socket, text):
                 self._server.send_text(socket, text)
+            case SimClosed(socket):
+                self._server.close_socket(socket, 1001, now=now)
             case None:
                 return False
         return True

@@ -241,6 +241,11 @@ class AriServer:
             else:
                 self.close_socket(client.conn, 1001, now=now)
 
+    def drop_all(self) -> None:
+        """Break every connection without a word, as a process that is killed does. It goes on listening."""
+        for client in list(self._clients.values()):
+            self._drop(client)
+
     # ---- inputs ----
 
     def receive(self, event: Input, now: float) -> None:
