@@ -109,6 +109,9 @@ class BaseApp:
     ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
     there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
+    ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
+    silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -130,6 +133,8 @@ class BaseApp:
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
         requests: Literal["http", "websocket"] = "http",
+        ping_interval: float = 15.0,
+        ping_timeout: float = 10.0,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -143,6 +148,8 @@ class BaseApp:
             orphans=orphans,
             reconnect=reconnect,
             requests=requests,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
             environ=self.backend.environ(),
         )
         self._router = Router()

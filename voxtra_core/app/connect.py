@@ -31,6 +31,8 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         tls=options.tls,
         new_conn=new_conn,
         requests=options.requests,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
     )
 
 
@@ -46,5 +48,12 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
 
     host, port = options.listen
     return AriListener(
-        host=host, port=port, tls=options.tls, user=options.user, password=options.password, new_conn=new_conn
+        host=host,
+        port=port,
+        tls=options.tls,
+        user=options.user,
+        password=options.password,
+        new_conn=new_conn,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -48,6 +49,8 @@ class Options:
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
     requests: Literal["http", "websocket"] = "http"
+    ping_interval: float = 15.0
+    ping_timeout: float = 10.0
 
     @property
     def url(self) -> str:
@@ -69,6 +72,8 @@ def make_options(
     listen: str | None = None,
     orphans: Orphans = "hangup",
     reconnect: Reconnect | None = None,
+    ping_interval: float = 15.0,
+    ping_timeout: float = 10.0,
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -107,6 +112,9 @@ def make_options(
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     if requests not in {"http", "websocket"}:
         raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
+    for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout)):
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{name} must be more than 0 seconds, and finite, not {seconds!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -120,6 +128,8 @@ def make_options(
         orphans=orphans,
         reconnect=reconnect,
         requests=requests,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
     )
 
 
