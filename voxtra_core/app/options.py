@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..ari import check
+from ..call import HangupReason
+from ..call.hanging_up import HangingUp
 from ..effects import TLS
 from .reconnect import Reconnect
 
@@ -51,6 +53,12 @@ class Options:
     requests: Literal["http", "websocket"] = "http"
     ping_interval: float = 15.0
     ping_timeout: float = 10.0
+    max_calls: int | None = None
+    """Calls at a time, by :mod:`.admission`; ``None`` for any number."""
+    busy_reason: HangupReason | int = "congestion"
+    """What a caller hears beyond that."""
+    max_requests: int | None = None
+    """Requests at a time on one link; ``None`` for what the link thinks best."""
 
     @property
     def url(self) -> str:
@@ -74,6 +82,9 @@ def make_options(
     reconnect: Reconnect | None = None,
     ping_interval: float = 15.0,
     ping_timeout: float = 10.0,
+    max_calls: int | None = None,
+    busy_reason: HangupReason | int = "congestion",
+    max_requests: int | None = None,
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -85,6 +96,10 @@ def make_options(
         raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
     if orphans not in get_args(Orphans):
         raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
+    for name, most in (("max_calls", max_calls), ("max_requests", max_requests)):
+        if most is not None and not most >= 1:
+            raise ValueError(f"{name} must be 1 or more, or None, not {most!r}")
+    HangingUp.check(busy_reason)
     url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
@@ -130,6 +145,9 @@ def make_options(
         requests=requests,
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
+        max_calls=max_calls,
+        busy_reason=busy_reason,
+        max_requests=max_requests,
     )
 
 

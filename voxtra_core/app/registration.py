@@ -42,6 +42,11 @@ class Registration:
         """The link that carries it, if there is one."""
         return self._link
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait to be sent: for another link, or for their turn on this one."""
+        return len(self._waiting) + (self._link.requests_waiting if self._link is not None else 0)
+
     def name_for(self, call: CallMachine) -> str:
         """The application's name in the dialplan. On a socket per call ARI calls it ``app:channel name``."""
         channel = call.channel
@@ -87,6 +92,9 @@ class Registration:
         only_asks = request.method == "GET" and isinstance(failed.error, RequestOutcomeUnknown)
         if not only_asks and not isinstance(failed.error, RequestNotSent):
             return False
+        if only_asks:
+            self.stasis.counters.requests_unknown += 1
+            self.stasis.counters.requests_repeated += 1
         self._waiting.append(SendRequest(failed.request_id, request))
         return True
 
@@ -114,6 +122,7 @@ class Registration:
         return True
 
     def _send(self, link: Link, command: SendRequest, now: float) -> None:
+        self.stasis.counters.requests_sent += 1
         try:
             link.send_request(command.request_id, command.request, now)
         except LocalProtocolError as error:  # a value that JSON cannot carry: whoever gave it is told, and nobody else

@@ -101,6 +101,11 @@ class SimulatedLink:
 
     # ---- Link --------------------------------------------------------------------------------------------------------
 
+    @property
+    def requests_waiting(self) -> int:
+        """None: each is sent at once."""
+        return 0
+
     def open(self, now: float) -> None:
         """Register the application. May be called again after a ``LinkClosed``."""
         if self.refusal is not None:
