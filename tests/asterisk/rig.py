@@ -153,6 +153,13 @@ class Rig:
         self.caplog.get_records("call").remove(record)
         return record
 
+    def expect_logs(self, *texts: str) -> None:
+        """Take away the warnings that have one of these texts; at least one has."""
+        records = [record for record in self.warnings if any(text in record.getMessage() for text in texts)]
+        assert records
+        for record in records:
+            self.caplog.get_records("call").remove(record)
+
     # ---- what was seen ---------------------------------------------------------------------------------------------
 
     def events(self, kind: type[E], **fields: Any) -> list[E]:

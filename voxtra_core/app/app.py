@@ -110,6 +110,8 @@ class BaseApp:
     ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
     there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
 
+    ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
+    silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
     ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
     that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
     to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
@@ -136,6 +138,8 @@ class BaseApp:
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
         requests: Literal["http", "websocket"] = "http",
+        ping_interval: float = 15.0,
+        ping_timeout: float = 10.0,
         max_calls: int | None = None,
         busy_reason: HangupReason | int = "congestion",
         max_requests: int | None = None,
@@ -152,6 +156,8 @@ class BaseApp:
             orphans=orphans,
             reconnect=reconnect,
             requests=requests,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
             max_calls=max_calls,
             busy_reason=busy_reason,
             max_requests=max_requests,

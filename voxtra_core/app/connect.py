@@ -36,6 +36,8 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         tls=options.tls,
         new_conn=new_conn,
         requests=options.requests,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
         max_under_way=MAX_REQUESTS if options.max_requests is None else options.max_requests,
     )
 
@@ -58,5 +60,7 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
         user=options.user,
         password=options.password,
         new_conn=new_conn,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
         max_under_way=MAX_REQUESTS_OF_SOCKET if options.max_requests is None else options.max_requests,
     )

@@ -195,9 +195,7 @@ class Listening:
         self._events.append(Restored(registration, now - self._lost_at.pop(registration)))
         self._attach(registration, link, now)
         registration.stasis.link_restored(now)
-        registration.stasis.look_for_unannounced(
-            now, after_outage=True
-        )  # StasisStart may have been lost with the old link
+        registration.stasis.look_for_unannounced(now, after_outage=True)
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
         def notify() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -50,6 +51,8 @@ class Options:
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
     requests: Literal["http", "websocket"] = "http"
+    ping_interval: float = 15.0
+    ping_timeout: float = 10.0
     max_calls: int | None = None
     """Calls at a time, by :mod:`.admission`; ``None`` for any number."""
     busy_reason: HangupReason | int = "congestion"
@@ -77,6 +80,8 @@ def make_options(
     listen: str | None = None,
     orphans: Orphans = "hangup",
     reconnect: Reconnect | None = None,
+    ping_interval: float = 15.0,
+    ping_timeout: float = 10.0,
     max_calls: int | None = None,
     busy_reason: HangupReason | int = "congestion",
     max_requests: int | None = None,
@@ -122,6 +127,9 @@ def make_options(
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     if requests not in {"http", "websocket"}:
         raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
+    for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout)):
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{name} must be more than 0 seconds, and finite, not {seconds!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -135,6 +143,8 @@ def make_options(
         orphans=orphans,
         reconnect=reconnect,
         requests=requests,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
         max_calls=max_calls,
         busy_reason=busy_reason,
         max_requests=max_requests,

@@ -27,6 +27,7 @@ from typing import Any, assert_never, cast
 from ..ari import (
     Channel,
     ChannelDestroyed,
+    ChannelDialplan,
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
@@ -278,6 +279,8 @@ class CallMachine:
                 self._hangup_requested(event)
             case StasisEnd():
                 self._left(now)
+            case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis", "StasisBroadcast"}:
+                self._left(now)  # whose name is another's is told of no StasisEnd
             case ChannelDestroyed():
                 verdict = self._verdict()
                 cause = event.cause or (

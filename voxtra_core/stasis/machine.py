@@ -17,6 +17,7 @@ from ..ari import (
     ApplicationReplaced,
     CallBroadcast,
     Channel,
+    ChannelUserevent,
     Dial,
     Event,
     MalformedEvent,
@@ -59,6 +60,7 @@ from ..errors import (
 from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
+from .presence import Presence
 from .resync import Resync
 from .translate import request_for
 
@@ -196,6 +198,7 @@ class StasisMachine:
         self._has_link = True
         self._placed_without_link: dict[CallMachine, None] = {}
         self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
+        self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._orphans = Orphans(
             self.request, clock=lambda: self._now, is_known=self._is_known, found=self._found_unannounced
         )
@@ -219,7 +222,12 @@ class StasisMachine:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
         deadline = self._call_deadlines.earliest()
-        others = (self._request_deadlines.earliest(), self._claims.next_deadline(), self._orphans.next_deadline())
+        others = (
+            self._request_deadlines.earliest(),
+            self._claims.next_deadline(),
+            self._orphans.next_deadline(),
+            self._presence.next_deadline(),
+        )
         for other in others:
             if deadline is None or (other is not None and other < deadline):
                 deadline = other
@@ -235,6 +243,7 @@ class StasisMachine:
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
         self._orphans.handle_timeout(now)
+        self._presence.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
             self.counters.requests_overdue += 1
@@ -292,6 +301,8 @@ class StasisMachine:
             case CallBroadcast():
                 self._events.append(CallOffered(CallOffer.of(event)))
                 return
+            case ChannelUserevent():
+                self._presence.receive_event(event)
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
@@ -395,6 +406,11 @@ class StasisMachine:
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
+
+    def ask_presence(self, now: float) -> Pending[bool]:
+        """Whether the events of this application come here: on a link that is open they need not."""
+        self._now = now
+        return self._presence.ask(self.app_name, now)
 
     @property
     def is_resyncing(self) -> bool:
@@ -664,11 +680,11 @@ class StasisMachine:
             return
         del self.calls[call.id]
         assert call.end is not None
-        if call.snoops_on is None:
-            self.counters.ended[call.end.by] += 1
         self._placed_without_link.pop(call, None)
         if call.end.by is EndedBy.CONNECTION:
             self._orphans.disown(call.id)
+        if call.snoops_on is None:
+            self.counters.ended[call.end.by] += 1
         if call.end.by in {EndedBy.LOCAL, EndedBy.REMOTE} or (
             call.direction is CallDirection.OUTBOUND and call.answered_at is None
         ):
