@@ -15,7 +15,6 @@ from ..stasis import StasisEvent, StasisMachine
 from .registration import Registration
 
 __all__ = [
-    "GivenUp",
     "Gone",
     "Happened",
     "Lost",
@@ -60,13 +59,6 @@ class Restored:
 
 
 @attrs.frozen
-class GivenUp:
-    """There was no other in time, or none was worth waiting for: the application is served no more."""
-
-    registration: Registration
-
-
-@attrs.frozen
 class Happened:
     """Something has happened in one of the applications."""
 
@@ -74,7 +66,7 @@ class Happened:
     event: StasisEvent
 
 
-ReachEvent: TypeAlias = Ready | Lost | Restored | GivenUp | Gone | Happened | Log
+ReachEvent: TypeAlias = Ready | Lost | Restored | Gone | Happened | Log
 
 
 class NewStasis(Protocol):
@@ -99,6 +91,9 @@ class Reach(Protocol):
     @property
     def default_registration(self) -> Registration | None:
         """The one for what is asked outside of any call, if there is one."""
+
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """What serves now whoever was served by this one: itself as a rule; ``None`` when its Asterisk is gone."""
 
     @property
     def listening_port(self) -> int | None:
