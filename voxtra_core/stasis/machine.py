@@ -671,8 +671,8 @@ class StasisMachine:
                     self._events.append(CallSurvived(call, event))
                     continue
                 self._events.append(CallChanged(call, event))
-                if call.is_over:
-                    self._bury(call)
+            if call.is_over:
+                self._bury(call)
             self._call_deadlines.update(call)
 
     def _bury(self, call: CallMachine) -> None:
