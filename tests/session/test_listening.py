@@ -155,19 +155,19 @@ def test_nobody_to_connect_to() -> None:
 @BOTH
 @pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
 def test_a_process_that_dies(app: str, orphans: str) -> None:
-    """A second later the other one does with its calls as it was told."""
+    """Two seconds later the other one does with its calls as it was told."""
     with Fleet(2, orphans=orphans) as fleet:
         dead, heir = fleet.processes
         person = fleet.call(app, Caller("5550100").waits_for_answer().presses("#", after=4.0))
         fleet.run(1.0)
         died = fleet.loop.now
         dead.listener.kill(died)
-        fleet.run(0.9)
+        fleet.run(1.9)
         assert (heir.handled, person.ended_at) == ([], None)
         fleet.run(0.2)
         match orphans:
             case "hangup":
-                assert (heir.handled, person.ended_at, person.cause) == ([], died + 1.0, 41)
+                assert (heir.handled, person.ended_at, person.cause) == ([], died + 2.0, 41)
             case "adopt":
                 (handled,) = heir.handled
                 assert handled.call.state is CallState.IN_PROGRESS
