@@ -24,11 +24,9 @@ class Sockets(RuleBasedStateMachine):
         super().__init__()
         self.people: list[Person] = []
         self.asks = 0
-        self.orphans = ""
 
     @initialize(orphans=st.sampled_from(["hangup", "adopt"]))
     def begin(self, orphans: str) -> None:
-        self.orphans = orphans
         self.fleet = Fleet(2, orphans=orphans).__enter__()
 
     @property
@@ -81,7 +79,7 @@ class Sockets(RuleBasedStateMachine):
         fleet.up = [*fleet.processes]
         for link in [link for process in fleet.processes for link in process.links]:
             link.drop(fleet.loop.now)  # who had vanished is told at last
-        fleet.run(60.0)
+        fleet.run(70.0)  # longer than the calls of a persistent socket are kept
         try:
             self.check()
         finally:
@@ -95,11 +93,10 @@ class Sockets(RuleBasedStateMachine):
             assert (handled.is_done, handled.ends) == (True, 1)
         for person in self.people:
             runs = [(process, handled) for process, handled in self.handled if handled.call.id == person.channel_id]
-            if self.orphans == "hangup":
-                assert len(runs) <= 1
             for process in fleet.processes:
                 mine = [handled.call.end for owner, handled in runs if owner is process]
-                # adopted only by a process that does not have it: it never had, or has given it up
+                # adopted only by a process that does not have it, as it never had, or has given it up; also where
+                # orphans are hung up, if its socket breaks before it is known whether it is one
                 assert all(end is not None and end.by is EndedBy.CONNECTION for end in mine[:-1])
         received = fleet.asterisk.was_asked_to_set
         assert len(received) == len(set(received))

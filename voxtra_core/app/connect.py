@@ -12,6 +12,11 @@ from .options import Options
 
 __all__ = ["ari_link", "ari_listener"]
 
+MAX_REQUESTS = 32
+"""Requests at a time. Over HTTP each has a connection to itself, and Asterisk allows 100 in all (``sessionlimit``)."""
+MAX_REQUESTS_OF_SOCKET = 16
+"""Requests at a time for one application on a socket that Asterisk has opened: it does them one after another."""
+
 
 def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Link:
     """ARI over an event WebSocket, requests beside it or over it. ``AuthenticationFailed`` without a user."""
@@ -33,6 +38,7 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         requests=options.requests,
         ping_interval=options.ping_interval,
         ping_timeout=options.ping_timeout,
+        max_under_way=MAX_REQUESTS if options.max_requests is None else options.max_requests,
     )
 
 
@@ -56,4 +62,5 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
         new_conn=new_conn,
         ping_interval=options.ping_interval,
         ping_timeout=options.ping_timeout,
+        max_under_way=MAX_REQUESTS_OF_SOCKET if options.max_requests is None else options.max_requests,
     )

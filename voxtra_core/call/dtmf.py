@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable
 
+from .counters import Counters
 from .pending import Pending
 
 __all__ = ["MAX_DIGITS", "DigitQueue", "Listener", "seconds_to_send", "valid_digits"]
@@ -41,9 +42,10 @@ class DigitQueue:
     A digit handed to a listener that never took it goes back to its own place.
     """
 
-    __slots__ = ("_digits", "_listeners", "_pressed", "dropped")
+    __slots__ = ("_counters", "_digits", "_listeners", "_pressed", "dropped")
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._digits: list[tuple[int, str]] = []
         self._listeners: list[Listener] = []
         self._pressed = 0
@@ -56,6 +58,7 @@ class DigitQueue:
         """A digit has been pressed. Returns the listener that has it now, if any."""
         if len(self._digits) >= MAX_DIGITS:
             self.dropped += 1
+            self._counters.digits_dropped += 1
             return None
         pressed = (self._pressed, digit)
         self._pressed += 1

@@ -76,6 +76,7 @@ from .commands import (
     StopPlayback,
     Withdraw,
 )
+from .counters import Counters
 from .dtmf import DigitQueue, Listener
 from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
@@ -111,10 +112,12 @@ LOUDEST = 32768
 class CallMachine:
     """One call, from its first event, or our request for it, to its one end.
 
-    ``notify(machine)`` is called whenever there may be commands to send, an event, or another deadline.
+    ``notify(machine)`` is called whenever there may be commands to send, an event, or another deadline. What happens
+    is counted in ``counters``, which many calls may share.
     """
 
     __slots__ = (
+        "_counters",
         "_digits",
         "_doubts_stasis",
         "_events",
@@ -156,6 +159,7 @@ class CallMachine:
         called_number: str = "",
         snoops_on: CallMachine | None = None,
         notify: Callable[[CallMachine], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.direction = direction
         self.caller_id = caller_id
@@ -181,10 +185,17 @@ class CallMachine:
         self._events: deque[CallEvent] | None = None
         self._feeds: Feeds[CallUpdate] | None = None
         self._snoops: tuple[CallMachine, ...] = ()
-        self._requests = Requests(channel_id, new_id=new_id, notify=self._changed, overdue=self._reply_overdue)
+        self._counters = counters if counters is not None else Counters()
+        self._requests = Requests(
+            channel_id,
+            new_id=new_id,
+            notify=self._changed,
+            overdue=self._reply_overdue,
+            counters=self._counters,
+        )
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
-        self._digits = DigitQueue()
+        self._digits = DigitQueue(self._counters)
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
@@ -555,7 +566,7 @@ class CallMachine:
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
-        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate]()
+        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate](self._counters)
         feed = feeds.follow(limit)
         if self.end is not None:
             feed.end()

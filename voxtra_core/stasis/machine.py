@@ -34,7 +34,17 @@ from ..ari import (
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
-from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Outage, Pending, SnoopDirection, StateChanged
+from ..call import (
+    CallDirection,
+    CallMachine,
+    Counters,
+    EndedBy,
+    NotPlayed,
+    Outage,
+    Pending,
+    SnoopDirection,
+    StateChanged,
+)
 from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
 from ..errors import (
@@ -42,6 +52,7 @@ from ..errors import (
     AriNotFound,
     LocalProtocolError,
     OperationTimeout,
+    RequestNotSent,
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
@@ -155,7 +166,8 @@ class StasisMachine:
     """One Stasis application on one Asterisk.
 
     ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
-    there may be commands to send, an event, or another deadline, for those who have many of these.
+    there may be commands to send, an event, or another deadline, for those who have many of these. What happens is
+    counted in ``counters``, which several may share.
     """
 
     def __init__(
@@ -165,6 +177,7 @@ class StasisMachine:
         new_id: Callable[[], str],
         observer: Callable[[object], None] | None = None,
         notify: Callable[[], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
@@ -172,6 +185,7 @@ class StasisMachine:
         self._new_id = new_id
         self._observer = observer
         self._notify = notify
+        self.counters = counters if counters is not None else Counters()
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
         self._claims = Claims()
@@ -232,6 +246,7 @@ class StasisMachine:
         self._presence.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
+            self.counters.requests_overdue += 1
             self._out.append(WithdrawRequest(request_id))
             if isinstance(asked.owner, Pending):
                 asked.owner.fail(
@@ -249,6 +264,7 @@ class StasisMachine:
             case RequestFailed():
                 asked = self._forget(message.request_id)
                 if asked is not None:
+                    self._count_failure(message.error)
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
                 self._claims.clear()
@@ -261,13 +277,16 @@ class StasisMachine:
 
     def receive_event(self, event: Event | UnknownEvent | MalformedEvent, now: float) -> None:
         """One event, decoded."""
+        self.counters.events += 1
         if self._observer is not None:
             self._observer(event)
         match event:
             case MalformedEvent():
+                self.counters.malformed += 1
                 self._log(LogLevel.WARNING, f"malformed event ignored: {event!r}")
                 return
             case UnknownEvent():
+                self.counters.unknown += 1
                 self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
                 return
             case StasisStart():
@@ -314,10 +333,12 @@ class StasisMachine:
             caller_id=_number_of(caller_id or ""),
             called_number=resource,
             notify=self._changed,
+            counters=self.counters,
         )
         self._begin_without_link(call, now)
         pending = call.originate(endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables)
         self.calls[call.id] = call
+        self.counters.outbound += 1
         return call, pending
 
     def snoop(
@@ -333,6 +354,7 @@ class StasisMachine:
             new_id=self._new_id,
             snoops_on=target,
             notify=self._changed,
+            counters=self.counters,
         )
         self._begin_without_link(call, now)
         pending = call.snoop(now, spy=spy, whisper=whisper)
@@ -426,6 +448,7 @@ class StasisMachine:
         try:
             request = events.claim_channel(channel_id=offer.id, application=self.app_name)
         except ValueError as error:
+            self.counters.offers_lost += 1
             outcome.fail(LocalProtocolError(str(error)))
             return outcome
         claim = self._claims.add(offer.id)
@@ -434,9 +457,14 @@ class StasisMachine:
         return outcome
 
     @property
-    def expects_calls(self) -> bool:
-        """Whether a call may yet come that we have claimed."""
-        return len(self._claims) > 0
+    def calls_expected(self) -> int:
+        """How many calls may yet come that we have claimed."""
+        return len(self._claims)
+
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests there are whose reply somebody waits for, sent or not."""
+        return len(self._asked)
 
     def close(self, now: float) -> None:
         """There will be no link in time, or none at all: its calls have ended, and no request is answered any more."""
@@ -448,6 +476,7 @@ class StasisMachine:
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
+                self.counters.requests_unknown += 1
                 asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
@@ -494,8 +523,10 @@ class StasisMachine:
             caller_id=channel.caller.number,
             called_number=channel.dialplan.exten,
             notify=self._changed,
+            counters=self.counters,
         )
         self.calls[channel.id] = call
+        self.counters.inbound += 1
         self._events.append(CallArrived(call, claimed))
         return call
 
@@ -529,9 +560,11 @@ class StasisMachine:
         if self._observer is not None:
             self._observer(reply)
         if reply.status >= 300:
+            self.counters.requests_refused += 1
             reason = reason_of(reply.reason, reply.body)
             self._receive_error(asked, reply.request_id, ari_error(asked.request.operation, reply.status, reason), now)
             return
+        self.counters.requests_done += 1
         try:
             value = asked.request.decode(reply.body)
         except VoxtraError as error:
@@ -552,11 +585,18 @@ class StasisMachine:
         else:
             asked.owner.fail(error)
 
+    def _count_failure(self, error: VoxtraError) -> None:
+        if isinstance(error, RequestOutcomeUnknown):
+            self.counters.requests_unknown += 1
+        elif isinstance(error, RequestNotSent | LocalProtocolError):
+            self.counters.requests_not_sent += 1
+
     def _settle_claim(self, claim: Claim, reply: Pending[None], outcome: Pending[ClaimOutcome]) -> None:
         try:
             reply.result()
         except (AriConflict, AriNotFound) as error:
             self._claims.failed(claim)
+            self.counters.offers_lost += 1
             outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
         except RequestOutcomeUnknown as error:
             self._claims.lost(claim)
@@ -565,9 +605,11 @@ class StasisMachine:
             outcome.fail(error)
         except VoxtraError as error:
             self._claims.failed(claim)
+            self.counters.offers_lost += 1
             outcome.fail(error)
         else:
             self._claims.granted(claim, self._now)
+            self.counters.offers_granted += 1
             outcome.resolve(ClaimOutcome.GRANTED)
 
     def _look_for_claimed(self, claim: Claim, now: float) -> None:
@@ -624,8 +666,8 @@ class StasisMachine:
                     self._events.append(CallSurvived(call, event))
                     continue
                 self._events.append(CallChanged(call, event))
-                if call.is_over:
-                    self._bury(call)
+            if call.is_over:
+                self._bury(call)
             self._call_deadlines.update(call)
 
     def _bury(self, call: CallMachine) -> None:
@@ -636,6 +678,8 @@ class StasisMachine:
         self._placed_without_link.pop(call, None)
         if call.end.by is EndedBy.CONNECTION:
             self._orphans.disown(call.id)
+        if call.snoops_on is None:
+            self.counters.ended[call.end.by] += 1
         if call.end.by in {EndedBy.LOCAL, EndedBy.REMOTE} or (
             call.direction is CallDirection.OUTBOUND and call.answered_at is None
         ):

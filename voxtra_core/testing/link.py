@@ -101,6 +101,11 @@ class SimulatedLink:
 
     # ---- Link --------------------------------------------------------------------------------------------------------
 
+    @property
+    def requests_waiting(self) -> int:
+        """None: each is sent at once."""
+        return 0
+
     def open(self, now: float) -> None:
         """Register the application. May be called again after a ``LinkClosed``."""
         if self.refusal is not None:
@@ -224,11 +229,9 @@ class SimulatedLink:
     def _collect(self) -> None:
         """Send on its way what the simulation has said."""
         while (message := self.asterisk.next_message(self._lane)) is not None:
-            if self._frozen:
+            if self._frozen or self._has_vanished:
                 continue
             match message:
-                case _ if self._has_vanished:
-                    pass
                 case SimReply(request=number) if (pending := self._pending.get(number)) is not None:
                     reply_delay = self.reply_delay
                     delay = reply_delay(pending.request) if callable(reply_delay) else reply_delay

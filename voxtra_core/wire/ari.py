@@ -205,6 +205,11 @@ class AriLink:
     def __repr__(self) -> str:
         return f"<AriLink {self._app_name!r} on {self._host_field}: {self._state.name}>"
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait for their turn to be sent."""
+        return sum(way.waiting for way in self._ways)
+
     # ---- operations ----
 
     def open(self, now: float) -> None:
