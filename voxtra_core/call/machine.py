@@ -27,6 +27,7 @@ from typing import Any, assert_never, cast
 from ..ari import (
     Channel,
     ChannelDestroyed,
+    ChannelDialplan,
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
@@ -263,6 +264,8 @@ class CallMachine:
                 self._hangup_requested(event)
             case StasisEnd():
                 self._left(now)
+            case ChannelDialplan() if self.continuing and event.dialplan_app != "Stasis":
+                self._left(now)  # where its StasisEnd goes to the program that has taken our application's name
             case ChannelDestroyed():
                 verdict = self._verdict()
                 cause = event.cause or DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
