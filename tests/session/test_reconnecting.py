@@ -52,6 +52,9 @@ class Away(World):
         self.attempts.append(self.now)
         link.refusal = self.refusal
 
+    def connection(self) -> Connection:
+        return self.app.connection
+
     def goes_away(self, refusal: ConnectFailed = NOBODY) -> None:
         self.refusal = refusal
         self.attempts.clear()
@@ -188,11 +191,11 @@ def test_from_the_start_it_tries_again_where_that_is_wanted() -> None:
         following = world.spawn(follow(world, seen))
         serving, _ = world.spawn(world.app.serve())
         world.run(100.0)
-        assert world.app.connection is Connection.CONNECTING
+        assert world.connection() is Connection.CONNECTING
         assert len(world.attempts) > 5
         world.is_back()
         world.do(world.app.started)
-        assert world.app.connection is Connection.CONNECTED
+        assert world.connection() is Connection.CONNECTED
         assert not any(isinstance(update, ConnectionChanged) for update in seen)
         assert following[0].error is None
         world.do(world.app.stop)
@@ -221,7 +224,7 @@ def test_every_outage_has_that_long() -> None:
             world.run(4.0)
             world.is_back()
             world.run(20.0)
-        assert world.app.connection is Connection.CONNECTED
+        assert world.connection() is Connection.CONNECTED
         world.stop()
 
 
@@ -366,19 +369,19 @@ def test_everybody_is_told() -> None:
                 in_stream.extend([update])
 
         following = world.spawn(follow(world, of_app))  # which nothing else holds
-        assert world.app.connection is Connection.CLOSED
+        assert world.connection() is Connection.CLOSED
         world.start()
-        assert world.app.connection is Connection.CONNECTED
+        assert world.connection() is Connection.CONNECTED
         world.call()
         world.run(1.0)
         world.goes_away()
         world.run(0.1)
-        assert world.app.connection is Connection.RECONNECTING
+        assert world.connection() is Connection.RECONNECTING
         world.run(2.0)
         assert outages == []
         world.is_back()
         world.run(5.0)
-        assert world.app.connection is Connection.CONNECTED
+        assert world.connection() is Connection.CONNECTED
         ((at, outage),) = outages
         assert (outage.began, outage.ended) == (1.0, at)
         assert outage.seconds == at - 1.0 > 2.1
@@ -390,8 +393,9 @@ def test_everybody_is_told() -> None:
         assert [update for update in of_app if isinstance(update, ConnectionChanged)] == [lost, restored]
         assert connections == [Connection.RECONNECTING, Connection.CONNECTED]
         world.stop()
+        world.run(0.0)
         assert following[0].done.done
-        assert world.app.connection is Connection.CLOSED
+        assert world.connection() is Connection.CLOSED
 
 
 def test_callbacks_that_fail_are_logged_and_no_more() -> None:
@@ -481,7 +485,7 @@ class Second(VirtualApp):
 
 
 def test_the_first_finishes_its_calls_and_the_second_takes_the_new_ones() -> None:
-    with World() as world:
+    with Away() as world:
         here: list[CallSession] = []
         there: list[CallSession] = []
         told: list[Connection] = []
@@ -508,7 +512,7 @@ def test_the_first_finishes_its_calls_and_the_second_takes_the_new_ones() -> Non
         second.default()(handler(there))
         serving = world.loop.spawn(second.serve())
         world.run(0.5)
-        assert world.app.connection is Connection.REPLACED
+        assert world.connection() is Connection.REPLACED
         theirs = world.call(Caller("3").waits(2.0).presses("#"))
         world.run(3.0)
         assert not serving.done.done
