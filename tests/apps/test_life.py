@@ -12,7 +12,7 @@ import pytest
 
 from tests.drivers.loops import NativeTask
 from tests.drivers.peers import Door, closed_port
-from voxtra_core.app import BaseApp
+from voxtra_core.app import BaseApp, Connection, ConnectionChanged, Reconnect
 from voxtra_core.ari import asterisk
 from voxtra_core.call import CallEnd, CallState, EndedBy
 from voxtra_core.errors import AuthenticationFailed, CallEnded, ConnectFailed, ConnectionLost, LocalProtocolError
@@ -360,7 +360,9 @@ async def test_cancelling_serve_that_connects(app_class: type[BaseApp]) -> None:
 
 
 async def test_asterisk_vanishes(app_class: type[BaseApp]) -> None:
-    """Handlers, those who originate and those who wait for a reply are told; callbacks run; then serve() raises."""
+    """Where it is not waited for: handlers, those who originate and those who wait for a reply are told; callbacks run;
+    then serve() raises.
+    """
     told: list[CallEnd | None] = []
     waiting: list[str] = []
     errors: list[Exception] = []
@@ -385,7 +387,7 @@ async def test_asterisk_vanishes(app_class: type[BaseApp]) -> None:
             raise
 
     async with site(app_class) as office:
-        app = office.make_app()
+        app = office.make_app(reconnect=None)
         app.default()(handler)
         office.asterisk.add_endpoint("PJSIP/bob", Callee().rings(30.0))
         serving = Served(app.serve)
@@ -518,3 +520,36 @@ async def test_the_users_own_timeouts(office: Site) -> None:
     long = next(heard for heard in alice.heard if heard.what == "sound:long")
     assert long.end is not None
     assert long.end - long.start < 1.0
+
+
+async def test_asterisk_is_started_again(app_class: type[BaseApp]) -> None:
+    """Every call ends, once; and the application is there for the next as soon as Asterisk is."""
+    ends: list[CallEnd | None] = []
+    changes: list[Connection] = []
+
+    async def handler(call: CallSession) -> None:
+        @call.on_hangup
+        async def tell() -> None:
+            ends.append(call.end)
+
+        await call.answer()
+        await call.listen_dtmf()
+
+    async def changed(change: ConnectionChanged) -> None:
+        changes.append(change.connection)
+
+    async with site(app_class) as office:
+        app = office.make_app(reconnect=Reconnect(first=0.05, longest=0.1))
+        app.default()(handler)
+        app.on_connection(changed)
+        async with served(app):
+            people = [office.call(Caller("1").waits_for_answer(), app) for _ in range(5)]
+            await until(lambda: all(person.answered_at is not None for person in people))
+            office.server.restart(office.driver.time(), boots=0.2)
+            await until(lambda: len(ends) == len(people))
+            assert {end.by for end in ends if end is not None} == {EndedBy.OUTAGE}
+            assert app.connection is Connection.CONNECTED
+            assert changes == [Connection.RECONNECTING, Connection.CONNECTED]
+            caller = office.call(Caller("1").waits_for_answer().waits(0.05).presses("1"), app)
+            await until(lambda: caller.ended_at is not None)
+            assert caller.cause == 16

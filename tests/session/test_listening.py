@@ -12,6 +12,7 @@ from voxtra_core import CallSession, CallState, EndedBy
 from voxtra_core.app.listening import ANNOUNCE_TIMEOUT, ONE_CALL_TIMEOUT
 from voxtra_core.ari import asterisk
 from voxtra_core.errors import CallEnded, ConnectFailed, OriginateFailed, RequestNotSent
+from voxtra_core.stasis.orphans import DOUBT
 from voxtra_core.testing import Callee, Caller, SimulatedAsterisk, SimulatedListener
 from voxtra_core.testing.virtual import VirtualApp
 
@@ -155,19 +156,19 @@ def test_nobody_to_connect_to() -> None:
 @BOTH
 @pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
 def test_a_process_that_dies(app: str, orphans: str) -> None:
-    """Two seconds later the other one does with its calls as it was told."""
+    """Once nobody else can have them the other one does with its calls as it was told."""
     with Fleet(2, orphans=orphans) as fleet:
         dead, heir = fleet.processes
         person = fleet.call(app, Caller("5550100").waits_for_answer().presses("#", after=4.0))
         fleet.run(1.0)
         died = fleet.loop.now
         dead.listener.kill(died)
-        fleet.run(1.9)
+        fleet.run(DOUBT - 0.1)
         assert (heir.handled, person.ended_at) == ([], None)
         fleet.run(0.2)
         match orphans:
             case "hangup":
-                assert (heir.handled, person.ended_at, person.cause) == ([], died + 2.0, 41)
+                assert (heir.handled, person.ended_at, person.cause) == ([], died + DOUBT, 41)
             case "adopt":
                 (handled,) = heir.handled
                 assert handled.call.state is CallState.IN_PROGRESS

@@ -486,13 +486,15 @@ class AppMachine:
     def _name_taken(self, registration: Registration, now: float) -> None:
         """Another program gets the calls from here on. Ours are finished, and the name is left to it."""
         name = registration.stasis.app_name
+        self._reach.move_aside(now)
+        if registration.stasis.app_name == name:
+            return
         self._log(
             LogLevel.ERROR,
             f"another program has registered the application {name!r}: it gets the new calls from now on. Give every "
             f"program an app_name of its own.",
         )
-        self._reach.move_aside(now)
-        if self.phase is Phase.RUNNING and registration.stasis.app_name != name:
+        if self.phase is Phase.RUNNING:
             self._replaced = True
             self.phase = Phase.DRAINING
             self._deadline = None

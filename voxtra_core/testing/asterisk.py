@@ -280,8 +280,10 @@ class SimulatedAsterisk:
 
     def next_message(self, lane: int = 0) -> SimMessage | None:
         """The next thing that it has to say, or ``None``."""
-        outbox = self._outbox[lane]
-        return outbox.popleft() if outbox else None
+        if outbox := self._outbox.get(lane):
+            return outbox.popleft()
+        self._outbox.pop(lane, None)  # the lanes of links that are no more would be kept for ever
+        return None
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 

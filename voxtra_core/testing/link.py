@@ -111,6 +111,7 @@ class SimulatedLink:
         if self.refusal is not None:
             self._ready.append(LinkClosed(self.refusal))
             return
+        self.asterisk.handle_timeout(now)
         if self.asterisk.is_booting:
             self._ready.append(LinkClosed(ConnectFailed("503: Asterisk has not finished booting")))
             return

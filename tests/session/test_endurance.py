@@ -1,0 +1,138 @@
+"""Ten thousand calls, and an outage every five hundred: at the end there is no more than there was near the beginning.
+
+No real time passes: what is measured is what Python has allocated, by ``tracemalloc``.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from voxtra_core import CallSession
+from voxtra_core.app import Reconnect
+from voxtra_core.errors import CallEnded
+from voxtra_core.stasis import machine as stasis
+from voxtra_core.testing import Caller, SimulatedAsterisk, SimulatedLink
+from voxtra_core.testing.virtual import VirtualApp, VirtualDriver, VirtualLoop
+
+AT_ONCE = 10
+"""How many calls there are at a time."""
+
+
+class App(VirtualApp):
+    link: SimulatedLink
+
+    def _link(self, app_name: str, new_conn: object) -> SimulatedLink:
+        self.link = SimulatedLink(self._asterisk, app_name)
+        return self.link
+
+
+def endure(calls: int, *, outage_every: int, compare_after: int) -> tuple[int, int]:
+    """Have so many calls; the bytes that are allocated after the first of them, and at the end."""
+    loop = VirtualLoop()
+    ids = iter(range(10**9))
+    asterisk = SimulatedAsterisk(new_id=lambda: f"asterisk-{next(ids)}")
+    app = App(loop, asterisk, reconnect=Reconnect(first=0.1, longest=0.5))
+    counts = {"handled": 0, "ended": 0}
+
+    @app.default()
+    async def handler(call: CallSession) -> None:
+        counts["handled"] += 1
+
+        @call.on_hangup
+        async def ended() -> None:
+            counts["ended"] += 1
+
+        try:
+            await call.answer()
+            await call.play_file("hello-world")
+            await call.hold()
+            await call.listen_dtmf(timeout=0.5)
+            await call.unhold()
+            await call.set_variable("COLOUR", "red")
+        except CallEnded:
+            pass
+
+    serving = loop.spawn(app.serve(), "serve")
+    loop.run_until(loop.spawn(wait_started(app)).done)
+    (driver,) = loop._drivers
+    measured = 0
+    for batch in batches(calls):
+        for number in batch:
+            caller = Caller(f"{number}").waits_for_answer().waits(0.3).presses("1").waits(0.1 * (number % 7))
+            asterisk.call(caller.hangs_up() if number % 3 else caller, "voxtra", loop.now)
+        driver.wake()
+        if batch.stop % outage_every == 0:
+            befall(loop, asterisk, app, batch.stop // outage_every)
+        loop.run_for(20.0)
+        assert asterisk.channel_ids == []
+        forget(asterisk, driver)
+        if batch.stop == compare_after:
+            measured = allocated()
+    at_the_end = allocated()
+    assert counts["handled"] == counts["ended"] == calls
+    assert driver.tasks == {}
+    machine = driver._pump.machine  # type: ignore[union-attr]
+    assert machine.next_deadline() is None
+    loop.spawn(app.stop())
+    loop.run_until(serving.done)
+    assert serving.error is None
+    return measured, at_the_end
+
+
+async def wait_started(app: App) -> None:
+    await app.started()
+
+
+def batches(calls: int) -> Iterator[range]:
+    return (range(first, first + AT_ONCE) for first in range(0, calls, AT_ONCE))
+
+
+def befall(loop: VirtualLoop, asterisk: SimulatedAsterisk, app: App, which: int) -> None:
+    """In the middle of their talk, each time another misfortune."""
+    loop.run_for(0.7)
+    match which % 3:
+        case 0:
+            app.link.drop(loop.now)
+        case 1:
+            asterisk.restart(loop.now, boots=2.0)
+        case _:
+            app.link.freeze(loop.now)
+            loop.run_for(2.0)
+            app.link.drop(loop.now)
+
+
+def forget(asterisk: SimulatedAsterisk, driver: VirtualDriver) -> None:
+    """What the simulation remembers for tests."""
+    asterisk._exchange.people.clear()
+    driver.log.clear()
+
+
+def allocated() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("traced")
+def test_four_hundred_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of calls that have ended is bounded, and that bound is reached early on."""
+    monkeypatch.setattr(stasis, "MAX_REMEMBERED", 50)
+    first, last = endure(400, outage_every=20, compare_after=140)
+    assert last <= first * 1.05
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("traced")
+def test_ten_thousand_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, last = endure(10_000, outage_every=500, compare_after=1000)
+    assert last <= first * 1.05

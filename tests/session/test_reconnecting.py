@@ -1,0 +1,584 @@
+"""An application whose link is lost: when it tries again, when it gives up, and what everybody is told meanwhile.
+
+Deterministic: the loop is virtual, chance is always the middle, and links are dropped and refused when a test says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxtra_core import CallSession, CallState
+from voxtra_core.app import AppUpdate, Connection, ConnectionChanged, Reconnect
+from voxtra_core.app.reconnect import STEADY, Backoff
+from voxtra_core.app.registration import MAX_WAITING
+from voxtra_core.ari import channels
+from voxtra_core.call import EndedBy, Outage
+from voxtra_core.effects import LogLevel
+from voxtra_core.errors import (
+    AuthenticationFailed,
+    CallEnded,
+    CertificateExpired,
+    ConnectFailed,
+    ConnectionLost,
+    LinkError,
+    NameTaken,
+    RequestNotSent,
+    TLSFailed,
+)
+from voxtra_core.testing import Callee, Caller, Extension, SimulatedLink
+from voxtra_core.testing.virtual import VirtualApp
+
+from .test_stopping import Run
+from .world import Delays, UnsteadyLink, World
+
+NOBODY = ConnectFailed("nobody is there")
+
+
+class Away(World):
+    """A world whose Asterisk can be away: then every link is refused."""
+
+    def __init__(self, delays: Delays | None = None, **options: object) -> None:
+        super().__init__(delays, **options)
+        self.refusal: ConnectFailed | None = None
+        self.attempts: list[float] = []
+        self.told: list[ConnectionChanged] = []
+        self.app.prepare = self.prepare
+
+    def prepare(self, link: UnsteadyLink) -> None:
+        self.attempts.append(self.now)
+        link.refusal = self.refusal
+
+    def connection(self) -> Connection:
+        return self.app.connection
+
+    def goes_away(self, refusal: ConnectFailed = NOBODY) -> None:
+        self.refusal = refusal
+        self.attempts.clear()
+        self.link.drop(self.now)
+        self.driver.wake()
+
+    def is_back(self) -> None:
+        self.refusal = None
+
+
+async def answers_and_listens(call: CallSession) -> None:
+    await call.answer()
+    await call.listen_dtmf()
+
+
+# ---- when ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_pauses_double_up_to_the_longest() -> None:
+    """Of which chance, in the middle here, takes a quarter."""
+    with Away(reconnect=Reconnect(first=1.0, longest=5.0)) as world:
+        world.start()
+        world.run(1.0)
+        world.goes_away()
+        world.run(20.0)
+        pauses = [0.75, 1.5, 3.0, 3.75, 3.75, 3.75]
+        assert world.attempts == pytest.approx([1.0 + sum(pauses[: n + 1]) for n in range(len(pauses))])
+        world.stop()
+
+
+@given(
+    first=st.floats(0.01, 10.0),
+    more=st.floats(0.0, 100.0),
+    chances=st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=1, max_size=80),
+)
+def test_a_pause_is_between_a_half_and_the_whole_of_what_is_due(
+    first: float, more: float, chances: list[float]
+) -> None:
+    policy = Reconnect(first=first, longest=first + more)
+    backoff = Backoff(policy)
+    for attempt, chance in enumerate(chances):
+        due = min(first * 2.0**attempt, first + more)
+        assert due / 2 <= backoff.pause(float(attempt), chance) <= due
+
+
+@pytest.mark.parametrize(("lasts", "anew"), [(STEADY - 0.1, False), (STEADY, True)])
+def test_only_a_connection_that_has_lasted_is_a_success(lasts: float, anew: bool) -> None:
+    backoff = Backoff(Reconnect(first=1.0, longest=30.0))
+    assert [backoff.pause(0.0, 0.0) for _ in range(3)] == [1.0, 2.0, 4.0]
+    backoff.connected(10.0)
+    assert backoff.pause(10.0 + lasts, 0.0) == (1.0 if anew else 8.0)
+
+
+def test_a_link_that_flaps_is_tried_less_and_less_often() -> None:
+    with Away(reconnect=Reconnect(first=1.0, longest=8.0)) as world:
+        world.start()
+        world.attempts.clear()
+
+        def flap(link: UnsteadyLink) -> None:
+            world.attempts.append(world.now)
+            world.loop.spawn(drop_at_once(link))
+
+        async def drop_at_once(link: UnsteadyLink) -> None:
+            await world.loop.sleep(0.0)
+            link.drop(world.now)
+
+        world.app.prepare = flap
+        world.link.drop(world.now)
+        world.driver.wake()
+        world.run(60.0)
+        pauses = [later - earlier for earlier, later in zip([0.0, *world.attempts], world.attempts, strict=False)]
+        assert pauses[:5] == pytest.approx([0.75, 1.5, 3.0, 6.0, 6.0])
+        assert len(world.attempts) < 15
+        world.app.prepare = lambda link: None
+        world.run(10.0)
+        world.stop()
+
+
+def test_a_clean_close_is_a_loss_as_well() -> None:
+    with Away() as world:
+        world.app.default()(answers_and_listens)
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        world.link._close(None, world.now)
+        world.driver.wake()
+        world.run(0.0)
+        assert "Asterisk has closed the connection; trying again in 0.4 s" in world.log()
+        world.run(5.0)
+        assert len(world.app.links) == 2
+        assert person.ended_at is None
+        world.stop()
+
+
+# ---- when no more --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [AuthenticationFailed("no"), CertificateExpired("no"), TLSFailed("no")], ids=repr)
+def test_what_somebody_has_to_mend_is_final(error: ConnectFailed) -> None:
+    with Away() as world:
+        ends: list[object] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            try:
+                await answers_and_listens(call)
+            except CallEnded as ended:
+                ends.append(ended.end.by)
+
+        world.start()
+        world.call()
+        world.run(1.0)
+        world.goes_away(error)
+        assert world.served() is error
+        assert len(world.attempts) == 1
+        assert ends == [EndedBy.CONNECTION]
+
+
+@pytest.mark.parametrize("reconnect", [Reconnect(), None])
+def test_a_first_attempt_that_fails_is_final_by_default(reconnect: Reconnect | None) -> None:
+    with Away(reconnect=reconnect) as world:
+        world.refusal = NOBODY
+        with pytest.raises(ConnectFailed):
+            world.start()
+        assert world.served() is NOBODY
+        assert len(world.attempts) == 1
+
+
+def test_from_the_start_it_tries_again_where_that_is_wanted() -> None:
+    """And has lost nothing by then."""
+    with Away(reconnect=Reconnect(from_start=True)) as world:
+        world.refusal = NOBODY
+        seen: list[AppUpdate] = []
+        following = world.spawn(follow(world, seen))
+        serving, _ = world.spawn(world.app.serve())
+        world.run(100.0)
+        assert world.connection() is Connection.CONNECTING
+        assert len(world.attempts) > 5
+        world.is_back()
+        world.do(world.app.started)
+        assert world.connection() is Connection.CONNECTED
+        assert not any(isinstance(update, ConnectionChanged) for update in seen)
+        assert following[0].error is None
+        world.do(world.app.stop)
+        assert serving.error is None
+
+
+async def follow(world: World, seen: list[AppUpdate]) -> None:
+    async for update in world.app.events():
+        seen += [update]
+
+
+def test_it_gives_up_after_so_long() -> None:
+    with Away(reconnect=Reconnect(first=1.0, longest=5.0, give_up_after=20.0)) as world:
+        world.start()
+        world.run(1.0)
+        world.goes_away()
+        assert world.served() is NOBODY
+        assert 15.0 <= world.now - 1.0 <= 20.0
+
+
+def test_every_outage_has_that_long() -> None:
+    with Away(reconnect=Reconnect(give_up_after=10.0)) as world:
+        world.start()
+        for _ in range(5):
+            world.goes_away()
+            world.run(4.0)
+            world.is_back()
+            world.run(20.0)
+        assert world.connection() is Connection.CONNECTED
+        world.stop()
+
+
+@pytest.mark.parametrize("doing", ["stop", "signal", "cancel"])
+@pytest.mark.parametrize("after", [0.0, 0.5, 3.0])
+def test_it_can_be_stopped_while_nobody_is_there(doing: str, after: float) -> None:
+    """At once: nobody can be hung up, and nobody is waited for."""
+    with Away() as world:
+        if doing == "signal":
+            run = Run(world, (1.0 + after, ("SIGTERM", 15)))
+            world.loop.spawn(go_away(world))
+            assert run(calls=False) == 0
+        else:
+            world.start()
+            world.run(1.0)
+            world.goes_away()
+            world.run(after)
+            if doing == "stop":
+                world.stop()
+            else:
+                assert world.serving is not None
+                world.serving.cancel()
+                world.served()
+        assert world.now == pytest.approx(1.0 + after)
+
+
+async def go_away(world: Away) -> None:
+    await world.loop.sleep(1.0)
+    world.goes_away()
+
+
+def test_a_stop_with_calls_that_nobody_can_hang_up() -> None:
+    """They have the grace, and the hang-ups a few seconds: Asterisk may be back by then."""
+    with Away() as world:
+        ends: list[object] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            @call.on_hangup
+            async def note() -> None:
+                ends.append(call.end)
+
+            await answers_and_listens(call)
+
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        world.goes_away()
+        task, _ = world.spawn(world.app.stop(3.0))
+        world.run(4.0)
+        assert not task.done.done
+        world.is_back()
+        world.run(10.0)
+        assert task.done.done
+        assert person.cause == 16
+        assert [getattr(end, "by", None) for end in ends] == [EndedBy.LOCAL]
+        world.assert_nothing_is_left()
+
+
+# ---- calls ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lasts", "by"), [(29.0, None), (31.0, EndedBy.CONNECTION)])
+def test_calls_live_without_a_link_for_so_long(lasts: float, by: EndedBy | None) -> None:
+    """After that they have ended here, and are hung up when there is a link again."""
+    with Away(reconnect=Reconnect(keep_calls=30.0, longest=0.5)) as world:
+        calls: list[CallSession] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            calls.append(call)
+            await answers_and_listens(call)
+
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        world.goes_away()
+        world.run(lasts)
+        (call,) = calls
+        assert (call.end and call.end.by) is by
+        assert person.ended_at is None
+        world.is_back()
+        world.run(10.0)
+        assert (person.ended_at is None) == (by is None)
+        assert len(calls) == 1
+        world.stop()
+
+
+@pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
+def test_calls_of_a_process_that_is_no_more(orphans: str) -> None:
+    with World(orphans=orphans) as world:
+        other = SimulatedLink(world.asterisk, "voxtra")
+        other.open(0.0)
+        person = world.asterisk.call(Caller("5550100", dials="200"), "voxtra", 0.0, args=("a", "b"))
+        other.drop(0.0)
+        handled: list[CallSession] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            handled.append(call)
+            await call.answer()
+            await call.play_file("hello-world")
+
+        world.start()
+        world.run(10.0)
+        match orphans:
+            case "hangup":
+                assert (person.cause, handled) == (41, [])
+            case "leave":
+                assert (person.ended_at, handled) == (None, [])
+                world.link.drop(world.now)
+                world.run(10.0)
+                assert (person.ended_at, handled) == (None, []), "also after an outage"
+            case _:
+                (call,) = handled
+                assert (call.id, call.called_number, call.args) == (person.channel_id, "200", ("a", "b"))
+                assert [heard.what for heard in person.heard] == ["sound:hello-world"]
+                assert person.cause == 16
+        world.stop()
+
+
+def test_everybody_is_told() -> None:
+    with Away() as world:
+        outages: list[tuple[float, Outage]] = []
+        in_stream: list[object] = []
+        of_app: list[AppUpdate] = []
+        connections: list[Connection] = []
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+            connections.append(world.app.connection)
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            @call.on_outage
+            async def note(outage: Outage) -> None:
+                outages.append((world.now, outage))
+
+            await call.answer()
+            async for update in call.events():
+                in_stream.extend([update])
+
+        following = world.spawn(follow(world, of_app))  # which nothing else holds
+        assert world.connection() is Connection.CLOSED
+        world.start()
+        assert world.connection() is Connection.CONNECTED
+        world.call()
+        world.run(1.0)
+        world.goes_away()
+        world.run(0.1)
+        assert world.connection() is Connection.RECONNECTING
+        world.run(2.0)
+        assert outages == []
+        world.is_back()
+        world.run(5.0)
+        assert world.connection() is Connection.CONNECTED
+        ((at, outage),) = outages
+        assert (outage.began, outage.ended) == (1.0, at)
+        assert outage.seconds == at - 1.0 > 2.1
+        assert [update for update in in_stream if isinstance(update, Outage)] == [outage]
+        lost, restored = world.told
+        assert (lost.connection, restored.connection) == (Connection.RECONNECTING, Connection.CONNECTED)
+        assert isinstance(lost.error, ConnectionLost)
+        assert (restored.error, restored.seconds) == (None, outage.seconds)
+        assert [update for update in of_app if isinstance(update, ConnectionChanged)] == [lost, restored]
+        assert connections == [Connection.RECONNECTING, Connection.CONNECTED]
+        world.stop()
+        world.run(0.0)
+        assert following[0].done.done
+        assert world.connection() is Connection.CLOSED
+
+
+def test_callbacks_that_fail_are_logged_and_no_more() -> None:
+    with Away() as world:
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            raise RuntimeError("no database")
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            @call.on_outage
+            async def note(outage: Outage) -> None:
+                raise RuntimeError("no database")
+
+            await answers_and_listens(call)
+
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        world.link.drop(world.now)
+        world.run(5.0)
+        assert len(world.log(LogLevel.ERROR)) == 3
+        assert person.ended_at is None
+        world.stop()
+
+
+# ---- requests ------------------------------------------------------------------------------------------------------
+
+
+def test_requests_of_a_gap_are_sent_after_it_in_order() -> None:
+    with Away() as world:
+        world.start()
+        world.goes_away()
+        names = [f"channel-{n}" for n in range(20)]
+        tasks = [world.spawn(world.app.request(channels.get(name), timeout=None))[0] for name in names]
+        world.run(10.0)
+        assert not any(task.done.done for task in tasks)
+        world.is_back()
+        world.run(10.0)
+        assert all(task.done.done for task in tasks)
+        paths = [request.path for request in world.link.requests.values()]
+        assert [path for path in paths if "channel-" in path] == [f"/channels/{name}" for name in names]
+        world.stop()
+
+
+def test_what_is_one_too_many_is_not_sent() -> None:
+    with Away() as world:
+        world.start()
+        world.goes_away()
+        world.run(0.1)
+        tasks = [world.spawn(world.app.request(channels.list(), timeout=None))[0] for _ in range(MAX_WAITING + 1)]
+        world.run(0.1)
+        assert [type(task.error) for task in tasks if task.done.done] == [RequestNotSent]
+        assert tasks[-1].done.done
+        world.is_back()
+        world.run(5.0)
+        assert all(task.done.done for task in tasks)
+        world.stop()
+
+
+def test_calls_may_be_placed_while_nobody_is_there() -> None:
+    """They begin when somebody is, and their time does not run before."""
+    with Away(reconnect=Reconnect(longest=1.0)) as world:
+        world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(1.0).answers())
+        world.start()
+        world.goes_away()
+        _, calls = world.spawn(world.app.originate("PJSIP/bob", timeout=50.0))
+        cancelled, _ = world.spawn(world.app.originate("PJSIP/bob", timeout=50.0))
+        world.run(20.0)
+        cancelled.cancel()
+        world.run(1.0)
+        world.is_back()
+        world.run(5.0)
+        (call,) = calls
+        assert call.state is CallState.IN_PROGRESS
+        assert world.asterisk.channel_ids == [call.id]
+        world.stop()
+        world.assert_nothing_is_left()
+
+
+# ---- two with one name ---------------------------------------------------------------------------------------------
+
+
+class Second(VirtualApp):
+    """Another program with the same name."""
+
+
+def test_the_first_finishes_its_calls_and_the_second_takes_the_new_ones() -> None:
+    with Away() as world:
+        here: list[CallSession] = []
+        there: list[CallSession] = []
+        told: list[Connection] = []
+
+        def handler(calls: list[CallSession]) -> Callable[[CallSession], Awaitable[None]]:
+            async def handle(call: CallSession) -> None:
+                calls.append(call)
+                await call.answer()
+                while await call.listen_dtmf() != "#":
+                    await call.play_file("hello-world")
+
+            return handle
+
+        async def changed(change: ConnectionChanged) -> None:
+            told.append(change.connection)
+
+        world.app.default()(handler(here))
+        world.app.on_connection(changed)
+        world.start()
+        ours = world.call(Caller("1").waits(5.0).presses("1").waits(3.0).presses("#"))
+        hangs_up = world.call(Caller("2").waits(8.0).hangs_up(17))
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        second.default()(handler(there))
+        serving = world.loop.spawn(second.serve())
+        world.run(0.5)
+        assert world.connection() is Connection.REPLACED
+        theirs = world.call(Caller("3").waits(2.0).presses("#"))
+        world.run(3.0)
+        assert not serving.done.done
+        assert [call.id for call in there] == [theirs.channel_id]
+        assert isinstance(world.served(), NameTaken)
+        assert [call.id for call in here] == [ours.channel_id, hangs_up.channel_id]
+        assert (ours.cause, hangs_up.hung_up_first) == (16, True)
+        assert [heard.what for heard in ours.heard] == ["sound:hello-world"]
+        assert here[1].end is not None
+        assert (here[1].end.cause, here[1].end.by) == (17, EndedBy.REMOTE)
+        assert told == [Connection.REPLACED, Connection.RECONNECTING, Connection.REPLACED]
+        assert second.connection is Connection.CONNECTED
+        more = world.call(Caller("4").presses("#"))
+        world.run(5.0)
+        assert there[-1].id == more.channel_id
+        assert len(there) == 2
+        assert world.asterisk.channel_ids == []
+        assert len(world.app.links) == 2
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+def test_one_that_goes_on_in_the_dialplan_after_the_name_was_taken_is_not_hung_up() -> None:
+    """Its ``StasisEnd`` goes to the other program."""
+    with World() as world:
+        world.asterisk.add_extension("later", "s", Extension("Wait", "30", lasts=30.0))
+        ends: list[object] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            await call.answer()
+            await world.loop.sleep(3.0)
+            await call.continue_in_dialplan("later", "s", 1)
+            ends.append(call.end)
+
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        serving = world.loop.spawn(second.serve())
+        assert isinstance(world.served(), NameTaken)
+        assert [getattr(end, "by", None) for end in ends] == [EndedBy.DIALPLAN]
+        assert world.now < 5.0
+        world.run(20.0)
+        assert person.ended_at is None
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize("reconnect", [Reconnect(), None])
+def test_the_one_that_was_replaced_lives_through_outages_too(reconnect: Reconnect | None) -> None:
+    with World(reconnect=reconnect) as world:
+        world.app.default()(answers_and_listens)
+        world.start()
+        world.call(Caller("1").waits(20.0).hangs_up())
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        serving = world.loop.spawn(second.serve())
+        world.run(5.0)
+        if reconnect is not None:
+            world.link.drop(world.now)
+            world.run(5.0)
+        error: BaseException | None = world.served()
+        assert isinstance(error, NameTaken)
+        assert isinstance(error, LinkError)
+        assert world.now == pytest.approx(20.0)
+        assert not serving.done.done
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
