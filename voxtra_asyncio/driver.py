@@ -51,12 +51,18 @@ async def park(pending: Pending[Any]) -> None:
     if pending.done:
         await asyncio.sleep(0)
         return
-    event = asyncio.Event()
-    pending.add_waker(event.set)
+    future = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not future.done():  # else it has just been cancelled
+            future.set_result(None)
+
+    pending.add_waker(wake)
     try:
-        await event.wait()
-    finally:
-        pending.discard_waker(event.set)
+        await future
+    except BaseException:
+        pending.discard_waker(wake)
+        raise
 
 
 class AsyncioDriver:
@@ -88,9 +94,7 @@ class AsyncioDriver:
         if self._pump is not None:
             self._pump.wake()
 
-    async def park(self, pending: Pending[Any]) -> None:
-        """Return when the outcome is known; always a checkpoint."""
-        await park(pending)
+    park = staticmethod(park)
 
     # ---- the run ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from voxtra_core.driving import LINGER
+from voxtra_core.driving import LINGER, Unread
 from voxtra_core.effects import Drained, EndOfStream, Input, Received, failed, failure_reason
 from voxtra_core.tls import TLSConnection
 
@@ -44,6 +44,7 @@ class Stream(asyncio.Protocol):
         self._linger: asyncio.TimerHandle | None = None
         self._is_open = False
         self._is_withdrawn = False
+        self._unread = Unread()
         self._unsent = bytearray()
         self._drained = True
         self._is_at_end = False  # of the bytes underneath TLS
@@ -64,6 +65,7 @@ class Stream(asyncio.Protocol):
             self.abort()
             return
         self.conn = None
+        self._stop_reading_ahead()
         self._write()
         if self._tls is not None:
             self._tls.close()
@@ -129,6 +131,7 @@ class Stream(asyncio.Protocol):
         """It is gone: broken, or closed by us."""
         if self._linger is not None:
             self._linger.cancel()
+        self._hand_in_all()
         self.gone.set_result(None)
         if exc is not None:
             self.fail(exc)
@@ -140,10 +143,39 @@ class Stream(asyncio.Protocol):
         self._opened(self)
 
     def _received(self, data: bytes) -> None:
+        """A slice is handed over at once, and one in each further turn of the loop."""
+        if self.conn is None:
+            return
+        waiting = bool(self._unread)
+        self._unread.add(data)
+        if not waiting:
+            self._hand_in()
+        if self._unread.is_full and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _hand_in(self) -> None:
+        if not self._unread:
+            return
+        was_full = self._unread.is_full
+        data = self._unread.take()
+        if self._unread:
+            asyncio.get_running_loop().call_soon(self._hand_in)
+        if was_full and not self._unread.is_full and self._transport is not None:
+            self._transport.resume_reading()
         if self.conn is not None:
             self._report(Received(self.conn, data))
 
+    def _hand_in_all(self) -> None:
+        while self._unread and self.conn is not None:
+            self._report(Received(self.conn, self._unread.take()))
+
+    def _stop_reading_ahead(self) -> None:
+        if self._unread.is_full and self._transport is not None:
+            self._transport.resume_reading()  # so that its end is seen
+        self._unread.clear()
+
     def _end(self) -> None:
+        self._hand_in_all()
         if self.conn is not None and not self._end_is_told:
             self._end_is_told = True
             self._report(EndOfStream(self.conn))
@@ -165,6 +197,7 @@ class Stream(asyncio.Protocol):
         if data := tls.received_data():
             self._received(data)
         if error is not None:
+            self._hand_in_all()
             self.fail(error)
             self._transport.abort()
         elif tls.has_ended:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .app import AppUpdate, BaseApp, CallStateChanged
+    from .app import AppStats, AppUpdate, BaseApp, CallStateChanged
     from .call import (
         CallDirection,
         CallEnd,
@@ -54,12 +54,14 @@ if TYPE_CHECKING:
         RequestNotSent,
         RequestOutcomeUnknown,
         TLSFailed,
+        TooManyCalls,
         VoxtraError,
     )
     from .session import CallSession, Driver, EventStream, PlaybackHandle
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
+    "AppStats",
     "AppUpdate",
     "AriBadRequest",
     "AriConflict",
@@ -103,12 +105,13 @@ __all__ = [
     "StasisMachine",
     "StateChanged",
     "TLSFailed",
+    "TooManyCalls",
     "VoxtraError",
     "__version__",
 ]
 
 _ROOMS = {
-    "app": {"AppUpdate", "BaseApp", "CallStateChanged"},
+    "app": {"AppStats", "AppUpdate", "BaseApp", "CallStateChanged"},
     "call": {
         "CallDirection",
         "CallEnd",

@@ -11,10 +11,54 @@ from functools import partial
 
 from .effects import Effect, Finish, Input, Machine
 
-__all__ = ["LINGER", "Pump", "sole_error"]
+__all__ = ["LINGER", "READ", "READ_AHEAD", "Pump", "Unread", "sole_error"]
 
 LINGER = 1.0
 """Seconds that a connection being closed has, for what was sent to be written and for the peer to end it too."""
+
+
+READ = 256 * 1024
+"""Bytes to read from a connection at a time."""
+SLICE = 64 * 1024
+"""Bytes to hand to the machine in one turn of the loop: some hundred events of ARI, which take it 2 to 3 ms."""
+READ_AHEAD = 16 * 1024 * 1024
+"""Bytes of a connection that are read before the machine has had time for them."""
+
+
+class Unread:
+    """What a connection has read ahead of the machine.
+
+    Sockets are read faster than the machine takes what they bring, so that a peer who sends much at once need not wait
+    for it: Asterisk gives up a client that lets one write block for 100 ms.
+    """
+
+    def __init__(self) -> None:
+        self._parts: deque[bytes] = deque()
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be read for now."""
+        return self._size >= READ_AHEAD
+
+    def add(self, data: bytes) -> None:
+        """These came behind the others."""
+        self._size += len(data)
+        self._parts.extend(data[start : start + SLICE] for start in range(0, len(data), SLICE))
+
+    def take(self) -> bytes:
+        """The next that the machine is handed. Not when there are none."""
+        data = self._parts.popleft()
+        self._size -= len(data)
+        return data
+
+    def clear(self) -> None:
+        """Nobody wants them any more."""
+        self._parts.clear()
+        self._size = 0
 
 
 class Pump:

@@ -7,6 +7,7 @@
     ├── RemoteProtocolError         the peer broke its protocol; raised only by ``receive_*``
     ├── CallEnded                   the call ended under whatever was awaited
     ├── OriginateFailed             an outbound call that never reached us
+    ├── TooManyCalls                the application has as many calls as it may; nothing was sent
     ├── OperationTimeout            nothing came back in time; the call goes on
     ├── AriError                    Asterisk refused a request, by status:
     │   ├── AriBadRequest           400
@@ -63,6 +64,7 @@ __all__ = [
     "RequestNotSent",
     "RequestOutcomeUnknown",
     "TLSFailed",
+    "TooManyCalls",
     "VoxtraError",
     "ari_error",
 ]
@@ -119,6 +121,10 @@ class OriginateFailed(VoxtraError):
         self.endpoint = endpoint
         self.end = end
         self.dialstatus = dialstatus
+
+
+class TooManyCalls(VoxtraError):
+    """The application has ``max_calls`` calls already, and has not placed this one. It can when one has ended."""
 
 
 class OperationTimeout(VoxtraError):

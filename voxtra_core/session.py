@@ -62,8 +62,15 @@ class Driver(Protocol):
 
 
 async def outcome_of(driver: Driver, pending: Pending[T]) -> T:
-    """Wait for an outcome and take it. Cancelled in the meantime, the operation is abandoned, synchronously."""
+    """Have what was asked performed, wait for its outcome, and take it. Cancelled in the meantime, the operation is
+    abandoned, synchronously.
+    """
     driver.wake()
+    return await taken(driver, pending)
+
+
+async def taken(driver: Driver, pending: Pending[T]) -> T:
+    """As :func:`outcome_of`, where nothing has to be performed for it: it comes by itself."""
     try:
         await driver.park(pending)
     except BaseException:
@@ -190,6 +197,10 @@ class PlaybackHandle:
 class CallHome(Protocol):
     """What a call's session needs of the application it belongs to."""
 
+    @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on, where there can be several."""
+
     def late_callback(self, session: CallSession) -> None:
         """A hangup callback has been registered after the end."""
 
@@ -273,6 +284,14 @@ class CallSession:
         return self._app_name
 
     @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on (its ``entityid``), where Asterisks connect to us (``listen``); else ``""``.
+
+        A channel's id is unique on one Asterisk, and on several that have a ``systemname`` each in ``asterisk.conf``.
+        """
+        return self._home.asterisk_id
+
+    @property
     def args(self) -> tuple[str, ...]:
         """The arguments that the dialplan, or ``originate``, gave to ``Stasis()``."""
         return self._machine.args
@@ -317,7 +336,7 @@ class CallSession:
 
     async def wait_ended(self) -> CallEnd:
         """Wait until the call has ended, and say how. Never raises ``CallEnded``."""
-        return await self._outcome(self._machine.wait_ended())
+        return await taken(self._driver, self._machine.wait_ended())
 
     def on_hangup(self, callback: C) -> C:
         """Have an async function run once when the call has ended, whoever ended it. Usable as a decorator.
@@ -398,7 +417,10 @@ class CallSession:
 
         Digits pressed before are kept (up to 256) and come first; 0 seconds look only at those.
         """
-        return await self._outcome(self._machine.listen_dtmf(self._driver.time(), timeout))
+        listener = self._machine.listen_dtmf(self._driver.time(), timeout)
+        if timeout is None:
+            return await taken(self._driver, listener)
+        return await self._outcome(listener)  # there is a deadline to be set
 
     async def send_dtmf(
         self, digits: str, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0

@@ -44,12 +44,17 @@ logger = logging.getLogger("voxtra")
 
 async def park(pending: Pending[Any]) -> None:
     """Return when the outcome is known; always a checkpoint."""
-    event = trio.Event()
-    pending.add_waker(event.set)
-    try:
-        await event.wait()
-    finally:
-        pending.discard_waker(event.set)
+    if pending.done:
+        await trio.lowlevel.checkpoint()
+        return
+    wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+
+    def cancelled(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+        pending.discard_waker(wake)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    pending.add_waker(wake)
+    await trio.lowlevel.wait_task_rescheduled(cancelled)
 
 
 class TrioDriver:
@@ -82,9 +87,7 @@ class TrioDriver:
         if self._pump is not None:
             self._pump.wake()
 
-    async def park(self, pending: Pending[Any]) -> None:
-        """Return when the outcome is known; always a checkpoint."""
-        await park(pending)
+    park = staticmethod(park)
 
     # ---- the run ---------------------------------------------------------------------------------------------------
 

@@ -9,14 +9,11 @@ from math import inf
 
 import trio
 
-from voxtra_core.driving import LINGER
+from voxtra_core.driving import LINGER, READ, Unread
 from voxtra_core.effects import Drained, EndOfStream, Input, Received, failed, failure_reason
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
-
-CHUNK = 65536
-"""Bytes to read at a time."""
 
 logger = logging.getLogger("voxtra")
 
@@ -33,6 +30,9 @@ class Stream:
         self._report = report
         self._is_open = False
         self._closing = False  # nothing is reported any more
+        self._unread = Unread()
+        self._taken = trio.Event()
+        self._nursery: trio.Nursery | None = None
         self._unsent = bytearray()
         self._drained = True
         self._end_is_told = False
@@ -86,6 +86,7 @@ class Stream:
                 return
             self._is_open = True
             self.scope.deadline = inf
+            self._nursery = nursery
             self._report(event)
             nursery.start_soon(self._read, socket)
             await self._write(socket)
@@ -95,7 +96,7 @@ class Stream:
             tls.start()
             while not tls.is_open:
                 await socket.send_all(tls.data_to_send())
-                if data := await socket.receive_some(CHUNK):
+                if data := await socket.receive_some(READ):
                     tls.receive_data(data)
                 else:
                     tls.receive_eof()
@@ -113,13 +114,17 @@ class Stream:
         try:
             if self._tls is not None:
                 self._received_through(self._tls, b"")  # what came together with the end of the handshake
-            while data := await socket.receive_some(CHUNK):
+            while data := await socket.receive_some(READ):
                 if self._tls is not None:
                     self._received_through(self._tls, data)
                 else:
                     self._received(bytes(data))
+                while self._unread.is_full and not self._closing:
+                    self._taken = trio.Event()
+                    await self._taken.wait()
             socket.socket.getpeername()  # raises after a reset: it was told to the writer, and is no end
         except (OSError, trio.BrokenResourceError) as error:
+            self._hand_in_all()
             self.fail(error)
         self._end()
 
@@ -137,10 +142,16 @@ class Stream:
             self._end()
 
     def _received(self, data: bytes) -> None:
-        if self.conn is not None and not self._closing:
-            self._report(Received(self.conn, data))
+        """A slice is handed over at once, and one in each further turn of the loop."""
+        waiting = bool(self._unread)
+        self._unread.add(data)
+        if not waiting:
+            self._hand_in()
+            if self._unread and self._nursery is not None:
+                self._nursery.start_soon(self._hand_in_later)
 
     def _end(self) -> None:
+        self._hand_in_all()
         if self.conn is not None and not self._closing and not self._end_is_told:
             self._end_is_told = True
             self._report(EndOfStream(self.conn))
@@ -148,6 +159,24 @@ class Stream:
     def _write_later(self, data: bytes) -> None:
         self._unsent += data
         self._poke.set()
+
+    def _hand_in(self) -> None:
+        data = self._unread.take()
+        self._taken.set()
+        if self.conn is not None and not self._closing:
+            self._report(Received(self.conn, data))
+
+    def _hand_in_all(self) -> None:
+        while self._unread:
+            self._hand_in()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _hand_in_later(self) -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            if not self._unread:
+                return
+            self._hand_in()
 
     async def _write(self, socket: trio.SocketStream) -> None:
         try:

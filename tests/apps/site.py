@@ -38,6 +38,11 @@ class Site:
         """Where it listens."""
         return f"{self._scheme}://127.0.0.1:{self.server.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many there are to it, each for an event socket or for HTTP."""
+        return len(self.server._server._clients)
+
     def make_app(self, **options: Any) -> BaseApp:
         """An application for this Asterisk; ``options`` are those of ``VoxtraApp``."""
         return self._app_class(self.url, USER, PASSWORD, **options)

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.anyio
 
 CALLER = Caller("5550100", name="Alice", dials="100")
 
+both_ways = pytest.mark.parametrize("requests", ["http", "websocket"])
+
 
 async def menu(call: CallSession) -> None:
     """All that a call can do, once."""
@@ -66,8 +68,9 @@ def check_what_was_heard(person: Person) -> None:
     assert person.digits == "7#"
 
 
-async def test_a_call_comes_in(office: Site) -> None:
-    app = office.make_app(app_name="menu")
+@both_ways
+async def test_a_call_comes_in(office: Site, requests: str) -> None:
+    app = office.make_app(app_name="menu", requests=requests)
     handler = Recorder(menu)
     app.route(extension="100", metadata={"menu": "main"})(handler)
     async with served(app):
@@ -90,8 +93,9 @@ async def test_a_call_comes_in(office: Site) -> None:
     assert alice.digits == "7#"
 
 
-async def test_a_call_is_placed_with_a_handler(office: Site) -> None:
-    app = office.make_app()
+@both_ways
+async def test_a_call_is_placed_with_a_handler(office: Site, requests: str) -> None:
+    app = office.make_app(requests=requests)
     office.asterisk.add_endpoint(
         "PJSIP/bob",
         Callee().rings(0.02).answers().waits_for_prompt("hello-world").presses("7", between=0.02, duration=0.02),
@@ -109,12 +113,14 @@ async def test_a_call_is_placed_with_a_handler(office: Site) -> None:
     check_what_was_heard(office.asterisk.people[0])
 
 
-async def test_a_call_is_placed_without_a_handler(office: Site) -> None:
-    app = office.make_app()
+@both_ways
+async def test_a_call_is_placed_without_a_handler(office: Site, requests: str) -> None:
+    app = office.make_app(requests=requests)
     office.asterisk.add_endpoint("PJSIP/bob", Callee().answers().presses("7", between=0.02, duration=0.02))
     async with served(app):
         call = await app.originate("PJSIP/bob")
         await menu(call)
+        assert (office.connections == 1) == (requests == "websocket")
         assert call.state is CallState.IN_PROGRESS
         await call.hangup("busy")
         assert call.end == CallEnd(17, EndedBy.LOCAL)

@@ -51,6 +51,18 @@ def asterisk() -> Iterator[Asterisk]:
 
 
 @pytest.fixture(scope="session")
+def throwaway(asterisk: Asterisk) -> Iterator[Asterisk]:
+    """Another Asterisk 22, with the same users, for what leaves traces until it ends."""
+    with tempfile.TemporaryDirectory(prefix="asterisk-") as folder:
+        subprocess.run(["cp", "-a", asterisk.dir / "root", folder], check=True)
+        try:
+            subprocess.run([HERE / "start", folder], env=os.environ | {"AST_PORTS": "free"}, check=True)
+            yield Asterisk.in_dir(Path(folder))
+        finally:
+            subprocess.run([HERE / "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
 def old_asterisk() -> Iterator[Asterisk]:
     """The Asterisk 16.28 in ``AST_OLD_DIR``, the oldest that Debian serves; without that, one of our own."""
     with _running("AST_OLD_DIR", AST_SUITES="bullseye") as found:
@@ -92,13 +104,21 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def rig(asterisk: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+def way(request: pytest.FixtureRequest) -> str:
+    """How the application under test sends its requests: over HTTP, unless the test is one of :data:`both_ways`."""
+    return str(getattr(request, "param", "http"))
+
+
+@pytest.fixture
+def rig(
+    asterisk: Asterisk, app_name: str, anyio_backend: str, way: str, caplog: pytest.LogCaptureFixture
+) -> Iterator[Rig]:
     """An application under test and the far end of its calls.
 
     Fails a test that leaves a socket open, or whose applications log a warning that it did not expect.
     """
     before = _open_sockets()
-    rig = Rig(asterisk, anyio_backend, app_name, caplog)
+    rig = Rig(asterisk, anyio_backend, app_name, way, caplog)
     yield rig
     assert _open_sockets() <= before
     assert [record.getMessage() for record in rig.warnings] == []

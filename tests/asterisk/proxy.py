@@ -1,4 +1,4 @@
-"""A proxy between an application and Asterisk that holds replies back, or stops reading altogether."""
+"""A proxy between an application and Asterisk: a link that holds replies back, freezes, or is cut."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class Proxy:
         self.delay: Callable[[str], float] = lambda request: 0.0
         """Seconds to hold back the reply to a request, which is given as ``POST /ari/channels/…``."""
         self._asterisk = asterisk
+        self._is_cut = False
         self._connections: set[anyio.CancelScope] = set()
         self._reading = anyio.Event()
         self._reading.set()
 
     def stop_reading(self) -> None:
-        """Take in nothing more, from either side."""
+        """Take in nothing more, from either side: also new connections are silent, and what is sent arrives later."""
         self._reading = anyio.Event()
 
     def go_on(self) -> None:
@@ -45,8 +46,20 @@ class Proxy:
         for scope in self._connections:
             scope.cancel()
 
+    def cut(self) -> None:
+        """End every connection there is, and every new one at once."""
+        self._is_cut = True
+        self.break_connections()
+
+    def mend(self) -> None:
+        """Carry new connections again."""
+        self._is_cut = False
+
     async def carry(self, client: SocketStream) -> None:
         """One connection of the application's. It has one request under way at a time, or is the event socket."""
+        if self._is_cut:
+            await client.aclose()
+            return
         server = await anyio.connect_tcp(self._asterisk.host, self._asterisk.port)
         request = ""
 

@@ -24,7 +24,10 @@ from voxtra_core.session import CallSession
 from .pbx import Asterisk
 from .sound import Sound
 
-__all__ = ["Rig", "eventually", "left_in", "machine_of"]
+__all__ = ["Rig", "both_ways", "eventually", "left_in", "machine_of"]
+
+both_ways = pytest.mark.parametrize("way", ["http", "websocket"], indirect=True)
+"""Marks a test, or a file of tests, that is to run over each of the two ways of sending requests."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -58,17 +61,21 @@ def left_in(machine: AppMachine) -> list[object]:
 class Rig:
     """One test's applications: ``app`` is under test, ``far`` has the phones."""
 
-    def __init__(self, asterisk: Asterisk, backend: str, app_name: str, caplog: pytest.LogCaptureFixture) -> None:
+    def __init__(
+        self, asterisk: Asterisk, backend: str, app_name: str, way: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         self.asterisk = asterisk
         self.backend = backend
         self.app_name = app_name
+        self.way = way
+        """How applications send their requests. The far end does so over HTTP."""
         self.caplog = caplog
         self.seen: list[object] = []
         """All that the application under test has seen, in order: events, requests, replies, changes."""
         self.far_seen: list[object] = []
         """All that the far end has seen."""
         self.app = self.new_app(app_name, observer=self.seen.append)
-        self.far = self.new_app(f"{app_name}far", observer=self.far_seen.append)
+        self.far = self.new_app(f"{app_name}far", requests="http", observer=self.far_seen.append)
         self._recordings = count(1)
 
     def new_app(self, app_name: str, **options: Any) -> BaseApp:
@@ -79,6 +86,7 @@ class Rig:
             "ari_user": self.asterisk.user,
             "ari_password": self.asterisk.password,
             "app_name": app_name,
+            "requests": self.way,
         }
         app: BaseApp = package.VoxtraApp(**(arguments | options))
         return app
@@ -104,6 +112,10 @@ class Rig:
         for machine in machines:
             assert left_in(machine) == []
         await eventually(lambda: {task.id for task in anyio.get_running_tasks()} <= tasks_before)
+
+    async def settled(self) -> None:
+        """Return when neither the application nor the far end keeps anything of its calls."""
+        await eventually(lambda: not left_in(machine_of(self.app)) + left_in(machine_of(self.far)))
 
     # ---- the far end -----------------------------------------------------------------------------------------------
 
@@ -140,6 +152,13 @@ class Rig:
         (record,) = (record for record in self.warnings if text in record.getMessage())
         self.caplog.get_records("call").remove(record)
         return record
+
+    def expect_logs(self, *texts: str) -> None:
+        """Take away the warnings that have one of these texts; at least one has."""
+        records = [record for record in self.warnings if any(text in record.getMessage() for text in texts)]
+        assert records
+        for record in records:
+            self.caplog.get_records("call").remove(record)
 
     # ---- what was seen ---------------------------------------------------------------------------------------------
 

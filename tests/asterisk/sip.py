@@ -33,15 +33,17 @@ a=rtpmap:0 PCMU/8000\r
 class SipPhone:
     """One phone, and its call: what it got from Asterisk stands in ``received``, methods and statuses in order."""
 
-    def __init__(self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int]) -> None:
+    def __init__(self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int], contact: str) -> None:
         self.received: list[str] = []
+        self.invite = ""
+        """The whole of the last INVITE, whoever sent it."""
         self._socket = socket
         self._sending = anyio.Lock()
         self._asterisk = asterisk
         self._answers = answers
+        self._contact = f"<sip:{contact or 'phone'}@{HOST}:{asterisk.sip_port if contact else asterisk.uas_port}>"
         self._port = asterisk.uas_port
         self._sequence = 1
-        self._invite = ""
         self._local = self._remote = self._call_id = ""
         self._target = ""
 
@@ -53,7 +55,7 @@ class SipPhone:
         self._call_id = uuid.uuid4().hex
         self._local = f'"Alice" <sip:5550100@{HOST}:{self._port}>;tag={uuid.uuid4().hex[:8]}'
         self._remote = f"<{self._target}>"
-        self._invite = await self._request("INVITE", body=SDP)
+        self.invite = await self._request("INVITE", body=SDP)
 
     async def until(self, message: str) -> None:
         """Wait for a method or a status from Asterisk."""
@@ -61,12 +63,20 @@ class SipPhone:
 
     async def cancel(self) -> None:
         """Give up a call that is not answered yet."""
-        await self._send(re.sub("INVITE", "CANCEL", self._invite.partition("\r\nContent")[0]) + "\r\nContent-Length: 0")
+        await self._send(re.sub("INVITE", "CANCEL", self.invite.partition("\r\nContent")[0]) + "\r\nContent-Length: 0")
 
     async def hang_up(self) -> None:
         """End the call that is up."""
         await self._request("BYE")
         await self.until("200 BYE")
+
+    async def hold(self, direction: str = "sendonly") -> None:
+        """Put Asterisk on hold, or with ``"sendrecv"`` no longer (RFC 3264, 8.4)."""
+        self.invite = await self._request("INVITE", body=f"{SDP}a={direction}\r\n")
+
+    async def answer(self, status: int) -> None:
+        """Answer the last INVITE from Asterisk, beyond what it was answered with at once."""
+        await self._answer(self.invite, status, body=SDP if status == 200 else "")
 
     async def transfer(self, user: str) -> None:
         """Have Asterisk put ``user`` in this phone's place: a blind transfer (RFC 3515)."""
@@ -93,20 +103,20 @@ class SipPhone:
             self._remote = _field(message, "to")
             if status == "200":
                 self._target = _uri(message)
-            await self._request("ACK", via=None if status == "200" else _field(self._invite, "via"))
+            await self._request("ACK", via=None if status == "200" else _field(self.invite, "via"))
 
     async def _asked(self, message: str, method: str) -> None:
         if method == "INVITE":
-            self._invite = message
+            self.invite = message
             self._call_id = _field(message, "call-id")
             self._local = _field(message, "to") + ";tag=phone"
             self._remote = _field(message, "from")
             self._target = _uri(message)
             for status in self._answers:
-                await self._answer(message, status, body=SDP if status == 200 else "")
+                await self.answer(status)
         elif method == "CANCEL":
             await self._answer(message, 200)
-            await self._answer(self._invite, 487)
+            await self._answer(self.invite, 487)
         elif method != "ACK":
             await self._answer(message, 200)
 
@@ -140,7 +150,7 @@ class SipPhone:
 
     def _end(self, body: str) -> list[str]:
         kind = ["Content-Type: application/sdp"] if body else []
-        return [f"Contact: <sip:phone@{HOST}:{self._port}>", *kind, f"Content-Length: {len(body)}", "", body]
+        return [f"Contact: {self._contact}", *kind, f"Content-Length: {len(body)}", "", body]
 
     async def _send(self, message: str) -> None:
         text = message if "\r\n\r\n" in message else f"{message}\r\n\r\n"
@@ -149,13 +159,18 @@ class SipPhone:
 
 
 @asynccontextmanager
-async def sip_phone(asterisk: Asterisk, answers: Sequence[int] = (180, 200)) -> AsyncIterator[SipPhone]:
-    """A phone at ``PJSIP/anybody@uas``, which answers a call with these statuses, one after another."""
+async def sip_phone(
+    asterisk: Asterisk, answers: Sequence[int] = (180, 200), *, contact: str = ""
+) -> AsyncIterator[SipPhone]:
+    """A phone at ``PJSIP/anybody@uas``, which answers a call with these statuses, one after another.
+
+    With ``contact``, a user at Asterisk, it wants to be called there: where a 302 leads to.
+    """
     async with (
         await anyio.create_udp_socket(local_host=HOST, local_port=asterisk.uas_port) as socket,
         anyio.create_task_group() as tasks,
     ):
-        phone = SipPhone(socket, asterisk, answers)
+        phone = SipPhone(socket, asterisk, answers, contact)
         tasks.start_soon(phone.serve)
         yield phone
         tasks.cancel_scope.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from anyio.abc import Process
 
 from .rig import eventually
 
-__all__ = ["Sipp"]
+__all__ = ["Sipp", "free_port"]
 
 HERE = Path(__file__).parent / "sipp"
 PATIENCE = 15.0
@@ -36,7 +37,7 @@ class Sipp:
         """The one that is installed, or else one that is fetched into ``folder`` now."""
         program = shutil.which("sipp")
         if program is None:
-            subprocess.run([HERE / "fetch", folder], check=True)
+            subprocess.run([HERE.parent / "fetch", folder, "sip-tester", "usr/bin/sipp"], check=True)
             program = str(folder / "sipp")
         return cls(program, folder)
 
@@ -87,6 +88,14 @@ class Sipp:
         good, bad = _figures(figures)
         said = errors.read_text() if errors.exists() else ""
         assert process.returncode == 0, f"{scenario}: {good} calls went well, {bad} did not: {said[:2000]}"
+
+
+def free_port() -> int:
+    """A UDP port on loopback that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def _is_bound(port: int) -> bool:

@@ -22,9 +22,9 @@ from voxtra_core import (
 from voxtra_core.app import Handler
 from voxtra_core.ari import ApplicationMoveFailed, ChannelStateChange, Dial, channels
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 Side = Literal["app", "far end"]
 

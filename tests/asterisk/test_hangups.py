@@ -14,9 +14,9 @@ import pytest
 from voxtra_core import CallEnd, CallEnded, CallSession, CallState, EndedBy, HangupReason, OriginateFailed
 from voxtra_core.ari import ChannelStateChange
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 CALLS = 100
 BATCH = 20
@@ -175,7 +175,7 @@ async def test_hundreds_more(rig: Rig, soak_seconds: float) -> None:
     seed = 0
     while anyio.current_time() < until:
         seed += 1
-        again = Rig(rig.asterisk, rig.backend, f"{rig.app_name}{seed}", rig.caplog)
+        again = Rig(rig.asterisk, rig.backend, f"{rig.app_name}{seed}", rig.way, rig.caplog)
         await hundred_calls(again, random.Random(seed))
 
 

@@ -23,12 +23,6 @@ PERSISTENT = "Local/obpersistent@stasis/n"
 WAYS = pytest.mark.parametrize("endpoint", [PER_CALL, PERSISTENT], ids=["per call", "persistent"])
 
 
-def outbound_port(rig: Rig) -> int:
-    """Where Asterisk connects to."""
-    env = dict(line.split("=", 1) for line in (rig.asterisk.dir / "env").read_text().splitlines())
-    return int(env["AST_OB_PORT"])
-
-
 def new_listening(rig: Rig, port: int, **options: Any) -> BaseApp:
     """An application that Asterisk can connect to on this port, or behind it."""
     arguments = {"ari_url": None, "ari_user": "obuser", "ari_password": "obpass", "listen": f"127.0.0.1:{port}"}
@@ -59,7 +53,7 @@ async def taking_calls(rig: Rig, app: BaseApp, endpoint: str) -> AsyncIterator[N
 @asynccontextmanager
 async def behind(rig: Rig, app: BaseApp, endpoint: str) -> AsyncIterator[Front]:
     """The same, with somebody in between who can break the connections."""
-    async with front(outbound_port(rig)) as between, rig.serving(app, rig.far):
+    async with front(rig.asterisk.ob_port) as between, rig.serving(app, rig.far):
         between.target = port_of(app)
         if endpoint == PERSISTENT:
             await connected(app)
@@ -68,7 +62,7 @@ async def behind(rig: Rig, app: BaseApp, endpoint: str) -> AsyncIterator[Front]:
 
 @WAYS
 async def test_a_call(rig: Rig, endpoint: str) -> None:
-    app = new_listening(rig, outbound_port(rig))
+    app = new_listening(rig, rig.asterisk.ob_port)
     calls: list[CallSession] = []
 
     @app.route(extension="obpercall")
@@ -99,7 +93,7 @@ async def test_a_call(rig: Rig, endpoint: str) -> None:
 
 
 async def test_calls_side_by_side_each_on_its_own_socket(rig: Rig) -> None:
-    app = new_listening(rig, outbound_port(rig))
+    app = new_listening(rig, rig.asterisk.ob_port)
     digits: dict[str, str | None] = {}
 
     @app.default()
@@ -126,7 +120,7 @@ async def test_calls_side_by_side_each_on_its_own_socket(rig: Rig) -> None:
 
 @WAYS
 async def test_calling_out_from_within_a_call(rig: Rig, endpoint: str) -> None:
-    app = new_listening(rig, outbound_port(rig))
+    app = new_listening(rig, rig.asterisk.ob_port)
     outcome: list[str] = []
 
     @app.default()
@@ -237,13 +231,12 @@ async def test_a_call_that_ended_meanwhile_ends_once(rig: Rig) -> None:
 
     @app.default()
     async def handler(call: CallSession) -> None:
-        calls.append(call)
-
         @call.on_hangup
         async def ended() -> None:
             ends.append(call.id)
 
         await call.answer()
+        calls.append(call)
         await call.listen_dtmf()
 
     async with behind(rig, app, PERSISTENT) as between:
@@ -282,7 +275,7 @@ async def test_calls_that_another_process_had(rig: Rig, endpoint: str, orphans: 
 
     first.default()(handler_of("first"))
     second.default()(handler_of("second"))
-    async with front(outbound_port(rig)) as between, rig.serving(first, second, rig.far):
+    async with front(rig.asterisk.ob_port) as between, rig.serving(first, second, rig.far):
         between.target = port_of(first)
         if endpoint == PERSISTENT:
             await connected(first)
@@ -316,7 +309,7 @@ async def test_calls_that_another_process_had(rig: Rig, endpoint: str, orphans: 
 
 
 async def test_wrong_credentials(rig: Rig) -> None:
-    app = new_listening(rig, outbound_port(rig), ari_password="another")
+    app = new_listening(rig, rig.asterisk.ob_port, ari_password="another")
     async with rig.serving(app, rig.far):
         with pytest.raises(OriginateFailed):
             await rig.far.originate(PER_CALL)
@@ -324,15 +317,15 @@ async def test_wrong_credentials(rig: Rig) -> None:
 
 
 async def test_a_port_that_is_taken(rig: Rig) -> None:
-    async with front(outbound_port(rig), None):
-        app = new_listening(rig, outbound_port(rig))
+    async with front(rig.asterisk.ob_port, None):
+        app = new_listening(rig, rig.asterisk.ob_port)
         with pytest.raises(ConnectFailed, match="address already in use"):
             await app.serve()
 
 
 @WAYS
 async def test_stopping(rig: Rig, endpoint: str) -> None:
-    app = new_listening(rig, outbound_port(rig))
+    app = new_listening(rig, rig.asterisk.ob_port)
     calls: list[CallSession] = []
 
     @app.default()

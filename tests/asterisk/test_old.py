@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
+from contextlib import AsyncExitStack, suppress
+from itertools import count
 from typing import Literal
 
 import anyio
 import pytest
 
+from tests.wire.blocking import BlockingDriver
 from voxtra_core import CallDirection, CallEnd, CallEnded, CallSession, CallState, EndedBy, OriginateFailed, PlaybackEnd
 from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.options import make_options
 from voxtra_core.app.versions import FEATURES, Version
 from voxtra_core.ari import ChannelDestroyed, ChannelVarset, StasisStart
+from voxtra_core.ari.messages import LinkClosed, LinkOpened
 from voxtra_core.call.cause import REASON_CAUSES, HangupReason
+from voxtra_core.errors import ConnectFailed
+from voxtra_core.wire import AriLink
 
 from .pbx import Asterisk
-from .rig import Rig, eventually, left_in, machine_of
-from .sipp import Sipp
+from .rig import Rig, eventually
+from .sip import sip_phone
+from .sipp import Sipp, free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -28,11 +35,6 @@ Side = Literal["app", "far end"]
 def asterisk(old_asterisk: Asterisk) -> Asterisk:
     """In this file, the old one."""
     return old_asterisk
-
-
-async def settled(rig: Rig) -> None:
-    """Return when neither side keeps anything of its calls."""
-    await eventually(lambda: not left_in(machine_of(rig.app)) + left_in(machine_of(rig.far)))
 
 
 def test_it_is_as_old_as_that(asterisk: Asterisk) -> None:
@@ -98,7 +100,7 @@ async def test_a_call_in_and_out(rig: Rig, direction: CallDirection, hung_up_by:
         await eventually(lambda: calls and phones)
         end, far_end = await calls[0].wait_ended(), await phones[0].wait_ended()
         await eventually(lambda: hangups)
-        await settled(rig)
+        await rig.settled()
     assert (end.cause, far_end.cause) == (16, 16)
     assert end.by is (EndedBy.LOCAL if hung_up_by == "app" else EndedBy.REMOTE)
     assert far_end.by is (EndedBy.REMOTE if hung_up_by == "app" else EndedBy.LOCAL)
@@ -130,7 +132,7 @@ async def causes_of_hangups(rig: Rig, reasons: list[HangupReason | int]) -> list
         async with anyio.create_task_group() as tasks:
             for number in range(len(reasons)):
                 tasks.start_soon(call, number)
-        await settled(rig)
+        await rig.settled()
     assert {end.by for end in ends.values()} == {EndedBy.REMOTE}
     return [ends[number].cause for number in range(len(reasons))]
 
@@ -152,7 +154,7 @@ async def test_a_call_without_a_route_is_a_number_that_does_not_exist(
     async with rig.serving():
         with pytest.raises(OriginateFailed) as caught:
             await rig.call()
-        await settled(rig)
+        await rig.settled()
     assert (caught.value.end.cause, caught.value.end.name) == (1, "UNALLOCATED")
     assert ["no route for it" in record.getMessage() for record in caplog.records] == [True]
     caplog.clear()
@@ -172,24 +174,51 @@ async def test_a_phone_that_refuses(rig: Rig, sipp: Sipp, status: str, cause: in
     async with rig.serving(), sipp.phone("phone-refuses", rig.asterisk.uas_port, status=status):
         with pytest.raises(OriginateFailed) as caught:
             await rig.app.originate("PJSIP/alice@uas", timeout=5)
-        await settled(rig)
+        await rig.settled()
     end = caught.value.end
     assert (end.cause, end.by, caught.value.dialstatus) == (cause, EndedBy.REMOTE, dialstatus)
 
 
 @pytest.mark.parametrize(
     ("far_end", "cause", "dialstatus"),
-    [("busy", 17, "BUSY"), ("congestion", 34, "CONGESTION"), ("ringing", 19, "RINGING")],
+    [("busy", 17, "BUSY"), ("congestion", 34, "CONGESTION")],
 )
 async def test_where_only_the_dial_status_tells(rig: Rig, far_end: str, cause: int, dialstatus: str) -> None:
-    """The cause is 0 where a Local channel's other half is busy, and, before 20.18, where any channel rings out."""
+    """The cause is 0 where a Local channel's other half is busy."""
     async with rig.serving():
         with pytest.raises(OriginateFailed) as caught:
-            await rig.app.originate(f"Local/{far_end}@far/n", timeout=1)
-        await settled(rig)
+            await rig.app.originate(f"Local/{far_end}@far/n", timeout=5)
+        await rig.settled()
     assert [event.cause for event in rig.events(ChannelDestroyed) if ";2" not in event.channel.id] == [0]
-    assert caught.value.dialstatus == dialstatus
-    assert caught.value.end.cause in {0, cause}
+    assert (caught.value.end, caught.value.dialstatus) == (CallEnd(cause, EndedBy.REMOTE), dialstatus)
+
+
+@pytest.mark.parametrize("dialstatus", ["", "PROGRESS", "RINGING"])
+async def test_where_only_the_clock_tells(rig: Rig, sipp: Sipp, dialstatus: str) -> None:
+    """Before 20.18 the cause is 0 where nobody answers in the time we gave: a SIP phone, and one that is not there."""
+    endpoints = {
+        "": f"PJSIP/uas/sip:alice@127.0.0.1:{free_port()}",
+        "PROGRESS": "Local/progress@far/n",
+        "RINGING": "PJSIP/alice@uas",
+    }
+    assert not FEATURES["no-answer-cause"].works_on(Version(16, 28))
+    async with rig.serving(), AsyncExitStack() as phones:
+        if dialstatus == "RINGING":
+            await phones.enter_async_context(sipp.phone("phone-rings", rig.asterisk.uas_port))
+        with pytest.raises(OriginateFailed) as caught:
+            await rig.app.originate(endpoints[dialstatus], timeout=1)
+        await rig.settled()
+    assert [event.cause for event in rig.events(ChannelDestroyed) if ";2" not in event.channel.id] == [0]
+    assert (caught.value.end, caught.value.dialstatus) == (CallEnd(19, EndedBy.REMOTE), dialstatus)
+
+
+async def test_a_phone_that_sends_us_on(rig: Rig) -> None:
+    async with rig.serving(), sip_phone(rig.asterisk, [302], contact="echo"):
+        call = await rig.app.originate("PJSIP/alice@uas", timeout=5)
+        assert (call.direction, call.state) == (CallDirection.OUTBOUND, CallState.IN_PROGRESS)
+        assert [start.channel.id for start in rig.events(StasisStart)] == [call.id]
+        await call.hangup()
+        await rig.settled()
 
 
 async def test_what_a_channel_has_and_has_not(rig: Rig) -> None:
@@ -199,11 +228,34 @@ async def test_what_a_channel_has_and_has_not(rig: Rig) -> None:
         await eventually(lambda: rig.events(ChannelVarset, variable="COLOUR"))
         assert await call.get_variable("COLOUR") == "grün"
         await call.hangup()
-        await settled(rig)
+        await rig.settled()
     (start,) = rig.events(StasisStart)
     assert (start.channel.caller_rdnis, start.channel.tenantid) == (None, None)
     assert start.channel.protocol_id == ""
     assert {event.tech_cause for event in rig.events(ChannelDestroyed)} == {None}
+
+
+def test_requests_over_the_event_socket_are_ignored(asterisk: Asterisk, app_name: str) -> None:
+    """The link does not open, and says why."""
+    numbers = count(1)
+    driver = BlockingDriver(
+        AriLink(
+            host=asterisk.host,
+            port=asterisk.port,
+            user=asterisk.user,
+            password=asterisk.password,
+            app_name=app_name,
+            new_conn=lambda: next(numbers),
+            requests="websocket",
+            connect_timeout=0.5,
+        )
+    )
+    driver.link.open(time.monotonic())
+    closed = driver.run_until(lambda message: isinstance(message, LinkOpened | LinkClosed))
+    driver.close()
+    assert isinstance(closed, LinkClosed)
+    assert isinstance(closed.error, ConnectFailed)
+    assert "before 20.14, 21.9 and 22.4" in str(closed.error)
 
 
 async def test_check_says_what_it_is_too_old_for_and_what_it_lacks(rig: Rig) -> None:

@@ -22,6 +22,13 @@ from .rig import Rig, eventually, left_in, machine_of
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def way(anyio_backend: str) -> str:
+    """Each of the two ways on one of the loops, as these tests take long."""
+    return {"asyncio": "http", "trio": "websocket"}[anyio_backend]
+
+
 DEMO = "demo-congrats"
 """30.2 s of speech, and the music on hold."""
 

@@ -1,4 +1,4 @@
-"""Calls that we place: who does not answer and why, and placing a call given up at every moment."""
+"""Calls that we place to Local endpoints: what the far end is told and does, why it does not answer, giving up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from voxtra_core import (
 )
 from voxtra_core.ari import ChannelUserevent, Dial, StasisStart
 
-from .rig import Rig, eventually, left_in, machine_of
-from .sip import sip_phone
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 
 async def failure(rig: Rig, endpoint: str, timeout: float = 5.0) -> OriginateFailed:
@@ -43,33 +42,6 @@ async def test_a_far_end_that_refuses(rig: Rig, far_end: str, cause: int, dialst
         error = await failure(rig, f"Local/{far_end}@far/n")
     assert (error.end.cause, error.end.by, error.dialstatus) == (cause, EndedBy.REMOTE, dialstatus)
     assert error.__cause__ is None
-
-
-@pytest.mark.parametrize(
-    ("status", "cause", "dialstatus"),
-    [
-        (486, 17, "BUSY"),
-        (603, 21, "NOANSWER"),
-        (404, 1, "NOANSWER"),
-        (503, 34, "CONGESTION"),
-        (480, 19, "NOANSWER"),
-    ],
-)
-async def test_a_phone_that_refuses(rig: Rig, status: int, cause: int, dialstatus: str) -> None:
-    async with rig.serving(), sip_phone(rig.asterisk, [status]) as phone:
-        error = await failure(rig, "PJSIP/alice@uas")
-        await phone.until("ACK")
-    assert (error.end.cause, error.end.by, error.dialstatus) == (cause, EndedBy.REMOTE, dialstatus)
-
-
-async def test_a_phone_that_rings_and_is_not_answered(rig: Rig) -> None:
-    async with rig.serving(), sip_phone(rig.asterisk, [180]) as phone:
-        begun = anyio.current_time()
-        error = await failure(rig, "PJSIP/alice@uas", timeout=1.0)
-        assert 0.9 < anyio.current_time() - begun < 2.0
-        await phone.until("ACK")
-    assert (error.end.cause, error.end.name, error.dialstatus) == (19, "NO_ANSWER", "RINGING")
-    assert phone.received == ["INVITE", "CANCEL", "ACK"]
 
 
 @pytest.mark.parametrize("endpoint", ["PJSIP/nobody", "Nonsense/alice"])
@@ -156,19 +128,6 @@ async def test_a_far_end_that_hangs_up(rig: Rig) -> None:
         assert (end.cause, end.name, end.by) == (16, "NORMAL_CLEARING", EndedBy.REMOTE)
         assert call.state is CallState.COMPLETED
         assert 0.9 < call.duration < 2.5  # Answer() waits up to 0.5 s for media, then Wait(1)
-
-
-async def test_given_up_while_it_rings(rig: Rig) -> None:
-    async with rig.serving(), sip_phone(rig.asterisk, [180]) as phone:
-        with anyio.move_on_after(5) as scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(rig.app.originate, "PJSIP/alice@uas")
-                await eventually(lambda: "RINGING" in [seen.dialstatus for seen in rig.events(Dial)])
-                tasks.cancel_scope.cancel()
-        assert not scope.cancelled_caught
-        await phone.until("ACK")
-        assert phone.received == ["INVITE", "CANCEL", "ACK"]
-        await eventually(lambda: not left_in(machine_of(rig.app)))
 
 
 async def test_given_up_at_every_moment(rig: Rig) -> None:

@@ -39,7 +39,7 @@ from voxtra_core.ari import (
     sounds,
 )
 
-from .rig import Rig, eventually
+from .rig import Rig, both_ways, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +95,7 @@ async def test_a_url_that_is_not_aris(rig: Rig) -> None:
     assert "404" in str(error)
 
 
+@both_ways
 async def test_a_user_who_may_only_read(rig: Rig) -> None:
     """Calls come in, and every command is refused, the hangup too: the application gives up and says so."""
     refused: list[AriError] = []
@@ -117,6 +118,7 @@ async def test_a_user_who_may_only_read(rig: Rig) -> None:
         assert {error.status for error in refused} == {403}
 
 
+@both_ways
 async def test_another_program_takes_the_name(rig: Rig) -> None:
     taken: list[CallSession] = []
     other = rig.new_app(rig.app_name)
@@ -141,6 +143,7 @@ async def test_another_program_takes_the_name(rig: Rig) -> None:
 # ------------------------------------------------------------------------------------------------------
 
 
+@both_ways
 async def test_operations_that_reply(rig: Rig) -> None:
     async with rig.serving():
         request = rig.app.request
@@ -168,6 +171,7 @@ async def test_operations_that_reply(rig: Rig) -> None:
         await call.wait_ended()
 
 
+@both_ways
 async def test_operations_that_are_refused(rig: Rig) -> None:
     @rig.far.default()
     async def phone(phone: CallSession) -> None:

@@ -8,10 +8,10 @@ import pytest
 from voxtra_core import CallEnd, CallSession, CallState, EndedBy, HangupReason
 from voxtra_core.ari import StasisStart, bridges
 
-from .rig import Rig, eventually, left_in, machine_of
+from .rig import Rig, both_ways, eventually, left_in, machine_of
 from .sip import sip_phone
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, both_ways]
 
 
 async def test_a_caller_hears_of_every_step(rig: Rig) -> None:
@@ -86,17 +86,6 @@ async def test_a_caller_who_hangs_up(rig: Rig) -> None:
         await phone.hang_up()
         assert await calls[0].wait_ended() == CallEnd(16, EndedBy.REMOTE)
         assert calls[0].state is CallState.COMPLETED
-
-
-async def test_a_phone_that_is_called(rig: Rig) -> None:
-    async with rig.serving(), sip_phone(rig.asterisk) as phone:
-        call = await rig.app.originate("PJSIP/alice@uas", caller_id='"Voxtra" <5550100>')
-        assert call.state is CallState.IN_PROGRESS
-        await call.hangup()
-        await phone.until("BYE")
-        call = await rig.app.originate("PJSIP/alice@uas")
-        await phone.hang_up()
-        assert await call.wait_ended() == CallEnd(16, EndedBy.REMOTE)
 
 
 async def test_a_blind_transfer_is_the_same_call_going_on(rig: Rig) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtra_core.call import PlaybackEnd
+from voxtra_core.call import Counters, PlaybackEnd
 from voxtra_core.call.commands import SendDtmf
 from voxtra_core.call.dtmf import MAX_DIGITS, DigitQueue, Listener, seconds_to_send, valid_digits
 
@@ -21,7 +21,7 @@ STEPS = st.tuples(st.sampled_from(["press", "listen", "give up", "keep"]), st.in
 @given(st.lists(STEPS))
 def test_what_is_not_taken_is_heard_again_in_its_place(steps: list[tuple[str, int]]) -> None:
     """Listeners come, give up with and without a digit, or keep it: nothing is lost, doubled or put out of order."""
-    queue = DigitQueue()
+    queue = DigitQueue(Counters())
     listeners: list[Listener] = []
     pressed: list[int] = []
     kept: list[int] = []

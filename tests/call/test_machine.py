@@ -169,6 +169,8 @@ class CallProperties(RuleBasedStateMachine):
         """Whether nobody looks after it any more."""
         self.reached = False
         """Whether an outbound call was reached before anybody wanted it to end."""
+        self.sent_on = False
+        """Whether whom we call has sent us to somebody else."""
         self.hangups_refused = 0
         self.frozen: float | None = None
         self.target: CallMachine | None = None
@@ -265,7 +267,7 @@ class CallProperties(RuleBasedStateMachine):
             tape = self.tapes[command.playback_id]
             assert tape.accepted or (tape.doubtful and isinstance(command, AskPlayback))
         if isinstance(command, AskChannel):
-            assert any(isinstance(other, Hangup) for other, _ in self.sent.values())
+            assert self.sent_on or any(isinstance(other, Hangup) for other, _ in self.sent.values())
         if isinstance(command, Originate | Snoop):
             assert not self.sent
         self.sent[command.request_id] = (command, self.now)
@@ -681,6 +683,19 @@ class CallProperties(RuleBasedStateMachine):
             self.talking = False
             self.happened.append(stasis_start(self.channel_id, state))
         self.call.receive_replacement(stasis_start(self.channel_id, state), self.now)
+        assert self.call.id == self.channel_id
+        self.collect()
+
+    @rule()
+    def is_sent_on(self) -> None:
+        """Whom we call sends us to somebody else."""
+        if not self.call.is_over:
+            self.channel_id += "+"
+            self.is_seen()
+            self.missing_since = None
+            self.talking = False
+            self.sent_on = True
+        self.call.receive_forwarding(channel(self.channel_id, "Down"), self.now)
         assert self.call.id == self.channel_id
         self.collect()
 

@@ -16,6 +16,7 @@ from voxtra_core.errors import (
 
 from .bench import (
     Bench,
+    channel,
     destroyed,
     dial,
     error_of,
@@ -108,6 +109,50 @@ def test_nobody_answers() -> None:
     assert failure_of(pending).end == CallEnd(19, EndedBy.REMOTE)
 
 
+@pytest.mark.parametrize("last", ["", "PROCEEDING", "PROGRESS", "RINGING"])
+def test_nobody_answers_an_asterisk_that_names_no_cause_for_it(last: str) -> None:
+    """As before 20.18, 22.8 and 23.2. By our clock, by which Asterisk may count a few milliseconds less."""
+    bench, pending, command = outbound(timeout=4.2)
+    assert command.timeout == 5
+    bench.reply(command)
+    bench.event(dial(""))
+    bench.event(dial(last))
+    bench.wait(4.99)
+    bench.event(destroyed(0))
+    error = failure_of(pending)
+    assert (error.end, error.dialstatus) == (CallEnd(19, EndedBy.REMOTE), last)
+
+
+@pytest.mark.parametrize(
+    ("last", "cause", "after", "by_then"),
+    [
+        ("RINGING", 0, 4.5, 0),  # it was something else that ended it
+        ("RINGING", 127, 5.0, 127),
+        ("BUSY", 0, 5.0, 17),
+        ("CANCEL", 0, 5.0, 0),  # a redirection, which Asterisk does not follow
+        ("ANSWER", 0, 5.0, 0),
+    ],
+)
+def test_what_else_can_end_it_when_its_time_is_up(last: str, cause: int, after: float, by_then: int) -> None:
+    bench, pending, command = outbound(timeout=5)
+    bench.reply(command)
+    bench.wait(after)
+    bench.event(dial(last))
+    bench.event(destroyed(cause))
+    assert failure_of(pending).end == CallEnd(by_then, EndedBy.REMOTE)
+
+
+def test_it_is_given_up_as_its_time_is_up() -> None:
+    bench, pending, command = outbound(timeout=5)
+    bench.reply(command)
+    rings(bench)
+    bench.wait(4.99)
+    pending.abandon(bench.now)
+    bench.wait(0.01)
+    bench.event(destroyed(0))
+    assert failure_of(pending).end == CallEnd(0, EndedBy.LOCAL)
+
+
 @pytest.mark.parametrize("timeout", [5, 4.2])
 def test_nobody_answers_and_nobody_tells_us(timeout: float) -> None:
     bench, pending, command = outbound(timeout=timeout)
@@ -147,6 +192,32 @@ def test_it_cannot_be_asked_for() -> None:
     bench.refuse(command, error)
     assert error_of(pending) is error
     assert bench.call.is_over
+
+
+# ---- sent on ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_said_of_whom_we_called_first_is_not_true_of_the_other() -> None:
+    bench, pending, command = outbound(timeout=5)
+    bench.reply(command)
+    rings(bench)
+    bench.event(hangup_request(23))
+    bench.call.receive_forwarding(channel("channel-2", "Down"), bench.now)
+    assert bench.call.id == "channel-2"
+    bench.wait(5)
+    bench.event(destroyed(0, "channel-2"))
+    error = failure_of(pending)
+    assert (error.end, error.dialstatus) == (CallEnd(19, EndedBy.REMOTE), "")
+
+
+def test_it_is_sent_on_before_anything_else_shows_that_it_is_there() -> None:
+    bench, pending, command = outbound()
+    pending.abandon(bench.now)
+    bench.call.receive_forwarding(channel("channel-2", "Down"), bench.now)
+    bench.collect()
+    assert [hangup.channel_id for hangup in bench.all(Hangup)] == ["channel-2"]
+    bench.reply(command)
+    assert len(bench.all(Hangup)) == 1
 
 
 # ---- given up --------------------------------------------------------------------------------------------------------

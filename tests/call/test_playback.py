@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from voxtra_core.call import Playback, PlaybackEnd
 from voxtra_core.call.commands import AskPlayback, ControlPlayback, Play, StopPlayback
 from voxtra_core.call.playback import media_uris
+from voxtra_core.call.player import MAX_QUEUED
 from voxtra_core.call.requests import REPLY_TIMEOUT
-from voxtra_core.errors import AriConflict, AriServerError, OperationTimeout, RequestNotSent, RequestOutcomeUnknown
+from voxtra_core.errors import (
+    AriConflict,
+    AriServerError,
+    LocalProtocolError,
+    OperationTimeout,
+    RequestNotSent,
+    RequestOutcomeUnknown,
+)
 
 from .bench import Bench, error_of, inbound, playback_finished, playback_started
 
@@ -356,3 +364,19 @@ def test_there_is_nothing_to_stop_any_more() -> None:
     bench.event(playback_finished(playback.id))
     playback.finished.abandon(bench.now)
     assert bench.all(StopPlayback) == []
+
+
+# ---- too many --------------------------------------------------------------------------------------------------------
+
+
+def test_so_many_wait_and_no_more() -> None:
+    bench, playback = playing()
+    for _ in range(MAX_QUEUED - 1):
+        bench.call.play("hello", bench.now)
+    bench.call.commands_to_send()
+    for operation in (lambda: bench.call.play("hello", bench.now), lambda: bench.call.send_dtmf("1", bench.now)):
+        with pytest.raises(LocalProtocolError, match=f"{MAX_QUEUED} playbacks and tones wait"):
+            operation()
+    assert bench.call.commands_to_send() == []
+    bench.event(playback_finished(playback.id))
+    bench.call.play("hello", bench.now)

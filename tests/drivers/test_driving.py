@@ -7,8 +7,10 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from voxtra_core.driving import Pump, sole_error
+from voxtra_core.driving import READ_AHEAD, SLICE, Pump, Unread, sole_error
 from voxtra_core.effects import Effect, EndOfStream, Finish, Input, Log, LogLevel, failure_reason
 
 from .script import Script
@@ -121,6 +123,34 @@ def test_a_bug_in_the_driver_ends_it_too() -> None:
     bench.pump.start()
     assert [type(error) for error in bench.crashed] == [ZeroDivisionError]
     assert bench.performed == [said("hello")]
+
+
+@given(st.lists(st.integers(1, 3 * SLICE).map(bytes) | st.none(), max_size=20))
+def test_what_is_read_ahead_comes_out_in_order_and_in_slices(moves: list[bytes | None]) -> None:
+    """``None`` takes a slice."""
+    unread, came, taken = Unread(), b"", b""
+    for number, data in enumerate(moves):
+        if data is not None:
+            data = bytes([number]) * len(data)
+            unread.add(data)
+            came += data
+        elif unread:
+            part = unread.take()
+            assert 0 < len(part) <= SLICE
+            taken += part
+        assert bool(unread) == (len(came) > len(taken))
+    while unread:
+        taken += unread.take()
+    assert taken == came
+
+
+@pytest.mark.parametrize(("size", "full"), [(READ_AHEAD - 1, False), (READ_AHEAD, True)])
+def test_how_much_is_read_ahead_is_bounded(size: int, full: bool) -> None:
+    unread = Unread()
+    unread.add(bytes(size))
+    assert unread.is_full is full
+    unread.clear()
+    assert (bool(unread), unread.is_full) == (False, False)
 
 
 def test_the_sole_error_of_a_group() -> None:

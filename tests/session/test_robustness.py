@@ -253,6 +253,13 @@ def test_the_environment_is_for_what_is_not_given() -> None:
     assert (options.url, options.user, options.password) == ("http://[::1]:80/ari", "al", "")
 
 
+def test_requests_go_over_http_unless_told_otherwise() -> None:
+    options = make_options(None, "al", "", app_name="app", number_variable=None, environ={})
+    assert options.requests == "http"
+    with pytest.raises(ValueError, match="requests must be 'http' or 'websocket', not 'ftp'"):
+        make_options(None, "al", "", app_name="app", number_variable=None, requests="ftp", environ={})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "arguments", [["--backend", "asyncio", "run", "nothing"], ["run", "nothing", "--backend", "asyncio"]]
 )

@@ -24,10 +24,10 @@ from voxtra_core.errors import (
     RemoteProtocolError,
     RequestOutcomeUnknown,
 )
-from voxtra_core.stasis import AppReplaced, CallArrived, CallOver, SendRequest, StasisEvent, StasisMachine
+from voxtra_core.stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendRequest, StasisEvent, StasisMachine
 from voxtra_core.stasis.machine import MAX_REMEMBERED
 
-from .bench import channel, event, of_channel, parameter, playback, subject_of
+from .bench import body_for, channel, event, of_channel, parameter, playback, subject_of
 
 
 class Application:
@@ -251,6 +251,87 @@ def test_whoever_replaces_a_stranger_is_a_caller() -> None:
     app = Application()
     app.receive(event("StasisStart", args=[], channel=channel("new"), replace_channel=channel("stranger")))
     assert list(app.machine.calls) == ["new"]
+
+
+def sent_on(peer: str, to: str) -> EventReceived:
+    """Whom we call is somewhere else, and says where (seen on 22.10 and 16.28 when a SIP phone answers with 302)."""
+    return of_channel(
+        "Dial", peer, dialstatus="CANCEL", dialstring="", forward="echo", forwarded=channel(to, "Down"), ringing=True
+    )
+
+
+def test_whom_we_call_sends_us_on_and_there_somebody_answers() -> None:
+    """Asterisk calls the other one on a channel with an id of its own making, which enters our application."""
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    old, changes = call.id, len(app.said)
+    app.collect()
+    app.receive(of_channel("Dial", old), of_channel("ChannelHangupRequest", old, cause=23), sent_on(old, "new"))
+    app.receive(of_channel("ChannelDestroyed", old, cause=23))
+    assert (app.machine.calls, call.id, call.is_over) == ({"new": call}, "new", False)
+    app.receive(of_channel("Dial", "new", dialstatus="ANSWER"), of_channel("StasisStart", "new"))
+    assert pending.result() is None
+    assert [type(said) for said in app.said[changes:]] == [CallChanged]
+    assert app.machine.calls == {"new": call}
+
+
+def test_nobody_is_there_either() -> None:
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    app.receive(of_channel("ChannelHangupRequest", call.id, cause=23), sent_on(call.id, "new"))
+    app.receive(of_channel("Dial", "new", dialstatus="BUSY"), of_channel("ChannelDestroyed", "new", cause=0))
+    error = error_of(pending)
+    assert isinstance(error, OriginateFailed)
+    assert (error.end, error.dialstatus) == (CallEnd(17, EndedBy.REMOTE), "BUSY")
+    assert app.machine.calls == {}
+
+
+def test_nobody_was_there_before_we_were_told_of_it() -> None:
+    """The other one was gone before Asterisk had subscribed us to its channel, as seen on 22.10."""
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    (originate,) = app.collect()
+    app.reply(originate, 200, body_for(originate))
+    app.receive(sent_on(call.id, "new"))
+    assert app.wait(0.4) == []
+    (question,) = app.wait(0.2)
+    assert (question.operation, subject_of(question)) == ("channels.get", "new")
+    app.reply(question, 404)
+    error = error_of(pending)
+    assert isinstance(error, OriginateFailed)
+    assert error.end == CallEnd(0, EndedBy.ASTERISK)
+    assert app.machine.calls == {}
+
+
+def test_somebody_is_there_and_it_rings() -> None:
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    (originate,) = app.collect()
+    app.reply(originate, 200, body_for(originate))
+    app.receive(sent_on(call.id, "new"))
+    (question,) = app.wait(0.6)
+    app.reply(question, 200, body_for(question))
+    assert not pending.done
+    app.receive(of_channel("StasisStart", "new"))
+    assert pending.result() is None
+    assert app.wait(60) == []
+
+
+def test_a_call_that_was_given_up_is_given_up_there_as_well() -> None:
+    app = Application()
+    call, pending = app.machine.originate("PJSIP/alice", app.now)
+    (originate,) = app.collect()
+    app.reply(originate, 200, body_for(originate))
+    pending.abandon(app.now)
+    assert [subject_of(request) for request in app.collect()] == [call.id]
+    assert [subject_of(request) for request in app.receive(sent_on(call.id, "new"))] == ["new"]
+
+
+def test_a_call_that_is_there_already_is_not_sent_on() -> None:
+    app = Application()
+    call = app.caller("caller-1")
+    app.receive(sent_on("caller-1", "new"), sent_on("stranger", "newer"))
+    assert app.machine.calls == {"caller-1": call}
 
 
 # ---- what cannot be understood ---------------------------------------------------------------------------------------

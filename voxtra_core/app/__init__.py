@@ -7,12 +7,14 @@ from .options import DEFAULT_URL, Options, make_options
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SIGNALS, SIGNALS_HEEDED, SignalHandler
+from .stats import AppStats
 
 __all__ = [
     "DEFAULT_URL",
     "SIGNALS",
     "SIGNALS_HEEDED",
     "AppMachine",
+    "AppStats",
     "AppUpdate",
     "Backend",
     "BaseApp",

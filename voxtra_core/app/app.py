@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
-from ..call import DEFAULT_LIMIT, Feeds, Pending
+from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, EventStream, outcome_of
@@ -24,6 +24,7 @@ from .reach import NewReach
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SignalHandler
+from .stats import AppStats, Uptime
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -100,10 +101,21 @@ class BaseApp:
     ``number_variable`` names the channel variable that holds the dialled number (the DID), such as
     ``"CALLERID(dnid)"``, for routes by ``number=``; by default it is the dialplan's extension.
 
+    ``requests`` is how requests reach Asterisk. ``"http"``, over connections of their own, works with every Asterisk;
+    ``"websocket"``, over the one connection that the events come by, from 20.14, 21.9 and 22.4 on. Asterisk does those
+    one after another, so that one that has to wait for a prompt's end holds up the requests of all other calls.
+
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url`` and ``app_name`` mean nothing. ``orphans`` says what becomes of calls in there that
-    another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
+    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+
+    ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
+    silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
+    ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
+    that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
+    to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
+    each socket; up to 1000 more wait.
 
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
@@ -125,6 +137,12 @@ class BaseApp:
         listen: str | None = None,
         orphans: Orphans = "hangup",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
+        requests: Literal["http", "websocket"] = "http",
+        ping_interval: float = 15.0,
+        ping_timeout: float = 10.0,
+        max_calls: int | None = None,
+        busy_reason: HangupReason | int = "congestion",
+        max_requests: int | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -137,11 +155,19 @@ class BaseApp:
             listen=listen,
             orphans=orphans,
             reconnect=reconnect,
+            requests=requests,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_calls=max_calls,
+            busy_reason=busy_reason,
+            max_requests=max_requests,
             environ=self.backend.environ(),
         )
         self._router = Router()
         self._observer = observer
-        self._feeds = Feeds[AppUpdate]()
+        self._counters = Counters()
+        self._uptime = Uptime()
+        self._feeds = Feeds[AppUpdate](self._counters)
         self._on_connection: ConnectionCallback | None = None
         self._started = Pending[None]()
         self._machine: AppMachine | None = None
@@ -270,6 +296,8 @@ class BaseApp:
             observer=self._observer,
             feeds=self._feeds,
             on_connection=self._on_connection,
+            counters=self._counters,
+            uptime=self._uptime,
         )
         self._machine, self._driver = machine, driver
         machine.started.add_waker(lambda: _hand_on(machine.started, self._started))
@@ -317,6 +345,16 @@ class BaseApp:
         """
         return {} if self._machine is None else self._machine.calls
 
+    @property
+    def stats(self) -> AppStats:
+        """What there is at this moment, and what there was since the application was made; see
+        :mod:`voxtra_core.app.stats`. Cheap enough to be asked for every second.
+        """
+        if self._machine is None or self._driver is None:
+            connected, without = self._uptime.seconds(0.0)
+            return AppStats.of(self._counters, seconds_connected=connected, seconds_without=without)
+        return self._machine.stats(self._driver.time())
+
     def events(self, limit: int = DEFAULT_LIMIT) -> EventStream[AppUpdate]:
         """What happens from now on: every event that Asterisk sends to this application, and each
         :class:`~voxtra_core.app.events.CallStateChanged` of its calls, behind the event that brought it.
@@ -347,14 +385,17 @@ class BaseApp:
         one that came in; without one the call is yours until you hang it up, or until the application ends.
 
         Raises :class:`~voxtra_core.errors.OriginateFailed` when it is busy, refuses, does not answer or cannot be
-        reached. Cancelled, it is hung up, also when it has just answered.
+        reached, and :class:`~voxtra_core.errors.TooManyCalls` beyond ``max_calls``. Cancelled, it is hung up, also when
+        it has just answered.
         """
         machine, driver = self._running()
         own_metadata = deepcopy(dict(metadata or {}))
         registration = machine.registration
+        machine.admission.check_room()
         call, pending = registration.stasis.originate(
             endpoint, driver.time(), caller_id=caller_id, timeout=timeout, args=args, variables=variables
         )
+        machine.admission.place(call)
         session = machine.session_of(call, registration)
         session.metadata.update(own_metadata)
         await outcome_of(driver, pending)

@@ -12,7 +12,7 @@ from inspect import iscoroutinefunction
 
 import attrs
 
-from ..call import Pending
+from ..call import Counters, Pending
 from ..effects import LogLevel
 from ..errors import AriError, LinkError, VoxtraError
 from ..session import Driver
@@ -55,6 +55,7 @@ class Claiming:
         start_task: Callable[[str, Callable[[], Awaitable[None]]], int],
         cancel_task: Callable[[int], None],
         log: Callable[[LogLevel, str, BaseException | None], None],
+        counters: Counters,
     ) -> None:
         self._router = router
         self._driver = driver
@@ -63,6 +64,7 @@ class Claiming:
         self._start_task = start_task
         self._cancel_task = cancel_task
         self._write = log
+        self._counters = counters
         self._asked: dict[int, _Question] = {}
         """By the task in which the hook runs."""
         self._deadlines: dict[_Question, float] = {}
@@ -75,9 +77,11 @@ class Claiming:
     def offered(self, stasis: StasisMachine, offer: CallOffer, now: float) -> None:
         """A call waits for an application to claim it."""
         if not self._takes_calls():
+            self._counters.offers_passed += 1
             return
         hook = self._router.offer_hook
         if not self._router.may_find(offer.called_number, offer.called_number if self._knows_number else None):
+            self._counters.offers_passed += 1
             self._log(LogLevel.DEBUG, f"call {offer.id} was offered and passed: no route for it")
         elif hook is None:
             self._claim(stasis, offer, now)
@@ -87,6 +91,7 @@ class Claiming:
             try:
                 answer = hook(offer)
             except Exception as error:
+                self._counters.offers_passed += 1
                 self._failed(offer, error)
                 return
             self._decide(stasis, offer, answer, now)
@@ -95,14 +100,14 @@ class Claiming:
         """A task has ended, whichever way, and whosever it was."""
         question = self._asked.pop(task, None)
         if question is not None:
-            self._deadlines.pop(question, None)
+            self._give_up(question)
 
     def handle_timeout(self, now: float) -> None:
         """Give up the hooks that have taken too long."""
         for task, question in self._asked.items():
             deadline = self._deadlines.get(question)
             if deadline is not None and deadline <= now:
-                del self._deadlines[question]
+                self._give_up(question)
                 self._cancel_task(task)
                 self._log(
                     LogLevel.WARNING,
@@ -118,7 +123,7 @@ class Claiming:
         answer counts any more, and the hooks that run are cancelled.
         """
         for task, question in self._asked.items():
-            if stasis in {None, question.stasis} and self._deadlines.pop(question, None) is not None:
+            if stasis in {None, question.stasis} and self._give_up(question):
                 self._cancel_task(task)
 
     # ---- the inside ------------------------------------------------------------------------------------------------
@@ -132,6 +137,7 @@ class Claiming:
                     f"on_offer hooks are running",
                 )
             self._passed_over += 1
+            self._counters.offers_passed += 1
             return
         if self._passed_over:
             self._log(LogLevel.WARNING, f"on_offer is asked again; {self._passed_over} offers were passed")
@@ -140,22 +146,32 @@ class Claiming:
         self._asked[task] = question
         self._deadlines[question] = now + PATIENCE
 
+    def _give_up(self, question: _Question) -> bool:
+        """Its answer does not count any more, and the offer is passed; ``False`` where it did not count before."""
+        if self._deadlines.pop(question, None) is None:
+            return False
+        self._counters.offers_passed += 1
+        return True
+
     async def _await(self, question: _Question, hook: OfferHook) -> None:
         try:
             answer = hook(question.offer)
             if isinstance(answer, Awaitable):
                 answer = await answer
         except Exception as error:
+            self._give_up(question)
             self._failed(question.offer, error)
         else:
-            if question in self._deadlines and self._takes_calls():
+            if self._deadlines.pop(question, None) is not None:
                 self._decide(question.stasis, question.offer, answer, self._driver.time())
         self._driver.wake()
 
     def _decide(self, stasis: StasisMachine, offer: CallOffer, answer: object, now: float) -> None:
-        if answer is True:
+        if answer is True and self._takes_calls():
             self._claim(stasis, offer, now)
-        elif answer is False:
+            return
+        self._counters.offers_passed += 1
+        if isinstance(answer, bool):
             self._log(LogLevel.DEBUG, f"call {offer.id} was offered and passed")
         else:
             self._failed(

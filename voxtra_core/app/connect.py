@@ -12,9 +12,14 @@ from .options import Options
 
 __all__ = ["ari_link", "ari_listener"]
 
+MAX_REQUESTS = 32
+"""Requests at a time. Over HTTP each has a connection to itself, and Asterisk allows 100 in all (``sessionlimit``)."""
+MAX_REQUESTS_OF_SOCKET = 16
+"""Requests at a time for one application on a socket that Asterisk has opened: it does them one after another."""
+
 
 def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Link:
-    """ARI over an event WebSocket and a pool of HTTP connections. ``AuthenticationFailed`` without a user."""
+    """ARI over an event WebSocket, requests beside it or over it. ``AuthenticationFailed`` without a user."""
     if not options.user:
         raise AuthenticationFailed(
             "no ARI user: give ari_user, or set VOXTRA_ARI_USER, to a user of Asterisk's ari.conf"
@@ -30,6 +35,10 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         app_name=app_name,
         tls=options.tls,
         new_conn=new_conn,
+        requests=options.requests,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
+        max_under_way=MAX_REQUESTS if options.max_requests is None else options.max_requests,
     )
 
 
@@ -45,5 +54,13 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
 
     host, port = options.listen
     return AriListener(
-        host=host, port=port, tls=options.tls, user=options.user, password=options.password, new_conn=new_conn
+        host=host,
+        port=port,
+        tls=options.tls,
+        user=options.user,
+        password=options.password,
+        new_conn=new_conn,
+        ping_interval=options.ping_interval,
+        ping_timeout=options.ping_timeout,
+        max_under_way=MAX_REQUESTS_OF_SOCKET if options.max_requests is None else options.max_requests,
     )

@@ -19,13 +19,18 @@ from collections import deque
 from collections.abc import Callable
 
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
+from ..call import Pending
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import LinkError
+from ..stasis.orphans import ASIDE_PREFIX
 from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .reconnect import Backoff, Reconnect, is_final
 from .registration import Registration
 
 __all__ = ["Dialling"]
+
+SECOND_LOOK = 1.0
+"""Seconds after which it is made sure once more that events come: what takes them away is under way as we connect."""
 
 
 class Dialling:
@@ -63,6 +68,10 @@ class Dialling:
         self._lost_at: float | None = None
         self._trying_since: float | None = None
         self._try_at: float | None = None
+        self._presence: Pending[bool] | None = None
+        self._look_at: float | None = None
+        self._look_again = False
+        self._was_deaf = False
         self._error: LinkError | None = None
         self._is_closing = False
         self._is_gone = False
@@ -74,10 +83,19 @@ class Dialling:
         """The only one."""
         return self._registration
 
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """Itself."""
+        return registration
+
     @property
     def listening_port(self) -> int | None:
         """None."""
         return None
+
+    @property
+    def expects_calls(self) -> bool:
+        """None: Asterisk announces a call at once."""
+        return False
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -91,7 +109,7 @@ class Dialling:
     def move_aside(self, now: float) -> None:
         """The name is another's: follow our calls under one of our own."""
         self._is_aside = True
-        self._app_name = f"voxtra-{self._new_id()}"
+        self._app_name = f"{ASIDE_PREFIX}{self._new_id()}"
         self._registration.stasis.leave_name(self._app_name)
         link, self._link = self._link, None
         if link is not None and not self._is_closing:
@@ -131,13 +149,17 @@ class Dialling:
             registration.give_up(now)
         if self._try_at is not None and self._try_at <= now:
             self._connect(now)
+        if self._look_at is not None and self._look_at <= now:
+            self._look_at = None
+            self._presence = registration.stasis.ask_presence(now)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> float | None:
         """The earliest of all."""
         deadlines = [link.next_deadline() for link in self._links()]
-        deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until, self._try_at]
+        deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until]
+        deadlines += [self._try_at, self._look_at]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def next_event(self, now: float) -> ReachEvent | None:
@@ -170,6 +192,9 @@ class Dialling:
         while (event := self._registration.stasis.next_event()) is not None:
             moved = True
             self._events.append(Happened(self._registration, event))
+        if self._presence is not None and self._presence.done:
+            moved = True
+            self._told_of_presence(self._presence.result(), now)
         return self._registration.send_commands(now) or moved
 
     def _take(self, link: Link, messages: list[LinkMessage], now: float) -> None:
@@ -208,11 +233,28 @@ class Dialling:
         if lost_at is not None:
             self._events.append(Restored(self._registration, now - lost_at))
             self._registration.stasis.link_restored(now, subscribe=self._is_aside)
+            self._presence = self._registration.stasis.ask_presence(now)
+            self._look_again = True
         if not self._is_aside:
             self._registration.stasis.look_for_unannounced(now, after_outage=lost_at is not None)
 
+    def _told_of_presence(self, present: bool, now: float) -> None:
+        self._presence = None
+        if present and self._look_again:
+            self._look_again = False
+            self._look_at = now + SECOND_LOOK
+        elif present:
+            self._was_deaf = False
+        elif not self._was_deaf and self._link is not None:
+            self._was_deaf = True
+            self._log(LogLevel.WARNING, "connected, but Asterisk sends no events here: connecting anew")
+            self._link.close(now)
+        else:
+            self._log(LogLevel.WARNING, "connected, but Asterisk still sends no events here: is there an event filter?")
+
     def _closed(self, link: Link, error: LinkError | None, messages: list[LinkMessage], now: float) -> None:
         self._link = None
+        self._presence = self._look_at = None
         self._effects += link.effects_to_perform()
         self._error = error
         if self._is_closing or not self._may_try_again(error, messages):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener, ListenFailed
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
+from ..stasis import CallArrived, OrphanFound
 from ..stasis.deadlines import Deadlines
 from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
@@ -21,6 +22,10 @@ __all__ = ["ONE_CALL_TIMEOUT", "Listening"]
 ONE_CALL_TIMEOUT = 10.0
 """Seconds that a call lives without a socket that is its own: Asterisk tries to bring that back for
 ``reconnect_attempts`` × ``reconnect_interval``, some 2 s. A persistent one it tries to bring back for ever."""
+
+ANNOUNCE_TIMEOUT = 2.0
+"""Seconds that a call may take to come on a socket of its own. Asterisk looks for the socket every 0.5 s, and announces
+the call then."""
 
 
 class Listening:
@@ -66,10 +71,21 @@ class Listening:
         """The first that has a link and lasts longer than a call."""
         return next((r for r in self._served.values() if r.link is not None and not r.is_of_one_call), None)
 
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """Itself, while it is served; else what has come in its place, or another of the same Asterisk."""
+        again = self._served.get((registration.asterisk_id, registration.stasis.app_name))
+        others = (r for r in self._served.values() if r.asterisk_id == registration.asterisk_id)
+        return again or next((r for r in others if r.link is not None and not r.is_of_one_call), None)
+
     @property
     def listening_port(self) -> int | None:
         """The listener's."""
         return self._listener.port
+
+    @property
+    def expects_calls(self) -> bool:
+        """Whether there are sockets for one call each whose call has not come yet."""
+        return any(registration.call_expected_until is not None for registration in self._served.values())
 
     def open(self, now: float) -> None:
         """Begin to listen."""
@@ -95,7 +111,7 @@ class Listening:
     def abort(self, now: float) -> None:
         """Tell all that still wait."""
         for registration in self._served.values():
-            registration.give_up(now)
+            registration.end(now)
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports."""
@@ -107,6 +123,8 @@ class Listening:
         for registration in self._deadlines.due(now):
             self._busy[registration] = None
             registration.stasis.handle_timeout(now)
+            if registration.call_expected_until is not None and registration.call_expected_until <= now:
+                registration.call_expected_until = None
             if registration.lost_until is not None and registration.lost_until <= now:
                 self._give_up(registration, now)
 
@@ -158,6 +176,10 @@ class Listening:
         for registration in busy:
             while (event := registration.stasis.next_event()) is not None:
                 moved = True
+                if isinstance(event, CallArrived):
+                    registration.has_call(event.call)
+                elif isinstance(event, OrphanFound):
+                    registration.call_expected_until = None
                 self._events.append(Happened(registration, event))
             moved = registration.send_commands(now) or moved
             self._deadlines.update(registration)
@@ -169,6 +191,8 @@ class Listening:
         if registration is None:
             registration = self._served[key] = self._new_registration(*key)
             self._log(LogLevel.INFO, f"Asterisk has connected for application {accepted.application!r}")
+            if registration.is_of_one_call:
+                registration.call_expected_until = now + ANNOUNCE_TIMEOUT
             self._attach(registration, link, now)
             registration.stasis.look_for_unannounced(now)
             return
@@ -179,6 +203,7 @@ class Listening:
         self._events.append(Restored(registration, now - self._lost_at.pop(registration)))
         self._attach(registration, link, now)
         registration.stasis.link_restored(now)
+        registration.stasis.look_for_unannounced(now, after_outage=True)
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
         def notify() -> None:
@@ -226,14 +251,13 @@ class Listening:
         self._lost_at.pop(registration, None)
         del self._served[registration.asterisk_id, registration.stasis.app_name]
         self._busy[registration] = None
-        registration.give_up(now)
+        registration.call_expected_until = None
+        registration.end(now)
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))
 
 
 def _deadline_of(registration: Registration) -> float | None:
-    of_calls, lost_until = registration.stasis.next_deadline(), registration.lost_until
-    if of_calls is None or lost_until is None:
-        return lost_until if of_calls is None else of_calls
-    return min(of_calls, lost_until)
+    deadlines = (registration.stasis.next_deadline(), registration.call_expected_until, registration.lost_until)
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)

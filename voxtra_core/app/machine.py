@@ -15,6 +15,7 @@ an ``interrupt()``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from enum import Enum, auto
@@ -23,7 +24,7 @@ from functools import partial
 import attrs
 
 from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
-from ..call import CallMachine, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
+from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
 from ..session import CallSession, Driver, OutageCallback
@@ -39,6 +40,7 @@ from ..stasis import (
     StasisMachine,
     is_own,
 )
+from .admission import Admission
 from .claiming import Claiming
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .options import Options
@@ -46,6 +48,7 @@ from .reach import Gone, Happened, Lost, NewReach, Ready, Restored
 from .reconnect import Connection
 from .registration import Registration
 from .routing import Handler, Router
+from .stats import AppStats, Uptime
 
 __all__ = ["AppMachine", "ConnectionCallback", "Observer", "Phase", "check_grace"]
 
@@ -63,6 +66,9 @@ UNROUTED: HangupReason = "unallocated"
 """What a caller hears whom no route is for: Q.850 cause 1, which SIP says as 404."""
 REFUSED: HangupReason = "congestion"
 """What a caller hears who comes while the application stops: Q.850 cause 34, which SIP says as 503."""
+MAX_CHANGES = 100
+"""How many changes of the connection wait for a callback that is busy with earlier ones; beyond them the oldest is
+dropped, and counted."""
 HANDLER_FAILED = 41
 """Q.850 NORMAL_TEMPORARY_FAILURE: the handler raised."""
 
@@ -102,6 +108,8 @@ class AppMachine:
         observer: Observer | None = None,
         feeds: Feeds[AppUpdate] | None = None,
         on_connection: ConnectionCallback | None = None,
+        counters: Counters | None = None,
+        uptime: Uptime | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
         self.started = Pending[None]()
@@ -109,6 +117,8 @@ class AppMachine:
         self.exit_status = 0
         """What to tell the shell: 0 in good order, 1 when time was too short for that, 128 + the number of a
         signal that cut it short."""
+        self._counters = counters if counters is not None else Counters()
+        self._uptime = uptime if uptime is not None else Uptime()
         self._options = options
         self._new_id = new_id
         self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
@@ -118,18 +128,25 @@ class AppMachine:
         self._observer = observer
         self.on_connection = on_connection
         self._replaced = False
-        self._feeds = feeds if feeds is not None else Feeds()
+        self._feeds = feeds if feeds is not None else Feeds(self._counters)
+        self._changes: deque[ConnectionChanged] = deque()
+        self._telling: set[str] = set()
         self._sessions: dict[CallMachine, CallSession] = {}
         self._calling_back: set[CallSession] = set()
         self._claiming = Claiming(
             router,
             driver,
             knows_number=options.number_variable is None,
-            takes_calls=lambda: self.phase is Phase.RUNNING,
-            start_task=lambda name, function: self._start_task(name, function, is_handler=False),
+            takes_calls=lambda: self.phase is Phase.RUNNING and self.admission.has_room,
+            start_task=self._start_hook,
             cancel_task=lambda task: self._effects.append(CancelTask(task)),
             log=self._log,
+            counters=self._counters,
         )
+        self.admission = Admission(
+            options.max_calls, expected=lambda: self._calls_expected, counters=self._counters, log=self._log
+        )
+        self._offered_to: Registration | None = None
         self._tasks: dict[int, _Task] = {}
         self._task = 0
         self._effects: list[Effect] = []
@@ -156,7 +173,9 @@ class AppMachine:
         if self.phase is Phase.FINISHED:
             return
         if isinstance(event, TaskDone):
-            self._tasks.pop(event.task, None)
+            task = self._tasks.pop(event.task, None)
+            if task is not None:
+                self._telling.discard(task.name)
             self._claiming.task_done(event.task)
         else:
             self._reach.receive(event, now)
@@ -245,13 +264,14 @@ class AppMachine:
     def abort(self, now: float, error: BaseException | None) -> None:
         """The run has ended, be it before its time: whoever still waits is told."""
         self.phase = Phase.FINISHED
+        self._uptime.change(Connection.CLOSED, now)
         self._reach.abort(now)
         self.started.fail(_as_exception(error))
         self.finished.resolve(None)
 
     @property
     def is_asked_by_a_handler(self) -> bool:
-        """Whether the code that asks runs in one of this application's own handlers."""
+        """Whether the code that asks runs in one of this application's own handlers, callbacks or hooks."""
         handled_by = _handled_by.get()
         return handled_by is not None and handled_by[0] is self
 
@@ -269,7 +289,10 @@ class AppMachine:
         """
         handled_by = _handled_by.get()
         if handled_by is not None and handled_by[0] is self:
-            return handled_by[1]
+            registration = self._reach.successor_of(handled_by[1])
+            if registration is None:
+                raise RequestNotSent("the call's connection is gone, and its Asterisk has no other here")
+            return registration
         registration = self._reach.default_registration
         if registration is None:
             raise RequestNotSent("no Asterisk has a persistent connection here: outside of a call there is none to ask")
@@ -292,8 +315,7 @@ class AppMachine:
                 home=_Home(self, registration),
                 snoops_on=snooped,
             )
-            if not call.is_over:
-                self._sessions[call] = session
+            self._sessions[call] = session  # until CallOver is here: a call may have ended in the moment it came
         return session
 
     @property
@@ -306,11 +328,11 @@ class AppMachine:
             if call.snoops_on is None and not call.is_over
         }
 
-    def late_callback(self, session: CallSession) -> None:
+    def late_callback(self, session: CallSession, registration: Registration) -> None:
         """A hangup callback has been registered after the end."""
         if self.phase is Phase.FINISHED:
             raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
-        self._start_callbacks(session)
+        self.start_callbacks(session, registration)
 
     def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""
@@ -332,10 +354,27 @@ class AppMachine:
             case _:
                 return Connection.CONNECTED
 
+    def stats(self, now: float) -> AppStats:
+        """How it stands, and what has been counted."""
+        registrations = list(self._reach.registrations)
+        connected, without = self._uptime.seconds(now)
+        return AppStats.of(
+            self._counters,
+            calls=sum(call.snoops_on is None for call in self._calls()),
+            handlers=sum(task.is_handler for task in self._tasks.values()),
+            under_way=sum(registration.stasis.requests_under_way for registration in registrations),
+            waiting=sum(registration.requests_waiting for registration in registrations),
+            connection=self.connection,
+            seconds_connected=connected,
+            seconds_without=without,
+        )
+
     # ---- the inside ------------------------------------------------------------------------------------------------
 
     def _new_stasis(self, app_name: str, notify: Callable[[], None] | None = None) -> StasisMachine:
-        return StasisMachine(app_name, new_id=self._new_id, observer=self._observe, notify=notify)
+        return StasisMachine(
+            app_name, new_id=self._new_id, observer=self._observe, notify=notify, counters=self._counters
+        )
 
     def _calls(self) -> list[CallMachine]:
         """The calls that live."""
@@ -347,9 +386,14 @@ class AppMachine:
         return self._replaced and self._deadline is None and bool(self._calls())
 
     @property
+    def _calls_expected(self) -> int:
+        """How many calls may yet come that we have claimed."""
+        return sum(registration.stasis.calls_expected for registration in self._reach.registrations)
+
+    @property
     def _expects_calls(self) -> bool:
-        """Whether a call may yet come that we have claimed."""
-        return any(registration.stasis.expects_calls for registration in self._reach.registrations)
+        """Whether a call may yet come that nobody else can have."""
+        return self._calls_expected > 0 or self._reach.expects_calls
 
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
@@ -360,9 +404,11 @@ class AppMachine:
                 case Ready():
                     self._ready(event.where)
                 case Lost():
+                    self._counters.outages += 1
                     self._claiming.withdraw(event.registration.stasis)
                     self._connection_changed(ConnectionChanged(Connection.RECONNECTING, event.error))
                 case Restored():
+                    self._counters.reconnects += 1
                     name = event.registration.stasis.app_name
                     self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
                     self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
@@ -372,15 +418,18 @@ class AppMachine:
                     self._effects.append(event)
         self._effects += self._reach.effects_to_perform()
         self._progress(now)
+        if (connection := self.connection) is not self._uptime.state:
+            self._uptime.change(connection, now)
 
     def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
         match event:
             case CallArrived():
                 self._arrived(event, registration, now)
             case CallOffered():
+                self._offered_to = registration
                 self._claiming.offered(registration.stasis, event.offer, now)
             case CallOver():
-                self._over(event.call)
+                self._over(event.call, registration)
             case CallChanged(call, change):
                 self._observe(event)
                 if self._feeds.followers:
@@ -391,6 +440,7 @@ class AppMachine:
             case AppReplaced():
                 self._name_taken(registration, now)
             case OrphanFound():
+                self._counters.orphans += 1
                 self._orphaned(event.channel, registration, now)
             case Log():
                 self._effects.append(event)
@@ -449,21 +499,28 @@ class AppMachine:
     def _connection_changed(self, change: ConnectionChanged) -> None:
         self._observe(change)
         self._feeds.put(change)
-        if self.on_connection is not None:
-            tell = partial(self._tell_connection, self.on_connection, change)
-            self._start_task("connection callback", tell, is_handler=False)
+        if self.on_connection is None:
+            return
+        self._changes.append(change)
+        if len(self._changes) > MAX_CHANGES:
+            self._changes.popleft()
+            self._counters.callbacks_skipped += 1
+        self._start_telling("connection callback", partial(self._tell_connection, self.on_connection))
 
-    async def _tell_connection(self, callback: ConnectionCallback, change: ConnectionChanged) -> None:
-        try:
-            await callback(change)
-        except Exception as error:
-            self._log(LogLevel.ERROR, "the connection callback failed", error)
-            self._driver.wake()
+    async def _tell_connection(self, callback: ConnectionCallback) -> None:
+        while self._changes:
+            try:
+                await callback(self._changes.popleft())
+            except Exception as error:
+                self._log(LogLevel.ERROR, "the connection callback failed", error)
+                self._driver.wake()
 
     def _start_outage_callbacks(self, session: CallSession, outage: Outage) -> None:
-        for callback in session.outage_callbacks:
-            tell = partial(self._tell_outage, session, callback, outage)
-            self._start_task(f"outage callback of {session.id}", tell, is_handler=False)
+        for number, callback in enumerate(session.outage_callbacks, 1):
+            name = f"outage callback {number} of {session.id}"
+            if not self._start_telling(name, partial(self._tell_outage, session, callback, outage)):
+                self._counters.callbacks_skipped += 1
+                self._log(LogLevel.WARNING, f"{name} is busy with an earlier outage, and not told of this one")
 
     async def _tell_outage(self, session: CallSession, callback: OutageCallback, outage: Outage) -> None:
         try:
@@ -532,10 +589,14 @@ class AppMachine:
     def _arrived(self, arrived: CallArrived, registration: Registration, now: float) -> None:
         call = arrived.call
         session = self.session_of(call, registration)
-        claimed_before_stop = arrived.claimed and self.phase is Phase.DRAINING
-        if self.phase is not Phase.RUNNING and not claimed_before_stop:
+        # nobody else can have it: we have claimed it, or it has come on a socket of its own that was open
+        is_ours_alone = self.phase is Phase.DRAINING and (arrived.claimed or registration.is_of_one_call)
+        if self.phase is not Phase.RUNNING and not is_ours_alone:
             self._log(LogLevel.INFO, f"call {call.id} from {call.caller_id!r} refused: the application is stopping")
+            self._counters.refused += 1
             call.hangup(now, REFUSED)
+        elif not self.admission.take(call, claimed=arrived.claimed):
+            call.hangup(now, self._options.busy_reason)
         elif self._options.number_variable is not None:
             self._start_task(f"handler of {call.id}", lambda: self._route(session, registration), is_handler=True)
         else:
@@ -573,6 +634,7 @@ class AppMachine:
     ) -> None:
         route = self._router.find(extension if extension is not None else session.called_number, number)
         if route is None:
+            self._counters.unrouted += 1
             self._log(
                 LogLevel.WARNING,
                 f"call {session.id} from {session.caller_id!r} to {session.called_number!r}: no route for it; hung up",
@@ -594,6 +656,7 @@ class AppMachine:
             await handler(session)
         except Exception as error:
             if not _only_call_ended(error):
+                self._counters.handlers_failed += 1
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
             elif not session.machine.is_over:
@@ -602,21 +665,26 @@ class AppMachine:
             session.machine.let_go(self._driver.time(), reason)
             self._driver.wake()
 
-    def _over(self, call: CallMachine) -> None:
+    def _over(self, call: CallMachine, registration: Registration) -> None:
+        self.admission.over(call)
         session = self._sessions.pop(call, None)
         if call.end is not None and call.end.by is not EndedBy.CONNECTION:
             self._log(LogLevel.DEBUG, f"call {call.id} ended: {call.end}")
         if session is not None:
-            self._start_callbacks(session)
+            self.start_callbacks(session, registration)
 
-    def _start_callbacks(self, session: CallSession) -> None:
+    def start_callbacks(self, session: CallSession, registration: Registration) -> None:
+        """Run the hangup callbacks of a call that has ended, unless they are being run."""
         if session in self._calling_back or not session.has_callbacks:
             return
         self._calling_back.add(session)
-        self._start_task(f"hangup callbacks of {session.id}", lambda: self._call_back(session), is_handler=False)
+        self._start_task(
+            f"hangup callbacks of {session.id}", lambda: self._call_back(session, registration), is_handler=False
+        )
         self._driver.wake()
 
-    async def _call_back(self, session: CallSession) -> None:
+    async def _call_back(self, session: CallSession, registration: Registration) -> None:
+        _handled_by.set((self, registration))
         try:
             while (callback := session.take_callback()) is not None:
                 try:
@@ -626,6 +694,24 @@ class AppMachine:
                     self._driver.wake()
         finally:
             self._calling_back.discard(session)
+
+    def _start_telling(self, name: str, function: Callable[[], Awaitable[None]]) -> bool:
+        """Run a callback, unless it still runs: one that never ends must not be started again and again."""
+        if name in self._telling:
+            return False
+        self._telling.add(name)
+        self._start_task(name, function, is_handler=False)
+        return True
+
+    def _start_hook(self, name: str, function: Callable[[], Awaitable[None]]) -> int:
+        registration = self._offered_to
+
+        async def run() -> None:
+            if registration is not None:
+                _handled_by.set((self, registration))
+            await function()
+
+        return self._start_task(name, run, is_handler=False)
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
@@ -657,9 +743,14 @@ class _Home:
     app: AppMachine
     registration: Registration
 
+    @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on, where there can be several."""
+        return self.registration.asterisk_id
+
     def late_callback(self, session: CallSession) -> None:
         """A hangup callback has been registered after the end."""
-        self.app.late_callback(session)
+        self.app.late_callback(session, self.registration)
 
     def snoop(
         self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection

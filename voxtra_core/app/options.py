@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..ari import check
+from ..call import HangupReason
+from ..call.hanging_up import HangingUp
 from ..effects import TLS
 from .reconnect import Reconnect
 
@@ -21,6 +24,7 @@ __all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
 Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
 """What becomes of channels that are in our application before us."""
 
+DEFAULT_APP_NAME = "voxtra"
 DEFAULT_URL = "http://localhost:8088"
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 """The schemes, and their ports where a URL names none."""
@@ -47,6 +51,15 @@ class Options:
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
     reconnect: Reconnect | None = None
+    requests: Literal["http", "websocket"] = "http"
+    ping_interval: float = 15.0
+    ping_timeout: float = 10.0
+    max_calls: int | None = None
+    """Calls at a time, by :mod:`.admission`; ``None`` for any number."""
+    busy_reason: HangupReason | int = "congestion"
+    """What a caller hears beyond that."""
+    max_requests: int | None = None
+    """Requests at a time on one link; ``None`` for what the link thinks best."""
 
     @property
     def url(self) -> str:
@@ -63,10 +76,16 @@ def make_options(
     app_name: str,
     number_variable: str | None,
     ssl_context: SSLContext | None = None,
+    requests: Literal["http", "websocket"] = "http",
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
     reconnect: Reconnect | None = None,
+    ping_interval: float = 15.0,
+    ping_timeout: float = 10.0,
+    max_calls: int | None = None,
+    busy_reason: HangupReason | int = "congestion",
+    max_requests: int | None = None,
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -78,7 +97,17 @@ def make_options(
         raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
     if orphans not in get_args(Orphans):
         raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
-    url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
+    for name, most in (("max_calls", max_calls), ("max_requests", max_requests)):
+        if most is not None and not most >= 1:
+            raise ValueError(f"{name} must be 1 or more, or None, not {most!r}")
+    HangingUp.check(busy_reason)
+    if listen is not None and (app_name, requests) != (DEFAULT_APP_NAME, "http"):
+        raise ValueError(
+            "with listen, the applications are those of Asterisk's ari.conf, and requests use its socket: "
+            "give neither app_name nor requests"
+        )
+    from_environ = environ.get("VOXTRA_ARI_URL") if listen is None else None
+    url = ari_url if ari_url is not None else from_environ or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(
@@ -86,8 +115,8 @@ def make_options(
         )
     try:
         port = _PORTS[parts.scheme] if parts.port is None else parts.port
-    except ValueError as error:
-        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from error
+    except ValueError:
+        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from None
     if port == 0:
         raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}")
     if not _PATH.fullmatch(parts.path):
@@ -103,6 +132,11 @@ def make_options(
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
+    if requests not in {"http", "websocket"}:
+        raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
+    for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout)):
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{name} must be more than 0 seconds, and finite, not {seconds!r}")
     return Options(
         host=parts.hostname,
         port=port,
@@ -115,11 +149,17 @@ def make_options(
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
         reconnect=reconnect,
+        requests=requests,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        max_calls=max_calls,
+        busy_reason=busy_reason,
+        max_requests=max_requests,
     )
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:
-    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {listen!r}")
+    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {_without_secrets(listen)!r}")
     try:
         parts = urlsplit(f"//{listen}")
         host, port = parts.hostname, parts.port

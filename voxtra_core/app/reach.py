@@ -92,9 +92,16 @@ class Reach(Protocol):
     def default_registration(self) -> Registration | None:
         """The one for what is asked outside of any call, if there is one."""
 
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """What serves now whoever was served by this one: itself as a rule; ``None`` when its Asterisk is gone."""
+
     @property
     def listening_port(self) -> int | None:
         """The port that is listened on, if one is."""
+
+    @property
+    def expects_calls(self) -> bool:
+        """Whether calls are on their way that nobody but us can take any more."""
 
     def open(self, now: float) -> None:
         """Begin. Ends in ``Ready`` or ``Gone``."""

@@ -28,6 +28,10 @@ class Registration:
         self.asterisk_id = asterisk_id
         self.lost_until: float | None = None
         """When its calls are given up, unless there is a link again."""
+        self.call_expected_until: float | None = None
+        """Until when the call may come that this application is for; ``None`` once it has, or if it is for many."""
+        self._is_over = False
+        self._is_of_one_call: bool | None = None
         self._link: Link | None = None
         self._waiting: deque[SendRequest] = deque()
         self._observe = observe
@@ -40,6 +44,11 @@ class Registration:
         """The link that carries it, if there is one."""
         return self._link
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait to be sent: for another link, or for their turn on this one."""
+        return len(self._waiting) + (self._link.requests_waiting if self._link is not None else 0)
+
     def name_for(self, call: CallMachine) -> str:
         """The application's name in the dialplan. On a socket per call ARI calls it ``app:channel name``."""
         channel = call.channel
@@ -47,8 +56,17 @@ class Registration:
 
     @property
     def is_of_one_call(self) -> bool:
-        """Whether it looks like that of a socket per call. What is asked for on it lasts no longer than that call."""
-        return ":" in self.stasis.app_name
+        """Whether it is that of a socket per call: what is asked for on it lasts no longer than that call.
+
+        Until a call has come it only looks like one: any name may have a colon.
+        """
+        return ":" in self.stasis.app_name if self._is_of_one_call is None else self._is_of_one_call
+
+    def has_call(self, call: CallMachine) -> None:
+        """A call has come, or was found: whose channel names the application, if that is for it alone."""
+        self.call_expected_until = None
+        if self._is_of_one_call is None and call.channel is not None:
+            self._is_of_one_call = self.stasis.app_name.endswith(f":{call.channel.name}")
 
     def attach(self, link: Link) -> None:
         """This link carries it from here on."""
@@ -85,6 +103,9 @@ class Registration:
         only_asks = request.method == "GET" and isinstance(failed.error, RequestOutcomeUnknown)
         if not only_asks and not isinstance(failed.error, RequestNotSent):
             return False
+        if only_asks:
+            self.stasis.counters.requests_unknown += 1
+            self.stasis.counters.requests_repeated += 1
         self._waiting.append(SendRequest(failed.request_id, request))
         return True
 
@@ -94,7 +115,9 @@ class Registration:
         for command in commands:
             if isinstance(command, SendRequest):
                 self._observe(command.request)
-                if self._link is not None and (command.at_once or not (self._waiting or self.stasis.is_resyncing)):
+                if self._is_over:
+                    self._refuse(command, now)
+                elif self._link is not None and (command.at_once or not (self._waiting or self.stasis.is_resyncing)):
                     self._send(self._link, command, now)
                 else:
                     self._wait(command, now)
@@ -112,6 +135,7 @@ class Registration:
         return True
 
     def _send(self, link: Link, command: SendRequest, now: float) -> None:
+        self.stasis.counters.requests_sent += 1
         try:
             link.send_request(command.request_id, command.request, now)
         except LocalProtocolError as error:  # a value that JSON cannot carry: whoever gave it is told, and nobody else
@@ -136,6 +160,14 @@ class Registration:
         self.lost_until = None
         waiting, self._waiting = self._waiting, deque()
         for command in waiting:
-            error = RequestNotSent("Asterisk did not connect again in time")
-            self.stasis.receive(RequestFailed(command.request_id, error), now)
+            self._refuse(command, now)
         self.stasis.close(now)
+
+    def end(self, now: float) -> None:
+        """There will be no other link at all: what is asked for from here on is not sent either."""
+        self._is_over = True
+        self.give_up(now)
+
+    def _refuse(self, command: SendRequest, now: float) -> None:
+        error = RequestNotSent(f"Asterisk's connection for the application {self.stasis.app_name!r} is gone")
+        self.stasis.receive(RequestFailed(command.request_id, error), now)

@@ -141,7 +141,8 @@ _ROWS = (
     ),
     Feature(
         "no-answer-cause",
-        "An originated call that rings out ends with cause 19 in `ChannelDestroyed`; before, with 0 or 16. "
+        "An originated call that rings out ends with cause 19 in `ChannelDestroyed`; before, with 0, which "
+        "`OriginateFailed` makes 19 all the same. "
         "`transport_data` of external media",
         _since("20.18 22.8 23.2"),
     ),

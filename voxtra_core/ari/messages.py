@@ -74,6 +74,10 @@ class Link(Protocol):
     Effects and inputs are those of :mod:`voxtra_core.effects`; a link that needs no sockets has none.
     """
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait for their turn to be sent."""
+
     def open(self, now: float) -> None:
         """Begin to connect. Ends in ``LinkOpened`` or ``LinkClosed``."""
 

@@ -99,14 +99,15 @@ def build_request(
 
     ``path`` names in braces the ``ids`` that belong there. ``query`` holds parameters by their names in ARI, ``None``
     for those not sent. They travel in the query if they fit; if not, all of them go into the JSON body, beside what
-    ``body`` holds for it. Asterisk takes them from either for every method, ``GET`` and ``DELETE`` included. Raises
-    ``ValueError`` if what remains is too long all the same.
+    ``body`` holds for it (an empty one is sent, one of nothing but ``None`` is not). Asterisk takes them from either
+    for every method, ``GET`` and ``DELETE`` included. Raises ``ValueError`` if what remains is too long all the same.
     """
     path = path.format_map({name: path_segment(name, value) for name, value in (ids or {}).items()})
     given = {name: value for name, value in (query or {}).items() if value is not None}
     content = {name: value for name, value in (body or {}).items() if value is not None}
     pairs = tuple((name, _as_text(value)) for name, value in given.items())
-    request: Request[Any] = Request(operation, method, path, pairs, content or None, response)
+    sent = content if content or body == {} else None
+    request: Request[Any] = Request(operation, method, path, pairs, sent, response)
     if not query_only and (len(request.target) > _LONGEST_TARGET or not all(map(_survives_query, given.values()))):
         moved = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
         request = Request(operation, method, path, (), {**moved, **content}, response)

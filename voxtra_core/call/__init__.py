@@ -2,6 +2,7 @@
 
 from .cause import CAUSE_NAMES, REASON_CAUSES, CallEnd, EndedBy, HangupReason, cause_name
 from .commands import SnoopDirection
+from .counters import Counters
 from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .machine import CallMachine
@@ -23,6 +24,7 @@ __all__ = [
     "CallMachine",
     "CallState",
     "CallUpdate",
+    "Counters",
     "EndedBy",
     "Feed",
     "Feeds",

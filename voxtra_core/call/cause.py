@@ -7,7 +7,16 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["CAUSE_NAMES", "DIALSTATUS_CAUSES", "REASON_CAUSES", "CallEnd", "EndedBy", "HangupReason", "cause_name"]
+__all__ = [
+    "CAUSE_NAMES",
+    "DIALSTATUS_CAUSES",
+    "DIALSTATUS_UNDECIDED",
+    "REASON_CAUSES",
+    "CallEnd",
+    "EndedBy",
+    "HangupReason",
+    "cause_name",
+]
 
 CAUSE_NAMES: dict[int, str] = {
     0: "NOTDEFINED",
@@ -103,6 +112,9 @@ DIALSTATUS_CAUSES: dict[str, int] = {"BUSY": 17, "CONGESTION": 34, "NOANSWER": 1
 The near half of a ``Local`` channel ends with cause 0 where the far one was busy. Asterisk goes the other way by the
 same table (``main/dial.c``).
 """
+
+DIALSTATUS_UNDECIDED = frozenset({"", "PROCEEDING", "PROGRESS", "RINGING"})
+"""What has been said of an attempt that is still under way."""
 
 
 def cause_name(cause: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable
 
+from .counters import Counters
 from .pending import Pending
 
 __all__ = ["MAX_DIGITS", "DigitQueue", "Listener", "seconds_to_send", "valid_digits"]
@@ -36,14 +37,15 @@ class Listener(Pending["str | None"]):
 
 
 class DigitQueue:
-    """Digits in the order they were pressed, and listeners in the order they asked.
+    """Digits in the order they were pressed, and listeners in the order they asked: never some of both.
 
     A digit handed to a listener that never took it goes back to its own place.
     """
 
-    __slots__ = ("_digits", "_listeners", "_pressed", "dropped")
+    __slots__ = ("_counters", "_digits", "_listeners", "_pressed", "dropped")
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._digits: list[tuple[int, str]] = []
         self._listeners: list[Listener] = []
         self._pressed = 0
@@ -56,15 +58,21 @@ class DigitQueue:
         """A digit has been pressed. Returns the listener that has it now, if any."""
         if len(self._digits) >= MAX_DIGITS:
             self.dropped += 1
+            self._counters.digits_dropped += 1
             return None
-        self._digits.append((self._pressed, digit))
+        pressed = (self._pressed, digit)
         self._pressed += 1
-        return self._deliver()
+        if self._listeners:
+            return self._hand_over(pressed, self._listeners.pop(0))
+        self._digits.append(pressed)
+        return None
 
     def listen(self, listener: Listener) -> None:
         """Settle ``listener`` with the next digit nobody has had."""
-        self._listeners.append(listener)
-        self._deliver()
+        if self._digits:
+            self._hand_over(self._digits.pop(0), listener)
+        else:
+            self._listeners.append(listener)
 
     def give_up(self, listener: Listener) -> Listener | None:
         """The listener waits no more; a digit it was handed goes to the next, who is returned, or waits for one."""
@@ -74,7 +82,7 @@ class DigitQueue:
             return None
         insort(self._digits, listener.pressed)
         listener.pressed = None
-        return self._deliver()
+        return self._hand_over(self._digits.pop(0), self._listeners.pop(0)) if self._listeners else None
 
     def close(self, error: Exception) -> None:
         """No more digits will come: whoever waits is told."""
@@ -83,13 +91,9 @@ class DigitQueue:
         for listener in listeners:
             listener.fail(error)
 
-    def _deliver(self) -> Listener | None:
-        # digits and listeners never wait for each other: at most one pair is made at a time
-        if not (self._digits and self._listeners):
-            return None
-        listener = self._listeners.pop(0)
-        listener.pressed = self._digits.pop(0)
-        listener.resolve(listener.pressed[1])
+    def _hand_over(self, pressed: tuple[int, str], listener: Listener) -> Listener:
+        listener.pressed = pressed
+        listener.resolve(pressed[1])
         return listener
 
 

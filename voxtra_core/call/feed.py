@@ -10,6 +10,7 @@ from collections import deque
 from typing import Generic, TypeVar
 from weakref import ref
 
+from .counters import Counters
 from .pending import Pending
 
 __all__ = ["DEFAULT_LIMIT", "Feed", "Feeds"]
@@ -21,15 +22,16 @@ DEFAULT_LIMIT = 1000
 
 
 class Feed(Generic[T]):
-    """One follower's queue. Of more than ``limit`` items the oldest is dropped, and counted."""
+    """One follower's queue. Of more than ``limit`` items the oldest is dropped, and counted, also in ``counters``."""
 
-    __slots__ = ("__weakref__", "_closed", "_items", "_limit", "_ready", "dropped")
+    __slots__ = ("__weakref__", "_closed", "_counters", "_items", "_limit", "_ready", "dropped")
 
-    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, limit: int = DEFAULT_LIMIT, counters: Counters | None = None) -> None:
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, not {limit!r}")
         self._items: deque[T] = deque()
         self._limit = limit
+        self._counters = counters if counters is not None else Counters()
         self._closed = False
         self._ready: Pending[None] | None = None
         self.dropped = 0
@@ -62,6 +64,7 @@ class Feed(Generic[T]):
         if len(self._items) == self._limit:
             self._items.popleft()
             self.dropped += 1
+            self._counters.items_dropped += 1
         self._items.append(item)
         self._settle()
 
@@ -84,15 +87,16 @@ class Feed(Generic[T]):
 class Feeds(Generic[T]):
     """All the queues that one source fills."""
 
-    __slots__ = ("followers",)
+    __slots__ = ("_counters", "followers")
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters | None = None) -> None:
+        self._counters = counters if counters is not None else Counters()
         self.followers: list[ref[Feed[T]]] = []
         """Empty while nobody follows: to be looked at where even a call of :meth:`put` would cost too much."""
 
     def follow(self, limit: int) -> Feed[T]:
         """One more queue, for what happens from now on. ``ValueError`` for a limit below 1."""
-        feed = Feed[T](limit)
+        feed = Feed[T](limit, self._counters)
         self.followers.append(ref(feed, self.followers.remove))
         return feed
 

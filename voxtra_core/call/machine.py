@@ -51,7 +51,7 @@ from ..errors import (
     RequestOutcomeUnknown,
     VoxtraError,
 )
-from .cause import DIALSTATUS_CAUSES, CallEnd, EndedBy, HangupReason
+from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
 from .commands import (
     Answer,
     AskChannel,
@@ -76,6 +76,7 @@ from .commands import (
     StopPlayback,
     Withdraw,
 )
+from .counters import Counters
 from .dtmf import DigitQueue, Listener
 from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
@@ -95,6 +96,9 @@ DOUBT = 0.5
 """Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
 MISSING = 1.0
 """Seconds for the end of a channel to be announced after Asterisk said that it does not exist."""
+FORWARDED = 0.5
+"""Seconds after which the channel that we were sent on to is asked after. We are subscribed to it as we hear of it;
+what happened to it before, its end included, nobody tells us (seen on 22.10)."""
 LEFT = 0.25
 """Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
 
@@ -108,10 +112,12 @@ LOUDEST = 32768
 class CallMachine:
     """One call, from its first event, or our request for it, to its one end.
 
-    ``notify(machine)`` is called whenever there may be commands to send, an event, or another deadline.
+    ``notify(machine)`` is called whenever there may be commands to send, an event, or another deadline. What happens
+    is counted in ``counters``, which many calls may share.
     """
 
     __slots__ = (
+        "_counters",
         "_digits",
         "_doubts_stasis",
         "_events",
@@ -153,6 +159,7 @@ class CallMachine:
         called_number: str = "",
         snoops_on: CallMachine | None = None,
         notify: Callable[[CallMachine], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.direction = direction
         self.caller_id = caller_id
@@ -178,10 +185,17 @@ class CallMachine:
         self._events: deque[CallEvent] | None = None
         self._feeds: Feeds[CallUpdate] | None = None
         self._snoops: tuple[CallMachine, ...] = ()
-        self._requests = Requests(channel_id, new_id=new_id, notify=self._changed, overdue=self._reply_overdue)
+        self._counters = counters if counters is not None else Counters()
+        self._requests = Requests(
+            channel_id,
+            new_id=new_id,
+            notify=self._changed,
+            overdue=self._reply_overdue,
+            counters=self._counters,
+        )
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
-        self._digits = DigitQueue()
+        self._digits = DigitQueue(self._counters)
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
@@ -245,6 +259,7 @@ class CallMachine:
         match event:
             case ChannelDtmfReceived():
                 self._settled(self._digits.press(event.digit))
+                return
             case ChannelStateChange():
                 self.channel = event.channel
                 if event.channel.state == "Up":
@@ -264,18 +279,22 @@ class CallMachine:
                 self._hangup_requested(event)
             case StasisEnd():
                 self._left(now)
-            case ChannelDialplan() if self.continuing and event.dialplan_app != "Stasis":
-                self._left(now)  # where its StasisEnd goes to the program that has taken our application's name
+            case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis", "StasisBroadcast"}:
+                self._left(now)  # whose name is another's is told of no StasisEnd
             case ChannelDestroyed():
                 verdict = self._verdict()
-                cause = event.cause or DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
+                cause = event.cause or (
+                    REASON_CAUSES["no_answer"]
+                    if self._has_rung_out(now)
+                    else DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
+                )
                 self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
             case Dial():
                 self._exists(now)
                 if event.dialstatus:
                     self._origination.dialstatus = event.dialstatus
             case _:
-                pass
+                return
         self._changed()
 
     def receive_reply(self, request_id: str, value: object, now: float) -> None:
@@ -389,12 +408,7 @@ class CallMachine:
         if self._feeds is not None:
             self._feeds.put(event)
         channel = event.channel
-        self._requests.channel_id = channel.id
-        self._remote_cause, self._soft = None, False
-        self.talking = False
-        self._requests.timers.cancel("missing")
-        if self._hanging_up.reason is not None and not self._origination.unseen:
-            self._hanging_up.send(now)
+        self._goes_on_as(channel, now)
         self._entered(channel, now)
         self._player.ask_after_all(now)
         self._changed()
@@ -404,6 +418,16 @@ class CallMachine:
         if self.end is None:
             self._found_in_stasis(channel, now)
             self._changed()
+
+    def receive_forwarding(self, channel: Channel, now: float) -> None:
+        """Whom we call sends us to somebody else (a SIP 302): the attempt goes on, on this channel."""
+        if self.end is not None:
+            return
+        self._goes_on_as(channel, now)
+        self._origination.dialstatus = ""
+        self._exists(now)
+        self._requests.arm("forwarded", now + FORWARDED, self._ask_after_forwarding)
+        self._changed()
 
     def link_lost(self, now: float) -> None:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
@@ -542,7 +566,7 @@ class CallMachine:
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
-        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate]()
+        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate](self._counters)
         feed = feeds.follow(limit)
         if self.end is not None:
             feed.end()
@@ -596,7 +620,7 @@ class CallMachine:
         self._check(Operation.LISTEN_DTMF)
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
-        listener = Listener(lambda _, now: self._give_up(listener))
+        listener = Listener(self._give_up)
         self._digits.listen(listener)
         if timeout is not None and not listener.done:
             if timeout == 0:
@@ -817,6 +841,14 @@ class CallMachine:
             self._origination.late()
             self._make_sure_it_ends(now)
 
+    def _ask_after_forwarding(self, now: float) -> None:
+        if not self.in_stasis:
+            self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
+
+    def _has_rung_out(self, now: float) -> bool:
+        """Whether nobody answered in the time that we gave. Before 20.18, 22.8 and 23.2 no cause says so."""
+        return self.answered_at is None and self._origination.has_rung_out(now) and self._verdict() is None
+
     def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
         """The channel may be there or not: hanging up what does not exist is no harm."""
         self._hanging_up.want(reason)
@@ -847,6 +879,15 @@ class CallMachine:
             self._finish(verdict, now)
         else:
             self._requests.arm("left", now + LEFT, self._missing)
+
+    def _goes_on_as(self, channel: Channel, now: float) -> None:
+        """What was said about the old channel is not true of this one; our hangup is."""
+        self._requests.channel_id = channel.id
+        self._remote_cause, self._soft = None, False
+        self.talking = False
+        self._requests.timers.cancel("missing")
+        if self._hanging_up.reason is not None and not self._origination.unseen:
+            self._hanging_up.send(now)
 
     def _verdict(self) -> CallEnd | None:
         """How the call is ending, as far as anybody has said."""
@@ -899,14 +940,16 @@ class CallMachine:
     # ---- the rest --------------------------------------------------------------------------------------------------
 
     def _settled(self, listener: Listener | None) -> None:
-        if listener is not None:
+        if listener is not None and listener in self._requests.timers:
             self._requests.timers.cancel(listener)
+            self._changed()
 
     def _listened(self, listener: Listener) -> None:
         self._digits.give_up(listener)
         listener.resolve(None)
 
-    def _give_up(self, listener: Listener) -> None:
+    def _give_up(self, pending: Pending[str | None], now: float) -> None:
+        listener = cast(Listener, pending)
         self._requests.timers.cancel(listener)
         self._settled(self._digits.give_up(listener))
         self._changed()

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, get_args
 
 from ..errors import OperationTimeout, OriginateFailed, VoxtraError
-from .cause import CallEnd
+from .cause import DIALSTATUS_UNDECIDED, CallEnd
 from .commands import Originate, Snoop, SnoopDirection
 from .pending import Pending
 from .requests import REPLY_TIMEOUT, Requests
 
 __all__ = ["Origination"]
+
+ROUNDING = 0.1
+"""Seconds by which Asterisk, which counts in milliseconds, may find earlier than our clock that nobody answers."""
 
 Failure: TypeAlias = Callable[[CallEnd, VoxtraError | None], VoxtraError]
 """What whoever waits is told when the call ended before it was reached, for a reason that may be known."""
@@ -23,7 +26,17 @@ class Origination:
     ``overdue(now)`` is called when the time for it to come is over, ``undo`` when whoever asked wants it no more.
     """
 
-    __slots__ = ("_failure", "_overdue", "_pending", "_requests", "_undo", "dialstatus", "refusal", "unseen")
+    __slots__ = (
+        "_failure",
+        "_overdue",
+        "_pending",
+        "_requests",
+        "_rings_until",
+        "_undo",
+        "dialstatus",
+        "refusal",
+        "unseen",
+    )
 
     def __init__(
         self,
@@ -37,6 +50,7 @@ class Origination:
         self._undo = undo
         self._failure: Failure | None = None
         self._pending: Pending[None] | None = None
+        self._rings_until: float | None = None
         self.dialstatus = ""
         """The last word of a ``Dial`` event: ``BUSY``, ``NOANSWER``, …"""
         self.refusal: VoxtraError | None = None
@@ -70,6 +84,7 @@ class Origination:
         if any("," in arg for arg in args):
             raise ValueError("an argument for Stasis cannot contain a comma: Asterisk splits there")
         seconds = -1 if timeout is None else -int(-timeout // 1)
+        self._rings_until = None if timeout is None else now + seconds
         command = Originate(
             request_id=self._requests.new_id(),
             channel_id=self._requests.channel_id,
@@ -104,6 +119,14 @@ class Origination:
             whisper=whisper,
         )
         return self._ask(command, now, REPLY_TIMEOUT, failure)
+
+    def has_rung_out(self, now: float) -> bool:
+        """Whether the time for it to answer is over, and no last word says that it ended otherwise."""
+        return (
+            self._rings_until is not None
+            and now >= self._rings_until - ROUNDING
+            and self.dialstatus in DIALSTATUS_UNDECIDED
+        )
 
     def reached(self) -> None:
         """The channel is in Stasis."""

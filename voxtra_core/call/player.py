@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..errors import VoxtraError
+from ..errors import LocalProtocolError, VoxtraError
 from .commands import QUEUED, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
 from .dtmf import seconds_to_send, valid_digits
 from .pending import Pending
@@ -16,7 +16,10 @@ from .playback import Playback, PlaybackEnd, Tones, media_uris
 from .requests import Requests
 from .timers import backoff
 
-__all__ = ["Player"]
+__all__ = ["MAX_QUEUED", "Player"]
+
+MAX_QUEUED = 1000
+"""Playbacks and tones on one channel at a time; what is asked for beyond them raises ``LocalProtocolError``."""
 
 ASK_AFTER = 5.0
 """Seconds after a playback became the one being played before Asterisk is asked after it; doubled each time."""
@@ -57,6 +60,7 @@ class Player:
         uris = media_uris(media)
         if offset_ms < 0 or skip_ms <= 0:
             raise ValueError(f"offset_ms must be 0 or more and skip_ms above 0, not {offset_ms} and {skip_ms}")
+        self._check_room()
         playback = Playback(
             id=f"voxtra-playback-{self._requests.new_id()}",
             media=uris,
@@ -112,6 +116,7 @@ class Player:
             raise ValueError("digits must be one or more of 0-9 * # A-D, w and W to pause, f for a hook flash")
         if min(before, between, after) < 0 or duration <= 0:
             raise ValueError("before, between and after must be 0 ms or more, and duration above 0 ms")
+        self._check_room()
         times = {"before": before, "between": between, "duration": duration, "after": after}
         tones = Tones(seconds_to_send(digits, **times), Pending())
         self._enqueue(tones, now)
@@ -227,6 +232,10 @@ class Player:
             item.finished.fail(error)
 
     # ---- one after another -----------------------------------------------------------------------------------------
+
+    def _check_room(self) -> None:
+        if len(self._queue) >= MAX_QUEUED:
+            raise LocalProtocolError(f"{MAX_QUEUED} playbacks and tones wait for their turn on this channel already")
 
     def _enqueue(self, item: Playback | Tones, now: float) -> None:
         self._queue.append(item)

@@ -9,6 +9,7 @@ import attrs
 
 from ..errors import OperationTimeout, VoxtraError
 from .commands import Command, Withdraw
+from .counters import Counters
 from .outage import MAX_REPEATS
 from .pending import Pending
 from .timers import Timers
@@ -38,7 +39,18 @@ class Exchange:
 class Requests:
     """Sends commands and keeps who waits for them. What a reply means is not its business."""
 
-    __slots__ = ("_doubtful", "_out", "_overdue", "_paused", "_under_way", "changed", "channel_id", "new_id", "timers")
+    __slots__ = (
+        "_counters",
+        "_doubtful",
+        "_out",
+        "_overdue",
+        "_paused",
+        "_under_way",
+        "changed",
+        "channel_id",
+        "new_id",
+        "timers",
+    )
 
     def __init__(
         self,
@@ -47,12 +59,14 @@ class Requests:
         new_id: Callable[[], str],
         notify: Callable[[], None],
         overdue: Callable[[Exchange, float], None],
+        counters: Counters,
     ) -> None:
         self.channel_id = channel_id
         self.new_id = new_id
         self.timers = Timers()
         self.changed = notify
         self._overdue = overdue
+        self._counters = counters
         self._out: list[Command] = []
         self._under_way: dict[str, Exchange] = {}
         self._doubtful: dict[str, Exchange] = {}
@@ -102,6 +116,7 @@ class Requests:
         if exchange.repeats >= MAX_REPEATS:
             return False
         exchange.repeats += 1
+        self._counters.requests_repeated += 1
         exchange.command = attrs.evolve(exchange.command, request_id=self.new_id(), channel_id=self.channel_id)
         self._under_way[exchange.command.request_id] = exchange
         self._release(exchange, now)
@@ -201,6 +216,7 @@ class Requests:
     def _reply_overdue(self, request_id: str, now: float) -> None:
         exchange = self.take(request_id)
         if exchange is not None:
+            self._counters.requests_overdue += 1
             self._out.append(Withdraw(request_id=request_id, channel_id=self.channel_id))
             self._overdue(exchange, now)
 

@@ -12,7 +12,7 @@ from ..app import Backend, BaseApp
 from ..app.options import DEFAULT_URL
 from ..effects import LogLevel
 from ..errors import VoxtraError
-from . import check
+from . import check, provision
 from .show import Show
 
 __all__ = ["main"]
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> in
     parser = _parser(backend)
     arguments = parser.parse_args(argv)
     try:
+        if arguments.command == "provision":
+            return _provision(arguments)
         app_class = _app_class(arguments.backend)
         quiet = LogLevel.INFO if arguments.command == "run" else LogLevel.WARNING  # the demo shows what happens itself
         app_class.backend.log_to_stderr(LogLevel.DEBUG if arguments.verbose else quiet)
@@ -102,6 +104,15 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
             "check",
             help="find out what is wrong with a connection",
             description=check.DESCRIPTION,
+            formatter_class=raw,
+            parents=[general],
+        )
+    )
+    provision.add_arguments(
+        commands.add_parser(
+            "provision",
+            help="print the configuration that Asterisk needs",
+            description=provision.DESCRIPTION,
             formatter_class=raw,
             parents=[general],
         )
@@ -155,6 +166,14 @@ def _check(arguments: argparse.Namespace, backend: Backend) -> int:
     except ValueError as error:
         raise _Refused(f"{error}") from error
     return check.run(machine, backend)
+
+
+def _provision(arguments: argparse.Namespace) -> int:
+    try:
+        print(provision.text_for(arguments), end="")
+    except ValueError as error:
+        raise _Refused(f"{error}") from error
+    return 0
 
 
 def _run(target: str, app_class: type[BaseApp]) -> int:

@@ -17,6 +17,7 @@ from ..ari import (
     ApplicationReplaced,
     CallBroadcast,
     Channel,
+    ChannelUserevent,
     Dial,
     Event,
     MalformedEvent,
@@ -33,7 +34,17 @@ from ..ari import (
     reason_of,
 )
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
-from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Outage, Pending, SnoopDirection, StateChanged
+from ..call import (
+    CallDirection,
+    CallMachine,
+    Counters,
+    EndedBy,
+    NotPlayed,
+    Outage,
+    Pending,
+    SnoopDirection,
+    StateChanged,
+)
 from ..call.requests import REPLY_TIMEOUT
 from ..effects import Log, LogLevel
 from ..errors import (
@@ -41,6 +52,7 @@ from ..errors import (
     AriNotFound,
     LocalProtocolError,
     OperationTimeout,
+    RequestNotSent,
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
@@ -48,6 +60,7 @@ from ..errors import (
 from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
+from .presence import Presence
 from .resync import Resync
 from .translate import request_for
 
@@ -153,7 +166,8 @@ class StasisMachine:
     """One Stasis application on one Asterisk.
 
     ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
-    there may be commands to send, an event, or another deadline, for those who have many of these.
+    there may be commands to send, an event, or another deadline, for those who have many of these. What happens is
+    counted in ``counters``, which several may share.
     """
 
     def __init__(
@@ -163,6 +177,7 @@ class StasisMachine:
         new_id: Callable[[], str],
         observer: Callable[[object], None] | None = None,
         notify: Callable[[], None] | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
@@ -170,6 +185,7 @@ class StasisMachine:
         self._new_id = new_id
         self._observer = observer
         self._notify = notify
+        self.counters = counters if counters is not None else Counters()
         self._asked: dict[str, _Asked] = {}
         self._dead: dict[str, None] = {}
         self._claims = Claims()
@@ -182,6 +198,7 @@ class StasisMachine:
         self._has_link = True
         self._placed_without_link: dict[CallMachine, None] = {}
         self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
+        self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._orphans = Orphans(
             self.request, clock=lambda: self._now, is_known=self._is_known, found=self._found_unannounced
         )
@@ -205,7 +222,12 @@ class StasisMachine:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
         deadline = self._call_deadlines.earliest()
-        others = (self._request_deadlines.earliest(), self._claims.next_deadline(), self._orphans.next_deadline())
+        others = (
+            self._request_deadlines.earliest(),
+            self._claims.next_deadline(),
+            self._orphans.next_deadline(),
+            self._presence.next_deadline(),
+        )
         for other in others:
             if deadline is None or (other is not None and other < deadline):
                 deadline = other
@@ -221,8 +243,10 @@ class StasisMachine:
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
         self._orphans.handle_timeout(now)
+        self._presence.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
+            self.counters.requests_overdue += 1
             self._out.append(WithdrawRequest(request_id))
             if isinstance(asked.owner, Pending):
                 asked.owner.fail(
@@ -240,6 +264,7 @@ class StasisMachine:
             case RequestFailed():
                 asked = self._forget(message.request_id)
                 if asked is not None:
+                    self._count_failure(message.error)
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
                 self._claims.clear()
@@ -252,17 +277,23 @@ class StasisMachine:
 
     def receive_event(self, event: Event | UnknownEvent | MalformedEvent, now: float) -> None:
         """One event, decoded."""
+        self.counters.events += 1
         if self._observer is not None:
             self._observer(event)
         match event:
             case MalformedEvent():
+                self.counters.malformed += 1
                 self._log(LogLevel.WARNING, f"malformed event ignored: {event!r}")
                 return
             case UnknownEvent():
+                self.counters.unknown += 1
                 self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
                 return
             case StasisStart():
                 self._stasis_start(event, now)
+                return
+            case Dial() if event.forwarded is not None:
+                self._forwarded(event, event.forwarded, now)
                 return
             case ApplicationReplaced():
                 self._events.append(AppReplaced())
@@ -270,6 +301,8 @@ class StasisMachine:
             case CallBroadcast():
                 self._events.append(CallOffered(CallOffer.of(event)))
                 return
+            case ChannelUserevent():
+                self._presence.receive_event(event)
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
@@ -300,10 +333,12 @@ class StasisMachine:
             caller_id=_number_of(caller_id or ""),
             called_number=resource,
             notify=self._changed,
+            counters=self.counters,
         )
         self._begin_without_link(call, now)
         pending = call.originate(endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables)
         self.calls[call.id] = call
+        self.counters.outbound += 1
         return call, pending
 
     def snoop(
@@ -319,6 +354,7 @@ class StasisMachine:
             new_id=self._new_id,
             snoops_on=target,
             notify=self._changed,
+            counters=self.counters,
         )
         self._begin_without_link(call, now)
         pending = call.snoop(now, spy=spy, whisper=whisper)
@@ -371,6 +407,11 @@ class StasisMachine:
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
+    def ask_presence(self, now: float) -> Pending[bool]:
+        """Whether the events of this application come here: on a link that is open they need not."""
+        self._now = now
+        return self._presence.ask(self.app_name, now)
+
     @property
     def is_resyncing(self) -> bool:
         """Whether Asterisk has yet to tell which calls have lived through an outage. What is asked for on their behalf
@@ -407,6 +448,7 @@ class StasisMachine:
         try:
             request = events.claim_channel(channel_id=offer.id, application=self.app_name)
         except ValueError as error:
+            self.counters.offers_lost += 1
             outcome.fail(LocalProtocolError(str(error)))
             return outcome
         claim = self._claims.add(offer.id)
@@ -415,9 +457,14 @@ class StasisMachine:
         return outcome
 
     @property
-    def expects_calls(self) -> bool:
-        """Whether a call may yet come that we have claimed."""
-        return len(self._claims) > 0
+    def calls_expected(self) -> int:
+        """How many calls may yet come that we have claimed."""
+        return len(self._claims)
+
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests there are whose reply somebody waits for, sent or not."""
+        return len(self._asked)
 
     def close(self, now: float) -> None:
         """There will be no link in time, or none at all: its calls have ended, and no request is answered any more."""
@@ -429,12 +476,16 @@ class StasisMachine:
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
+                self.counters.requests_unknown += 1
                 asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
 
     def _call_of(self, event: Event) -> CallMachine | None:
         """The call an event is about. Channels we never asked for, as the far half of a Local one, are nobody's."""
+        channel = getattr(event, "channel", None)
+        if isinstance(channel, Channel):
+            return self.calls.get(channel.id)
         match event:
             case PlaybackStarted() | PlaybackFinished() | PlaybackContinuing():
                 kind, _, target = event.playback.target_uri.partition(":")
@@ -442,8 +493,7 @@ class StasisMachine:
             case Dial():
                 return self.calls.get(event.peer.id)
             case _:
-                channel = getattr(event, "channel", None)
-                return self.calls.get(channel.id) if isinstance(channel, Channel) else None
+                return None
 
     def _stasis_start(self, event: StasisStart, now: float) -> None:
         self._collect()  # a call that has just ended is nobody's any more: its channel may be back already
@@ -473,13 +523,23 @@ class StasisMachine:
             caller_id=channel.caller.number,
             called_number=channel.dialplan.exten,
             notify=self._changed,
+            counters=self.counters,
         )
         self.calls[channel.id] = call
+        self.counters.inbound += 1
         self._events.append(CallArrived(call, claimed))
         return call
 
     def _is_known(self, channel_id: str) -> bool:
         return channel_id in self.calls or channel_id in self._dead
+
+    def _forwarded(self, event: Dial, new: Channel, now: float) -> None:
+        """Asterisk follows a redirection of a call that we place; the new channel's id is of its own making."""
+        call = self.calls.get(event.peer.id)
+        if call is not None and not call.in_stasis:
+            self.calls[new.id] = self.calls.pop(event.peer.id)
+            call.receive_event(event, now)
+            call.receive_forwarding(new, now)
 
     def _found_unannounced(self, channel: Channel, is_orphan: bool) -> None:
         if is_orphan or is_own(channel.id):
@@ -500,9 +560,11 @@ class StasisMachine:
         if self._observer is not None:
             self._observer(reply)
         if reply.status >= 300:
+            self.counters.requests_refused += 1
             reason = reason_of(reply.reason, reply.body)
             self._receive_error(asked, reply.request_id, ari_error(asked.request.operation, reply.status, reason), now)
             return
+        self.counters.requests_done += 1
         try:
             value = asked.request.decode(reply.body)
         except VoxtraError as error:
@@ -523,11 +585,18 @@ class StasisMachine:
         else:
             asked.owner.fail(error)
 
+    def _count_failure(self, error: VoxtraError) -> None:
+        if isinstance(error, RequestOutcomeUnknown):
+            self.counters.requests_unknown += 1
+        elif isinstance(error, RequestNotSent | LocalProtocolError):
+            self.counters.requests_not_sent += 1
+
     def _settle_claim(self, claim: Claim, reply: Pending[None], outcome: Pending[ClaimOutcome]) -> None:
         try:
             reply.result()
         except (AriConflict, AriNotFound) as error:
             self._claims.failed(claim)
+            self.counters.offers_lost += 1
             outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
         except RequestOutcomeUnknown as error:
             self._claims.lost(claim)
@@ -536,9 +605,11 @@ class StasisMachine:
             outcome.fail(error)
         except VoxtraError as error:
             self._claims.failed(claim)
+            self.counters.offers_lost += 1
             outcome.fail(error)
         else:
             self._claims.granted(claim, self._now)
+            self.counters.offers_granted += 1
             outcome.resolve(ClaimOutcome.GRANTED)
 
     def _look_for_claimed(self, claim: Claim, now: float) -> None:
@@ -595,8 +666,8 @@ class StasisMachine:
                     self._events.append(CallSurvived(call, event))
                     continue
                 self._events.append(CallChanged(call, event))
-                if call.is_over:
-                    self._bury(call)
+            if call.is_over:
+                self._bury(call)
             self._call_deadlines.update(call)
 
     def _bury(self, call: CallMachine) -> None:
@@ -607,6 +678,8 @@ class StasisMachine:
         self._placed_without_link.pop(call, None)
         if call.end.by is EndedBy.CONNECTION:
             self._orphans.disown(call.id)
+        if call.snoops_on is None:
+            self.counters.ended[call.end.by] += 1
         if call.end.by in {EndedBy.LOCAL, EndedBy.REMOTE} or (
             call.direction is CallDirection.OUTBOUND and call.answered_at is None
         ):

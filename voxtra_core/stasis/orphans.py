@@ -17,7 +17,10 @@ from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
 from .resync import runs_stasis
 
-__all__ = ["OrphanFound", "Orphans"]
+__all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans"]
+
+ASIDE_PREFIX = "voxtra-aside-"
+"""How the names begin under which those whose name was taken finish their calls (:mod:`voxtra_core.app.dialling`)."""
 
 T = TypeVar("T")
 
@@ -50,8 +53,9 @@ class Orphans:
     """Looks for them when it is asked to.
 
     ``found(channel, is_orphan)`` is called for each: an orphan was there before us; any other came when we had no link.
-    A channel that yet another application is subscribed to has somebody: one whose name was taken follows its calls
-    under another (:mod:`voxtra_core.app.dialling`).
+    Being listed with the application says little: whoever calls a Local channel is subscribed to its other half as
+    well, wherever that is (seen on 22.10.1). A channel of ours that is still followed by whoever had our name before us
+    has somebody.
     """
 
     __slots__ = ("_ask", "_clock", "_found", "_is_known", "_look", "_old", "_suspects")
@@ -123,15 +127,29 @@ class Orphans:
         if every.failed or look is not self._look:
             return
         others = [application for application in every.result() if application.name != look.app_name]
-        taken = {channel_id for application in others for channel_id in application.channel_ids}
+        elsewhere = {channel_id for other in others for channel_id in other.channel_ids}
+        asides = [other for other in others if other.name.startswith(ASIDE_PREFIX)]
+        taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
         for channel_id in unknown:
             if channel_id not in taken:
                 described = self._ask(channels.get(channel_id), self._clock())
-                described.add_waker(partial(self._described, look, described))
+                described.add_waker(partial(self._described, look, described, channel_id in elsewhere))
 
-    def _described(self, look: _Look, described: Pending[Channel]) -> None:
+    def _described(self, look: _Look, described: Pending[Channel], is_elsewhere: bool) -> None:
         if described.failed or look is not self._look:
             return  # it is gone
         channel = described.result()
-        if runs_stasis(channel) and not self._is_known(channel.id):
-            self._found(channel, channel.id in self._old)  # else we are subscribed to it, and no more
+        if _is_in(channel, look.app_name, is_elsewhere=is_elsewhere) and not self._is_known(channel.id):
+            self._found(channel, channel.id in self._old)
+
+
+def _is_in(channel: Channel, app_name: str, *, is_elsewhere: bool) -> bool:
+    """Whether a channel is in the application that lists it; ``is_elsewhere`` says whether another lists it as well.
+
+    Of one that came by ``StasisBroadcast`` nothing else tells which application has claimed it.
+    """
+    dialplan = channel.dialplan
+    if dialplan.app_name == "StasisBroadcast":
+        return not is_elsewhere
+    app, *_ = dialplan.app_data.split(",")
+    return runs_stasis(channel) and app_name in {app, f"{app}:{channel.name}"}

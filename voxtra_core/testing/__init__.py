@@ -1,13 +1,14 @@
 """A whole telephone network for tests: Asterisk, the people who call and are called, and the link between it and you.
 
 No sockets, no clock, no chance; a day of calls takes as long as it takes to compute. See :class:`SimulatedAsterisk`,
-:class:`Caller`, :class:`Callee` and :class:`SimulatedLink`.
+:class:`Caller`, :class:`Callee`, :class:`SimulatedLink`, and :class:`SimulatedListener` where Asterisk connects to you.
 """
 
 from .asterisk import SimulatedAsterisk
 from .callers import Callee, Caller, Script
 from .dialplan import Extension
 from .link import SimulatedLink
+from .listener import SimulatedListener
 from .messages import SimClosed, SimEvent, SimMessage, SimReply
 from .people import Digit, Heard, Person
 from .sounds import SOUNDS
@@ -27,4 +28,5 @@ __all__ = [
     "SimReply",
     "SimulatedAsterisk",
     "SimulatedLink",
+    "SimulatedListener",
 ]

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
-__all__ = ["Application", "Applications"]
+__all__ = ["Application", "Applications", "Keeper"]
+
+
+class Keeper(Protocol):
+    """Keeps up the socket of an application that Asterisk opens itself."""
+
+    def lost(self) -> None:
+        """The socket is gone."""
+
+    def left(self, channel_id: str) -> None:
+        """A channel has left the application."""
 
 
 @attrs.define(eq=False)
@@ -18,6 +28,10 @@ class Application:
     name: str
     subscribe_all: bool
     socket: int | None = None
+    keeper: Keeper | None = None
+    """Where Asterisk opens the socket: without one, the application is active all the same."""
+    held: list[str] = attrs.field(factory=list)
+    """What has been said without a socket, and will be told."""
     interest: Counter[str] = attrs.field(factory=Counter)
     """How often it is subscribed to each channel."""
     allowed: list[dict[str, Any]] = attrs.field(factory=list)
@@ -25,8 +39,8 @@ class Application:
 
     @property
     def active(self) -> bool:
-        """Whether somebody is connected for it, so that ``Stasis()`` lets channels in."""
-        return self.socket is not None
+        """Whether somebody is connected for it, or will be, so that ``Stasis()`` lets channels in."""
+        return self.socket is not None or self.keeper is not None
 
     def subscribe(self, channel_id: str) -> None:
         """Once more."""
@@ -52,10 +66,11 @@ class Application:
 
 
 class Applications:
-    """All of them. ``send(socket, application, event, fields)`` puts an event on a socket."""
+    """All of them. ``compose(application, event, fields)`` makes an event's text, ``put`` puts it on a socket."""
 
-    def __init__(self, send: Callable[[int, str, str, dict[str, Any]], None]) -> None:
-        self._send = send
+    def __init__(self, compose: Callable[[str, str, dict[str, Any]], str], put: Callable[[int, str], None]) -> None:
+        self._compose = compose
+        self._put = put
         self._by_name: dict[str, Application] = {}
 
     def connect(self, socket: int, names: Sequence[str], *, subscribe_all: bool) -> None:
@@ -66,14 +81,35 @@ class Applications:
         for name in dict.fromkeys(names):
             app = self._by_name.setdefault(name, Application(name, subscribe_all))
             if app.socket is not None and app.socket != socket:
-                self._send(app.socket, name, "ApplicationReplaced", {})
+                self._put(app.socket, self._compose(name, "ApplicationReplaced", {}))
             app.socket = socket
+
+    def add(self, name: str) -> Application:
+        """An application for which Asterisk opens the sockets."""
+        app = self._by_name[name] = Application(name, subscribe_all=False)
+        return app
+
+    def carry(self, app: Application, socket: int) -> None:
+        """Asterisk has opened a socket for it: what was held comes first, also where it comes again."""
+        app.socket = socket
+        held, app.held = app.held, []
+        for text in held:
+            self._put(socket, text)
+        self._put(socket, self._compose(app.name, "ApplicationRegistered", {}))
+
+    def remove(self, app: Application) -> None:
+        """Asterisk opens no more sockets for it."""
+        app.keeper = app.socket = None
+        if self._by_name.get(app.name) is app:
+            del self._by_name[app.name]
 
     def disconnect(self, socket: int) -> None:
         """A socket is gone; its applications are inactive, and those without interest in anything are forgotten."""
         for app in list(self._by_name.values()):
             if app.socket == socket:
                 app.socket = None
+                if app.keeper is not None:
+                    app.keeper.lost()
                 self._forget_if_useless(app)
 
     def get(self, name: str) -> Application | None:
@@ -90,9 +126,14 @@ class Applications:
         return list(self._by_name.values())
 
     def tell(self, app: Application, event: str, fields: dict[str, Any]) -> None:
-        """An event for this application. With nobody connected it is lost, and never repeated."""
-        if app.socket is not None and app.lets_through(event):
-            self._send(app.socket, app.name, event, fields)
+        """An event for this application. With nobody connected it is lost, unless Asterisk will connect again."""
+        if not app.active or not app.lets_through(event):
+            return
+        text = self._compose(app.name, event, fields)
+        if app.socket is not None:
+            self._put(app.socket, text)
+        else:
+            app.held.append(text)
 
     def publish(self, channel_id: str, event: str, fields: dict[str, Any]) -> None:
         """An event for everybody who is subscribed to the channel."""

@@ -162,7 +162,20 @@ def event_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
             raise refuse(400, "application parameter is required")
         return take(exchange, channel_id, app)
 
-    return {("POST", "/events/claim"): claim}
+    def raise_event(request: RestRequest) -> Reply:
+        name = request.ids["eventName"]
+        app = exchange.applications.get(request.parameters.text("application") or "")
+        if app is None:
+            raise refuse(404, "Application not found")
+        if request.parameters.texts("source"):
+            raise refuse(501, "The sources of a user's event are not simulated")
+        variables = request.parameters.json("variables")
+        custom = variables if isinstance(variables, dict) else {}
+        fields = {"eventname": name, "userevent": {"eventname": name, **custom}}
+        exchange.applications.tell(app, "ChannelUserevent", fields)
+        return NO_CONTENT
+
+    return {("POST", "/events/claim"): claim, ("POST", "/events/user/{eventName}"): raise_event}
 
 
 _SOURCES: Final = frozenset({"channel", "bridge", "endpoint", "deviceState"})

@@ -27,6 +27,7 @@ from .exchange import Exchange
 from .lines import DirectLine
 from .messages import SimClosed, SimEvent, SimMessage, SimReply
 from .originate import endpoint_key
+from .outbound import Dial, Outbound
 from .people import Person
 from .rest import Handler, Parameters, Refused, Reply, RestRequest, refuse
 from .routes import find_route
@@ -100,6 +101,27 @@ class SimulatedAsterisk:
         """Whether somebody is connected for this application."""
         return self._exchange.applications.active(name) is not None
 
+    def add_outbound(
+        self,
+        dial: Dial,
+        apps: Sequence[str],
+        *,
+        per_call: bool = False,
+        reconnect_interval: float = 0.5,
+        reconnect_attempts: int = 4,
+    ) -> None:
+        """Asterisk connects to whoever ``dial()`` says, for these applications: persistently, or for each call.
+
+        A call's application is called ``app:channel name``, and its ``StasisStart`` comes 0.5 s after the connection.
+        Times are in seconds. A persistent socket is opened for ever; one for a call ``reconnect_attempts`` times, at
+        the beginning and whenever it breaks: then the dialplan hangs up.
+        """
+        outbound = Outbound(dial, apps, per_call, reconnect_interval, reconnect_attempts)
+        if per_call:
+            self._exchange.outbound.append(outbound)
+        else:
+            outbound.keep_up(self._exchange)
+
     def call(self, caller: Caller, app: str, now: float, *, args: Sequence[str] = (), answered: bool = False) -> Person:
         """Somebody calls, and the dialplan says ``Stasis(app,args)``; with ``answered`` it says ``Answer()`` before.
 
@@ -162,6 +184,12 @@ class SimulatedAsterisk:
         """A number that nobody else has, for a lane or a socket. Lane 0 is the one that needs not ask."""
         self._numbers += 1
         return self._numbers
+
+    def new_socket(self, lane: int) -> int:
+        """A socket that Asterisk opens itself, to whom has this lane."""
+        socket = self.new_number()
+        self._lane_of_socket[socket] = lane
+        return socket
 
     def connect_app(self, socket: int, apps: Sequence[str], subscribe_all: bool, now: float, *, lane: int = 0) -> None:
         """An event socket is open for these applications. Sockets are named by integers, never used twice.

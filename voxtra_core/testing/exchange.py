@@ -15,6 +15,7 @@ from .broadcast import Broadcast, offer
 from .callers import Callee, Script
 from .channels import Channel, Place, ari_date, cause_text
 from .dialplan import Extension
+from .outbound import Outbound
 from .people import Person
 from .playback import Playbacks
 from .stasis import Control
@@ -40,7 +41,7 @@ class Exchange:
         send: Callable[[int, str], None],
     ) -> None:
         self.agenda = Agenda()
-        self.applications = Applications(self._send)
+        self.applications = Applications(self._compose, send)
         self.channels: dict[str, Channel] = {}
         self.playbacks = Playbacks(self, sounds)
         self.variables: dict[str, str] = {}
@@ -49,12 +50,13 @@ class Exchange:
         """By endpoint, as it is dialled."""
         self.dialplan: dict[tuple[str, str], Extension] = {}
         """By context and extension."""
+        self.outbound: list[Outbound] = []
+        """Where Asterisk connects for single calls."""
         self.people: list[Person] = []
         self.new_id = new_id
         self.asterisk_id = ASTERISK_ID
         self._epoch = epoch
         self.started = self.date()
-        self._put_on_socket = send
         self._channels_made = 0
         self._calls_made = 0
         self._snoops_made = 0
@@ -79,10 +81,10 @@ class Exchange:
         """An event of this channel, for everybody who is subscribed to it."""
         self.applications.publish(channel.id, event, {**fields, "channel": channel.snapshot()})
 
-    def _send(self, socket: int, application: str, event: str, fields: dict[str, Any]) -> None:
+    def _compose(self, application: str, event: str, fields: dict[str, Any]) -> str:
         envelope = {"type": event, "timestamp": self.date(), **fields}
         envelope |= {"asterisk_id": ASTERISK_ID, "application": application}
-        self._put_on_socket(socket, json.dumps(envelope, separators=(",", ":"), ensure_ascii=False))
+        return json.dumps(envelope, separators=(",", ":"), ensure_ascii=False)
 
     # ---- channels ----------------------------------------------------------------------------------------------------
 
@@ -214,11 +216,16 @@ class Exchange:
     # ---- where a channel goes ----------------------------------------------------------------------------------------
 
     def enter_stasis(self, channel: Channel, name: str, args: Sequence[str]) -> None:
-        """``Stasis(name,args)``: in, or hung up when nobody is connected for that application."""
+        """``Stasis(name,args)``: in, at once or when Asterisk has connected for it; hung up where there is nobody."""
         channel.runs("Stasis", ",".join([name, *args]))
         self.set_variable(channel, "STASISSTATUS", "")
-        if not self.admit(channel, name, args):
-            self.hang_up(channel, 16)
+        outbound = next((outbound for outbound in self.outbound if name in outbound.apps), None)
+        if self.applications.active(name) is not None:
+            self.admit(channel, name, args)
+        elif outbound is not None:
+            outbound.carry(self, channel, name, args)
+        else:
+            self.fail_stasis(channel)
 
     def admit(self, channel: Channel, name: str, args: Sequence[str]) -> bool:
         """Let it into ``Stasis``; with nobody connected for that application only ``STASISSTATUS`` is set."""
@@ -229,6 +236,14 @@ class Exchange:
         channel.control = Control(self, channel, app)
         channel.control.tell_start(args)
         return True
+
+    def fail_stasis(self, channel: Channel) -> None:
+        """``STASISSTATUS=FAILED``, upon which the dialplan hangs up."""
+        if channel.control is not None:
+            channel.control.status = "FAILED"
+        else:
+            self.set_variable(channel, "STASISSTATUS", "FAILED")
+        self.hang_up(channel, 16)
 
     def enter_dialplan(
         self, channel: Channel, context: str, exten: str, priority: int = 1, *, answered: bool = False

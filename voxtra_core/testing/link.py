@@ -37,7 +37,12 @@ class _GiveUp:
     number: int
 
 
-_OnTheWay: TypeAlias = SimMessage | _GiveUp
+@attrs.frozen
+class _HungUp:
+    """Asterisk has closed the socket."""
+
+
+_OnTheWay: TypeAlias = SimMessage | _GiveUp | _HungUp
 _PATIENCE: Final = 5.0  # seconds, as the real link has
 _ROOM: Final = 1 << 20  # bytes of events that go into the buffers of a network that is dead
 
@@ -75,6 +80,7 @@ class SimulatedLink:
         self._subscribe_all = subscribe_all
         self._lane = asterisk.new_number()
         self._socket: int | None = None
+        self._has_vanished = False
         self._frozen = False
         self._requests = count(1)
         self._pending: dict[int, _Pending] = {}
@@ -83,7 +89,22 @@ class SimulatedLink:
         self._last_event_due = 0.0
         self._ready: deque[LinkMessage] = deque()
 
+    @property
+    def socket(self) -> int | None:
+        """The number of its socket, while it is open."""
+        return self._socket
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended, as far as is known here."""
+        return self._socket is not None
+
     # ---- Link --------------------------------------------------------------------------------------------------------
+
+    @property
+    def requests_waiting(self) -> int:
+        """None: each is sent at once."""
+        return 0
 
     def open(self, now: float) -> None:
         """Register the application. May be called again after a ``LinkClosed``."""
@@ -105,7 +126,7 @@ class SimulatedLink:
             return
         number = next(self._requests)
         self._pending[number] = _Pending(request_id, request)
-        if self._frozen:
+        if self._has_vanished or self._frozen:
             return
         body = b"" if request.body is None else json.dumps(dict(request.body)).encode()
         self.asterisk.receive_request(number, request.method, request.target, body, now, lane=self._lane)
@@ -146,7 +167,29 @@ class SimulatedLink:
             self._arrive(heapq.heappop(self._on_the_way)[2])
         return self._ready.popleft() if self._ready else None
 
+    # ---- what Asterisk does ------------------------------------------------------------------------------------------
+
+    def accept(self) -> int:
+        """Asterisk opens it, in place of :meth:`open`. Returns its socket's number."""
+        self._socket = self.asterisk.new_socket(self._lane)
+        self._ready.append(LinkOpened())
+        return self._socket
+
+    def is_hung_up(self) -> None:
+        """Asterisk closes it in good order, behind all that it has said."""
+        self._collect()
+        self._last_event_due = max(self.asterisk.now, self._last_event_due)
+        self._send(_HungUp(), self._last_event_due)
+
     # ---- misfortunes -------------------------------------------------------------------------------------------------
+
+    def vanish(self, now: float) -> None:
+        """The connection breaks, and only Asterisk notices: here nothing comes any more, and nothing gets out."""
+        if self._socket is not None and not self._has_vanished:
+            self._has_vanished = True
+            self.asterisk.disconnect(self._socket, now)
+            self._collect()
+            self._on_the_way.clear()
 
     def drop(self, now: float) -> None:
         """The connection breaks. What was on the way is lost; requests under way get ``RequestOutcomeUnknown``."""
@@ -187,7 +230,7 @@ class SimulatedLink:
     def _collect(self) -> None:
         """Send on its way what the simulation has said."""
         while (message := self.asterisk.next_message(self._lane)) is not None:
-            if self._frozen:
+            if self._frozen or self._has_vanished:
                 continue
             match message:
                 case SimReply(request=number) if (pending := self._pending.get(number)) is not None:
@@ -217,6 +260,8 @@ class SimulatedLink:
                     self._ready.append(Reply(pending.id, status, reason, body))
             case SimEvent(text=text):
                 self._ready.append(EventReceived(text))
+            case _HungUp():
+                self._close(None, self.asterisk.now)
             case SimClosed():
                 self._close(ConnectionLost("Asterisk has closed the simulated link"), self.asterisk.now)
             case _GiveUp(number) if (pending := self._pending.pop(number, None)) is not None:

@@ -51,6 +51,8 @@ class Control:
 
     def __init__(self, exchange: Exchange, channel: Channel, app: Application) -> None:
         self.app = app
+        self.status = "SUCCESS"
+        """What ``STASISSTATUS`` will be."""
         self._exchange = exchange
         self._channel = channel
         self._queue: deque[Command] = deque()
@@ -108,12 +110,14 @@ class Control:
     def _end(self) -> None:
         self._channel.control = self._channel.broadcast = None
         self._tell_end()
-        self._exchange.set_variable(self._channel, "STASISSTATUS", "SUCCESS")
+        self._exchange.set_variable(self._channel, "STASISSTATUS", self.status)
 
     def _tell_end(self) -> None:
         # The subscription goes first: an inbound channel's last event is StasisEnd (res_stasis.c).
         self._exchange.applications.unsubscribe(self.app, self._channel.id)
         self._exchange.applications.tell(self.app, "StasisEnd", {"channel": self._channel.snapshot()})
+        if self.app.keeper is not None:
+            self.app.keeper.left(self._channel.id)
 
     def tell_start(self, args: Sequence[str]) -> None:
         """The application takes the channel over."""

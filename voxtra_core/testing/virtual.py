@@ -17,13 +17,14 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..app import BaseApp, SignalHandler
-from ..ari.messages import Link
+from ..ari.messages import Link, Listener
 from ..call import Pending
 from ..driving import Pump
 from ..effects import CancelTask, Effect, Finish, Log, LogLevel, Machine, StartTask, TaskDone
 from ..errors import LocalProtocolError
 from .asterisk import SimulatedAsterisk
 from .link import SimulatedLink
+from .listener import SimulatedListener
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -343,10 +344,19 @@ class VirtualDriver:
 class VirtualApp(BaseApp):
     """An application on a :class:`VirtualLoop` and a :class:`~.asterisk.SimulatedAsterisk`, with no sockets between."""
 
-    def __init__(self, loop: VirtualLoop, asterisk: SimulatedAsterisk, **options: Any) -> None:
+    def __init__(
+        self, loop: VirtualLoop, asterisk: SimulatedAsterisk, *, listen: str | None = None, **options: Any
+    ) -> None:
         self.backend = loop
+        self.listeners: list[SimulatedListener] = []
+        """With ``listen``, those of all runs, to be given to :meth:`SimulatedAsterisk.add_outbound`."""
         self._asterisk = asterisk
-        super().__init__("http://simulated:8088", "simulated", "simulated", **options)
+        url = "http://simulated:8088" if listen is None else None
+        super().__init__(url, "simulated", "simulated", listen=listen, **options)
 
     def _link(self, app_name: str, new_conn: Callable[[], int]) -> Link:
         return SimulatedLink(self._asterisk, app_name)
+
+    def _listener(self, new_conn: Callable[[], int]) -> Listener:
+        self.listeners.append(SimulatedListener(self._asterisk))
+        return self.listeners[-1]

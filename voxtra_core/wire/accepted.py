@@ -67,6 +67,11 @@ class AcceptedLink:
 
     # ---- Link ----
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait for their turn to be sent."""
+        return self._requests.waiting
+
     def open(self, now: float) -> None:
         """Does nothing: it is open."""
 

@@ -205,6 +205,11 @@ class AriLink:
     def __repr__(self) -> str:
         return f"<AriLink {self._app_name!r} on {self._host_field}: {self._state.name}>"
 
+    @property
+    def requests_waiting(self) -> int:
+        """How many requests wait for their turn to be sent."""
+        return sum(way.waiting for way in self._ways)
+
     # ---- operations ----
 
     def open(self, now: float) -> None:
@@ -290,12 +295,12 @@ class AriLink:
         """Take what the event socket has; when closing, go as far as that can be gone."""
         while (event := self._socket.next_event()) is not None:
             match event:
+                case TextReceived(text):
+                    self._take(text, now)
                 case WebSocketOpened():
                     for way in self._ways:
                         way.begin(now)
                     self._open_if_ready()
-                case TextReceived(text):
-                    self._take(text, now)
                 case WebSocketRejected(status, reason, body):
                     self._finish(_rejection(status, reason, body, self._url))
                 case SocketLost():

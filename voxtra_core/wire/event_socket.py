@@ -189,7 +189,7 @@ class EventSocket:
         """The next event, or ``None``. Binary messages and pongs are passed over."""
         while not self._is_done and (event := self._websocket.next_event()) is not None:
             match event:
-                case WebSocketOpened() | WebSocketRejected() | TextReceived():
+                case TextReceived() | WebSocketOpened() | WebSocketRejected():
                     return event
                 case WebSocketClosed(code, reason):
                     self._lose(_closed(code, reason), code=None if code == _NO_CLOSE_FRAME else code)

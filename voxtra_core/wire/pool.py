@@ -111,6 +111,11 @@ class HTTPPool:
         """Never."""
         return False
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._waiting)
+
     def holds(self, request_id: str) -> bool:
         """Whether a request of that id is under way or waiting."""
         under_way = (member.exchange for member in self._members.values())

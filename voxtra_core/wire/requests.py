@@ -35,6 +35,10 @@ class RequestWay(Protocol):
     def needs_event_socket(self) -> bool:
         """Whether replies are to come that would be lost with the event socket."""
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+
     def holds(self, request_id: str) -> bool:
         """Whether a request of that id is under way or waiting."""
 

@@ -78,6 +78,11 @@ class SocketRequests:
         """Whether replies are to come."""
         return not self.is_quiet
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._waiting)
+
     def holds(self, request_id: str) -> bool:
         """Whether a request of that id is under way or waiting."""
         return any(exchange.request_id == request_id for exchange in (*self._under_way.values(), *self._waiting))

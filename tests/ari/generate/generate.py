@@ -597,7 +597,9 @@ def builder_lines(operation: Facts) -> Iterator[str]:
     for one in operation["params"]:
         if one["in"] == "body":
             content = checked[one["name"]]
-            arguments.append(f"body={content}" if one["name"] == "filter" else f'body={{"{one["name"]}": {content}}}')
+            arguments.append(
+                f"body={content} or {{}}" if one["name"] == "filter" else f'body={{"{one["name"]}": {content}}}'
+            )
     if "upgrade" in operation:
         arguments.append("query_only=True")
     yield from call("return build_request", arguments, "", "    ")

@@ -98,5 +98,5 @@ def filter(application_name: str, *, filter: Mapping[str, object] | None = None)
         "/applications/{application_name}/eventFilter",
         ids={"application_name": application_name},
         response="Application",
-        body=check.json_object("filter", filter),
+        body=check.json_object("filter", filter) or {},
     )
