@@ -12,6 +12,7 @@ import pytest
 from voxtra_core.app import BaseApp
 from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.options import make_options
+from voxtra_core.ari.messages import Reply
 from voxtra_core.testing import SimulatedAsterisk
 from voxtra_core.testing.serve import SimulatorServer
 
@@ -71,6 +72,10 @@ async def test_an_application_that_runs_notices_nothing(app_class: type[BaseApp]
         app = app_class(url, "tester", "sesame", app_name="ivr", observer=seen.append)
         tasks.start_soon(app.serve)
         await app.started()
+        with anyio.fail_after(5):
+            while not any(isinstance(each, Reply) for each in seen):  # noqa: ASYNC110 - it looks for orphans first
+                await anyio.sleep(0.01)
+        seen.clear()
         lines = await check(app_class, url)
         await app.stop()
     assert lines[-1].startswith("the application 'ivr' is in use, or was a moment ago")
