@@ -24,11 +24,9 @@ class Sockets(RuleBasedStateMachine):
         super().__init__()
         self.people: list[Person] = []
         self.asks = 0
-        self.orphans = ""
 
     @initialize(orphans=st.sampled_from(["hangup", "adopt"]))
     def begin(self, orphans: str) -> None:
-        self.orphans = orphans
         self.fleet = Fleet(2, orphans=orphans).__enter__()
 
     @property
@@ -97,8 +95,8 @@ class Sockets(RuleBasedStateMachine):
             runs = [(process, handled) for process, handled in self.handled if handled.call.id == person.channel_id]
             for process in fleet.processes:
                 mine = [handled.call.end for owner, handled in runs if owner is process]
-                # adopted only by a process that does not have it, as it never had, or has given it up; also where orphans
-                # are hung up, if its socket breaks before it is known whether it is one
+                # adopted only by a process that does not have it, as it never had, or has given it up; also where
+                # orphans are hung up, if its socket breaks before it is known whether it is one
                 assert all(end is not None and end.by is EndedBy.CONNECTION for end in mine[:-1])
         received = fleet.asterisk.was_asked_to_set
         assert len(received) == len(set(received))

@@ -19,18 +19,20 @@ from collections import deque
 from collections.abc import Callable
 
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
-from ..call import Pending
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import LinkError
 from ..stasis.orphans import ASIDE_PREFIX
+from .hearing import Hearing
 from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .reconnect import Backoff, Reconnect, is_final
 from .registration import Registration
 
 __all__ = ["Dialling"]
 
-SECOND_LOOK = 1.0
-"""Seconds after which it is made sure once more that events come: what takes them away is under way as we connect."""
+OVERDUE = 1.0
+"""Seconds that an attempt to connect has to last before it may have got as far as Asterisk, although it failed."""
+ECHO = 10.0
+"""Seconds after we have connected for Asterisk to get round to such an attempt."""
 
 
 class Dialling:
@@ -68,10 +70,11 @@ class Dialling:
         self._lost_at: float | None = None
         self._trying_since: float | None = None
         self._try_at: float | None = None
-        self._presence: Pending[bool] | None = None
-        self._look_at: float | None = None
-        self._look_again = False
-        self._was_deaf = False
+        self._hearing = Hearing(self._registration.stasis)
+        self._tried_at = 0.0
+        self._opened_at: float | None = None
+        self._may_echo = False
+        self._is_leaving = False
         self._error: LinkError | None = None
         self._is_closing = False
         self._is_gone = False
@@ -107,7 +110,17 @@ class Dialling:
         """Nothing: Asterisk knows no application that is there and takes no calls."""
 
     def move_aside(self, now: float) -> None:
-        """The name is another's: follow our calls under one of our own."""
+        """The name is another's: follow our calls under one of our own.
+
+        Unless it was we: of several attempts to connect to an Asterisk that had frozen, the latest need not be the last
+        that it gets round to.
+        """
+        if self._is_leaving:
+            return
+        if self._may_echo and self._opened_at is not None and now < self._opened_at + ECHO:
+            self._may_echo = False
+            self._connect_anew("replaced, it may be by an earlier attempt of our own to connect", now)
+            return
         self._is_aside = True
         self._app_name = f"{ASIDE_PREFIX}{self._new_id()}"
         self._registration.stasis.leave_name(self._app_name)
@@ -149,9 +162,7 @@ class Dialling:
             registration.give_up(now)
         if self._try_at is not None and self._try_at <= now:
             self._connect(now)
-        if self._look_at is not None and self._look_at <= now:
-            self._look_at = None
-            self._presence = registration.stasis.ask_presence(now)
+        self._hearing.handle_timeout(now)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
@@ -159,7 +170,7 @@ class Dialling:
         """The earliest of all."""
         deadlines = [link.next_deadline() for link in self._links()]
         deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until]
-        deadlines += [self._try_at, self._look_at]
+        deadlines += [self._try_at, self._hearing.next_deadline()]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def next_event(self, now: float) -> ReachEvent | None:
@@ -192,9 +203,9 @@ class Dialling:
         while (event := self._registration.stasis.next_event()) is not None:
             moved = True
             self._events.append(Happened(self._registration, event))
-        if self._presence is not None and self._presence.done:
+        if self._hearing.is_found_deaf(now):
             moved = True
-            self._told_of_presence(self._presence.result(), now)
+            self._deaf(now)
         return self._registration.send_commands(now) or moved
 
     def _take(self, link: Link, messages: list[LinkMessage], now: float) -> None:
@@ -219,12 +230,14 @@ class Dialling:
 
     def _connect(self, now: float) -> None:
         self._try_at = None
+        self._tried_at = now
         self._link = link = self._new_link(self._app_name)
         link.open(now)
 
     def _opened(self, link: Link, now: float) -> None:
         self._backoff.connected(now)
         self._trying_since = None
+        self._opened_at = now
         self._registration.attach(link)
         lost_at, self._lost_at = self._lost_at, None
         if not self._was_open:
@@ -233,28 +246,32 @@ class Dialling:
         if lost_at is not None:
             self._events.append(Restored(self._registration, now - lost_at))
             self._registration.stasis.link_restored(now, subscribe=self._is_aside)
-            self._presence = self._registration.stasis.ask_presence(now)
-            self._look_again = True
+            self._hearing.connected(now)
         if not self._is_aside:
             self._registration.stasis.look_for_unannounced(now, after_outage=lost_at is not None)
 
-    def _told_of_presence(self, present: bool, now: float) -> None:
-        self._presence = None
-        if present and self._look_again:
-            self._look_again = False
-            self._look_at = now + SECOND_LOOK
-        elif present:
-            self._was_deaf = False
-        elif not self._was_deaf and self._link is not None:
-            self._was_deaf = True
-            self._log(LogLevel.WARNING, "connected, but Asterisk sends no events here: connecting anew")
-            self._link.close(now)
+    def _deaf(self, now: float) -> None:
+        if self._hearing.times_deaf == 1:
+            self._connect_anew("connected, but Asterisk sends no events here", now)
         else:
             self._log(LogLevel.WARNING, "connected, but Asterisk still sends no events here: is there an event filter?")
 
+    def _connect_anew(self, reason: str, now: float) -> None:
+        """Close the link; the next one comes as after any that is closed."""
+        if self._link is not None and not self._is_leaving:
+            self._log(LogLevel.WARNING, f"{reason}: connecting anew")
+            self._is_leaving = True
+            self._link.close(now)
+
     def _closed(self, link: Link, error: LinkError | None, messages: list[LinkMessage], now: float) -> None:
         self._link = None
-        self._presence = self._look_at = None
+        self._hearing.disconnected()
+        if self._opened_at is None:
+            self._may_echo = self._may_echo or now - self._tried_at >= OVERDUE
+        elif now >= self._opened_at + ECHO:
+            self._may_echo = False
+        self._opened_at = None
+        self._is_leaving = False
         self._effects += link.effects_to_perform()
         self._error = error
         if self._is_closing or not self._may_try_again(error, messages):

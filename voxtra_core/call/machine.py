@@ -280,7 +280,7 @@ class CallMachine:
             case StasisEnd():
                 self._left(now)
             case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis", "StasisBroadcast"}:
-                self._left(now)  # whose name is another's is told of no StasisEnd
+                self._left(now)  # where its StasisEnd goes to the program that has taken our application's name
             case ChannelDestroyed():
                 verdict = self._verdict()
                 cause = event.cause or (
