@@ -108,8 +108,9 @@ def befall(loop: VirtualLoop, asterisk: SimulatedAsterisk, app: App, which: int)
 
 
 def forget(asterisk: SimulatedAsterisk, driver: VirtualDriver) -> None:
-    """What the simulation remembers for tests."""
+    """What the simulation remembers for tests, and has still to say to links that are no more."""
     asterisk._exchange.people.clear()
+    asterisk._outbox.clear()
     driver.log.clear()
 
 
