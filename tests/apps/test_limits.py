@@ -28,6 +28,7 @@ async def test_calls_beyond_the_limit(office: Site) -> None:
     async with served(app, grace=0):
         people = [office.call(Caller("5550100"), app) for _ in range(3)]
         await until(lambda: people[2].cause is not None and people[1].answered_at is not None)
+        await until(lambda: app.stats.calls.now == 2)  # once the end of the third is confirmed
         assert [person.cause for person in people] == [None, None, 17]
         with pytest.raises(TooManyCalls):
             await app.originate("PJSIP/bob")

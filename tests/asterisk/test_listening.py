@@ -11,6 +11,7 @@ import pytest
 
 from voxtra_core import CallSession, ConnectFailed, EndedBy, OriginateFailed
 from voxtra_core.app import BaseApp
+from voxtra_core.app.options import DEFAULT_APP_NAME
 from voxtra_core.ari import channels
 
 from .front import Front, front
@@ -26,7 +27,7 @@ WAYS = pytest.mark.parametrize("endpoint", [PER_CALL, PERSISTENT], ids=["per cal
 def new_listening(rig: Rig, port: int, **options: Any) -> BaseApp:
     """An application that Asterisk can connect to on this port, or behind it."""
     arguments = {"ari_url": None, "ari_user": "obuser", "ari_password": "obpass", "listen": f"127.0.0.1:{port}"}
-    return rig.new_app("unused", **(arguments | options))
+    return rig.new_app(DEFAULT_APP_NAME, **(arguments | {"requests": "http"} | options))
 
 
 def port_of(app: BaseApp) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,14 @@ def test_the_dialplan_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert " same => n(try),Stasis(ivr)" in lines
     assert " same => n(away),VoiceMail(100)" in lines
     assert "$[${EPOCH} + 7]" in files["extensions.conf"]
+
+
+def test_the_documentation_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "asterisk.md").read_text()
+    command = re.search(r"^    voxtra (provision .*)$", page, re.MULTILINE)
+    assert command is not None
+    assert main(shlex.split(command[1]), backend="asyncio") == 0
+    assert f"```ini\n{capsys.readouterr().out}```" in page
 
 
 def test_a_dialplan_jumps_only_to_where_there_is_something(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from voxtra_core import CallOffer, CallSession, EndedBy
 from voxtra_core.app.events import ConnectionChanged
+from voxtra_core.app.listening import ONE_CALL_TIMEOUT
 from voxtra_core.app.machine import MAX_CHANGES
 from voxtra_core.app.reconnect import Connection, Reconnect
 from voxtra_core.app.stats import AppStats, Uptime
@@ -27,6 +28,7 @@ from voxtra_core.errors import (
 )
 from voxtra_core.testing import Callee, Caller, Extension, Person
 
+from .fleet import Fleet
 from .test_pool import CALLER
 from .world import Delays, World
 
@@ -354,6 +356,23 @@ def test_time_with_and_without_a_connection() -> None:
         assert 2.0 <= stats.connection.seconds_without <= 4.0
         assert stats.connection.seconds_connected + stats.connection.seconds_without == pytest.approx(20.0)
         assert stats.calls.now == 1
+
+
+def test_a_socket_that_is_given_up_is_missed_no_more() -> None:
+    """Asterisk connects to us, and does not come back to a call."""
+    with Fleet() as fleet:
+        (process,) = fleet.processes
+        fleet.call("each", STAYS)
+        fleet.run(5.0)
+        fleet.up.clear()
+        (link,) = (link for link in process.links if ":" in link.app_name)
+        link.drop(fleet.loop.now)
+        fleet.run(1.0)
+        assert process.app.stats.connection.state is Connection.RECONNECTING
+        fleet.run(ONE_CALL_TIMEOUT + 10.0)
+        connection = process.app.stats.connection
+        assert (connection.state, connection.outages, connection.reconnects) == (Connection.CONNECTED, 1, 0)
+        assert connection.seconds_without == ONE_CALL_TIMEOUT
 
 
 def test_what_is_asked_meanwhile_waits() -> None:

@@ -14,7 +14,7 @@ from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis import CallArrived, OrphanFound
 from ..stasis.deadlines import Deadlines
-from .reach import Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
+from .reach import GivenUp, Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
 
 __all__ = ["ONE_CALL_TIMEOUT", "Listening"]
@@ -253,6 +253,7 @@ class Listening:
         self._busy[registration] = None
         registration.call_expected_until = None
         registration.end(now)
+        self._events.append(GivenUp(registration))
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))

@@ -44,7 +44,7 @@ from .admission import Admission
 from .claiming import Claiming
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .options import Options
-from .reach import Gone, Happened, Lost, NewReach, Ready, Restored
+from .reach import GivenUp, Gone, Happened, Lost, NewReach, Ready, Restored
 from .reconnect import Connection
 from .registration import Registration
 from .routing import Handler, Router
@@ -403,23 +403,26 @@ class AppMachine:
                     self._happened(event.registration, event.event, now)
                 case Ready():
                     self._ready(event.where)
+                    self._uptime.change(self.connection, now)
                 case Lost():
                     self._counters.outages += 1
+                    self._uptime.change(self.connection, now)
                     self._claiming.withdraw(event.registration.stasis)
                     self._connection_changed(ConnectionChanged(Connection.RECONNECTING, event.error))
                 case Restored():
                     self._counters.reconnects += 1
+                    self._uptime.change(self.connection, now)
                     name = event.registration.stasis.app_name
                     self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
                     self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
+                case GivenUp():
+                    self._uptime.change(self.connection, now)
                 case Gone():
                     self._gone(event.error, now)
                 case Log():
                     self._effects.append(event)
         self._effects += self._reach.effects_to_perform()
         self._progress(now)
-        if (connection := self.connection) is not self._uptime.state:
-            self._uptime.change(connection, now)
 
     def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
         match event:
@@ -541,6 +544,7 @@ class AppMachine:
             self._error = error or ConnectionLost("Asterisk closed the connection")
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
+        self._uptime.change(self.connection, now)
 
     def _flush(self, now: float, patience: float) -> None:
         self.phase = Phase.FLUSHING

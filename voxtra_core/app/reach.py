@@ -15,6 +15,7 @@ from ..stasis import StasisEvent, StasisMachine
 from .registration import Registration
 
 __all__ = [
+    "GivenUp",
     "Gone",
     "Happened",
     "Lost",
@@ -59,6 +60,13 @@ class Restored:
 
 
 @attrs.frozen
+class GivenUp:
+    """There was no other in time, or none was worth waiting for: the application is served no more."""
+
+    registration: Registration
+
+
+@attrs.frozen
 class Happened:
     """Something has happened in one of the applications."""
 
@@ -66,7 +74,7 @@ class Happened:
     event: StasisEvent
 
 
-ReachEvent: TypeAlias = Ready | Lost | Restored | Gone | Happened | Log
+ReachEvent: TypeAlias = Ready | Lost | Restored | GivenUp | Gone | Happened | Log
 
 
 class NewStasis(Protocol):

@@ -201,19 +201,18 @@ class Uptime:
     def __init__(self) -> None:
         self._connected = 0.0
         self._without = 0.0
-        self.state = Connection.CLOSED
-        """How it stands."""
+        self._state = Connection.CLOSED
         self._since = 0.0
 
     def change(self, state: Connection, now: float) -> None:
         """So it stands from now on."""
         self._connected, self._without = self.seconds(now)
-        self.state, self._since = state, now
+        self._state, self._since = state, now
 
     def seconds(self, now: float) -> tuple[float, float]:
         """Connected, and without a connection, until now."""
         passed = now - self._since
-        match self.state:
+        match self._state:
             case Connection.CONNECTED | Connection.REPLACED:
                 return self._connected + passed, self._without
             case Connection.RECONNECTING:

@@ -619,8 +619,10 @@ class StasisMachine:
 
     def _looked_for_claimed(self, claim: Claim, inside: Pending[Application]) -> None:
         if inside.failed or claim.channel_id not in inside.result().channel_ids:
+            self.counters.offers_lost += 1
             self._claims.granted(claim, self._now)  # should it be on its way
         elif self._is_known(claim.channel_id):
+            self.counters.offers_granted += 1
             self._claims.failed(claim)  # it has come meanwhile
         else:
             found = self.request(channels.get(claim.channel_id), self._now, REPLY_TIMEOUT)
@@ -628,7 +630,10 @@ class StasisMachine:
 
     def _found_claimed(self, claim: Claim, found: Pending[Channel]) -> None:
         self._claims.failed(claim)
-        if not found.failed:
+        if found.failed:
+            self.counters.offers_lost += 1
+        else:
+            self.counters.offers_granted += 1
             self.adopt(found.result(), self._now, claimed=True)
 
     # ---- from calls to Asterisk ------------------------------------------------------------------------------------
