@@ -30,7 +30,8 @@ CALL_OPERATIONS = (
     "set_variable continue_in_dialplan"
 ).split()
 STASIS_INPUTS = (
-    "receive handle_timeout originate request link_lost link_restored look_for_unannounced close request_under_way"
+    "receive handle_timeout originate request link_lost link_restored look_for_unannounced close request_under_way "
+    "ask_presence"
 ).split()
 STASIS_OUTPUTS = ["commands_to_send", "next_event", "next_deadline"]
 

@@ -599,8 +599,7 @@ class StasisMachine:
             self.counters.offers_lost += 1
             outcome.resolve(ClaimOutcome.TAKEN if isinstance(error, AriConflict) else ClaimOutcome.GONE)
         except RequestOutcomeUnknown as error:
-            self._claims.lost(claim)
-            if self._has_link:
+            if self._claims.lost(claim) and self._has_link:
                 self._look_for_claimed(claim, self._now)
             outcome.fail(error)
         except VoxtraError as error:

@@ -88,9 +88,10 @@ class Claims:
         if claim in self._open:
             claim.until = now + CALL_FOLLOWS
 
-    def lost(self, claim: Claim) -> None:
-        """Nobody knows whether it was granted."""
+    def lost(self, claim: Claim) -> bool:
+        """Nobody knows whether it was granted; ``False`` where its call has come."""
         claim.is_unsure = True
+        return claim in self._open
 
     def link_lost(self) -> None:
         """Of what comes now nobody will hear: whether it has come is to be looked up, and until then not given up."""
