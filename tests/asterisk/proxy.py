@@ -20,6 +20,10 @@ NEVER = float("inf")
 REQUEST = re.compile(rb"((?:GET|POST|PUT|DELETE) \S+) HTTP/1.1\r\n")
 
 
+PONG = b"\x8a"
+"""The first byte of that frame (RFC 6455, 5.2 and 5.5.3)."""
+
+
 class Proxy:
     """Passes everything on, events at once, and replies when the test says so."""
 
@@ -28,6 +32,8 @@ class Proxy:
         self.delay: Callable[[str], float] = lambda request: 0.0
         """Seconds to hold back the reply to a request, which is given as ``POST /ari/channels/…``."""
         self._asterisk = asterisk
+        self.pongs = 0
+        """How often a WebSocket's pong began what the application sent."""
         self._is_cut = False
         self._connections: set[anyio.CancelScope] = set()
         self._reading = anyio.Event()
@@ -68,6 +74,7 @@ class Proxy:
             with suppress(anyio.BrokenResourceError):
                 async for data in client:
                     await self._reading.wait()
+                    self.pongs += data.startswith(PONG)
                     if line := REQUEST.match(data):
                         request = line[1].decode()
                     await server.send(data)

@@ -155,6 +155,7 @@ async def test_fifty_calls_live_through_five_seconds_without_a_link(rig: Rig, ou
         await eventually(lambda: not line.living)
     assert set(line.hung_up.values()) == set(line.done.values()) == {1}
     assert len(line.hung_up) == len(line.done) == 60
+    assert between.pongs == 0, "Asterisk sends no pings that there could be an answer to"
     rig.expect_logs("trying again in", DEAF)
 
 

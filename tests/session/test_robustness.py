@@ -237,6 +237,14 @@ def test_a_url_that_cannot_be_right_is_refused_at_once(url: str) -> None:
         make_options(url, "user", "secret", app_name="app", number_variable=None, environ={})
 
 
+@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout"])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_times_that_cannot_be_are_refused_at_once(name: str, seconds: float) -> None:
+    times: dict[str, Any] = {name: seconds}
+    with pytest.raises(ValueError, match=name):
+        make_options(None, "user", "secret", app_name="app", number_variable=None, environ={}, **times)
+
+
 def test_the_environment_is_for_what_is_not_given() -> None:
     environ = {"VOXTRA_ARI_URL": "http://pbx:1/x/ari/", "VOXTRA_ARI_USER": "bob", "VOXTRA_ARI_PASSWORD": "word"}
     options = make_options(None, None, None, app_name="app", number_variable=None, environ=environ)
