@@ -246,7 +246,7 @@ def test_nobody_knows_whether_it_has_reached_asterisk(how: str) -> None:
     playback = bench.call.play("hello", bench.now)
     if how == "unknown":
         bench.refuse(bench.last(Play), RequestOutcomeUnknown("the connection broke"))
-    bench.wait(REPLY_TIMEOUT)
+    bench.wait(REPLY_TIMEOUT + 0.5)
     expected = RequestOutcomeUnknown if how == "unknown" else OperationTimeout
     assert isinstance(error_of(playback.finished), expected)
     assert isinstance(error_of(playback.accepted), expected)

@@ -27,7 +27,7 @@ from voxtra_core.errors import (
     RequestNotSent,
     RequestOutcomeUnknown,
 )
-from voxtra_core.testing import Callee, Caller, Person
+from voxtra_core.testing import Callee, Caller, Extension, Person
 from voxtra_core.testing.virtual import Cancelled
 
 from .test_hangup_at_any_instant import delays
@@ -64,7 +64,7 @@ ACTS: dict[str, Callable[[World, CallSession], object]] = {
     "get": lambda _, call: call.get_variable("GREETING"),
     "set": lambda _, call: call.set_variable("COLOUR", "red"),
     "request": lambda world, _: world.app.request(channels.list(), timeout=None),
-    "continue": lambda _, call: call.continue_in_dialplan("nowhere"),
+    "continue": lambda _, call: call.continue_in_dialplan("later", "s", 1),
     "hangup": lambda _, call: call.hangup(),
     "originate": lambda world, _: world.app.originate("PJSIP/bob", timeout=3.0),
 }
@@ -93,6 +93,7 @@ class Office:
         self.refusing_until = 0.0
         world.app.default()(self.handle)
         world.app.prepare = self.prepare
+        world.asterisk.add_extension("later", "s", Extension("Wait", "30", lasts=30.0))
         world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(1.0).answers())
 
     def prepare(self, link: UnsteadyLink) -> None:

@@ -313,6 +313,37 @@ def test_calls_live_without_a_link_for_so_long(lasts: float, by: EndedBy | None)
         world.stop()
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_call_that_has_left_meanwhile_has_ended_here_and_goes_on_there(more: int) -> None:
+    """Somebody else has sent it into the dialplan; whether it was our only call or not."""
+    with Away() as world:
+        world.asterisk.add_extension("later", "s", Extension("Wait", "60", lasts=60.0))
+        ends: list[object] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            try:
+                await answers_and_listens(call)
+            finally:
+                ends.append(call.end and call.end.by)
+
+        world.start()
+        person = world.call()
+        others = [world.call() for _ in range(more)]
+        world.run(1.0)
+        world.goes_away()
+        target = f"/channels/{person.channel_id}/continue?context=later&extension=s&priority=1"
+        world.asterisk.receive_request(1, "POST", target, b"", world.now, lane=world.asterisk.new_number())
+        world.run(2.0)
+        assert ends == []
+        world.is_back()
+        world.run(5.0)
+        assert ends == [EndedBy.OUTAGE]
+        assert person.ended_at is None
+        assert all(other.ended_at is None for other in others)
+        world.stop()
+
+
 @pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
 def test_calls_of_a_process_that_is_no_more(orphans: str) -> None:
     with World(orphans=orphans) as world:

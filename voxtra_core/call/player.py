@@ -197,7 +197,7 @@ class Player:
         if playback.accepted.done:
             self._watch(playback, now)
         else:
-            self._doubtful(playback, now)
+            self._requests.arm(playback, now + LATE, lambda now: self._doubtful(playback, now))
 
     def gone(self, playback: Playback, now: float) -> None:
         """Asked after it, Asterisk does not know it: its end is on the way, or will never be announced."""
