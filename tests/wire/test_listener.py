@@ -585,6 +585,18 @@ def test_a_handshake_has_its_time_and_so_has_the_first_message() -> None:
     assert room.closed == [silent, slow, asterisk.conn]
 
 
+def test_a_deadline_is_nobody_elses_business() -> None:
+    """With a thousand sockets there is a ping every 15 ms: each must not cost a look at all of them."""
+    room = Room()
+    first = persistent(room, "first")
+    room.wait(5.0)
+    persistent(room, "second")
+    room.listener.links_with_messages()
+    room.wait(10.0)
+    assert first.websocket.is_open
+    assert room.listener.links_with_messages() == room.links[:1]
+
+
 def test_a_connection_that_ends_during_the_handshake() -> None:
     room = Room()
     conns = [room.connect(), room.connect()]

@@ -33,6 +33,7 @@ from ..ari import (
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..call import CallDirection, CallMachine, EndedBy, NotPlayed, Pending, SnoopDirection, StateChanged
 from ..call.requests import REPLY_TIMEOUT
+from ..deadlines import Deadlines
 from ..effects import Log, LogLevel
 from ..errors import (
     AriConflict,
@@ -43,7 +44,6 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
-from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
 from .translate import request_for

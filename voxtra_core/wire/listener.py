@@ -16,6 +16,7 @@ from functools import partial
 import attrs
 
 from ..ari.messages import Link, LinkAccepted, ListenerMessage, ListenFailed
+from ..deadlines import Deadlines
 from ..effects import (
     TLS,
     Accepted,
@@ -129,7 +130,7 @@ class AriListener:
         self._port: int | None = None
         self._visitors: dict[int, _Visitor] = {}
         self._sockets: dict[int, AcceptedSocket] = {}
-        self._wake_at = math.inf
+        self._deadlines = Deadlines[int](self._deadline_of)
         self._log_at = -math.inf
         self._active: dict[AcceptedSocket, None] = {}
         self._effects: list[Effect] = []
@@ -197,33 +198,23 @@ class AriListener:
             case EndOfStream(conn) if visitor := self._visitors.get(conn):
                 self._turn_away(visitor)
             case Failed(conn) if conn in self._visitors:
-                del self._visitors[conn]
+                self._forget(conn)
             case Received(conn) | EndOfStream(conn) | Failed(conn) | Drained(conn) if socket := self._sockets.get(conn):
                 socket.receive(event, now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due on any connection. Early and late calls are harmless."""
-        if now < self._wake_at:
-            return
-        self._wake_at = math.inf
-        for visitor in list(self._visitors.values()):
-            if now >= visitor.deadline:
+        for conn in self._deadlines.due(now):
+            if visitor := self._visitors.get(conn):
                 self._turn_away(visitor)
-            else:
-                self._wake_at = min(self._wake_at, visitor.deadline)
-        for socket in list(self._sockets.values()):
-            deadline = socket.next_deadline()
-            if deadline is not None and now >= deadline:
+            elif socket := self._sockets.get(conn):
                 socket.handle_timeout(now)
-            self._changed(socket)
 
     # ---- outputs ----
 
     def next_deadline(self) -> float | None:
-        """When :meth:`handle_timeout` is wanted: not later than any connection needs it, at times earlier."""
-        if self._wake_at == math.inf or not (self._visitors or self._sockets):
-            return None
-        return self._wake_at
+        """When :meth:`handle_timeout` is wanted."""
+        return self._deadlines.earliest()
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order; each is handed out once."""
@@ -252,8 +243,8 @@ class AriListener:
             return
         if len(self._visitors) >= _MAX_HANDSHAKES:
             self._turn_away(next(iter(self._visitors.values())))
-        visitor = self._visitors[conn] = _Visitor(conn, now + self._handshake_timeout)
-        self._wake_at = min(self._wake_at, visitor.deadline)
+        self._visitors[conn] = _Visitor(conn, now + self._handshake_timeout)
+        self._deadlines.update(conn)
 
     def _read(self, visitor: _Visitor, data: bytes, now: float) -> None:
         try:
@@ -280,7 +271,7 @@ class AriListener:
             self._log(f"{exc.status}, {exc}", now)
             self._refuse(visitor, exc.status or 400, str(exc))
             return
-        del self._visitors[visitor.conn]
+        self._forget(visitor.conn)
         event_socket = EventSocket(visitor.conn, websocket, self._limits, self._effects)
         socket = self._sockets[visitor.conn] = AcceptedSocket(
             event_socket,
@@ -307,8 +298,12 @@ class AriListener:
         self._turn_away(visitor)
 
     def _turn_away(self, visitor: _Visitor) -> None:
-        del self._visitors[visitor.conn]
+        self._forget(visitor.conn)
         self._effects.append(Close(visitor.conn))
+
+    def _forget(self, conn: int) -> None:
+        del self._visitors[conn]
+        self._deadlines.update(conn)
 
     def _log(self, why: str, now: float) -> None:
         if now >= self._log_at:
@@ -324,5 +319,10 @@ class AriListener:
         self._active[socket] = None
         if socket.is_lost:
             self._sockets.pop(socket.conn, None)
-        elif (deadline := socket.next_deadline()) is not None:
-            self._wake_at = min(self._wake_at, deadline)
+        self._deadlines.update(socket.conn)
+
+    def _deadline_of(self, conn: int) -> float | None:
+        if visitor := self._visitors.get(conn):
+            return visitor.deadline
+        socket = self._sockets.get(conn)
+        return None if socket is None else socket.next_deadline()
