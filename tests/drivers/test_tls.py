@@ -19,6 +19,7 @@ import voxtra_asyncio.tls
 import voxtra_trio.driver
 import voxtra_trio.tls
 from tests.certificates import contexts
+from voxtra_core import driving
 from voxtra_core.effects import (
     TLS,
     Accepted,
@@ -39,7 +40,7 @@ from voxtra_core.effects import (
 
 from .loops import TestedBackend
 from .peers import Door, Peer, TLSPeer
-from .script import Script, running, turns
+from .script import Script, in_small_turns, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -432,6 +433,30 @@ async def test_garbage_breaks_an_open_connection(backend: TestedBackend) -> None
     assert script.seen[1] == Received(1, b"so far")
     assert isinstance(script.seen[2], Failed)
     assert script.seen[2].kind is FailureKind.TLS
+
+
+@pytest.mark.parametrize("how", ["close_notify", "end", "garbage"])
+async def test_what_came_before_the_end_keeps_its_turns(
+    backend: TestedBackend, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driving, "SLICE", 256)
+    data = PLENTY[:32768]
+    async with connected(backend) as (script, peer), in_small_turns(script, 3 * 256):
+        await peer.send(data)
+        await script.until_so(lambda: bool(received(script)))
+        assert len(received(script)) < len(data)
+        match how:
+            case "close_notify":
+                await peer.say_end()
+            case "end":
+                Peer.end(peer)
+            case "garbage":
+                await peer.send_plain(b"\x17\x03\x03\x00\x20" + bytes(32))
+        await script.until_so(lambda: isinstance(script.seen[-1], EndOfStream | Failed))
+        await turns()
+    assert received(script) == data
+    ends = [event for event in script.seen if isinstance(event, EndOfStream | Failed)]
+    assert [type(end) for end in ends] == [Failed if how == "garbage" else EndOfStream]
 
 
 # ---- accepting -------------------------------------------------------------------------------------------------------
