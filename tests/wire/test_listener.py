@@ -254,6 +254,17 @@ def test_what_is_nobodys_is_told_to_everybody(text: str) -> None:
         assert room.told(link)[2:] == [EventReceived(text)]
 
 
+def test_an_event_is_handed_on_with_what_was_read_in_it() -> None:
+    """Which application it is for stands in its JSON, that need not be parsed again."""
+    room = Room()
+    asterisk = persistent(room, "app")
+    asterisk.say(event("app", value="half of a pair: \ud83d"), "no json")
+    assert [message.parsed for message in room.told()[2:] if isinstance(message, EventReceived)] == [
+        {"type": "Event", "value": "half of a pair: ?", "application": "app", "asterisk_id": "me"},
+        None,
+    ]
+
+
 def test_an_asterisk_that_does_not_say_which_it_is() -> None:
     room = Room()
     Asterisk(room).say('{"type":"ApplicationRegistered","application":"app","asterisk_id":7}')

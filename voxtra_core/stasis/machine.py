@@ -213,7 +213,7 @@ class StasisMachine:
         self._now = now
         match message:
             case EventReceived():
-                self.receive_event(decode_event(message.data), now)
+                self.receive_event(decode_event(message.data if message.parsed is None else message.parsed), now)
             case Reply():
                 self._receive_reply(message, now)
             case RequestFailed():
