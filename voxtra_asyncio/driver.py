@@ -259,6 +259,7 @@ class AsyncioDriver:
             report=self._report,
             made=partial(self._arrived, effect),
             opened=partial(self._accepted, effect.listener),
+            listener=effect.listener,
         )
         try:
             await self._loop.connect_accepted_socket(lambda: stream, sock)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 
 from voxtra_core.driving import LINGER, Unread
-from voxtra_core.effects import Drained, Failed, Input, failure_reason
+from voxtra_core.effects import Drained, Failed, Input, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
-
-logger = logging.getLogger("voxtra")
 
 
 class Stream(asyncio.Protocol):
     """A connection, from the effect that asks for it, or its acceptance, to its end.
 
-    ``report`` tells the machine. ``made(stream)`` is called once there is a connection, ``opened(stream)`` once it can
-    be used: with ``tls``, when that has shaken hands.
+    It has a number, ``conn``, or the ``listener`` that has let it in. ``report`` tells the machine. ``made(stream)`` is
+    called once there is a connection, ``opened(stream)`` once it can be used: with ``tls``, when that has shaken hands.
     """
 
     def __init__(
@@ -31,11 +28,13 @@ class Stream(asyncio.Protocol):
         report: Callable[[Input], None],
         made: Callable[[Stream], None],
         opened: Callable[[Stream], None],
+        listener: int | None = None,
     ) -> None:
         self.conn = conn
         """``None`` before it is accepted, and from when nothing is reported about it any more."""
         self.gone = asyncio.get_running_loop().create_future()
         """Done when there was a connection, and is no more."""
+        self._listener = listener
         self._tls = tls
         self._report = report
         self._made = made
@@ -87,8 +86,12 @@ class Stream(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """It could not be opened, or broke; which is nobody's business once it is being closed."""
-        if self.conn is not None and self._unread.fail(error):
-            self._hand_in()
+        if self.conn is not None:
+            if self._unread.fail(error):
+                self._hand_in()
+        elif self._listener is not None and not self._is_open and not self._is_withdrawn:
+            self._is_withdrawn = True
+            self._report(accept_failed(self._listener, error))
 
     # ---- what asyncio calls ----------------------------------------------------------------------------------------
 
@@ -195,8 +198,6 @@ class Stream(asyncio.Protocol):
     def _give_up_handshake(self, error: OSError) -> None:
         """It came to nothing; what TLS has to say about that is written."""
         assert self._transport is not None
-        if self.conn is None:
-            logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
         self.fail(error)
         self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
         self._transport.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -10,22 +9,26 @@ from math import inf
 import trio
 
 from voxtra_core.driving import LINGER, READ, Unread
-from voxtra_core.effects import Drained, Failed, Input, failure_reason
+from voxtra_core.effects import Drained, Failed, Input, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
 
-logger = logging.getLogger("voxtra")
-
 
 class Stream:
-    """A connection, from the effect that asks for it, or its acceptance, to its end. ``report`` tells the machine."""
+    """A connection, from the effect that asks for it, or its acceptance, to its end. ``report`` tells the machine.
 
-    def __init__(self, conn: int | None, tls: TLSConnection | None, report: Callable[[Input], None]) -> None:
+    It has a number, ``conn``, or the ``listener`` that has let it in.
+    """
+
+    def __init__(
+        self, conn: int | None, tls: TLSConnection | None, report: Callable[[Input], None], listener: int | None = None
+    ) -> None:
         self.conn = conn
         """``None`` before it is accepted."""
         self.scope = trio.CancelScope()
         """For all that is done about it."""
+        self._listener = listener
         self._tls = tls
         self._report = report
         self._is_open = False
@@ -70,6 +73,8 @@ class Stream:
         if self.conn is None:
             self._closing = True
             self.scope.cancel()
+            if self._listener is not None:
+                self._report(accept_failed(self._listener, error))
         elif self._unread.fail(error):
             self._hand_in()
 
@@ -104,8 +109,6 @@ class Stream:
         except (OSError, trio.BrokenResourceError) as error:
             with suppress(trio.BrokenResourceError):
                 await socket.send_all(tls.data_to_send())
-            if self.conn is None:
-                logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
             self.fail(error)
         else:
             self._unsent += tls.data_to_send()

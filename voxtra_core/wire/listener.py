@@ -20,11 +20,13 @@ from ..deadlines import Deadlines
 from ..effects import (
     TLS,
     Accepted,
+    AcceptFailed,
     Close,
     Drained,
     Effect,
     EndOfStream,
     Failed,
+    FailureKind,
     Input,
     Listen,
     Listening,
@@ -46,7 +48,16 @@ _MAX_HANDSHAKES = 100
 """Connections whose handshake is not done; the oldest of them makes room for a new one."""
 
 _LOG_INTERVAL = 60.0
-"""Seconds between two log lines about connections that were refused; Asterisk tries again twice a second."""
+"""Seconds between two log lines about connections that were refused for one reason; Asterisk tries twice a second."""
+
+_MAX_LOGGED = 100
+"""Reasons in that time; there are not so many, unless somebody makes them up."""
+
+_WITHOUT_A_WORD = (
+    "TLS, ended without a word after the handshake, as Asterisk does when our certificate is not one that it trusts, "
+    "or not for the host in its uri"
+)
+"""It looks at a certificate after the handshake, and sends no alert (seen on 22.10.1)."""
 
 _REALM: Headers = (("WWW-Authenticate", 'Basic realm="Voxtra"'),)
 _REASONS = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
@@ -60,6 +71,7 @@ class _Visitor:
     conn: int
     deadline: float
     http: HTTPServer = attrs.field(factory=HTTPServer)
+    has_spoken: bool = False
 
 
 class AriListener:
@@ -131,7 +143,7 @@ class AriListener:
         self._visitors: dict[int, _Visitor] = {}
         self._sockets: dict[int, AcceptedSocket] = {}
         self._deadlines = Deadlines[int](self._deadline_of)
-        self._log_at = -math.inf
+        self._logged: dict[str, float] = {}
         self._active: dict[AcceptedSocket, None] = {}
         self._effects: list[Effect] = []
         self._messages: deque[ListenerMessage] = deque()
@@ -193,12 +205,17 @@ class AriListener:
                 self._messages.append(ListenFailed(reason))
             case Accepted(listener, conn) if listener == self._listener:
                 self._accept(conn, now)
+            case AcceptFailed(listener, reason, kind) if listener == self._listener:
+                self._log(f"TLS, {reason}", now, LogLevel.DEBUG if kind is FailureKind.SYSTEM else LogLevel.WARNING)
             case Received(conn, data) if visitor := self._visitors.get(conn):
                 self._read(visitor, data, now)
-            case EndOfStream(conn) if visitor := self._visitors.get(conn):
-                self._turn_away(visitor)
-            case Failed(conn) if conn in self._visitors:
-                self._forget(conn)
+            case EndOfStream(conn) | Failed(conn) if visitor := self._visitors.get(conn):
+                if self._listen.tls is not None and not visitor.has_spoken:
+                    self._log(_WITHOUT_A_WORD, now)
+                if isinstance(event, Failed):
+                    self._forget(conn)
+                else:
+                    self._turn_away(visitor)
             case Received(conn) | EndOfStream(conn) | Failed(conn) | Drained(conn) if socket := self._sockets.get(conn):
                 socket.receive(event, now)
 
@@ -247,6 +264,7 @@ class AriListener:
         self._deadlines.update(conn)
 
     def _read(self, visitor: _Visitor, data: bytes, now: float) -> None:
+        visitor.has_spoken = True
         try:
             visitor.http.receive_data(data)
         except RemoteProtocolError as exc:
@@ -305,10 +323,12 @@ class AriListener:
         del self._visitors[conn]
         self._deadlines.update(conn)
 
-    def _log(self, why: str, now: float) -> None:
-        if now >= self._log_at:
-            self._log_at = now + _LOG_INTERVAL
-            self._effects.append(Log(LogLevel.WARNING, f"refused a connection to {self._host}:{self._port}: {why}"))
+    def _log(self, why: str, now: float, level: LogLevel = LogLevel.WARNING) -> None:
+        self._logged = {reason: at for reason, at in self._logged.items() if now < at + _LOG_INTERVAL}
+        if why in self._logged or len(self._logged) == _MAX_LOGGED:
+            return
+        self._logged[why] = now
+        self._effects.append(Log(level, f"refused a connection to {self._host}:{self._port}: {why}"))
 
     # ---- WebSockets ----
 
