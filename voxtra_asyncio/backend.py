@@ -18,7 +18,7 @@ from voxtra_core.effects import LogLevel
 
 from .driver import AsyncioDriver, park
 from .signals import signals_reported_to
-from .tls import client_context
+from .tls import check_server_context, client_context
 
 __all__ = ["AsyncioBackend"]
 
@@ -45,6 +45,10 @@ class AsyncioBackend:
     def client_context(self, authorities: str) -> ssl.SSLContext:
         """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
         return client_context(authorities)
+
+    def check_server_context(self, context: ssl.SSLContext) -> None:
+        """Raises ``ValueError`` for one that cannot be listened with, as it has no certificate."""
+        check_server_context(context)
 
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""

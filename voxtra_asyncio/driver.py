@@ -259,8 +259,13 @@ class AsyncioDriver:
             report=self._report,
             made=partial(self._arrived, effect),
             opened=partial(self._accepted, effect.listener),
+            listener=effect.listener,
         )
-        await self._loop.connect_accepted_socket(lambda: stream, sock)
+        try:
+            await self._loop.connect_accepted_socket(lambda: stream, sock)
+        except OSError as error:  # of setting its options, which a peer that has gone already makes fail (macOS)
+            logger.debug("a connection was gone before it was accepted: %s", failure_reason(error))
+            sock.close()
 
     def _arrived(self, effect: Listen, stream: Stream) -> None:
         self._until_gone(stream)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 
 from voxtra_core.driving import LINGER, Unread
-from voxtra_core.effects import Drained, EndOfStream, Input, Received, failed, failure_reason
+from voxtra_core.effects import Drained, Failed, Input, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
-
-logger = logging.getLogger("voxtra")
 
 
 class Stream(asyncio.Protocol):
     """A connection, from the effect that asks for it, or its acceptance, to its end.
 
-    ``report`` tells the machine. ``made(stream)`` is called once there is a connection, ``opened(stream)`` once it can
-    be used: with ``tls``, when that has shaken hands.
+    It has a number, ``conn``, or the ``listener`` that has let it in. ``report`` tells the machine. ``made(stream)`` is
+    called once there is a connection, ``opened(stream)`` once it can be used: with ``tls``, when that has shaken hands.
     """
 
     def __init__(
@@ -31,11 +28,13 @@ class Stream(asyncio.Protocol):
         report: Callable[[Input], None],
         made: Callable[[Stream], None],
         opened: Callable[[Stream], None],
+        listener: int | None = None,
     ) -> None:
         self.conn = conn
         """``None`` before it is accepted, and from when nothing is reported about it any more."""
         self.gone = asyncio.get_running_loop().create_future()
         """Done when there was a connection, and is no more."""
+        self._listener = listener
         self._tls = tls
         self._report = report
         self._made = made
@@ -48,7 +47,6 @@ class Stream(asyncio.Protocol):
         self._unsent = bytearray()
         self._drained = True
         self._is_at_end = False  # of the bytes underneath TLS
-        self._end_is_told = False
 
     def send(self, data: bytes) -> None:
         """Have this written in the loop's next turn, after what was sent before, and in one go with it."""
@@ -61,7 +59,7 @@ class Stream(asyncio.Protocol):
 
     def close(self) -> None:
         """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
-        if self._transport is None or not self._is_open:
+        if self._transport is None or not self._is_open or self.gone.done():
             self.abort()
             return
         self.conn = None
@@ -89,8 +87,11 @@ class Stream(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """It could not be opened, or broke; which is nobody's business once it is being closed."""
         if self.conn is not None:
-            conn, self.conn = self.conn, None
-            self._report(failed(conn, error))
+            if self._unread.fail(error):
+                self._hand_in()
+        elif self._listener is not None and not self._is_open and not self._is_withdrawn:
+            self._is_withdrawn = True
+            self._report(accept_failed(self._listener, error))
 
     # ---- what asyncio calls ----------------------------------------------------------------------------------------
 
@@ -131,7 +132,6 @@ class Stream(asyncio.Protocol):
         """It is gone: broken, or closed by us."""
         if self._linger is not None:
             self._linger.cancel()
-        self._hand_in_all()
         self.gone.set_result(None)
         if exc is not None:
             self.fail(exc)
@@ -143,31 +143,26 @@ class Stream(asyncio.Protocol):
         self._opened(self)
 
     def _received(self, data: bytes) -> None:
-        """A slice is handed over at once, and one in each further turn of the loop."""
+        """A slice is handed over at once, and one in each further turn of the loop; the end is behind them."""
         if self.conn is None:
             return
-        waiting = bool(self._unread)
-        self._unread.add(data)
-        if not waiting:
+        if self._unread.add(data):
             self._hand_in()
         if self._unread.is_full and self._transport is not None:
             self._transport.pause_reading()
 
     def _hand_in(self) -> None:
-        if not self._unread:
+        if self.conn is None or not self._unread:
             return
         was_full = self._unread.is_full
-        data = self._unread.take()
+        event = self._unread.take(self.conn)
         if self._unread:
             asyncio.get_running_loop().call_soon(self._hand_in)
         if was_full and not self._unread.is_full and self._transport is not None:
             self._transport.resume_reading()
-        if self.conn is not None:
-            self._report(Received(self.conn, data))
-
-    def _hand_in_all(self) -> None:
-        while self._unread and self.conn is not None:
-            self._report(Received(self.conn, self._unread.take()))
+        if isinstance(event, Failed):
+            self.conn = None
+        self._report(event)
 
     def _stop_reading_ahead(self) -> None:
         if self._unread.is_full and self._transport is not None:
@@ -175,10 +170,8 @@ class Stream(asyncio.Protocol):
         self._unread.clear()
 
     def _end(self) -> None:
-        self._hand_in_all()
-        if self.conn is not None and not self._end_is_told:
-            self._end_is_told = True
-            self._report(EndOfStream(self.conn))
+        if self.conn is not None and self._unread.end():
+            self._hand_in()
 
     def _through_tls(self, tls: TLSConnection, step: Callable[[], None]) -> None:
         """Have TLS do something, and see what comes of it."""
@@ -197,7 +190,6 @@ class Stream(asyncio.Protocol):
         if data := tls.received_data():
             self._received(data)
         if error is not None:
-            self._hand_in_all()
             self.fail(error)
             self._transport.abort()
         elif tls.has_ended:
@@ -206,8 +198,6 @@ class Stream(asyncio.Protocol):
     def _give_up_handshake(self, error: OSError) -> None:
         """It came to nothing; what TLS has to say about that is written."""
         assert self._transport is not None
-        if self.conn is None:
-            logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
         self.fail(error)
         self._linger = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
         self._transport.close()

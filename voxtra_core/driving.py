@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from .effects import Effect, Finish, Input, Machine
+from .effects import Effect, EndOfStream, Failed, Finish, Input, Machine, Received, failed
 
 __all__ = ["LINGER", "READ", "READ_AHEAD", "Pump", "Unread", "sole_error"]
 
@@ -26,15 +26,20 @@ READ_AHEAD = 16 * 1024 * 1024
 
 
 class Unread:
-    """What a connection has read ahead of the machine.
+    """What a connection has read ahead of the machine, and its end behind that.
 
     Sockets are read faster than the machine takes what they bring, so that a peer who sends much at once need not wait
     for it: Asterisk gives up a client that lets one write block for 100 ms.
+
+    :meth:`add`, :meth:`end` and :meth:`fail` return whether nobody is taking yet: the first is to be taken at once, and
+    one in each turn of the loop from then on, until there is nothing left.
     """
 
     def __init__(self) -> None:
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[bytes | BaseException] = deque()  # b"" is the end, as a socket says it
         self._size = 0
+        self._has_ended = False
+        self._has_failed = False
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -44,21 +49,42 @@ class Unread:
         """Whether no more should be read for now."""
         return self._size >= READ_AHEAD
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes) -> bool:
         """These came behind the others."""
         self._size += len(data)
-        self._parts.extend(data[start : start + SLICE] for start in range(0, len(data), SLICE))
+        return self._append(*(data[start : start + SLICE] for start in range(0, len(data), SLICE)))
 
-    def take(self) -> bytes:
-        """The next that the machine is handed. Not when there are none."""
-        data = self._parts.popleft()
-        self._size -= len(data)
-        return data
+    def end(self) -> bool:
+        """The peer has ended. Only the first time counts."""
+        if self._has_ended or self._has_failed:
+            return False
+        self._has_ended = True
+        return self._append(b"")
+
+    def fail(self, error: BaseException) -> bool:
+        """The connection broke, before its end or after it. Only the first time counts, and nothing comes behind it."""
+        if self._has_failed:
+            return False
+        self._has_failed = True
+        return self._append(error)
+
+    def take(self, conn: int) -> Received | EndOfStream | Failed:
+        """The next that the machine is told of this connection. Not when there is nothing."""
+        part = self._parts.popleft()
+        if isinstance(part, BaseException):
+            return failed(conn, part)
+        self._size -= len(part)
+        return Received(conn, part) if part else EndOfStream(conn)
 
     def clear(self) -> None:
-        """Nobody wants them any more."""
+        """Nobody wants it any more."""
         self._parts.clear()
         self._size = 0
+
+    def _append(self, *parts: bytes | BaseException) -> bool:
+        was_empty = not self._parts
+        self._parts.extend(parts)
+        return was_empty and bool(parts)
 
 
 class Pump:

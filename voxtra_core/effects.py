@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TLS",
+    "AcceptFailed",
     "Accepted",
     "CancelTask",
     "Close",
@@ -43,6 +44,7 @@ __all__ = [
     "Send",
     "StartTask",
     "TaskDone",
+    "accept_failed",
     "failed",
     "failure_reason",
 ]
@@ -97,7 +99,8 @@ class Connect:
 class Listen:
     """Listen on a TCP address; port 0 lets the system choose. Answered by :class:`Listening` or :class:`Failed`.
 
-    With ``tls``, only who has shaken hands is :class:`Accepted`. Raises ``ValueError`` if that is without a context.
+    With ``tls``, only who has shaken hands is :class:`Accepted`; :class:`AcceptFailed` tells of who could not. Raises
+    ``ValueError`` if that is without a context.
     """
 
     listener: int
@@ -244,6 +247,16 @@ class Failed:
 
 
 @attrs.frozen
+class AcceptFailed:
+    """Somebody connected to the listener, and their TLS handshake failed. The listener goes on."""
+
+    listener: int
+    reason: str
+    kind: FailureKind = FailureKind.TLS
+    """``SYSTEM`` where the connection broke, or ended, without a word of TLS."""
+
+
+@attrs.frozen
 class Drained:
     """Everything sent on this connection so far has been handed to the operating system."""
 
@@ -257,7 +270,9 @@ class TaskDone:
     task: int
 
 
-Input: TypeAlias = Connected | Listening | Accepted | Received | EndOfStream | Failed | Drained | TaskDone
+Input: TypeAlias = (
+    Connected | Listening | Accepted | AcceptFailed | Received | EndOfStream | Failed | Drained | TaskDone
+)
 
 
 class Machine(Protocol):
@@ -323,6 +338,12 @@ def failed(conn: int, error: BaseException) -> Failed:
     """What to report about a connection or a listener that failed, the same on every loop."""
     kind, reason = _kind_and_reason(error)
     return Failed(conn, reason, kind)
+
+
+def accept_failed(listener: int, error: BaseException) -> AcceptFailed:
+    """What to report about somebody who could not be accepted, the same on every loop."""
+    kind, reason = _kind_and_reason(error)
+    return AcceptFailed(listener, reason, kind)
 
 
 def failure_reason(error: BaseException) -> str:

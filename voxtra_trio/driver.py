@@ -244,7 +244,8 @@ class TrioDriver:
         if effect.listener not in self._listeners:
             await trio.aclose_forcefully(socket)
             return
-        stream = Stream(None, tls_connection(effect.tls) if effect.tls is not None else None, self._report)
+        tls = tls_connection(effect.tls) if effect.tls is not None else None
+        stream = Stream(None, tls, self._report, effect.listener)
         if effect.tls is not None:
             if len(self._arriving) >= MAX_HANDSHAKES:
                 self._turn_away(next(iter(self._arriving)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -10,22 +9,26 @@ from math import inf
 import trio
 
 from voxtra_core.driving import LINGER, READ, Unread
-from voxtra_core.effects import Drained, EndOfStream, Input, Received, failed, failure_reason
+from voxtra_core.effects import Drained, Failed, Input, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
 
-logger = logging.getLogger("voxtra")
-
 
 class Stream:
-    """A connection, from the effect that asks for it, or its acceptance, to its end. ``report`` tells the machine."""
+    """A connection, from the effect that asks for it, or its acceptance, to its end. ``report`` tells the machine.
 
-    def __init__(self, conn: int | None, tls: TLSConnection | None, report: Callable[[Input], None]) -> None:
+    It has a number, ``conn``, or the ``listener`` that has let it in.
+    """
+
+    def __init__(
+        self, conn: int | None, tls: TLSConnection | None, report: Callable[[Input], None], listener: int | None = None
+    ) -> None:
         self.conn = conn
         """``None`` before it is accepted."""
         self.scope = trio.CancelScope()
         """For all that is done about it."""
+        self._listener = listener
         self._tls = tls
         self._report = report
         self._is_open = False
@@ -35,7 +38,6 @@ class Stream:
         self._nursery: trio.Nursery | None = None
         self._unsent = bytearray()
         self._drained = True
-        self._end_is_told = False
         self._poke = trio.Event()
 
     def send(self, data: bytes) -> None:
@@ -66,11 +68,15 @@ class Stream:
 
     def fail(self, error: BaseException) -> None:
         """It could not be opened, or broke; which is nobody's business once it is being closed."""
-        if not self._closing:
+        if self._closing:
+            return
+        if self.conn is None:
             self._closing = True
             self.scope.cancel()
-            if self.conn is not None:
-                self._report(failed(self.conn, error))
+            if self._listener is not None:
+                self._report(accept_failed(self._listener, error))
+        elif self._unread.fail(error):
+            self._hand_in()
 
     async def carry(self, socket: trio.SocketStream, opened: Callable[[], Input | None]) -> None:
         """Shake hands if it has TLS. Report what ``opened()`` gives, if it does; then read and write until both sides
@@ -103,8 +109,6 @@ class Stream:
         except (OSError, trio.BrokenResourceError) as error:
             with suppress(trio.BrokenResourceError):
                 await socket.send_all(tls.data_to_send())
-            if self.conn is None:
-                logger.debug("a TLS handshake of somebody who has connected failed: %s", failure_reason(error))
             self.fail(error)
         else:
             self._unsent += tls.data_to_send()
@@ -124,9 +128,9 @@ class Stream:
                     await self._taken.wait()
             socket.socket.getpeername()  # raises after a reset: it was told to the writer, and is no end
         except (OSError, trio.BrokenResourceError) as error:
-            self._hand_in_all()
             self.fail(error)
-        self._end()
+        else:
+            self._end()
 
     def _received_through(self, tls: TLSConnection, data: bytes) -> None:
         if self._closing:
@@ -142,40 +146,35 @@ class Stream:
             self._end()
 
     def _received(self, data: bytes) -> None:
-        """A slice is handed over at once, and one in each further turn of the loop."""
-        waiting = bool(self._unread)
-        self._unread.add(data)
-        if not waiting:
+        """A slice is handed over at once, and one in each further turn of the loop; the end is behind them."""
+        if self._unread.add(data):
             self._hand_in()
             if self._unread and self._nursery is not None:
                 self._nursery.start_soon(self._hand_in_later)
 
     def _end(self) -> None:
-        self._hand_in_all()
-        if self.conn is not None and not self._closing and not self._end_is_told:
-            self._end_is_told = True
-            self._report(EndOfStream(self.conn))
+        if not self._closing and self._unread.end():
+            self._hand_in()
 
     def _write_later(self, data: bytes) -> None:
         self._unsent += data
         self._poke.set()
 
     def _hand_in(self) -> None:
-        data = self._unread.take()
+        if self.conn is None or self._closing:
+            self._unread.clear()
+        else:
+            event = self._unread.take(self.conn)
+            if isinstance(event, Failed):
+                self._closing = True
+                self.scope.cancel()
+            self._report(event)
         self._taken.set()
-        if self.conn is not None and not self._closing:
-            self._report(Received(self.conn, data))
-
-    def _hand_in_all(self) -> None:
-        while self._unread:
-            self._hand_in()
 
     @trio.lowlevel.enable_ki_protection
     async def _hand_in_later(self) -> None:
-        while True:
+        while self._unread:
             await trio.lowlevel.checkpoint()
-            if not self._unread:
-                return
             self._hand_in()
 
     async def _write(self, socket: trio.SocketStream) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from functools import cache
 
-from voxtra_core.effects import TLS
+from voxtra_core.effects import TLS, failure_reason
 from voxtra_core.tls import TLSConnection
 
-__all__ = ["client_context", "tls_connection"]
+__all__ = ["check_server_context", "client_context", "tls_connection"]
 
 
 @cache
@@ -29,3 +30,28 @@ def tls_connection(tls: TLS, server_name: str | None = None) -> TLSConnection:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     engine = context.wrap_bio(incoming, outgoing, server_side=server_name is None, server_hostname=server_name)
     return TLSConnection(engine, incoming, outgoing)
+
+
+def check_server_context(context: ssl.SSLContext) -> None:
+    """Answer the first words of a client that takes anything. Raises ``ValueError`` if this context cannot.
+
+    It can't without a certificate. One that chooses its certificate by name (``sni_callback``) is believed.
+    """
+    if context.sni_callback is not None:
+        return
+    anything = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
+    anything.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    anything.set_ciphers("ALL:@SECLEVEL=0")
+    outgoing = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        anything.wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    try:
+        server = tls_connection(TLS(context))
+        server.start()
+        server.receive_data(outgoing.read())
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"this ssl_context cannot be listened with: {failure_reason(error)}; it has to be a server's, with a "
+            "certificate (load_cert_chain)"
+        ) from error

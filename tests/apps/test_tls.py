@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
 from tests.certificates import contexts
 from voxtra_core.app import BaseApp
 from voxtra_core.ari import asterisk
 from voxtra_core.effects import TLS
-from voxtra_core.errors import ConnectFailed, TLSFailed
+from voxtra_core.errors import TLSFailed
 from voxtra_core.session import CallSession
 from voxtra_core.testing import Caller
 
@@ -49,11 +51,16 @@ async def test_a_context_is_for_encrypted_connections(app_class: type[BaseApp], 
         app_class(url, USER, PASSWORD, ssl_context=contexts.client())
 
 
+async def test_a_context_without_a_certificate(app_class: type[BaseApp]) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with pytest.raises(ValueError, match=r"this ssl_context cannot be listened with: no shared cipher; .* certificate"):
+        app_class(None, USER, PASSWORD, listen="127.0.0.1:0", ssl_context=context)
+
+
 async def test_a_context_for_the_other_end(app_class: type[BaseApp]) -> None:
     """Which is told at once, and not to nobody by a listener that nobody can connect to."""
-    app = app_class(None, USER, PASSWORD, listen="127.0.0.1:0", ssl_context=contexts.client())
-    with pytest.raises(ConnectFailed, match="Cannot create a server socket with a PROTOCOL_TLS_CLIENT context"):
-        await app.serve()
+    with pytest.raises(ValueError, match="Cannot create a server socket with a PROTOCOL_TLS_CLIENT context"):
+        app_class(None, USER, PASSWORD, listen="127.0.0.1:0", ssl_context=contexts.client())
     app = app_class("https://localhost", USER, PASSWORD, ssl_context=contexts.server())
     with pytest.raises(TLSFailed, match="Cannot create a client socket with a PROTOCOL_TLS_SERVER context"):
         await app.serve()

@@ -31,6 +31,7 @@ from voxtra_core.ari import (
     decode_model,
     reason_of,
 )
+from voxtra_core.ari.codec import parse_object
 from voxtra_core.errors import RemoteProtocolError
 
 from .shapes import (
@@ -280,6 +281,17 @@ def test_a_null_makes_an_event_malformed_only_where_a_model_or_an_id_should_be(
         assert is_required_model or is_id_or_its_model
     else:
         assert is_sound(event)
+
+
+@given((any_event_json | json_values).map(json.dumps) | st.binary() | st.text())
+@example('{"type": "X", "x": "\\ud83d"}')
+def test_it_makes_no_difference_who_has_parsed_it(data: bytes | str) -> None:
+    event, parsed = ari.decode_event(data), parse_object(data)
+    if isinstance(event, ari.MalformedEvent):
+        assert parsed is None or ari.decode_event(parsed) == attrs.evolve(event, raw=parsed)
+    else:
+        assert parsed is not None
+        assert ari.decode_event(parsed) == event
 
 
 @given(st.binary() | st.text())

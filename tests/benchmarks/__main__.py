@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import sys
 
-from .core_events import events, weight
+from .core_events import accepted_events, events, weight
 from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
 from .row import Benchmark, Row
 
-BENCHMARKS: tuple[Benchmark, ...] = (import_time, events, weight, new_calls, driver_events, handed_over)
+BENCHMARKS: tuple[Benchmark, ...] = (
+    import_time,
+    events,
+    accepted_events,
+    weight,
+    new_calls,
+    driver_events,
+    handed_over,
+)
 ATTEMPTS = 3
 
 

@@ -117,7 +117,7 @@ def test_by_tls_with_an_authority_of_ones_own(backend: str, capsys: pytest.Captu
 def test_authorities_that_cannot_be_read(
     backend: str, file: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["check", "--ari-url", "https://localhost", *USER, "--ca", file], backend=backend) == 1
+    assert main(["check", "--ari-url", "https://localhost", *USER, "--ca", file], backend=backend) == 2
     assert f"no certificates in PEM in {file!r}: {reason}" in capsys.readouterr().err
 
 
@@ -143,10 +143,43 @@ def test_who_and_where_come_from_the_environment(
     ],
 )
 def test_what_cannot_be_right_is_refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", *USER, *arguments], backend="asyncio") == 1
+    assert main(["check", *USER, *arguments], backend="asyncio") == 2
     said = capsys.readouterr()
     assert said.err.startswith(f"python -m voxtra_asyncio: {words}")
     assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ari-url", "https:/nowhere"], "ari_url must look like http://localhost:8088"),
+        (
+            ["--ari-url", "https://localhost", "--ca", "/nonexistent.pem"],
+            "no certificates in PEM in '/nonexistent.pem'",
+        ),
+        (
+            ["--ari-url", "http://localhost", "--ca", str(contexts.CA)],
+            "an ssl_context needs an ari_url that begins with",
+        ),
+        (["--ca", str(contexts.CA)], "--ca, --user, --password, --call and --calls go with --ari-url"),
+        (["--user", "tester"], "--ca, --user, --password, --call and --calls go with --ari-url"),
+    ],
+)
+def test_the_demo_takes_only_what_fits(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", *arguments], backend="asyncio") == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"python -m voxtra_asyncio: {words}")
+    assert said.out == ""
+
+
+def test_the_demo_trusts_an_authority_of_ones_own(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It comes as far as to be refused."""
+    with serving({"GET": as_ari("401 Unauthorized", "{}")}, contexts.server()) as url:
+        command = ["demo", "--ari-url", url.replace("127.0.0.1", "localhost"), *USER]
+        assert main([*command, "--ca", str(contexts.CA)], backend=backend) == 1
+        assert "401" in capsys.readouterr().err
+        assert main(command, backend=backend) == 1
+        assert "the certificate of localhost:" in capsys.readouterr().err
 
 
 def test_a_feature_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,11 @@ import anyio
 import anyio.lowlevel
 
 from voxtra_core.app import MachineDriver
-from voxtra_core.effects import Effect, Finish, Input
+from voxtra_core.effects import Effect, Finish, Input, Received
 
 from .loops import tasks_alive
 
-__all__ = ["PATIENCE", "Script", "running", "turns"]
+__all__ = ["PATIENCE", "Script", "in_small_turns", "running", "turns"]
 
 PATIENCE = 5.0
 """Seconds until a test that waits for what never comes fails."""
@@ -126,6 +126,28 @@ async def running(driver: MachineDriver, script: Script) -> AsyncIterator[None]:
             yield
             script.ask(Finish())
     assert tasks_alive() == tasks_before, "run() has returned, and tasks of it are left"
+
+
+@asynccontextmanager
+async def in_small_turns(script: Script, size: int) -> AsyncIterator[None]:
+    """Fails when the machine is handed more than so many bytes in three turns of the loop.
+
+    Three, because trio does what can run in a turn in any order.
+    """
+    before = 0
+
+    async def watch() -> None:
+        nonlocal before
+        while True:
+            await anyio.lowlevel.checkpoint()
+            now = sum(len(event.data) for event in script.seen if isinstance(event, Received))
+            assert now - before <= size
+            before = now
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 async def turns(number: int = 30) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Callable
 import anyio.lowlevel
 import pytest
 
+import voxtra_asyncio.stream
+import voxtra_trio.stream
+from voxtra_core import driving
 from voxtra_core.effects import (
     Close,
     Connect,
@@ -30,7 +33,7 @@ from voxtra_core.effects import (
 
 from .loops import TestedBackend
 from .peers import Door, Peer, addresses, closed_port
-from .script import Script, running, turns
+from .script import PATIENCE, Script, in_small_turns, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -234,6 +237,98 @@ async def test_after_the_peers_end_we_can_still_send(backend: TestedBackend) -> 
                 script.ask(Send(1, PLENTY), Close(1))
                 assert await peer.to_the_end() == PLENTY
     assert script.seen.count(EndOfStream(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "end"), [("end", EndOfStream(1)), ("reset", Failed(1, "connection reset by the peer"))]
+)
+async def test_what_came_before_the_end_keeps_its_turns(
+    backend: TestedBackend, how: str, end: Input, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Little of it fits into a turn of the loop, and the end waits for all of it."""
+    monkeypatch.setattr(driving, "SLICE", 256)
+    data = bytes(range(256)) * 128
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script), in_small_turns(script, 3 * 256):
+            with await connect(script, door) as peer:
+                await peer.send(data)
+                await script.until_so(lambda: bool(received(script)))
+                assert len(received(script)) < len(data)
+                getattr(peer, how)()
+                await script.until(end)
+            await turns()
+    assert received(script) == data
+    assert script.seen[-1] == end
+
+
+async def test_closing_forgets_what_is_read_ahead(backend: TestedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the end that waits behind it."""
+    monkeypatch.setattr(driving, "SLICE", 256)
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script):
+            with await connect(script, door) as peer:
+                await peer.send(bytes(32768))
+                peer.end()
+                await script.until_so(lambda: bool(received(script)))
+                await turns(5)
+                script.ask(Close(1))
+                seen = len(script.seen)
+                assert await peer.to_the_end() == b""
+            await turns()
+    assert len(script.seen) == seen
+    assert EndOfStream(1) not in script.seen
+
+
+class Measured(driving.Unread):
+    """Knows the most that has ever waited in it."""
+
+    peak = 0
+
+    def add(self, data: bytes) -> bool:
+        was_first = super().add(data)
+        Measured.peak = max(Measured.peak, self._size)
+        return was_first
+
+
+@pytest.fixture
+def reading_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little is read ahead, and the machine takes it in small steps."""
+    monkeypatch.setattr(driving, "SLICE", 4096)
+    monkeypatch.setattr(driving, "READ_AHEAD", 16384)
+    monkeypatch.setattr(Measured, "peak", 0)
+    for module in (voxtra_asyncio.stream, voxtra_trio.stream):
+        monkeypatch.setattr(module, "Unread", Measured)
+
+
+@pytest.mark.usefixtures("reading_ahead")
+async def test_what_is_read_ahead_is_bounded(backend: TestedBackend) -> None:
+    """Once so much waits the socket is left alone, until the machine has taken some of it."""
+    data = PLENTY[: 1 << 22]
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script):
+            with await connect(script, door) as peer:
+                await peer.send(data)
+                peer.end()
+                await script.until(EndOfStream(1))
+    assert received(script) == data
+    assert driving.READ_AHEAD <= Measured.peak <= driving.READ_AHEAD + driving.READ
+
+
+@pytest.mark.usefixtures("reading_ahead")
+async def test_closing_what_is_not_read_for_now(backend: TestedBackend, linger: Callable[[float], None]) -> None:
+    """From then on it is, for else the peer's end would not be seen."""
+    linger(2 * PATIENCE)
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script):
+            with await connect(script, door) as peer:
+                await peer.send(PLENTY[: 1 << 22])
+                await script.until_so(lambda: Measured.peak >= driving.READ_AHEAD)
+                script.ask(Close(1))
+                assert await peer.to_the_end() == b""
 
 
 async def test_a_reset_is_a_failure(backend: TestedBackend) -> None:

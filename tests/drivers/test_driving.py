@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.driving import READ_AHEAD, SLICE, Pump, Unread, sole_error
-from voxtra_core.effects import Effect, EndOfStream, Finish, Input, Log, LogLevel, failure_reason
+from voxtra_core.effects import Effect, EndOfStream, Failed, Finish, Input, Log, LogLevel, Received, failure_reason
 
 from .script import Script
 
@@ -125,23 +125,48 @@ def test_a_bug_in_the_driver_ends_it_too() -> None:
     assert bench.performed == [said("hello")]
 
 
-@given(st.lists(st.integers(1, 3 * SLICE).map(bytes) | st.none(), max_size=20))
-def test_what_is_read_ahead_comes_out_in_order_and_in_slices(moves: list[bytes | None]) -> None:
-    """``None`` takes a slice."""
-    unread, came, taken = Unread(), b"", b""
-    for number, data in enumerate(moves):
-        if data is not None:
-            data = bytes([number]) * len(data)
-            unread.add(data)
+RESET = ConnectionResetError(errno.ECONNRESET, "whatever")
+
+
+@given(st.lists(st.integers(1, 3 * SLICE) | st.sampled_from(["take", "end", "fail"]), max_size=20))
+def test_what_is_read_ahead_comes_out_in_order_and_in_slices(moves: list[int | str]) -> None:
+    """A number is bytes that come, unless the end has come already."""
+    unread = Unread()
+    came, taken = b"", b""
+    ends: list[Input] = []
+    told: list[Input] = []
+
+    def take() -> None:
+        nonlocal taken
+        event = unread.take(7)
+        if isinstance(event, Received):
+            assert event.conn == 7
+            assert 0 < len(event.data) <= SLICE
+            assert told == []
+            taken += event.data
+        else:
+            told.append(event)
+
+    for number, move in enumerate(moves):
+        was_empty = not unread
+        if move == "take":
+            if unread:
+                take()
+        elif move == "end":
+            assert unread.end() == (was_empty and not ends)
+            ends = ends or [EndOfStream(7)]
+        elif move == "fail":
+            failure = Failed(7, "connection reset by the peer")
+            assert unread.fail(RESET) == (was_empty and failure not in ends)
+            ends = ends if failure in ends else [*ends, failure]
+        elif isinstance(move, int) and not ends:
+            data = bytes([number]) * move
+            assert unread.add(data) == was_empty
             came += data
-        elif unread:
-            part = unread.take()
-            assert 0 < len(part) <= SLICE
-            taken += part
-        assert bool(unread) == (len(came) > len(taken))
+        assert bool(unread) == (len(came) > len(taken) or ends != told)
     while unread:
-        taken += unread.take()
-    assert taken == came
+        take()
+    assert (taken, told) == (came, ends)
 
 
 @pytest.mark.parametrize(("size", "full"), [(READ_AHEAD - 1, False), (READ_AHEAD, True)])

@@ -19,9 +19,11 @@ import voxtra_asyncio.tls
 import voxtra_trio.driver
 import voxtra_trio.tls
 from tests.certificates import contexts
+from voxtra_core import driving
 from voxtra_core.effects import (
     TLS,
     Accepted,
+    AcceptFailed,
     Close,
     Connect,
     Connected,
@@ -39,7 +41,7 @@ from voxtra_core.effects import (
 
 from .loops import TestedBackend
 from .peers import Door, Peer, TLSPeer
-from .script import Script, running, turns
+from .script import Script, in_small_turns, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
 
@@ -434,6 +436,30 @@ async def test_garbage_breaks_an_open_connection(backend: TestedBackend) -> None
     assert script.seen[2].kind is FailureKind.TLS
 
 
+@pytest.mark.parametrize("how", ["close_notify", "end", "garbage"])
+async def test_what_came_before_the_end_keeps_its_turns(
+    backend: TestedBackend, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driving, "SLICE", 256)
+    data = PLENTY[:32768]
+    async with connected(backend) as (script, peer), in_small_turns(script, 3 * 256):
+        await peer.send(data)
+        await script.until_so(lambda: bool(received(script)))
+        assert len(received(script)) < len(data)
+        match how:
+            case "close_notify":
+                await peer.say_end()
+            case "end":
+                Peer.end(peer)
+            case "garbage":
+                await peer.send_plain(b"\x17\x03\x03\x00\x20" + bytes(32))
+        await script.until_so(lambda: isinstance(script.seen[-1], EndOfStream | Failed))
+        await turns()
+    assert received(script) == data
+    ends = [event for event in script.seen if isinstance(event, EndOfStream | Failed)]
+    assert [type(end) for end in ends] == [Failed if how == "garbage" else EndOfStream]
+
+
 # ---- accepting -------------------------------------------------------------------------------------------------------
 
 
@@ -472,34 +498,87 @@ async def test_what_a_client_says_with_its_last_word_of_the_handshake(backend: T
             await script.until_so(lambda: received(script, 1000) == b"hello")
 
 
+BROKEN = AcceptFailed(1, "connection reset by the peer", FailureKind.SYSTEM)
+ENDED = AcceptFailed(1, "the connection was closed in the middle of the TLS handshake", FailureKind.SYSTEM)
+
+
 @pytest.mark.parametrize(
-    "data", [b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", b"\0" * 100, b"\x16\x03\x01\x00\x05hello" * 3]
+    "data",
+    [b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", b"\0" * 100, b"\x16\x03\x01\x00\x05hello" * 3],
+    ids=["http", "zeros", "nearly TLS"],
 )
-async def test_who_says_something_else_is_forgotten(
-    backend: TestedBackend, data: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG", logger="voxtra")
+async def test_who_says_something_else_is_not_accepted(backend: TestedBackend, data: bytes) -> None:
+    """What is wrong is said in OpenSSL's words."""
     script = Script()
     async with running(backend.driver(), script):
         port = await listen(script)
         with Peer.to(port) as peer:
             await peer.send(data)
             await peer.ended()
+            await script.until_so(lambda: isinstance(script.seen[-1], AcceptFailed))
         with Peer.to(port) as peer:
             peer.reset()
+            await script.until(BROKEN)
         with Peer.to(port) as peer:
             peer.end()
             await peer.ended()
+            await script.until(ENDED)
         with client_to(port) as good:
             await good.shake_hands()
             await script.until(Accepted(1, 1000))
-    assert [event for event in script.seen if not isinstance(event, EndOfStream)] == [
-        Listening(1, port),
-        Accepted(1, 1000),
-    ]
-    messages = {record.getMessage() for record in caplog.records if record.name == "voxtra"}
-    assert {record.levelname for record in caplog.records if record.name == "voxtra"} == {"DEBUG"}
-    assert all(message.startswith("a TLS handshake of somebody who has connected failed: ") for message in messages)
+    listening, nonsense, *others = script.seen[:5]
+    assert [listening, *others] == [Listening(1, port), BROKEN, ENDED, Accepted(1, 1000)]
+    assert isinstance(nonsense, AcceptFailed)
+    assert nonsense.kind is FailureKind.TLS
+
+
+async def test_a_client_that_does_not_trust_us_says_so(backend: TestedBackend) -> None:
+    script = Script()
+    async with running(backend.driver(), script):
+        port = await listen(script)
+        with TLSPeer.over(Peer.to(port), ssl.create_default_context(), "localhost") as peer:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await peer.shake_hands()
+            await script.until(AcceptFailed(1, "tlsv1 alert unknown ca"))
+
+
+def without_certificate() -> ssl.SSLContext:
+    return ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+
+
+def chosen_by_name() -> ssl.SSLContext:
+    context = without_certificate()
+    context.sni_callback = lambda connection, name, of: setattr(connection, "context", contexts.server())
+    return context
+
+
+def of_old() -> ssl.SSLContext:
+    context = contexts.server()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def that_wants_a_certificate() -> ssl.SSLContext:
+    context = contexts.server()
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@pytest.mark.parametrize("make", [contexts.server, chosen_by_name, of_old, that_wants_a_certificate])
+async def test_a_context_that_can_be_listened_with(backend: TestedBackend, make: Callable[[], ssl.SSLContext]) -> None:
+    backend.check_server_context(make())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (without_certificate, "no shared cipher"),
+        (contexts.client, "Cannot create a server socket with a PROTOCOL_TLS_CLIENT context"),
+    ],
+)
+async def test_a_context_that_cannot(backend: TestedBackend, make: Callable[[], ssl.SSLContext], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        backend.check_server_context(make())
 
 
 @pytest.fixture

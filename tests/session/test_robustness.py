@@ -274,5 +274,5 @@ def test_requests_go_over_http_unless_told_otherwise() -> None:
 def test_options_stand_before_the_command_or_behind_it(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "module:app" in capsys.readouterr().err

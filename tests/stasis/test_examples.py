@@ -344,6 +344,12 @@ def test_a_malformed_event_is_logged_and_ignored(text: str) -> None:
     assert len(app.logged(LogLevel.WARNING)) == 1
 
 
+def test_what_is_parsed_already_is_not_parsed_again() -> None:
+    app = Application()
+    app.receive(EventReceived("never looked at", {"type": "FromTheNextAsterisk"}))
+    assert app.logged(LogLevel.WARNING) == []
+
+
 def test_an_unknown_event_is_no_news() -> None:
     app = Application()
     app.receive(event("FromTheNextAsterisk", value="secret"))

@@ -53,14 +53,18 @@ class Room:
         self.now = 0.0
         self.sent: dict[int, bytes] = {}
         self.closed: list[int] = []
-        self.logs: list[str] = []
+        self.logged: list[Log] = []
         self.messages: list[ListenerMessage] = []
         self.links: list[AcceptedLink] = []
         self.said: dict[AcceptedLink, list[LinkMessage]] = {}
         self._conns = count(1)
         self.listener.start(self.now)
-        assert self.run() == [Listen(LISTENER, "::1", 0)]
+        assert self.run() == [Listen(LISTENER, "::1", 0, options.get("tls"))]
         self.input(Listening(LISTENER, 28190))
+
+    @property
+    def logs(self) -> list[str]:
+        return [log.message for log in self.logged]
 
     def run(self) -> list[Effect]:
         effects = self.listener.effects_to_perform()
@@ -72,8 +76,8 @@ class Room:
                 case Close(conn):
                     assert conn not in self.closed
                     self.closed.append(conn)
-                case Log(_, line):
-                    self.logs.append(line)
+                case Log():
+                    self.logged.append(effect)
                 case _:
                     assert isinstance(effect, Listen)
         while (message := self.listener.next_message()) is not None:

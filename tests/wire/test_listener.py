@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -24,7 +24,18 @@ from voxtra_core.ari.messages import (
     RequestFailed,
 )
 from voxtra_core.ari.request import Request
-from voxtra_core.effects import TLS, Accepted, EndOfStream, Failed, Listen, Received
+from voxtra_core.effects import (
+    TLS,
+    Accepted,
+    AcceptFailed,
+    EndOfStream,
+    Failed,
+    FailureKind,
+    Input,
+    Listen,
+    LogLevel,
+    Received,
+)
 from voxtra_core.errors import ConnectionLost, LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
 from voxtra_core.wire import (
     AcceptedLink,
@@ -156,6 +167,44 @@ def test_refusals_are_logged_once_a_minute() -> None:
     assert len(room.logs) == 2
 
 
+def test_each_reason_is_logged_by_itself() -> None:
+    room = Room()
+    for _ in range(2):
+        Asterisk(room, credentials="x:y")
+        room.input(AcceptFailed(LISTENER, "tlsv1 alert unknown ca"))
+        room.input(AcceptFailed(LISTENER, "connection reset by the peer", FailureKind.SYSTEM))
+    assert [(log.level, log.message.removeprefix("refused a connection to ::1:28190: ")) for log in room.logged] == [
+        (LogLevel.WARNING, "401, wrong user or password"),
+        (LogLevel.WARNING, "TLS, tlsv1 alert unknown ca"),
+        (LogLevel.DEBUG, "TLS, connection reset by the peer"),
+    ]
+
+
+@pytest.mark.parametrize("how", [EndOfStream, lambda conn: Failed(conn, "connection reset by the peer")])
+@pytest.mark.parametrize("said", [b"", b"GET"])
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_who_has_seen_our_certificate_and_goes_is_logged(
+    how: Callable[[int], Input], said: bytes, encrypted: bool
+) -> None:
+    """And nobody who merely looks whether the port is open."""
+    room = Room(tls=TLS(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) if encrypted else None)
+    conn = room.connect()
+    if said:
+        room.input(Received(conn, said))
+    room.input(how(conn))
+    assert ["not for the host in its uri" in line for line in room.logs] == ([True] if encrypted and not said else [])
+
+
+def test_reasons_that_somebody_makes_up_do_not_fill_the_log() -> None:
+    room = Room()
+    for number in range(200):
+        room.input(AcceptFailed(LISTENER, f"reason {number}"))
+    assert len(room.logs) == 100
+    room.wait(60.0)
+    room.input(AcceptFailed(LISTENER, "a new minute"))
+    assert len(room.logs) == 101
+
+
 # ---- links
 
 
@@ -252,6 +301,17 @@ def test_what_is_nobodys_is_told_to_everybody(text: str) -> None:
     asterisk.say(registered("a"), registered("b"), text)
     for link in room.links:
         assert room.told(link)[2:] == [EventReceived(text)]
+
+
+def test_an_event_is_handed_on_with_what_was_read_in_it() -> None:
+    """Which application it is for stands in its JSON, that need not be parsed again."""
+    room = Room()
+    asterisk = persistent(room, "app")
+    asterisk.say(event("app", value="half of a pair: \ud83d"), "no json")
+    assert [message.parsed for message in room.told()[2:] if isinstance(message, EventReceived)] == [
+        {"type": "Event", "value": "half of a pair: ?", "application": "app", "asterisk_id": "me"},
+        None,
+    ]
 
 
 def test_an_asterisk_that_does_not_say_which_it_is() -> None:
@@ -585,6 +645,18 @@ def test_a_handshake_has_its_time_and_so_has_the_first_message() -> None:
     assert room.closed == [silent, slow, asterisk.conn]
 
 
+def test_a_deadline_is_nobody_elses_business() -> None:
+    """With a thousand sockets there is a ping every 15 ms: each must not cost a look at all of them."""
+    room = Room()
+    first = persistent(room, "first")
+    room.wait(5.0)
+    persistent(room, "second")
+    room.listener.links_with_messages()
+    room.wait(10.0)
+    assert first.websocket.is_open
+    assert room.listener.links_with_messages() == room.links[:1]
+
+
 def test_a_connection_that_ends_during_the_handshake() -> None:
     room = Room()
     conns = [room.connect(), room.connect()]
@@ -618,9 +690,9 @@ def test_handshakes_that_are_not_done_make_room_for_new_ones() -> None:
 
 def test_what_is_not_about_its_connections_is_ignored() -> None:
     room = Room()
-    for late in (Received(77, b"x"), EndOfStream(77), Failed(77, "x"), Accepted(77, 1)):
+    for late in (Received(77, b"x"), EndOfStream(77), Failed(77, "x"), Accepted(77, 1), AcceptFailed(77, "x")):
         room.input(late)
-    assert (room.sent, room.closed, room.messages) == ({}, [], [])
+    assert (room.sent, room.closed, room.messages, room.logs) == ({}, [], [], [])
 
 
 @pytest.mark.parametrize("way", ["repr", "refused", "accepted"])

@@ -63,6 +63,9 @@ class Backend(Protocol):
     def client_context(self, authorities: str) -> SSLContext:
         """TLS as the platform has it, but trusting the certificates in this file. ``OSError`` if there are none."""
 
+    def check_server_context(self, context: SSLContext) -> None:
+        """Raises ``ValueError`` for one that cannot be listened with, as it has no certificate."""
+
     def log_to_stderr(self, level: LogLevel) -> None:
         """Have the log written to the standard error, from this level on."""
 
@@ -163,6 +166,8 @@ class BaseApp:
             max_requests=max_requests,
             environ=self.backend.environ(),
         )
+        if listen is not None and ssl_context is not None:
+            self.backend.check_server_context(ssl_context)
         self._router = Router()
         self._observer = observer
         self._counters = Counters()

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener, ListenFailed
+from ..deadlines import Deadlines
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis import CallArrived, OrphanFound
-from ..stasis.deadlines import Deadlines
 from .reach import GivenUp, Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
 

@@ -18,7 +18,7 @@ from . import coerce, decoders
 from .coerce import Malformed, Object
 from .event_types import Event
 
-__all__ = ["MalformedEvent", "UnknownEvent", "decode_event", "decode_model", "reason_of"]
+__all__ = ["MalformedEvent", "UnknownEvent", "decode_event", "decode_model", "parse_object", "reason_of"]
 
 _NOT_ARI = "does this URL lead to an Asterisk's ARI?"
 _LONGEST_REASON = 300
@@ -71,6 +71,15 @@ def _parse(data: str | bytes | bytearray) -> object:
     if "\\" in source and ("\\ud" in source or "\\uD" in source):
         value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     return value
+
+
+def parse_object(data: str | bytes | bytearray) -> Mapping[str, object] | None:
+    """The JSON object that :func:`decode_event` takes in place of its text; ``None`` if it is not one."""
+    try:
+        value = _parse(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def decode_event(data: str | bytes | bytearray | Mapping[str, object]) -> Event | UnknownEvent | MalformedEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import attrs
@@ -35,6 +36,8 @@ class EventReceived:
     """One text message of the event socket, as it came."""
 
     data: str | bytes = attrs.field(repr=lambda data: f"<{len(data)} characters>")
+    parsed: Mapping[str, object] | None = attrs.field(default=None, eq=False, repr=False)
+    """What :func:`~voxtra_core.ari.codec.parse_object` makes of it, where somebody has done so already."""
 
 
 @attrs.frozen

@@ -9,13 +9,13 @@ from ..app.check import CheckMachine
 from ..app.findings import Finding
 from ..app.options import DEFAULT_URL, make_options
 from ..app.versions import FEATURES
-from ..effects import failure_reason
+from . import authorities
 
 __all__ = ["DESCRIPTION", "add_arguments", "machine_for", "run"]
 
 DESCRIPTION = """\
 Says what is wrong with a connection to Asterisk and how to mend it, a line for each finding, and changes nothing there.
-The exit status is 0 if all is well and 1 if not.
+The exit status is 0 if all is well, 1 if not, and 2 for an option that cannot be right.
 
 It looks whether Asterisk is there and knows the user, whether that user may write, whether this Asterisk is new enough
 and has the modules loaded for calls and for what --needs names, and whether the application's name is free: whoever
@@ -29,9 +29,7 @@ extension. Whether the extension runs Stasis() with this application's name, ARI
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own options."""
     parser.add_argument("--ari-url", metavar="URL", help=f"your Asterisk (default: VOXTRA_ARI_URL, or {DEFAULT_URL})")
-    parser.add_argument(
-        "--ca", metavar="FILE", help="for https: trust the certificates in this file, in PEM, and not the platform's"
-    )
+    authorities.add_argument(parser)
     parser.add_argument("--user", metavar="NAME", help="the ARI user (default: VOXTRA_ARI_USER)")
     parser.add_argument("--password", metavar="WORD", help="and its password (default: VOXTRA_ARI_PASSWORD)")
     parser.add_argument("--app", metavar="NAME", default="voxtra", help="the Stasis application (default: voxtra)")
@@ -53,17 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def machine_for(arguments: argparse.Namespace, backend: Backend) -> CheckMachine:
     """A check with these options, which prints its findings. ``ValueError`` for an option that cannot be right."""
-    try:
-        context = backend.client_context(arguments.ca) if arguments.ca is not None else None
-    except OSError as error:
-        raise ValueError(f"no certificates in PEM in {arguments.ca!r}: {failure_reason(error)}") from error
     options = make_options(
         arguments.ari_url,
         arguments.user,
         arguments.password,
         app_name=arguments.app,
         number_variable=None,
-        ssl_context=context,
+        ssl_context=authorities.context_for(arguments, backend),
         environ=backend.environ(),
     )
     return CheckMachine(

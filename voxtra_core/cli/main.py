@@ -12,7 +12,7 @@ from ..app import Backend, BaseApp
 from ..app.options import DEFAULT_URL
 from ..effects import LogLevel
 from ..errors import VoxtraError
-from . import check, provision
+from . import authorities, check, provision
 from .show import Show
 
 __all__ = ["main"]
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> in
         return 130
     except (VoxtraError, _Refused) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, _WrongArguments) else 1
 
 
 def _parser(backend: str | None) -> argparse.ArgumentParser:
@@ -90,6 +90,7 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
     demo.add_argument(
         "--ari-url", metavar="URL", help=f"your Asterisk, such as {DEFAULT_URL} (default: a simulated one)"
     )
+    authorities.add_argument(demo)
     demo.add_argument("--user", metavar="NAME", help="the ARI user (default: VOXTRA_ARI_USER)")
     demo.add_argument("--password", metavar="WORD", help="and its password (default: VOXTRA_ARI_PASSWORD)")
     demo.add_argument(
@@ -128,6 +129,10 @@ class _Refused(Exception):
     """The command cannot be carried out; the message says why."""
 
 
+class _WrongArguments(_Refused):
+    """What was given cannot be right, or does not fit together."""
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -149,14 +154,21 @@ def _demo(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
     from .demo import demo_on_asterisk, demo_simulated  # the simulator, which no other command needs
 
     if arguments.ari_url is None:
-        if arguments.user or arguments.password or arguments.call or arguments.calls != 1:
-            raise _Refused("--user, --password, --call and --calls go with --ari-url")
+        if any([arguments.ca, arguments.user, arguments.password, arguments.call]) or arguments.calls != 1:
+            raise _WrongArguments("--ca, --user, --password, --call and --calls go with --ari-url")
         return demo_simulated(app_class, arguments.app)
     try:
         show = Show(partial(print, flush=True), app_class.backend.time)
-        app = app_class(arguments.ari_url, arguments.user, arguments.password, app_name=arguments.app, observer=show)
+        app = app_class(
+            arguments.ari_url,
+            arguments.user,
+            arguments.password,
+            app_name=arguments.app,
+            ssl_context=authorities.context_for(arguments, app_class.backend),
+            observer=show,
+        )
     except ValueError as error:
-        raise _Refused(f"{error}") from error
+        raise _WrongArguments(f"{error}") from error
     return demo_on_asterisk(app, show, endpoint=arguments.call, calls=arguments.calls)
 
 
@@ -164,7 +176,7 @@ def _check(arguments: argparse.Namespace, backend: Backend) -> int:
     try:
         machine = check.machine_for(arguments, backend)
     except ValueError as error:
-        raise _Refused(f"{error}") from error
+        raise _WrongArguments(f"{error}") from error
     return check.run(machine, backend)
 
 
@@ -179,7 +191,7 @@ def _provision(arguments: argparse.Namespace) -> int:
 def _run(target: str, app_class: type[BaseApp]) -> int:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
-        raise _Refused(f"say which application to run as module:app, not {target!r}")
+        raise _WrongArguments(f"say which application to run as module:app, not {target!r}")
     sys.path.insert(0, "")  # the current directory, also for the console script
     try:
         module = import_module(module_name)

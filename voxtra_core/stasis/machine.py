@@ -46,6 +46,7 @@ from ..call import (
     StateChanged,
 )
 from ..call.requests import REPLY_TIMEOUT
+from ..deadlines import Deadlines
 from ..effects import Log, LogLevel
 from ..errors import (
     AriConflict,
@@ -57,7 +58,6 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
-from .deadlines import Deadlines
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
 from .presence import Presence
@@ -258,7 +258,7 @@ class StasisMachine:
         self._now = now
         match message:
             case EventReceived():
-                self.receive_event(decode_event(message.data), now)
+                self.receive_event(decode_event(message.data if message.parsed is None else message.parsed), now)
             case Reply():
                 self._receive_reply(message, now)
             case RequestFailed():

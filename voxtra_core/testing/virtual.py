@@ -193,6 +193,10 @@ class VirtualLoop:
         """Raises :class:`LocalProtocolError`: there is nobody to connect to."""
         raise LocalProtocolError("there are no sockets in virtual time, and no TLS")
 
+    def check_server_context(self, context: SSLContext) -> None:
+        """Raises :class:`LocalProtocolError`, as :meth:`client_context` does."""
+        raise LocalProtocolError("there are no sockets in virtual time, and no TLS")
+
     def log_to_stderr(self, level: LogLevel) -> None:
         """Nothing is written: the log is :attr:`VirtualDriver.log`."""
 

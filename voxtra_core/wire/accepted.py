@@ -11,13 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..ari.codec import parse_object
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..ari.request import Request
 from ..effects import Effect, Input, Received
 from ..errors import ConnectionLost, LinkError, LocalProtocolError, RequestNotSent
 from .event_socket import EventSocket, SocketLost
 from .requests import body_text
-from .rest import read_object, read_response
+from .rest import read_response
 from .socket_requests import SocketRequests
 from .websocket import TextReceived
 
@@ -132,8 +133,8 @@ class AcceptedLink:
 
     # ---- for the socket ----
 
-    def _deliver(self, text: str) -> None:
-        self._messages.append(EventReceived(text))
+    def _deliver(self, event: EventReceived) -> None:
+        self._messages.append(event)
 
     def _is_done(self, now: float) -> bool:
         """Whether it is closing, and need not wait any longer."""
@@ -255,18 +256,19 @@ class AcceptedSocket:
                 if link._requests.take(response, now):
                     break
             return
-        event = read_object(text) or {}
+        parsed = parse_object(text)
+        received, event = EventReceived(text, parsed), parsed or {}
         application = event.get("application")
         if not isinstance(application, str) or not application:
             for link in self._links.values():  # nobody's, so anybody may make of it what there is to be made
-                link._deliver(text)
+                link._deliver(received)
             return
         if event.get("type") == "ApplicationRegistered":
             self._ended.discard(application)
         asterisk_id = event.get("asterisk_id")
         found = self._link(application, asterisk_id if isinstance(asterisk_id, str) else "")
         if found is not None:
-            found._deliver(text)
+            found._deliver(received)
             if event.get("type") == "ApplicationUnregistered":
                 self._end(found, None)
 

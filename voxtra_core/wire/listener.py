@@ -16,14 +16,17 @@ from functools import partial
 import attrs
 
 from ..ari.messages import Link, LinkAccepted, ListenerMessage, ListenFailed
+from ..deadlines import Deadlines
 from ..effects import (
     TLS,
     Accepted,
+    AcceptFailed,
     Close,
     Drained,
     Effect,
     EndOfStream,
     Failed,
+    FailureKind,
     Input,
     Listen,
     Listening,
@@ -45,7 +48,16 @@ _MAX_HANDSHAKES = 100
 """Connections whose handshake is not done; the oldest of them makes room for a new one."""
 
 _LOG_INTERVAL = 60.0
-"""Seconds between two log lines about connections that were refused; Asterisk tries again twice a second."""
+"""Seconds between two log lines about connections that were refused for one reason; Asterisk tries twice a second."""
+
+_MAX_LOGGED = 100
+"""Reasons in that time; there are not so many, unless somebody makes them up."""
+
+_WITHOUT_A_WORD = (
+    "TLS, ended without a word after the handshake, as Asterisk does when our certificate is not one that it trusts, "
+    "or not for the host in its uri"
+)
+"""It looks at a certificate after the handshake, and sends no alert (seen on 22.10.1)."""
 
 _REALM: Headers = (("WWW-Authenticate", 'Basic realm="Voxtra"'),)
 _REASONS = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
@@ -59,6 +71,7 @@ class _Visitor:
     conn: int
     deadline: float
     http: HTTPServer = attrs.field(factory=HTTPServer)
+    has_spoken: bool = False
 
 
 class AriListener:
@@ -129,8 +142,8 @@ class AriListener:
         self._port: int | None = None
         self._visitors: dict[int, _Visitor] = {}
         self._sockets: dict[int, AcceptedSocket] = {}
-        self._wake_at = math.inf
-        self._log_at = -math.inf
+        self._deadlines = Deadlines[int](self._deadline_of)
+        self._logged: dict[str, float] = {}
         self._active: dict[AcceptedSocket, None] = {}
         self._effects: list[Effect] = []
         self._messages: deque[ListenerMessage] = deque()
@@ -192,38 +205,33 @@ class AriListener:
                 self._messages.append(ListenFailed(reason))
             case Accepted(listener, conn) if listener == self._listener:
                 self._accept(conn, now)
+            case AcceptFailed(listener, reason, kind) if listener == self._listener:
+                self._log(f"TLS, {reason}", now, LogLevel.DEBUG if kind is FailureKind.SYSTEM else LogLevel.WARNING)
             case Received(conn, data) if visitor := self._visitors.get(conn):
                 self._read(visitor, data, now)
-            case EndOfStream(conn) if visitor := self._visitors.get(conn):
-                self._turn_away(visitor)
-            case Failed(conn) if conn in self._visitors:
-                del self._visitors[conn]
+            case EndOfStream(conn) | Failed(conn) if visitor := self._visitors.get(conn):
+                if self._listen.tls is not None and not visitor.has_spoken:
+                    self._log(_WITHOUT_A_WORD, now)
+                if isinstance(event, Failed):
+                    self._forget(conn)
+                else:
+                    self._turn_away(visitor)
             case Received(conn) | EndOfStream(conn) | Failed(conn) | Drained(conn) if socket := self._sockets.get(conn):
                 socket.receive(event, now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due on any connection. Early and late calls are harmless."""
-        if now < self._wake_at:
-            return
-        self._wake_at = math.inf
-        for visitor in list(self._visitors.values()):
-            if now >= visitor.deadline:
+        for conn in self._deadlines.due(now):
+            if visitor := self._visitors.get(conn):
                 self._turn_away(visitor)
-            else:
-                self._wake_at = min(self._wake_at, visitor.deadline)
-        for socket in list(self._sockets.values()):
-            deadline = socket.next_deadline()
-            if deadline is not None and now >= deadline:
+            elif socket := self._sockets.get(conn):
                 socket.handle_timeout(now)
-            self._changed(socket)
 
     # ---- outputs ----
 
     def next_deadline(self) -> float | None:
-        """When :meth:`handle_timeout` is wanted: not later than any connection needs it, at times earlier."""
-        if self._wake_at == math.inf or not (self._visitors or self._sockets):
-            return None
-        return self._wake_at
+        """When :meth:`handle_timeout` is wanted."""
+        return self._deadlines.earliest()
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order; each is handed out once."""
@@ -252,10 +260,11 @@ class AriListener:
             return
         if len(self._visitors) >= _MAX_HANDSHAKES:
             self._turn_away(next(iter(self._visitors.values())))
-        visitor = self._visitors[conn] = _Visitor(conn, now + self._handshake_timeout)
-        self._wake_at = min(self._wake_at, visitor.deadline)
+        self._visitors[conn] = _Visitor(conn, now + self._handshake_timeout)
+        self._deadlines.update(conn)
 
     def _read(self, visitor: _Visitor, data: bytes, now: float) -> None:
+        visitor.has_spoken = True
         try:
             visitor.http.receive_data(data)
         except RemoteProtocolError as exc:
@@ -280,7 +289,7 @@ class AriListener:
             self._log(f"{exc.status}, {exc}", now)
             self._refuse(visitor, exc.status or 400, str(exc))
             return
-        del self._visitors[visitor.conn]
+        self._forget(visitor.conn)
         event_socket = EventSocket(visitor.conn, websocket, self._limits, self._effects)
         socket = self._sockets[visitor.conn] = AcceptedSocket(
             event_socket,
@@ -307,13 +316,19 @@ class AriListener:
         self._turn_away(visitor)
 
     def _turn_away(self, visitor: _Visitor) -> None:
-        del self._visitors[visitor.conn]
+        self._forget(visitor.conn)
         self._effects.append(Close(visitor.conn))
 
-    def _log(self, why: str, now: float) -> None:
-        if now >= self._log_at:
-            self._log_at = now + _LOG_INTERVAL
-            self._effects.append(Log(LogLevel.WARNING, f"refused a connection to {self._host}:{self._port}: {why}"))
+    def _forget(self, conn: int) -> None:
+        del self._visitors[conn]
+        self._deadlines.update(conn)
+
+    def _log(self, why: str, now: float, level: LogLevel = LogLevel.WARNING) -> None:
+        self._logged = {reason: at for reason, at in self._logged.items() if now < at + _LOG_INTERVAL}
+        if why in self._logged or len(self._logged) == _MAX_LOGGED:
+            return
+        self._logged[why] = now
+        self._effects.append(Log(level, f"refused a connection to {self._host}:{self._port}: {why}"))
 
     # ---- WebSockets ----
 
@@ -324,5 +339,10 @@ class AriListener:
         self._active[socket] = None
         if socket.is_lost:
             self._sockets.pop(socket.conn, None)
-        elif (deadline := socket.next_deadline()) is not None:
-            self._wake_at = min(self._wake_at, deadline)
+        self._deadlines.update(socket.conn)
+
+    def _deadline_of(self, conn: int) -> float | None:
+        if visitor := self._visitors.get(conn):
+            return visitor.deadline
+        socket = self._sockets.get(conn)
+        return None if socket is None else socket.next_deadline()

@@ -17,7 +17,6 @@ __all__ = [
     "BadRestRequest",
     "RestRequest",
     "RestResponse",
-    "read_object",
     "read_request",
     "read_response",
     "request_members",
@@ -30,7 +29,7 @@ _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
 
-def read_object(text: str) -> dict[str, Any] | None:
+def _read_object(text: str) -> dict[str, Any] | None:
     """A JSON object, or ``None`` if the text is not one."""
     try:
         value = json.loads(text)
@@ -69,7 +68,7 @@ def read_response(text: str) -> RestResponse | None:
     """A message of the event socket, if it is a ``RESTResponse``, however badly made; ``None`` for an event."""
     if '"RESTResponse"' not in text:  # spares an event from being parsed twice
         return None
-    members = read_object(text)
+    members = _read_object(text)
     if members is None or members.get("type") != "RESTResponse":
         return None
     status = members.get("status_code")

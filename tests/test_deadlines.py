@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtra_core.stasis.deadlines import Deadlines
+from voxtra_core.deadlines import Deadlines
 
 owners = st.sampled_from("abcd")
 times = st.none() | st.integers(0, 20)
