@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .app import AppStats, AppUpdate, BaseApp, CallStateChanged
+    from .app import AppStats, AppUpdate, BaseApp, CallStateChanged, Connection, ConnectionChanged, Reconnect
     from .call import (
         CallDirection,
         CallEnd,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         CallUpdate,
         EndedBy,
         HangupReason,
+        Outage,
         Pending,
         PlaybackEnd,
         StateChanged,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         LinkError,
         LocalProtocolError,
+        NameTaken,
         OperationTimeout,
         OriginateFailed,
         RemoteProtocolError,
@@ -87,6 +89,8 @@ __all__ = [
     "CertificateExpired",
     "CertificateHostnameMismatch",
     "ConnectFailed",
+    "Connection",
+    "ConnectionChanged",
     "ConnectionLost",
     "Driver",
     "EndedBy",
@@ -94,11 +98,14 @@ __all__ = [
     "HangupReason",
     "LinkError",
     "LocalProtocolError",
+    "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
+    "Outage",
     "Pending",
     "PlaybackEnd",
     "PlaybackHandle",
+    "Reconnect",
     "RemoteProtocolError",
     "RequestNotSent",
     "RequestOutcomeUnknown",
@@ -111,7 +118,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "app": {"AppStats", "AppUpdate", "BaseApp", "CallStateChanged"},
+    "app": {"AppStats", "AppUpdate", "BaseApp", "CallStateChanged", "Connection", "ConnectionChanged", "Reconnect"},
     "call": {
         "CallDirection",
         "CallEnd",
@@ -120,6 +127,7 @@ _ROOMS = {
         "CallUpdate",
         "EndedBy",
         "HangupReason",
+        "Outage",
         "Pending",
         "PlaybackEnd",
         "StateChanged",

@@ -350,7 +350,7 @@ class CallSession:
         return callback
 
     def on_outage(self, callback: W) -> W:
-        """Have an async function run, with an :class:`~voxtra_core.call.Outage`, each time the call has lived through a
+        """Have an async function run, with an :class:`~voxtra_core.call.outage.Outage`, each time the call has lived through a
         time without a connection to Asterisk: keys and talk of that time are lost. Usable as a decorator.
         """
         self.outage_callbacks.append(callback)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from voxtra_core.app import BaseApp
+from voxtra_core.app import BaseApp, Reconnect
 from voxtra_core.session import CallSession, EventStream, PlaybackHandle
 from voxtra_core.stasis import CallOffer
 
 from .backend import TrioBackend
 
-__all__ = ["CallOffer", "CallSession", "EventStream", "PlaybackHandle", "VoxtraApp"]
+__all__ = ["CallOffer", "CallSession", "EventStream", "PlaybackHandle", "Reconnect", "VoxtraApp"]
 
 
 class VoxtraApp(BaseApp):
