@@ -97,7 +97,8 @@ async def test_bytes_go_both_ways(backend: TestedBackend) -> None:
         await peer.send(b"good ")
         await peer.send(b"morning")
         await script.until_so(lambda: received(script) == b"good morning")
-    assert script.seen[:2] == [Connected(1), Drained(1)]
+    assert script.seen[0] == Connected(1)
+    assert script.seen.count(Drained(1)) == 1
 
 
 async def test_it_is_open_when_both_have_shaken_hands(backend: TestedBackend) -> None:
