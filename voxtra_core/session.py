@@ -350,8 +350,9 @@ class CallSession:
         return callback
 
     def on_outage(self, callback: W) -> W:
-        """Have an async function run, with an :class:`~voxtra_core.call.outage.Outage`, each time the call has lived through a
-        time without a connection to Asterisk: keys and talk of that time are lost. Usable as a decorator.
+        """Have an async function run each time the call has lived through a time without a connection to Asterisk.
+
+        It gets an :class:`~voxtra_core.call.outage.Outage`. Keys and talk of that time are lost. Usable as a decorator.
         """
         self.outage_callbacks.append(callback)
         return callback

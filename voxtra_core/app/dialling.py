@@ -115,7 +115,7 @@ class Dialling:
         Unless it was we: of several attempts to connect to an Asterisk that had frozen, the latest need not be the last
         that it gets round to.
         """
-        if self._is_leaving:
+        if self._is_leaving or self._is_closing:
             return
         if self._may_echo and self._opened_at is not None and now < self._opened_at + ECHO:
             self._may_echo = False
@@ -125,7 +125,7 @@ class Dialling:
         self._app_name = f"{ASIDE_PREFIX}{self._new_id()}"
         self._registration.stasis.leave_name(self._app_name)
         link, self._link = self._link, None
-        if link is not None and not self._is_closing:
+        if link is not None:
             self._old_links.append(link)
             link.close(now)
             self._error = None
@@ -246,12 +246,18 @@ class Dialling:
         if lost_at is not None:
             self._events.append(Restored(self._registration, now - lost_at))
             self._registration.stasis.link_restored(now, subscribe=self._is_aside)
-            self._hearing.connected(now)
+        self._hearing.connected(now)
         if not self._is_aside:
             self._registration.stasis.look_for_unannounced(now, after_outage=lost_at is not None)
 
     def _deaf(self, now: float) -> None:
-        if self._hearing.times_deaf == 1:
+        if self._reconnect is None:
+            self._log(
+                LogLevel.ERROR, "connected, but Asterisk sends no events here, and is not to be connected to again"
+            )
+        elif self._hearing.is_unknown:
+            self._connect_anew("connected, but Asterisk does not know the application any more", now)
+        elif self._hearing.times_deaf == 1:
             self._connect_anew("connected, but Asterisk sends no events here", now)
         else:
             self._log(LogLevel.WARNING, "connected, but Asterisk still sends no events here: is there an event filter?")

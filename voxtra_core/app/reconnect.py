@@ -45,7 +45,10 @@ class Reconnect:
     give_up_after: float | None = attrs.field(default=None)
     """How long to try; then ``serve()`` raises what the last attempt failed with. ``None``: for ever."""
     keep_calls: float = attrs.field(default=60.0)
-    """How long calls live without a connection; then they have ended (:attr:`~voxtra_core.call.cause.EndedBy.CONNECTION`)."""
+    """How long calls live without a connection.
+
+    Then they have ended, by :attr:`~voxtra_core.call.cause.EndedBy.CONNECTION`.
+    """
     from_start: bool = False
     """Whether to try again also where the very first attempt fails."""
 

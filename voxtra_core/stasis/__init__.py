@@ -15,6 +15,7 @@ from .machine import (
 )
 from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
+from .presence import Heard
 
 __all__ = [
     "AppReplaced",
@@ -25,6 +26,7 @@ __all__ = [
     "CallOver",
     "CallSurvived",
     "ClaimOutcome",
+    "Heard",
     "OrphanFound",
     "SendRequest",
     "StasisEvent",

@@ -60,7 +60,7 @@ from ..errors import (
 )
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
-from .presence import Presence
+from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
 
@@ -407,7 +407,7 @@ class StasisMachine:
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
-    def ask_presence(self, now: float) -> Pending[bool]:
+    def ask_presence(self, now: float) -> Pending[Heard]:
         """Whether the events of this application come here: on a link that is open they need not."""
         self._now = now
         return self._presence.ask(self.app_name, now)

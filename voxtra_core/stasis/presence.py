@@ -8,6 +8,7 @@ may deactivate it for both (``Replacing Stasis app`` and, a millisecond later, `
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 
 from ..ari import ChannelUserevent, events
@@ -15,11 +16,22 @@ from ..call import Pending
 from ..errors import AriNotFound, VoxtraError
 from .orphans import Ask
 
-__all__ = ["Presence"]
+__all__ = ["Heard", "Presence"]
 
 EVENT = "voxtra-presence"
 OVERDUE = 1.0
 """Seconds for the event to come after Asterisk has said that it was sent."""
+
+
+class Heard(StrEnum):
+    """What came of a question."""
+
+    YES = "yes"
+    """Our event came, or Asterisk will not send any to show it."""
+    NO = "no"
+    """It was sent, and did not come."""
+    UNKNOWN = "unknown"
+    """Asterisk does not know the application."""
 
 
 class Presence:
@@ -31,13 +43,13 @@ class Presence:
         self._ask = ask
         self._clock = clock
         self._new_id = new_id
-        self._answer = Pending[bool].resolved(False)
+        self._answer = Pending[Heard].resolved(Heard.NO)
         self._token = ""
         self._deadline: float | None = None
 
-    def ask(self, app_name: str, now: float) -> Pending[bool]:
-        """Whether this application's events come here; ``True`` also where Asterisk will not send any to show it."""
-        self._answer = answer = Pending[bool]()
+    def ask(self, app_name: str, now: float) -> Pending[Heard]:
+        """Whether this application's events come here."""
+        self._answer = answer = Pending[Heard]()
         self._token = self._new_id()
         self._deadline = None
         sent = self._ask(events.user_event(EVENT, application=app_name, variables={"token": self._token}), now)
@@ -47,7 +59,7 @@ class Presence:
     def receive_event(self, event: ChannelUserevent) -> None:
         """An event that may be ours."""
         if event.eventname == EVENT and event.userevent.get("token") == self._token:
-            self._settle(self._answer, present=True)
+            self._settle(self._answer, Heard.YES)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -56,20 +68,20 @@ class Presence:
     def handle_timeout(self, now: float) -> None:
         """It was sent, and did not come."""
         if self._deadline is not None and self._deadline <= now:
-            self._settle(self._answer, present=False)
+            self._settle(self._answer, Heard.NO)
 
-    def _sent(self, sent: Pending[None], answer: Pending[bool]) -> None:
+    def _sent(self, sent: Pending[None], answer: Pending[Heard]) -> None:
         try:
             sent.result()
         except AriNotFound:
-            self._settle(answer, present=False)
+            self._settle(answer, Heard.UNKNOWN)
         except VoxtraError:
-            self._settle(answer, present=True)
+            self._settle(answer, Heard.YES)
         else:
             if answer is self._answer and not answer.done:
                 self._deadline = self._clock() + OVERDUE
 
-    def _settle(self, answer: Pending[bool], *, present: bool) -> None:
+    def _settle(self, answer: Pending[Heard], heard: Heard) -> None:
         if answer is self._answer:
             self._deadline = None
-        answer.resolve(present)
+        answer.resolve(heard)
