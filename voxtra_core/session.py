@@ -185,6 +185,10 @@ class PlaybackHandle:
 class CallHome(Protocol):
     """What a call's session needs of the application it belongs to."""
 
+    @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on, where there can be several."""
+
     def late_callback(self, session: CallSession) -> None:
         """A hangup callback has been registered after the end."""
 
@@ -264,6 +268,14 @@ class CallSession:
     def app_name(self) -> str:
         """The owning application's Stasis name."""
         return self._app_name
+
+    @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on (its ``entityid``), where Asterisks connect to us (``listen``); else ``""``.
+
+        A channel's id is unique on one Asterisk, and on several that have a ``systemname`` each in ``asterisk.conf``.
+        """
+        return self._home.asterisk_id
 
     @property
     def args(self) -> tuple[str, ...]:

@@ -231,13 +231,12 @@ async def test_a_call_that_ended_meanwhile_ends_once(rig: Rig) -> None:
 
     @app.default()
     async def handler(call: CallSession) -> None:
-        calls.append(call)
-
         @call.on_hangup
         async def ended() -> None:
             ends.append(call.id)
 
         await call.answer()
+        calls.append(call)
         await call.listen_dtmf()
 
     async with behind(rig, app, PERSISTENT) as between:

@@ -166,6 +166,8 @@ def weight() -> list[Row]:
     texts = [event for number in range(IDLE_CALLS) for event in life(number)[:2]]
 
     class Home:
+        asterisk_id = ""
+
         def late_callback(self, session: CallSession) -> None:
             pass
 

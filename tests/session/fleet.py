@@ -140,11 +140,12 @@ class Process:
 class Fleet:
     """Processes that a balancer sends Asterisk's sockets to: the first that is ``up`` and listens.
 
-    The application ``each`` has a socket for each call, ``all`` a persistent one.
+    The application ``each`` has a socket for each call, ``all`` a persistent one, unless there is none.
     """
 
-    def __init__(self, processes: int = 1, **options: Any) -> None:
+    def __init__(self, processes: int = 1, *, persistent: bool = True, **options: Any) -> None:
         serial = count(1)
+        self._persistent = persistent
         self.loop = Loop()
         self.asterisk = Exchange(new_id=lambda: f"asterisk-{next(serial)}", sounds=SOUNDS)
         self.processes = [Process(self.loop, self.asterisk, **options) for _ in range(processes)]
@@ -155,7 +156,8 @@ class Fleet:
         for process in self.processes:
             process.start()
         self.up = [*self.processes]
-        self.asterisk.add_outbound(self._answers, ["all"])
+        if self._persistent:
+            self.asterisk.add_outbound(self._answers, ["all"])
         self.asterisk.add_outbound(self._answers, ["each"], per_call=True)
         self.run(0.1)
         return self

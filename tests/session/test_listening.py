@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from voxtra_core import CallSession, CallState, EndedBy
 from voxtra_core.app.listening import ANNOUNCE_TIMEOUT, RECONNECT_TIMEOUT
-from voxtra_core.errors import ConnectFailed
+from voxtra_core.ari import asterisk
+from voxtra_core.errors import CallEnded, ConnectFailed, OriginateFailed, RequestNotSent
 from voxtra_core.testing import Callee, Caller, SimulatedAsterisk, SimulatedListener
 from voxtra_core.testing.virtual import VirtualApp
 
-from .fleet import Fleet
+from .fleet import Fleet, Process
 from .world import Loop
 
 BOTH = pytest.mark.parametrize("app", ["each", "all"])
@@ -328,3 +331,83 @@ def test_an_address_that_cannot_be_listened_on() -> None:
     app = Taken(loop, SimulatedAsterisk(new_id=loop.new_id), listen="127.0.0.1:8090")
     with pytest.raises(ConnectFailed, match=r"127\.0\.0\.1.*address already in use"):
         app.run()
+
+
+# ---- what is asked when the call is over -----------------------------------------------------------------------------
+
+
+def _after_the_call(fleet: Fleet, process: Process) -> list[str]:
+    """Take a call on a socket of its own, and ask for this and that five seconds after its end: what came of it."""
+    came_of_it: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with suppress(CallEnded):
+            await call.listen_dtmf()
+        await fleet.loop.sleep(5.0)  # as long as it takes to write into a database
+        for what in (
+            partial(process.app.request, asterisk.ping()),
+            partial(process.app.request, asterisk.ping(), timeout=None),
+            partial(process.app.originate, "PJSIP/nobody", timeout=None),
+        ):
+            try:
+                await what()
+                came_of_it.append("done")
+            except (RequestNotSent, OriginateFailed) as error:
+                cause = error.__cause__ if isinstance(error, OriginateFailed) else error
+                came_of_it.append(type(cause).__name__)
+
+    process.handler = handler
+    fleet.call("each", Caller("5550100").waits_for_answer().hangs_up())
+    fleet.run(30.0)
+    assert process.handled[0].is_done
+    return came_of_it
+
+
+def test_what_is_asked_after_the_call_goes_to_its_asterisk_over_another_socket() -> None:
+    with Fleet() as fleet:
+        (process,) = fleet.processes
+        assert _after_the_call(fleet, process)[:2] == ["done", "done"]
+
+
+def test_what_is_asked_after_the_call_fails_where_there_is_no_other_socket() -> None:
+    with Fleet(persistent=False) as fleet:
+        (process,) = fleet.processes
+        assert _after_the_call(fleet, process) == 3 * ["RequestNotSent"]
+
+
+def test_a_hangup_callback_is_on_the_asterisk_of_its_call() -> None:
+    with Fleet() as fleet:
+        (process,) = fleet.processes
+        asked: list[str] = []
+
+        async def handler(call: CallSession) -> None:
+            @call.on_hangup
+            async def ended() -> None:
+                asked.append(process.machine.registration.stasis.app_name)
+
+            await call.answer()
+
+        process.handler = handler
+        fleet.call("each", Caller("5550100").waits_for_answer())
+        fleet.run(2.0)
+        assert [name.partition(":")[0] for name in asked] == ["each"]
+
+
+def test_stopping_in_a_hangup_callback_does_not_wait_for_itself() -> None:
+    with Fleet() as fleet:
+        (process,) = fleet.processes
+
+        async def handler(call: CallSession) -> None:
+            @call.on_hangup
+            async def ended() -> None:
+                await process.app.stop()
+
+            await call.answer()
+
+        process.handler = handler
+        fleet.call("all", Caller("5550100").waits_for_answer())
+        began = fleet.loop.now
+        fleet.loop.run_until(process.serving.done)
+        assert fleet.loop.now - began < 1.0
+        assert process.machine.exit_status == 0

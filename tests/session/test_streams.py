@@ -9,6 +9,7 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.benchmarks import core_events
 from voxtra_core import AppUpdate, CallSession, CallStateChanged, CallUpdate, EventStream, StateChanged
 from voxtra_core.ari import ChannelDtmfReceived, MalformedEvent, UnknownEvent
 from voxtra_core.testing import Caller
@@ -138,3 +139,28 @@ def test_a_stream_that_is_dropped_costs_nothing() -> None:
             return [update.state async for update in kept if isinstance(update, CallStateChanged)]
 
         assert world.do(states) == ["failed"]
+
+
+def test_one_session_for_one_call_also_where_it_ends_as_it_comes() -> None:
+    """All its events come in one read: whoever follows the application is shown the session that the handler gets."""
+    with World() as world:
+        handled: list[CallSession] = []
+
+        @world.app.default(metadata={"of": "the route"})
+        async def handler(call: CallSession) -> None:
+            handled.append(call)
+
+        world.start()
+        stream = world.app.events()
+        for event in core_events.life(1):
+            world.link.inject(event)
+        world.driver.wake()
+        world.run(0.1)
+
+        async def changes() -> list[CallStateChanged]:
+            taken = [await anext(stream) for _ in range(len(core_events.life(1)) + 2)]
+            return [update for update in taken if isinstance(update, CallStateChanged)]
+
+        assert [(change.call is handled[0], change.call.metadata) for change in world.do(changes)] == 2 * [
+            (True, {"of": "the route"})
+        ]

@@ -36,6 +36,10 @@ class Dialling:
         """The only one."""
         return self._registration
 
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """Itself."""
+        return registration
+
     @property
     def listening_port(self) -> int | None:
         """None."""

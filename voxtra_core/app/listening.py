@@ -59,6 +59,12 @@ class Listening:
         """The first that has a link and lasts longer than a call."""
         return next((r for r in self._served.values() if r.link is not None and not r.is_of_one_call), None)
 
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """Itself, while it is served; else what has come in its place, or another of the same Asterisk."""
+        again = self._served.get((registration.asterisk_id, registration.stasis.app_name))
+        others = (r for r in self._served.values() if r.asterisk_id == registration.asterisk_id)
+        return again or next((r for r in others if r.link is not None and not r.is_of_one_call), None)
+
     @property
     def listening_port(self) -> int | None:
         """The listener's."""
@@ -158,7 +164,9 @@ class Listening:
         for registration in busy:
             while (event := registration.stasis.next_event()) is not None:
                 moved = True
-                if isinstance(event, CallArrived | OrphanFound):
+                if isinstance(event, CallArrived):
+                    registration.has_call(event.call)
+                elif isinstance(event, OrphanFound):
                     registration.call_expected_until = None
                 self._events.append(Happened(registration, event))
             moved = registration.send_commands(now) or moved

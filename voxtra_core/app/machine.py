@@ -119,10 +119,11 @@ class AppMachine:
             driver,
             knows_number=options.number_variable is None,
             takes_calls=lambda: self.phase is Phase.RUNNING,
-            start_task=lambda name, function: self._start_task(name, function, is_handler=False),
+            start_task=self._start_hook,
             cancel_task=lambda task: self._effects.append(CancelTask(task)),
             log=self._log,
         )
+        self._offered_to: Registration | None = None
         self._tasks: dict[int, _Task] = {}
         self._task = 0
         self._effects: list[Effect] = []
@@ -244,7 +245,7 @@ class AppMachine:
 
     @property
     def is_asked_by_a_handler(self) -> bool:
-        """Whether the code that asks runs in one of this application's own handlers."""
+        """Whether the code that asks runs in one of this application's own handlers, callbacks or hooks."""
         handled_by = _handled_by.get()
         return handled_by is not None and handled_by[0] is self
 
@@ -262,7 +263,10 @@ class AppMachine:
         """
         handled_by = _handled_by.get()
         if handled_by is not None and handled_by[0] is self:
-            return handled_by[1]
+            registration = self._reach.successor_of(handled_by[1])
+            if registration is None:
+                raise RequestNotSent("the call's connection is gone, and its Asterisk has no other here")
+            return registration
         registration = self._reach.default_registration
         if registration is None:
             raise RequestNotSent("no Asterisk has a persistent connection here: outside of a call there is none to ask")
@@ -285,8 +289,7 @@ class AppMachine:
                 home=_Home(self, registration),
                 snoops_on=snooped,
             )
-            if not call.is_over:
-                self._sessions[call] = session
+            self._sessions[call] = session  # until CallOver is here: a call may have ended in the moment it came
         return session
 
     @property
@@ -299,11 +302,11 @@ class AppMachine:
             if call.snoops_on is None and not call.is_over
         }
 
-    def late_callback(self, session: CallSession) -> None:
+    def late_callback(self, session: CallSession, registration: Registration) -> None:
         """A hangup callback has been registered after the end."""
         if self.phase is Phase.FINISHED:
             raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
-        self._start_callbacks(session)
+        self.start_callbacks(session, registration)
 
     def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""
@@ -345,9 +348,10 @@ class AppMachine:
             case CallArrived():
                 self._arrived(event, registration, now)
             case CallOffered():
+                self._offered_to = registration
                 self._claiming.offered(registration.stasis, event.offer, now)
             case CallOver():
-                self._over(event.call)
+                self._over(event.call, registration)
             case CallChanged(call, change):
                 self._observe(event)
                 if self._feeds.followers:
@@ -530,21 +534,25 @@ class AppMachine:
             session.machine.let_go(self._driver.time(), reason)
             self._driver.wake()
 
-    def _over(self, call: CallMachine) -> None:
+    def _over(self, call: CallMachine, registration: Registration) -> None:
         session = self._sessions.pop(call, None)
         if call.end is not None and call.end.by is not EndedBy.CONNECTION:
             self._log(LogLevel.DEBUG, f"call {call.id} ended: {call.end}")
         if session is not None:
-            self._start_callbacks(session)
+            self.start_callbacks(session, registration)
 
-    def _start_callbacks(self, session: CallSession) -> None:
+    def start_callbacks(self, session: CallSession, registration: Registration) -> None:
+        """Run the hangup callbacks of a call that has ended, unless they are being run."""
         if session in self._calling_back or not session.has_callbacks:
             return
         self._calling_back.add(session)
-        self._start_task(f"hangup callbacks of {session.id}", lambda: self._call_back(session), is_handler=False)
+        self._start_task(
+            f"hangup callbacks of {session.id}", lambda: self._call_back(session, registration), is_handler=False
+        )
         self._driver.wake()
 
-    async def _call_back(self, session: CallSession) -> None:
+    async def _call_back(self, session: CallSession, registration: Registration) -> None:
+        _handled_by.set((self, registration))
         try:
             while (callback := session.take_callback()) is not None:
                 try:
@@ -554,6 +562,16 @@ class AppMachine:
                     self._driver.wake()
         finally:
             self._calling_back.discard(session)
+
+    def _start_hook(self, name: str, function: Callable[[], Awaitable[None]]) -> int:
+        registration = self._offered_to
+
+        async def run() -> None:
+            if registration is not None:
+                _handled_by.set((self, registration))
+            await function()
+
+        return self._start_task(name, run, is_handler=False)
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
@@ -585,9 +603,14 @@ class _Home:
     app: AppMachine
     registration: Registration
 
+    @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on, where there can be several."""
+        return self.registration.asterisk_id
+
     def late_callback(self, session: CallSession) -> None:
         """A hangup callback has been registered after the end."""
-        self.app.late_callback(session)
+        self.app.late_callback(session, self.registration)
 
     def snoop(
         self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection

@@ -20,6 +20,7 @@ __all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
 Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
 """What becomes of channels that are in our application before us."""
 
+DEFAULT_APP_NAME = "voxtra"
 DEFAULT_URL = "http://localhost:8088"
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 """The schemes, and their ports where a URL names none."""
@@ -77,7 +78,13 @@ def make_options(
         raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
     if orphans not in get_args(Orphans):
         raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
-    url = ari_url if ari_url is not None else environ.get("VOXTRA_ARI_URL") or DEFAULT_URL
+    if listen is not None and (app_name, requests) != (DEFAULT_APP_NAME, "http"):
+        raise ValueError(
+            "with listen, Asterisk's ari.conf says which applications there are, and requests go over its socket: "
+            "give neither app_name nor requests"
+        )
+    from_environ = environ.get("VOXTRA_ARI_URL") if listen is None else None
+    url = ari_url if ari_url is not None else from_environ or DEFAULT_URL
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(
@@ -85,8 +92,8 @@ def make_options(
         )
     try:
         port = _PORTS[parts.scheme] if parts.port is None else parts.port
-    except ValueError as error:
-        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from error
+    except ValueError:
+        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from None
     if port == 0:
         raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}")
     if not _PATH.fullmatch(parts.path):
@@ -120,7 +127,7 @@ def make_options(
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:
-    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {listen!r}")
+    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {_without_secrets(listen)!r}")
     try:
         parts = urlsplit(f"//{listen}")
         host, port = parts.hostname, parts.port

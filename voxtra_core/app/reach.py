@@ -64,6 +64,9 @@ class Reach(Protocol):
     def default_registration(self) -> Registration | None:
         """The one for what is asked outside of any call, if there is one."""
 
+    def successor_of(self, registration: Registration) -> Registration | None:
+        """What serves now whoever was served by this one: itself as a rule; ``None`` when its Asterisk is gone."""
+
     @property
     def listening_port(self) -> int | None:
         """The port that is listened on, if one is."""

@@ -30,6 +30,8 @@ class Registration:
         """When its calls are given up, unless there is a link again."""
         self.call_expected_until: float | None = None
         """Until when the call may come that this application is for; ``None`` once it has, or if it is for many."""
+        self._is_over = False
+        self._is_of_one_call: bool | None = None
         self._link: Link | None = None
         self._waiting: deque[SendRequest] = deque()
         self._observe = observe
@@ -49,8 +51,17 @@ class Registration:
 
     @property
     def is_of_one_call(self) -> bool:
-        """Whether it looks like that of a socket per call. What is asked for on it lasts no longer than that call."""
-        return ":" in self.stasis.app_name
+        """Whether it is that of a socket per call: what is asked for on it lasts no longer than that call.
+
+        Until a call has come it only looks like one: any name may have a colon.
+        """
+        return ":" in self.stasis.app_name if self._is_of_one_call is None else self._is_of_one_call
+
+    def has_call(self, call: CallMachine) -> None:
+        """A call has come, or was found: whose channel names the application, if that is for it alone."""
+        self.call_expected_until = None
+        if self._is_of_one_call is None and call.channel is not None:
+            self._is_of_one_call = self.stasis.app_name.endswith(f":{call.channel.name}")
 
     def attach(self, link: Link, now: float) -> None:
         """This link carries it from here on; what has waited is sent."""
@@ -74,7 +85,9 @@ class Registration:
         for command in commands:
             if isinstance(command, SendRequest):
                 self._observe(command.request)
-                if self._link is not None:
+                if self._is_over:
+                    self._refuse(command, now)
+                elif self._link is not None:
                     self._send(self._link, command, now)
                 else:
                     self._wait(command, now)
@@ -98,9 +111,13 @@ class Registration:
             self.stasis.receive(RequestFailed(command.request_id, error), now)
 
     def give_up(self, now: float) -> None:
-        """There will be no other link: its calls have ended, and what waited was not sent."""
+        """There will be no other link: its calls have ended, and what waited, or is asked for yet, is not sent."""
+        self._is_over = True
         waiting, self._waiting = self._waiting, deque()
         for command in waiting:
-            error = RequestNotSent("Asterisk did not connect again in time")
-            self.stasis.receive(RequestFailed(command.request_id, error), now)
+            self._refuse(command, now)
         self.stasis.close(now)
+
+    def _refuse(self, command: SendRequest, now: float) -> None:
+        error = RequestNotSent(f"Asterisk's connection for the application {self.stasis.app_name!r} is gone")
+        self.stasis.receive(RequestFailed(command.request_id, error), now)

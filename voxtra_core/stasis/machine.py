@@ -506,8 +506,8 @@ class StasisMachine:
                     self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
                     continue
                 self._events.append(CallChanged(call, event))
-                if call.is_over:
-                    self._bury(call)
+            if call.is_over:
+                self._bury(call)
             self._call_deadlines.update(call)
 
     def _bury(self, call: CallMachine) -> None:
