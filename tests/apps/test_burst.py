@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from pathlib import Path
 from time import perf_counter
 
 import anyio
@@ -20,9 +19,10 @@ import pytest
 from tests.benchmarks.core_events import channel, text
 from tests.benchmarks.driver_events import frames
 from tests.benchmarks.sender import Sender
+from tests.drivers.loops import measured
 from voxtra_core.app import BaseApp
 from voxtra_core.call.dtmf import MAX_DIGITS
-from voxtra_core.driving import READ_AHEAD
+from voxtra_core.driving import READ
 from voxtra_core.session import CallSession
 
 from .site import served
@@ -39,6 +39,8 @@ EVENT = 600
 """Bytes of one, about: Asterisk makes a write for each."""
 WRITE_TIMEOUT = 0.1
 """Seconds."""
+BLOCKED = 2.0
+"""Seconds for which the handler does something else, from the burst's beginning."""
 TICK = 0.005
 """Seconds."""
 ATTEMPTS = 3
@@ -81,16 +83,9 @@ class Observed:
     """Seconds for which the loop let nobody else run."""
     blocks: int = 0
     """Of memory, held when all of it had come."""
-    peak: int = 0
-    """Bytes of the process beyond those before it."""
     heard: dict[int, str] = attrs.field(factory=dict)
     """By the handler that had been blocked, first, and by the others."""
     dropped: int = 0
-
-
-def resident() -> int:
-    """Bytes of memory that this process has."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 async def observe(app_class: type[BaseApp], sender: Sender) -> Observed:
@@ -98,7 +93,7 @@ async def observe(app_class: type[BaseApp], sender: Sender) -> Observed:
     app = app_class(f"http://127.0.0.1:{sender.port}", "user", "password")
     seen = Observed(heard=dict.fromkeys(range(1 + OTHERS), ""))
     here: list[CallSession] = []
-    all_here, release, others_done, done = anyio.Event(), anyio.Event(), anyio.Event(), anyio.Event()
+    all_here, begun, others_done, done = anyio.Event(), anyio.Event(), anyio.Event(), anyio.Event()
 
     @app.default()
     async def handle(call: CallSession) -> None:
@@ -107,7 +102,9 @@ async def observe(app_class: type[BaseApp], sender: Sender) -> Observed:
         if len(here) == 1 + OTHERS:
             all_here.set()
         if number == 0:
-            await release.wait()
+            await begun.wait()
+            await anyio.sleep(BLOCKED)
+            await others_done.wait()
             while pressed := await call.listen_dtmf(0):
                 seen.heard[0] += pressed
             seen.dropped = call.machine.digits_dropped
@@ -124,7 +121,6 @@ async def observe(app_class: type[BaseApp], sender: Sender) -> Observed:
         while not others_done.is_set():
             await anyio.sleep(TICK)
             turns.append(perf_counter())
-            seen.peak = max(seen.peak, resident() - before)
         seen.longest_turn = max(later - earlier for earlier, later in pairwise(turns)) - TICK
 
     sender.accept()
@@ -133,13 +129,13 @@ async def observe(app_class: type[BaseApp], sender: Sender) -> Observed:
         await all_here.wait()
         sender.longest_write()
         await anyio.wait_all_tasks_blocked()
-        before, blocks_before = resident(), sys.getallocatedblocks()
+        blocks_before = sys.getallocatedblocks()
         sender.send(1, EVENT)
+        begun.set()
         tasks.start_soon(watch)
         seen.longest_write = await anyio.to_thread.run_sync(sender.longest_write)
         await others_done.wait()
         seen.blocks = sys.getallocatedblocks() - blocks_before
-        release.set()
         await done.wait()
         sender.send(2)
         sender.longest_write()
@@ -159,4 +155,14 @@ async def test_a_handler_that_takes_nothing_holds_up_nobody(app_class: type[Base
     assert (seen.heard[0], seen.dropped) == (pressed[:MAX_DIGITS], len(pressed) - MAX_DIGITS)
     assert [seen.heard[other] for other in range(1, 1 + OTHERS)] == ["0123456789" * (ROUNDS // 10)] * OTHERS
     assert seen.blocks < 5_000  # a quarter of a block for each event: nothing of them is kept but the digits
-    assert seen.peak < READ_AHEAD
+
+
+async def test_how_much_of_it_waits_is_bounded(
+    app_class: type[BaseApp], nothing_is_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is twelve times what may be read ahead here, and nothing of it is lost."""
+    waiting = measured(monkeypatch, read_ahead=1 << 20)
+    with Sender([arrivals(), burst(), ends()]) as sender:
+        seen = await observe(app_class, sender)
+    assert waiting.peak <= (1 << 20) + READ
+    assert [seen.heard[other] for other in range(1, 1 + OTHERS)] == ["0123456789" * (ROUNDS // 10)] * OTHERS

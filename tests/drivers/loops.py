@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable
 from selectors import EpollSelector, SelectorKey
 from typing import Any, TypeAlias, TypeVar
 
+import pytest
 import sniffio
 import trio
 import trio.testing
 
+import voxtra_asyncio.stream
+import voxtra_trio.stream
 from voxtra_asyncio import VoxtraApp as AsyncioApp
 from voxtra_asyncio.backend import AsyncioBackend
+from voxtra_core import driving
 from voxtra_core.app import BaseApp
 from voxtra_trio import VoxtraApp as TrioApp
 from voxtra_trio.backend import TrioBackend
@@ -21,8 +25,10 @@ from voxtra_trio.backend import TrioBackend
 __all__ = [
     "APPS",
     "BACKENDS",
+    "Measured",
     "NativeTask",
     "TestedBackend",
+    "measured",
     "open_sockets",
     "run_in_virtual_time",
     "tasks_alive",
@@ -84,6 +90,29 @@ class NativeTask:
     def cancel(self) -> None:
         """Cancel it; it must have begun."""
         self._cancel()
+
+
+class Measured:
+    """What connections have read ahead of their machines."""
+
+    peak = 0
+    """The most bytes that have waited on one of them."""
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, *, read_ahead: int) -> Measured:
+    """Have no more than so many bytes read ahead, and look how many it is."""
+    seen = Measured()
+
+    class MeasuredUnread(driving.Unread):
+        def add(self, data: bytes) -> bool:
+            was_first = super().add(data)
+            seen.peak = max(seen.peak, self._size)
+            return was_first
+
+    monkeypatch.setattr(driving, "READ_AHEAD", read_ahead)
+    for module in (voxtra_asyncio.stream, voxtra_trio.stream):
+        monkeypatch.setattr(module, "Unread", MeasuredUnread)
+    return seen
 
 
 # ---- time that jumps -------------------------------------------------------------------------------------------------

@@ -12,8 +12,6 @@ from collections.abc import Callable
 import anyio.lowlevel
 import pytest
 
-import voxtra_asyncio.stream
-import voxtra_trio.stream
 from voxtra_core import driving
 from voxtra_core.effects import (
     Close,
@@ -31,7 +29,7 @@ from voxtra_core.effects import (
     TaskDone,
 )
 
-from .loops import TestedBackend
+from .loops import Measured, TestedBackend, measured
 from .peers import Door, Peer, addresses, closed_port
 from .script import PATIENCE, Script, in_small_turns, running, turns
 
@@ -281,29 +279,14 @@ async def test_closing_forgets_what_is_read_ahead(backend: TestedBackend, monkey
     assert EndOfStream(1) not in script.seen
 
 
-class Measured(driving.Unread):
-    """Knows the most that has ever waited in it."""
-
-    peak = 0
-
-    def add(self, data: bytes) -> bool:
-        was_first = super().add(data)
-        Measured.peak = max(Measured.peak, self._size)
-        return was_first
-
-
 @pytest.fixture
-def reading_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+def reading_ahead(monkeypatch: pytest.MonkeyPatch) -> Measured:
     """Little is read ahead, and the machine takes it in small steps."""
     monkeypatch.setattr(driving, "SLICE", 4096)
-    monkeypatch.setattr(driving, "READ_AHEAD", 16384)
-    monkeypatch.setattr(Measured, "peak", 0)
-    for module in (voxtra_asyncio.stream, voxtra_trio.stream):
-        monkeypatch.setattr(module, "Unread", Measured)
+    return measured(monkeypatch, read_ahead=16384)
 
 
-@pytest.mark.usefixtures("reading_ahead")
-async def test_what_is_read_ahead_is_bounded(backend: TestedBackend) -> None:
+async def test_what_is_read_ahead_is_bounded(backend: TestedBackend, reading_ahead: Measured) -> None:
     """Once so much waits the socket is left alone, until the machine has taken some of it."""
     data = PLENTY[: 1 << 22]
     script = Script()
@@ -314,11 +297,12 @@ async def test_what_is_read_ahead_is_bounded(backend: TestedBackend) -> None:
                 peer.end()
                 await script.until(EndOfStream(1))
     assert received(script) == data
-    assert driving.READ_AHEAD <= Measured.peak <= driving.READ_AHEAD + driving.READ
+    assert 16384 <= reading_ahead.peak <= 16384 + driving.READ
 
 
-@pytest.mark.usefixtures("reading_ahead")
-async def test_closing_what_is_not_read_for_now(backend: TestedBackend, linger: Callable[[float], None]) -> None:
+async def test_closing_what_is_not_read_for_now(
+    backend: TestedBackend, linger: Callable[[float], None], reading_ahead: Measured
+) -> None:
     """From then on it is, for else the peer's end would not be seen."""
     linger(2 * PATIENCE)
     script = Script()
@@ -326,7 +310,7 @@ async def test_closing_what_is_not_read_for_now(backend: TestedBackend, linger: 
         async with running(backend.driver(), script):
             with await connect(script, door) as peer:
                 await peer.send(PLENTY[: 1 << 22])
-                await script.until_so(lambda: Measured.peak >= driving.READ_AHEAD)
+                await script.until_so(lambda: reading_ahead.peak >= 16384)
                 script.ask(Close(1))
                 assert await peer.to_the_end() == b""
 
