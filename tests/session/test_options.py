@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from itertools import count
+from typing import Any, Literal
 
 import pytest
 
+from voxtra_core.app.connect import ari_link
+from voxtra_core.app.options import make_options
+from voxtra_core.ari import asterisk
+from voxtra_core.ari.messages import LinkClosed
 from voxtra_core.testing import SimulatedAsterisk
 from voxtra_core.testing.virtual import VirtualApp, VirtualLoop
+
+from ..wire.memory import PORT, new_network
 
 
 def app(environ: dict[str, str] | None = None, **options: Any) -> VirtualApp:
@@ -32,3 +39,30 @@ def test_no_secret_in_what_is_said_about_listen(listen: str) -> None:
         app(listen=listen)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value)).partition("listen=listen")[2]
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("requests", "patience"), [("http", 2.0), ("websocket", 5.0)])
+def test_how_long_a_half_dead_connection_may_be_busy(requests: Literal["http", "websocket"], patience: float) -> None:
+    """Nothing comes any more, while one request is under way: what Asterisk does over HTTP keeps it from no pong."""
+    options = make_options(
+        f"http://127.0.0.1:{PORT}",
+        "tester",
+        "s3cret",
+        app_name="app",
+        number_variable=None,
+        requests=requests,
+        ping_interval=1.0,
+        ping_timeout=2.0,
+        busy_timeout=5.0,
+        environ={},
+    )
+    network, conns = new_network(), count(1)
+    network.link = ari_link(options, "app", lambda: next(conns))
+    network.link.open(0.0)
+    network.carry_all()
+    network.link.send_request("1", asterisk.get_info(), 0.0)
+    network.run()
+    network.advance(1.0 + patience - 0.01)
+    assert not any(isinstance(message, LinkClosed) for message in network.messages)
+    network.advance(0.01)
+    assert isinstance(network.messages[-1], LinkClosed)

@@ -237,7 +237,7 @@ def test_a_url_that_cannot_be_right_is_refused_at_once(url: str) -> None:
         make_options(url, "user", "secret", app_name="app", number_variable=None, environ={})
 
 
-@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout"])
+@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout", "busy_timeout"])
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
 def test_times_that_cannot_be_are_refused_at_once(name: str, seconds: float) -> None:
     times: dict[str, Any] = {name: seconds}

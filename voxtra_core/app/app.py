@@ -115,6 +115,9 @@ class BaseApp:
 
     ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
     silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
+    ``busy_timeout`` stands in for ``ping_timeout`` while Asterisk does a request that it was sent by the event socket
+    (``requests="websocket"``, or ``listen``): it answers no ping until that is done.
+
     ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
     that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
     to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
@@ -143,6 +146,7 @@ class BaseApp:
         requests: Literal["http", "websocket"] = "http",
         ping_interval: float = 15.0,
         ping_timeout: float = 10.0,
+        busy_timeout: float = 60.0,
         max_calls: int | None = None,
         busy_reason: HangupReason | int = "congestion",
         max_requests: int | None = None,
@@ -161,6 +165,7 @@ class BaseApp:
             requests=requests,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
+            busy_timeout=busy_timeout,
             max_calls=max_calls,
             busy_reason=busy_reason,
             max_requests=max_requests,

@@ -38,6 +38,7 @@ def ari_link(options: Options, app_name: str, new_conn: Callable[[], int]) -> Li
         requests=options.requests,
         ping_interval=options.ping_interval,
         ping_timeout=options.ping_timeout,
+        busy_timeout=options.busy_timeout,
         max_under_way=MAX_REQUESTS if options.max_requests is None else options.max_requests,
     )
 
@@ -62,5 +63,6 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
         new_conn=new_conn,
         ping_interval=options.ping_interval,
         ping_timeout=options.ping_timeout,
+        busy_timeout=options.busy_timeout,
         max_under_way=MAX_REQUESTS_OF_SOCKET if options.max_requests is None else options.max_requests,
     )

@@ -54,6 +54,8 @@ class Options:
     requests: Literal["http", "websocket"] = "http"
     ping_interval: float = 15.0
     ping_timeout: float = 10.0
+    busy_timeout: float = 60.0
+    """In place of ``ping_timeout`` while Asterisk does a request that has come by the event socket."""
     max_calls: int | None = None
     """Calls at a time, by :mod:`.admission`; ``None`` for any number."""
     busy_reason: HangupReason | int = "congestion"
@@ -83,6 +85,7 @@ def make_options(
     reconnect: Reconnect | None = None,
     ping_interval: float = 15.0,
     ping_timeout: float = 10.0,
+    busy_timeout: float = 60.0,
     max_calls: int | None = None,
     busy_reason: HangupReason | int = "congestion",
     max_requests: int | None = None,
@@ -134,7 +137,8 @@ def make_options(
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     if requests not in {"http", "websocket"}:
         raise ValueError(f"requests must be 'http' or 'websocket', not {requests!r}")
-    for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout)):
+    times = (("ping_interval", ping_interval), ("ping_timeout", ping_timeout), ("busy_timeout", busy_timeout))
+    for name, seconds in times:
         if not 0 < seconds < math.inf:
             raise ValueError(f"{name} must be more than 0 seconds, and finite, not {seconds!r}")
     return Options(
@@ -152,6 +156,7 @@ def make_options(
         requests=requests,
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
+        busy_timeout=busy_timeout,
         max_calls=max_calls,
         busy_reason=busy_reason,
         max_requests=max_requests,
