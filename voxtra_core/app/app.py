@@ -394,7 +394,8 @@ class BaseApp:
         for as long as it likes; ``variables`` are set on its channel. With a ``handler``, that runs for the call as for
         one that came in; without one the call is yours until you hang it up, or until the application ends.
 
-        Raises :class:`~voxtra_core.errors.OriginateFailed` when it is busy, refuses, does not answer or cannot be
+        Raises :class:`~voxtra_core.errors.RequestNotSent` when Asterisk was never asked, as without a connection, and
+        :class:`~voxtra_core.errors.OriginateFailed` when it is busy, refuses, does not answer or cannot be
         reached, and :class:`~voxtra_core.errors.TooManyCalls` beyond ``max_calls``. Cancelled, it is hung up, also when
         it has just answered.
         """

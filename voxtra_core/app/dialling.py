@@ -246,15 +246,13 @@ class Dialling:
         if lost_at is not None:
             self._events.append(Restored(self._registration, now - lost_at))
             self._registration.stasis.link_restored(now, subscribe=self._is_aside)
-        self._hearing.connected(now)
+        self._hearing.connected(now, again=lost_at is not None)
         if not self._is_aside:
             self._registration.stasis.look_for_unannounced(now, after_outage=lost_at is not None)
 
     def _deaf(self, now: float) -> None:
         if self._reconnect is None:
-            self._log(
-                LogLevel.ERROR, "connected, but Asterisk sends no events here, and is not to be connected to again"
-            )
+            self._log(LogLevel.ERROR, "connected, but Asterisk sends no events here")
         elif self._hearing.is_unknown:
             self._connect_anew("connected, but Asterisk does not know the application any more", now)
         elif self._hearing.times_deaf == 1:

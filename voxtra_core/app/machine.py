@@ -60,6 +60,8 @@ ConnectionCallback = Callable[[ConnectionChanged], Awaitable[None]]
 
 FLUSH = 1.0
 """Seconds for the last hang-ups to go out when the run is cancelled, and for the hangup callbacks they cause."""
+CLOSE = 5.0
+"""Seconds that the way to Asterisk has to close, beyond what a link takes for it: should that never end."""
 LAST_WORDS = 5.0
 """Seconds that hangup callbacks have after a stop, and they and the handlers after the link was lost."""
 UNROUTED: HangupReason = "unallocated"
@@ -470,6 +472,9 @@ class AppMachine:
                 self._flush(now, LAST_WORDS)
             case Phase.FLUSHING:
                 self._give_up(now)
+            case Phase.CLOSING:
+                self._reach.abort(now)
+                self._gone(None, now)
             case Phase.LOST if not self._cancelled:
                 self._cancel_tasks(now)
             case Phase.LOST:
@@ -580,7 +585,7 @@ class AppMachine:
 
     def _close(self, now: float) -> None:
         self.phase = Phase.CLOSING
-        self._deadline = None
+        self._deadline = now + CLOSE
         self._reach.close(now)
 
     def _finish(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..call import CallMachine
+from ..call.outage import MAX_REPEATS
 from ..errors import LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
 from ..stasis import SendRequest, StasisMachine
 
@@ -31,6 +32,8 @@ class Registration:
         self.call_expected_until: float | None = None
         """Until when the call may come that this application is for; ``None`` once it has, or if it is for many."""
         self._is_over = False
+        self._refuses = False  # calls are kept no longer without a link, and nothing waits for one
+        self._repeats: dict[str, int] = {}
         self._is_of_one_call: bool | None = None
         self._link: Link | None = None
         self._waiting: deque[SendRequest] = deque()
@@ -72,6 +75,7 @@ class Registration:
         """This link carries it from here on."""
         self._link = link
         self.lost_until = None
+        self._refuses = False
 
     def lose(self, messages: Iterable[LinkMessage], now: float, *, until: float) -> None:
         """The link has ended, with these last messages; another is hoped for ``until`` then.
@@ -86,6 +90,7 @@ class Registration:
             if not isinstance(message, RequestFailed | LinkClosed):
                 self.stasis.receive(message, now)
         self.stasis.link_lost(now)
+        self._repeats = {id: n for id, n in self._repeats.items() if self.stasis.request_under_way(id) is not None}
         self.take_last([message for message in last if isinstance(message, RequestFailed)], now)
 
     def take_last(self, messages: Iterable[LinkMessage], now: float) -> None:
@@ -104,6 +109,10 @@ class Registration:
         if not only_asks and not isinstance(failed.error, RequestNotSent):
             return False
         if only_asks:
+            repeats = self._repeats.get(failed.request_id, 0) + 1
+            if repeats > MAX_REPEATS:
+                return False
+            self._repeats[failed.request_id] = repeats
             self.stasis.counters.requests_unknown += 1
             self.stasis.counters.requests_repeated += 1
         self._waiting.append(SendRequest(failed.request_id, request))
@@ -115,7 +124,7 @@ class Registration:
         for command in commands:
             if isinstance(command, SendRequest):
                 self._observe(command.request)
-                if self._is_over:
+                if self._is_over or self._refuses:
                     self._refuse(command, now)
                 elif self._link is not None and (command.at_once or not (self._waiting or self.stasis.is_resyncing)):
                     self._send(self._link, command, now)
@@ -158,6 +167,7 @@ class Registration:
     def give_up(self, now: float) -> None:
         """There will be no other link in time: its calls have ended, and what waited was not sent."""
         self.lost_until = None
+        self._refuses = True
         waiting, self._waiting = self._waiting, deque()
         for command in waiting:
             self._refuse(command, now)

@@ -808,7 +808,7 @@ class CallMachine:
 
     def _originate_refused(self, error: VoxtraError, now: float) -> None:
         if _had_no_effect(error):
-            if isinstance(error, LocalProtocolError):
+            if isinstance(error, LocalProtocolError | RequestNotSent):
                 self._origination.fail(error)
             self._never_was(error, now)
         elif self._origination.unseen:
