@@ -124,6 +124,32 @@ def test_a_call_that_asterisk_gives_up() -> None:
         fleet.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_who_came_on_a_persistent_socket_that_was_dead_gets_a_handler(others: int) -> None:
+    """Asterisk did not know that it was dead, and announced him there; whether there were other calls is no matter."""
+    with Fleet() as fleet:
+        (process,) = fleet.processes
+        for _ in range(others):
+            fleet.call("all", Caller("5550100").waits_for_answer())
+        fleet.run(1.0)
+        (link,) = process.links
+        socket = link.socket
+        assert socket is not None
+        link.freeze(fleet.loop.now)
+        person = fleet.call("all", Caller("5550199").waits_for_answer().presses("#"))
+        fleet.run(1.0)
+        fleet.up.clear()
+        link.drop(fleet.loop.now)  # as a ping finds out
+        process.driver.wake()
+        fleet.run(0.1)
+        fleet.asterisk.disconnect(socket, fleet.loop.now)
+        fleet.run(0.5)
+        fleet.up.append(process)
+        fleet.run(DOUBT + 3.0)
+        assert process.handled[-1].call.caller_id == "5550199"
+        assert (len(process.handled), person.cause) == (others + 1, 16)
+
+
 def test_a_persistent_socket_comes_back_after_an_hour_with_all_that_was_said() -> None:
     with Fleet() as fleet:
         (process,) = fleet.processes

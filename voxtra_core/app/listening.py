@@ -31,7 +31,7 @@ the call then."""
 class Listening:
     """A :class:`~.reach.Reach` of any number of links, which come and go.
 
-    ``keep_calls`` is how long the calls of an application live without a link, in seconds; those on a socket of their
+    ``keep_calls`` is how long an application and its calls live without a link, in seconds; those on a socket of their
     own :data:`ONE_CALL_TIMEOUT` at most.
     """
 
@@ -235,9 +235,11 @@ class Listening:
             self._give_up(registration, now)
 
     def _is_worth_waiting(self, registration: Registration, error: LinkError | None) -> bool:
-        if not self._is_accepting or not registration.stasis.calls:
+        if not self._is_accepting:
             return False
-        return error is not None or not registration.is_of_one_call  # that socket closes when its call is over
+        if registration.is_of_one_call:  # that socket closes when its call is over
+            return error is not None and bool(registration.stasis.calls)
+        return True  # without calls, too: whoever calls before Asterisk notices is to be told from an orphan
 
     def _lose(
         self, registration: Registration, messages: Iterable[LinkMessage], error: LinkError | None, now: float
