@@ -64,8 +64,8 @@ class Restored:
                 return (200, json.dumps(channel(subject)).encode()) if subject in self.left else (404, b"")
             case _:
                 assert operation == "applications.get"
-                lists = {"bridge_ids": [], "endpoint_ids": [], "device_names": []}
-                filters = {"events_allowed": [], "events_disallowed": []}
+                lists: dict[str, list[str]] = {"bridge_ids": [], "endpoint_ids": [], "device_names": []}
+                filters: dict[str, list[str]] = {"events_allowed": [], "events_disallowed": []}
                 return 200, json.dumps({"name": "app", "channel_ids": self.left, **lists, **filters}).encode()
 
     def run(self, until: float) -> None:

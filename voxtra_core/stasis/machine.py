@@ -200,7 +200,11 @@ class StasisMachine:
         self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._orphans = Orphans(
-            self.request, clock=lambda: self._now, is_known=self._is_known, found=self._found_unannounced
+            self.request,
+            clock=lambda: self._now,
+            is_known=self._is_known,
+            found=self._found_unannounced,
+            log=self._log,
         )
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
