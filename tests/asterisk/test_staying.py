@@ -110,6 +110,7 @@ async def behind_a_proxy(rig: Rig) -> AsyncIterator[tuple[Line, Proxy]]:
                 reconnect=SOON,
                 ping_interval=0.5,
                 ping_timeout=0.5,
+                busy_timeout=1.0,
                 observer=rig.seen.append,
             )
         )
