@@ -176,6 +176,8 @@ class CallProperties(RuleBasedStateMachine):
         self.target: CallMachine | None = None
         """The call that this one snoops on."""
         self.lost = False
+        self.untold = False
+        self.back_at: set[float] = set()
         """Whether there is no link."""
         self.stasis_is_old_news = False
         """Whether it was in Stasis when the link was lost, and has not been said to be since."""
@@ -226,7 +228,8 @@ class CallProperties(RuleBasedStateMachine):
                 continue
             self.happened.append(change)
             if isinstance(change, Outage):
-                assert change.ended == self.now >= change.began
+                assert change.began <= change.ended <= self.now
+                assert change.ended in self.back_at
                 continue
             assert change.previous is self.states[-1]
             assert change.state in {to for (state, _), to in TRANSITIONS.items() if state is change.previous}
@@ -544,13 +547,16 @@ class CallProperties(RuleBasedStateMachine):
         self.lost = not self.call.is_over
         assert self.collect() == []
 
-    @precondition(lambda self: self.lost)
+    @precondition(lambda self: self.lost or self.untold)
     @rule(
         found=st.sampled_from(["in Stasis", "in Stasis", "elsewhere", "nothing", "no answer"]),
         state=st.sampled_from(["Ring", "Up"]),
     )
     def the_link_is_back(self, found: str, state: str) -> None:
-        self.lost = False
+        """Asterisk may tell of the channel only later, when it has given no answer first."""
+        if self.lost:
+            self.back_at.add(self.now)
+        self.lost, self.untold = False, found == "no answer" and not self.call.is_over
         was_over, was_in_stasis = self.call.is_over, self.call.in_stasis
         asked_for = any(isinstance(command, Originate | Snoop) for command in self.open.values()) and not self.seen
         match found:

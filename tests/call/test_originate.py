@@ -7,7 +7,6 @@ import pytest
 from voxtra_core.call import CallEnd, CallState, EndedBy, Pending
 from voxtra_core.call.commands import AskChannel, Hangup, Withdraw
 from voxtra_core.errors import (
-    AriServerError,
     LocalProtocolError,
     OriginateFailed,
     RequestNotSent,
@@ -176,11 +175,21 @@ def test_it_may_ring_for_ever() -> None:
     assert pending.result() is None
 
 
-@pytest.mark.parametrize("error", [refusal(500, "Allocation failed"), RequestNotSent("no connection")])
-def test_it_is_refused(error: AriServerError | RequestNotSent) -> None:
+def test_it_is_refused() -> None:
     bench, pending, command = outbound()
+    error = refusal(500, "Allocation failed")
     bench.refuse(command, error)
     assert failure_of(pending).__cause__ is error
+    assert bench.call.state is CallState.FAILED
+    assert bench.call.next_deadline() is None
+
+
+def test_it_was_never_asked_for() -> None:
+    """That says nothing about whom we call, and it may be tried again."""
+    bench, pending, command = outbound()
+    error = RequestNotSent("no connection")
+    bench.refuse(command, error)
+    assert error_of(pending) is error
     assert bench.call.state is CallState.FAILED
     assert bench.call.next_deadline() is None
 

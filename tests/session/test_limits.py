@@ -257,6 +257,7 @@ def test_what_asterisk_tells() -> None:
 def test_what_comes_of_requests() -> None:
     with world_of() as world:
         world.start()
+        world.run(2.0)  # it has looked around
         before = world.app.stats.requests
 
         def change(message: LinkMessage, asked: Request[object] | None) -> list[LinkMessage]:

@@ -6,6 +6,7 @@ Deterministic: the loop is virtual, chance is always the middle, and links are d
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,9 @@ from voxtra_core import CallSession, CallState
 from voxtra_core.app import AppUpdate, Connection, ConnectionChanged, Reconnect
 from voxtra_core.app.reconnect import STEADY, Backoff
 from voxtra_core.app.registration import MAX_WAITING
-from voxtra_core.ari import channels
+from voxtra_core.ari import Request, asterisk, channels
 from voxtra_core.call import EndedBy, Outage
+from voxtra_core.call.outage import MAX_REPEATS
 from voxtra_core.effects import LogLevel
 from voxtra_core.errors import (
     AuthenticationFailed,
@@ -27,6 +29,7 @@ from voxtra_core.errors import (
     LinkError,
     NameTaken,
     RequestNotSent,
+    RequestOutcomeUnknown,
     TLSFailed,
 )
 from voxtra_core.testing import Callee, Caller, Extension, SimulatedLink
@@ -613,3 +616,79 @@ def test_the_one_that_was_replaced_lives_through_outages_too(reconnect: Reconnec
         assert not serving.done.done
         world.spawn(second.stop())
         world.loop.run_until(serving.done)
+
+
+# ---- what a review found ---------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_taken_while_we_close_is_no_news() -> None:
+    with Away() as world:
+        world.start()
+        link, close = world.link, world.link.close
+
+        async def later() -> None:
+            await world.loop.sleep(0.02)
+            link.inject('{"type": "ApplicationReplaced", "application": "voxtra", "timestamp": "now"}')
+            world.driver.wake()
+            await world.loop.sleep(0.02)
+            close(world.now)
+            world.driver.wake()
+
+        link.close = lambda now: world.loop.spawn(later())  # type: ignore[method-assign, assignment]
+        stopped, _ = world.spawn(world.app.stop())
+        world.run(1.0)
+        assert stopped.done.done
+        assert world.served() is None
+        assert world.log() == []
+
+
+def test_a_link_that_never_closes_does_not_hold_up_the_end() -> None:
+    with Away() as world:
+        world.start()
+        world.link.close = lambda now: None  # type: ignore[method-assign]
+        stopped, _ = world.spawn(world.app.stop())
+        world.run(10.0)
+        assert stopped.done.done
+
+
+def test_what_is_asked_long_after_the_connection_was_lost_is_not_sent() -> None:
+    with World(reconnect=Reconnect(keep_calls=5.0)) as world:
+        world.start()
+        world.app.prepare = lambda link: setattr(link, "refusal", NOBODY)
+        world.link.drop(world.now)
+        world.driver.wake()
+        world.run(10.0)
+        began = world.now
+        for ask in (
+            lambda: world.app.request(channels.list(), timeout=None),
+            lambda: world.app.originate("PJSIP/alice", timeout=None),
+        ):
+            with pytest.raises(RequestNotSent):
+                world.do(ask)
+        assert world.now == began
+
+
+def test_a_question_that_breaks_the_connection_each_time_is_given_up() -> None:
+    with Away(reconnect=Reconnect(longest=1.0)) as world:
+
+        def prepare(link: UnsteadyLink) -> None:
+            send = link.send_request
+            link.reply_delay = 0.02
+
+            def breaks(request_id: str, request: Request[Any], now: float) -> None:
+                send(request_id, request, now)
+                if request.operation == "asterisk.ping":
+                    world.loop.spawn(drop(link))
+
+            link.send_request = breaks  # type: ignore[method-assign]
+
+        async def drop(link: UnsteadyLink) -> None:
+            await world.loop.sleep(0.01)
+            link.drop(world.now)
+            world.driver.wake()
+
+        world.app.prepare = prepare
+        world.start()
+        with pytest.raises(RequestOutcomeUnknown):
+            world.do(lambda: world.app.request(asterisk.ping(), timeout=None))
+        assert len(world.app.links) == MAX_REPEATS + 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import attrs
 import pytest
 
-from voxtra_core.ari import Application, Channel, Request, channels
+from voxtra_core.ari import Application, Channel, Request
 from voxtra_core.call import Pending
-from voxtra_core.stasis.orphans import ASIDE_PREFIX, DOUBT, Orphans
+from voxtra_core.effects import LogLevel
+from voxtra_core.errors import AriNotFound, AriServerError, OperationTimeout, VoxtraError
+from voxtra_core.stasis import SendRequest, StasisMachine, WithdrawRequest
+from voxtra_core.stasis.orphans import ASIDE_PREFIX, DESCRIBED_AT_ONCE, DOUBT, Orphans
 
 from .bench import channel
 
@@ -45,8 +49,8 @@ class Switchboard:
                 return Pending.resolved(self.channel(request))
 
     def channel(self, request: Request[Any]) -> Channel:
-        assert request.path == channels.get("1").path
-        raw = channel("1")
+        assert request.operation == "channels.get"
+        raw = channel(request.path.rpartition("/")[2])
         raw["dialplan"] = raw["dialplan"] | dict(zip(("app_name", "app_data"), self.dialplan, strict=True))
         found = request.decode(json.dumps(raw).encode())
         assert isinstance(found, Channel)
@@ -60,6 +64,7 @@ def found_in(switchboard: Switchboard) -> list[str]:
         clock=lambda: 0.0,
         is_known=lambda _: False,
         found=lambda channel, is_orphan: found.append(channel.id),
+        log=lambda level, message: pytest.fail(message),
     )
     orphans.look("app", 0.0, after_outage=False)
     assert orphans.next_deadline() == DOUBT
@@ -90,3 +95,122 @@ def test_who_had_the_name_and_follows_it_still_has_it() -> None:
 def test_of_a_claimed_one_only_the_lists_tell_whose_it_is(elsewhere: list[str], found: list[str]) -> None:
     claimed = ("StasisBroadcast", "5000,,app:1")
     assert found_in(Switchboard({"app": ["1"], "other": elsewhere}, claimed)) == found
+
+
+# ---- an Asterisk that does not tell --------------------------------------------------------------------------------
+
+
+@attrs.define
+class Looking:
+    """A look whose requests are answered when a test says so."""
+
+    switchboard: Switchboard
+    now: float = 0.0
+    open: list[tuple[Request[Any], Pending[Any]]] = attrs.field(factory=list)
+    asked: list[tuple[float, str]] = attrs.field(factory=list)
+    found: list[str] = attrs.field(factory=list)
+    log: list[tuple[LogLevel, str]] = attrs.field(factory=list)
+    orphans: Orphans = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.orphans = Orphans(
+            self.ask,
+            clock=lambda: self.now,
+            is_known=lambda _: False,
+            found=lambda channel, _: self.found.append(channel.id),
+            log=lambda level, message: self.log.append((level, message)),
+        )
+        self.orphans.look("app", 0.0, after_outage=False)
+
+    def ask(self, request: Request[Any], now: float) -> Pending[Any]:
+        pending = Pending[Any]()
+        self.open.append((request, pending))
+        self.asked.append((now, request.operation))
+        return pending
+
+    def answer(self, refused: dict[str, VoxtraError]) -> int:
+        """Answer what has been asked by now, and say how much that was."""
+        asked, self.open = self.open, []
+        for request, pending in asked:
+            if request.operation in refused:
+                pending.fail(refused[request.operation])
+            else:
+                pending.resolve(self.switchboard.ask(request, self.now).result())
+        return len(asked)
+
+    def run(self, until: float, refused: dict[str, VoxtraError]) -> None:
+        while True:
+            while self.answer(refused):
+                pass
+            deadline = self.orphans.next_deadline()
+            if deadline is None or deadline > until:
+                break
+            self.now = max(self.now, deadline)
+            self.orphans.handle_timeout(self.now)
+        self.now = until
+
+    def times(self, operation: str) -> list[float]:
+        return [at for at, asked in self.asked if asked == operation]
+
+
+@pytest.mark.parametrize("operation", ["applications.get", "applications.list", "channels.get"])
+@pytest.mark.parametrize("error", [AriServerError("any", 503, "busy"), OperationTimeout("late")])
+def test_what_is_not_told_is_asked_again_less_and_less_often(operation: str, error: VoxtraError) -> None:
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(50.0, {operation: error})
+    times = looking.times(operation)
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0]
+    looking.run(100.0, {})
+    assert looking.found == ["1"]
+    assert looking.orphans.next_deadline() is None
+    assert [level for level, _ in looking.log] == [LogLevel.WARNING]
+
+
+def test_an_application_that_asterisk_does_not_know_is_reported() -> None:
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(50.0, {"applications.get": AriNotFound("any", 404, "none")})
+    [(level, message)] = looking.log
+    assert level is LogLevel.WARNING
+    assert "no application 'app'" in message
+
+
+def test_a_channel_that_is_gone_is_not_asked_for_again() -> None:
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(50.0, {"channels.get": AriNotFound("any", 404, "gone")})
+    assert len(looking.times("channels.get")) == 1
+    assert looking.log == []
+
+
+def test_of_very_many_so_many_are_asked_for_at_a_time() -> None:
+    looking = Looking(Switchboard({"app": [str(n) for n in range(1500)]}))
+    looking.answer({})
+    looking.orphans.handle_timeout(DOUBT)
+    looking.answer({})
+    most = 0
+    while looking.open:
+        most = max(most, len(looking.open))
+        looking.answer({})
+    assert most == DESCRIBED_AT_ONCE
+    assert len(looking.found) == 1500
+
+
+@pytest.mark.parametrize("how", ["link lost", "name left", "looked anew", "closed"])
+def test_a_look_that_was_given_up_asks_no_more(how: str) -> None:
+    """What it had asked would otherwise be asked again on the next link."""
+    ids = iter(range(100))
+    machine = StasisMachine("app", new_id=lambda: str(next(ids)))
+    machine.look_for_unannounced(0.0)
+    [asked] = machine.commands_to_send()
+    assert isinstance(asked, SendRequest)
+    match how:
+        case "link lost":
+            machine.link_lost(1.0)
+        case "name left":
+            machine.leave_name("other")
+        case "looked anew":
+            machine.look_for_unannounced(1.0)
+        case _:
+            machine.close(1.0)
+    assert WithdrawRequest(asked.request_id) in machine.commands_to_send()
+    assert machine.request_under_way(asked.request_id) is None

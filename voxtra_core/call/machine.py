@@ -133,6 +133,7 @@ class CallMachine:
         "_snoops",
         "_soft",
         "_unattended",
+        "_untold_outages",
         "_watchers",
         "answered_at",
         "args",
@@ -199,6 +200,7 @@ class CallMachine:
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
+        self._untold_outages: tuple[Outage, ...] = ()
         self._doubts_stasis = False
         self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
@@ -364,7 +366,7 @@ class CallMachine:
                     self._hanging_up.refused(error)
             case AskChannel():
                 if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
-                    self._finish(self._verdict() or CallEnd(0, EndedBy.ASTERISK), now)
+                    self._missing(now)
                 # otherwise the timer that asked asks again
             case AskPlayback():
                 if isinstance(error, AriNotFound):
@@ -441,28 +443,29 @@ class CallMachine:
     def link_restored(self, channel: Channel | None, now: float, *, in_stasis: bool = True) -> None:
         """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it.
 
-        What events have said since then is newer.
+        What events have said since then is newer. It may be told later than that: after :meth:`link_restored_unknown`.
         """
-        if self.end is not None or self._lost_at is None:
+        if self.end is not None:
             return
-        began, self._lost_at = self._lost_at, None
-        self._requests.resume(now)
+        self._resume(now)
+        outages, self._untold_outages = self._untold_outages, ()
+        if not outages:
+            return
         if channel is None:
             if not self._origination.is_under_way:
                 self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
         elif self._doubts_stasis and not in_stasis:
             self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
         else:
-            self._live_on(channel, Outage(began, now), now, in_stasis=in_stasis)
+            self._live_on(channel, outages, now, in_stasis=in_stasis)
         self._changed()
 
     def link_restored_unknown(self, now: float) -> None:
-        """There is a link again, and Asterisk will not say what has become of the channel, or need not: the call was
-        placed when there was none.
+        """There is a link again, and Asterisk has not said yet what has become of the channel: the call goes on until
+        :meth:`link_restored` tells.
         """
         if self.end is None and self._lost_at is not None:
-            self._lost_at = None
-            self._requests.resume(now)
+            self._resume(now)
             if not self._origination.is_under_way:
                 if self._hanging_up.reason is not None:
                     self._hanging_up.send(now)
@@ -470,7 +473,18 @@ class CallMachine:
                     self._make_sure_it_ends(now)
             self._changed()
 
-    def _live_on(self, channel: Channel, outage: Outage, now: float, *, in_stasis: bool) -> None:
+    def link_for_the_first_time(self, now: float) -> None:
+        """There is a link, and the call was placed when there was none: nothing can have become of its channel."""
+        self.link_restored_unknown(now)
+        self._untold_outages = ()
+
+    def _resume(self, now: float) -> None:
+        if self._lost_at is not None:
+            self._untold_outages = (*self._untold_outages, Outage(self._lost_at, now))
+            self._lost_at = None
+            self._requests.resume(now)
+
+    def _live_on(self, channel: Channel, outages: Sequence[Outage], now: float, *, in_stasis: bool) -> None:
         self._requests.timers.cancel("missing")
         self.channel = channel
         self._exists(now)
@@ -481,9 +495,10 @@ class CallMachine:
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)
         self._player.ask_after_all(now)
-        if self._feeds is not None:
-            self._feeds.put(outage)
-        self._tell(outage)
+        for outage in outages:
+            if self._feeds is not None:
+                self._feeds.put(outage)
+            self._tell(outage)
 
     def connection_lost(self, now: float) -> None:
         """The link to Asterisk is gone, and with it all that this machine could still learn."""
@@ -772,7 +787,8 @@ class CallMachine:
             self._requests.arm("missing", now + MISSING, self._missing)
 
     def _missing(self, now: float) -> None:
-        self._finish(self._verdict() or CallEnd(0, EndedBy.ASTERISK), now)
+        by = EndedBy.OUTAGE if self._untold_outages else EndedBy.ASTERISK
+        self._finish(self._verdict() or CallEnd(0, by), now)
 
     # ---- coming up -------------------------------------------------------------------------------------------------
 

@@ -188,7 +188,8 @@ class Requests:
         exchanges = [*self._under_way.values(), *self._doubtful.values()]
         unsent = {command.request_id for command in self._out}
         unsent |= {request_id for request_id, exchange in self._under_way.items() if exchange.sent_at is None}
-        self._out = [
+        overdue: list[Command] = [command for command in self._out if isinstance(command, Withdraw)]
+        self._out = overdue + [
             Withdraw(request_id=request_id, channel_id=self.channel_id)
             for request_id in self._under_way
             if request_id not in unsent

@@ -200,7 +200,11 @@ class StasisMachine:
         self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._orphans = Orphans(
-            self.request, clock=lambda: self._now, is_known=self._is_known, found=self._found_unannounced
+            self.request,
+            clock=lambda: self._now,
+            is_known=self._is_known,
+            found=self._found_unannounced,
+            log=self._log,
         )
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
@@ -225,6 +229,7 @@ class StasisMachine:
         others = (
             self._request_deadlines.earliest(),
             self._claims.next_deadline(),
+            self._resync.next_deadline(),
             self._orphans.next_deadline(),
             self._presence.next_deadline(),
         )
@@ -242,6 +247,7 @@ class StasisMachine:
         self._claims.handle_timeout(now)
         for call in self._call_deadlines.due(now):
             call.handle_timeout(now)
+        self._resync.handle_timeout(now)
         self._orphans.handle_timeout(now)
         self._presence.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
@@ -267,6 +273,7 @@ class StasisMachine:
                     self._count_failure(message.error)
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
+                self._ask_no_more(now)
                 self._claims.clear()
                 for call in list(self.calls.values()):
                     call.connection_lost(now)
@@ -383,8 +390,7 @@ class StasisMachine:
         self._collect()
         self._has_link = False
         self._placed_without_link.clear()
-        self._resync.stop(now)
-        self._orphans.link_lost()
+        self._ask_no_more(now)
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -401,7 +407,7 @@ class StasisMachine:
         self._has_link = True
         placed, self._placed_without_link = self._placed_without_link, {}
         for call in placed:
-            call.link_restored_unknown(now)
+            call.link_for_the_first_time(now)
         calls = [call for call in self.calls.values() if call not in placed]
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         for claim in self._claims.unsure():
@@ -470,6 +476,7 @@ class StasisMachine:
         """There will be no link in time, or none at all: its calls have ended, and no request is answered any more."""
         self._now = now
         self._has_link = False
+        self._ask_no_more(now)
         self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
@@ -478,6 +485,11 @@ class StasisMachine:
             if asked is not None and isinstance(asked.owner, Pending):
                 self.counters.requests_unknown += 1
                 asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
+
+    def _ask_no_more(self, now: float) -> None:
+        """What Asterisk is asked on behalf of a link that is gone need not be asked on the next."""
+        self._resync.stop(now)
+        self._orphans.link_lost()
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
 

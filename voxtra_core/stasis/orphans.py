@@ -7,15 +7,19 @@ lost (ari-transport.md, 2.1).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
+from ..effects import LogLevel
+from ..errors import AriNotFound, VoxtraError
 from .resync import runs_stasis
+from .retrying import pause_after
 
 __all__ = ["ASIDE_PREFIX", "OrphanFound", "Orphans"]
 
@@ -24,6 +28,8 @@ ASIDE_PREFIX = "voxtra-aside-"
 
 T = TypeVar("T")
 
+DESCRIBED_AT_ONCE = 50
+"""How many channels are asked for at a time: what waits to be sent is bounded."""
 DOUBT = 2.0
 """Seconds that a channel has to be announced, to be gone, or to be followed by whoever had it until now."""
 
@@ -35,12 +41,19 @@ class OrphanFound:
     channel: Channel
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Look:
     """One look for them. What comes of it counts only until the next."""
 
     app_name: str
     after_outage: bool
+    failures: int = 0
+    list_at: float | None = None
+    """When to ask again what the application has."""
+    asked: set[Pending[Any]] = attrs.field(factory=set)
+    undescribed: deque[tuple[str, bool]] = attrs.field(factory=deque)
+    """What has to be asked for, and whether another application lists it as well."""
+    describing: int = 0
 
 
 class Ask(Protocol):
@@ -58,7 +71,7 @@ class Orphans:
     has somebody.
     """
 
-    __slots__ = ("_ask", "_clock", "_found", "_is_known", "_look", "_old", "_suspects")
+    __slots__ = ("_ask", "_clock", "_found", "_is_known", "_log", "_look", "_old", "_suspects")
 
     def __init__(
         self,
@@ -67,20 +80,22 @@ class Orphans:
         clock: Callable[[], float],
         is_known: Callable[[str], bool],
         found: Callable[[Channel, bool], None],
+        log: Callable[[LogLevel, str], None],
     ) -> None:
         self._ask = ask
         self._clock = clock
         self._is_known = is_known
         self._found = found
+        self._log = log
         self._look: _Look | None = None
         self._old: set[str] = set()
         self._suspects: dict[str, float] = {}
 
     def look(self, app_name: str, now: float, *, after_outage: bool) -> None:
-        """Ask Asterisk which channels the application has."""
-        self._look = look = _Look(app_name, after_outage)
-        listed = self._ask(applications.get(app_name), now)
-        listed.add_waker(partial(self._listed, look, listed))
+        """Ask Asterisk which channels the application has, again and again until it tells."""
+        self._stop_looking()
+        self._look = _Look(app_name, after_outage)
+        self._list(self._look, now)
 
     def disown(self, channel_id: str) -> None:
         """Its call was given up here: should it be found, nobody has it."""
@@ -92,55 +107,112 @@ class Orphans:
         Of what is suspected nobody can say any more whether it was there before us or has just come and was announced
         on the lost link. The latter is assumed: to give an orphan a handler does less harm than to hang up a caller.
         """
-        self._look = None
+        self._stop_looking()
         self._old -= self._suspects.keys()
         self._suspects.clear()
 
     def forget(self) -> None:
         """The application is another's, and so is what may be found there."""
-        self._look = None
+        self._stop_looking()
         self._old.clear()
         self._suspects.clear()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        return min(self._suspects.values(), default=None)
+        suspected = min(self._suspects.values(), default=None)
+        list_at = self._look.list_at if self._look is not None else None
+        return min((deadline for deadline in (suspected, list_at) if deadline is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Ask who else has those of which nothing has been heard."""
+        """Ask again what the application has; ask who else has those of which nothing has been heard."""
         due = [channel_id for channel_id, deadline in self._suspects.items() if deadline <= now]
         for channel_id in due:
             del self._suspects[channel_id]
+        look = self._look
+        if look is None:
+            return
+        if look.list_at is not None and look.list_at <= now:
+            look.list_at = None
+            self._list(look, now)
         unknown = [channel_id for channel_id in due if not self._is_known(channel_id)]
-        if unknown and self._look is not None:
-            every = self._ask(applications.list(), now)
-            every.add_waker(partial(self._sift, self._look, every, unknown))
+        if unknown:
+            self._request(look, applications.list(), now, partial(self._sift, look, unknown))
+
+    def _stop_looking(self) -> None:
+        look, self._look = self._look, None
+        if look is not None:
+            for pending in look.asked:
+                pending.abandon(self._clock())
+
+    def _request(self, look: _Look, request: Request[T], now: float, answered: Callable[[Pending[T]], None]) -> None:
+        """Ask, and take the answer while this look is the current one."""
+        pending = self._ask(request, now)
+        look.asked.add(pending)
+
+        def settled() -> None:
+            if look is self._look:
+                look.asked.discard(pending)
+                answered(pending)
+
+        pending.add_waker(settled)
+
+    def _list(self, look: _Look, now: float) -> None:
+        self._request(look, applications.get(look.app_name), now, partial(self._listed, look))
 
     def _listed(self, look: _Look, listed: Pending[Application]) -> None:
-        if listed.failed or look is not self._look:
-            return  # nothing can be known of an application that Asterisk does not tell about
-        there = {channel_id for channel_id in listed.result().channel_ids if not self._is_known(channel_id)}
+        try:
+            application = listed.result()
+        except VoxtraError as error:
+            look.list_at = self._retry_at(look, error)
+            return
+        there = {channel_id for channel_id in application.channel_ids if not self._is_known(channel_id)}
         self._old = self._old & there if look.after_outage else there
         self._suspects = dict.fromkeys(sorted(there), self._clock() + DOUBT)
 
-    def _sift(self, look: _Look, every: Pending[tuple[Application, ...]], unknown: list[str]) -> None:
-        if every.failed or look is not self._look:
+    def _retry_at(self, look: _Look, error: VoxtraError) -> float:
+        look.failures += 1
+        if look.failures == 1:
+            name = look.app_name
+            what = (
+                f"Asterisk has no application {name!r}: no events come here"
+                if isinstance(error, AriNotFound)
+                else f"Asterisk does not tell which calls the application {name!r} has that nobody handles"
+            )
+            self._log(LogLevel.WARNING, f"{what}, asking on: {error}")
+        return self._clock() + pause_after(look.failures)
+
+    def _sift(self, look: _Look, unknown: list[str], every: Pending[tuple[Application, ...]]) -> None:
+        try:
+            applications_there = every.result()
+        except VoxtraError as error:
+            self._suspects |= dict.fromkeys(unknown, self._retry_at(look, error))
             return
-        others = [application for application in every.result() if application.name != look.app_name]
+        others = [application for application in applications_there if application.name != look.app_name]
         elsewhere = {channel_id for other in others for channel_id in other.channel_ids}
         asides = [other for other in others if other.name.startswith(ASIDE_PREFIX)]
         taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
-        for channel_id in unknown:
-            if channel_id not in taken:
-                described = self._ask(channels.get(channel_id), self._clock())
-                described.add_waker(partial(self._described, look, described, channel_id in elsewhere))
+        look.undescribed += [(channel_id, channel_id in elsewhere) for channel_id in unknown if channel_id not in taken]
+        self._describe(look)
 
-    def _described(self, look: _Look, described: Pending[Channel], is_elsewhere: bool) -> None:
-        if described.failed or look is not self._look:
-            return  # it is gone
-        channel = described.result()
-        if _is_in(channel, look.app_name, is_elsewhere=is_elsewhere) and not self._is_known(channel.id):
-            self._found(channel, channel.id in self._old)
+    def _describe(self, look: _Look) -> None:
+        while look.undescribed and look.describing < DESCRIBED_AT_ONCE:
+            channel_id, is_elsewhere = look.undescribed.popleft()
+            look.describing += 1
+            answered = partial(self._described, look, channel_id, is_elsewhere)
+            self._request(look, channels.get(channel_id), self._clock(), answered)
+
+    def _described(self, look: _Look, channel_id: str, is_elsewhere: bool, described: Pending[Channel]) -> None:
+        look.describing -= 1
+        try:
+            channel = described.result()
+        except AriNotFound:
+            pass  # it is gone
+        except VoxtraError as error:
+            self._suspects[channel_id] = self._retry_at(look, error)
+        else:
+            if _is_in(channel, look.app_name, is_elsewhere=is_elsewhere) and not self._is_known(channel.id):
+                self._found(channel, channel.id in self._old)
+        self._describe(look)
 
 
 def _is_in(channel: Channel, app_name: str, *, is_elsewhere: bool) -> bool:

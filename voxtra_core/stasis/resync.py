@@ -13,10 +13,16 @@ from ..ari import Application, Channel, Request, applications, channels
 from ..call import CallMachine, Pending
 from ..effects import LogLevel
 from ..errors import AriNotFound, VoxtraError
+from .retrying import pause_after
 
 __all__ = ["Ask", "Resync", "runs_stasis"]
 
 T = TypeVar("T")
+
+LISTINGS = 2
+"""How often Asterisk is asked for all channels at once before it is asked for each."""
+ALONE_AT_ONCE = 50
+"""… and for how many of them at a time."""
 
 
 class Ask(Protocol):
@@ -26,97 +32,151 @@ class Ask(Protocol):
 
 
 class Resync:
-    """At most one at a time. ``now`` of what comes of it is that of the reply, taken from ``clock()``."""
+    """At most one at a time. ``now`` of what comes of it is that of the reply, taken from ``clock()``.
 
-    __slots__ = ("_app_name", "_ask", "_asked", "_clock", "_log", "_waiting")
+    What Asterisk does not tell is asked again while the link lives. Meanwhile its calls go on, and are told later.
+    """
+
+    __slots__ = ("_app_name", "_ask", "_asked", "_clock", "_failures", "_log", "_retry_at", "_subscribe", "_untold")
 
     def __init__(self, ask: Ask, *, clock: Callable[[], float], log: Callable[[LogLevel, str], None]) -> None:
         self._ask = ask
         self._clock = clock
         self._log = log
-        self._app_name: str | None = None
-        self._waiting: list[CallMachine] = []
+        self._app_name = ""
+        self._subscribe = False
+        self._untold: list[CallMachine] = []
         self._asked: list[Pending[Any]] = []
+        self._failures = 0
+        self._retry_at: float | None = None
 
     @property
     def is_under_way(self) -> bool:
-        """Whether calls wait to be told."""
-        return bool(self._waiting)
+        """Whether calls wait to be told. They do so for one attempt."""
+        return bool(self._untold) and self._failures == 0
 
     def begin(self, app_name: str, calls: Sequence[CallMachine], now: float, *, subscribe: bool = False) -> None:
         """Ask for the channels of these calls, and which are in the application.
 
         With ``subscribe`` they are in one of another name, and before all else their events are made to come to ours.
         """
-        self._waiting = list(calls)
-        self._app_name = None if subscribe else app_name
-        if not subscribe:
-            self._look(now)
-            return
-        self._asked = [
-            self._ask(applications.subscribe(app_name, event_source=[f"channel:{call.id}"]), now) for call in calls
-        ]
-        self._then(lambda: self._look(self._clock()))
+        self.stop(now)
+        self._untold = list(calls)
+        self._app_name = app_name
+        self._subscribe = subscribe
+        self._attempt(now)
 
     def stop(self, now: float) -> None:
         """The link is lost again: what it tells would be old."""
         asked, self._asked = self._asked, []
-        self._waiting = []
+        self._untold = []
+        self._failures = 0
+        self._retry_at = None
         for pending in asked:
             pending.abandon(now)
 
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_timeout` is wanted."""
+        return self._retry_at
+
+    def handle_timeout(self, now: float) -> None:
+        """Ask again, if that is due."""
+        if self._retry_at is not None and self._retry_at <= now:
+            self._retry_at = None
+            self._attempt(now)
+
+    def _attempt(self, now: float) -> None:
+        if not self._subscribe:
+            self._look(now)
+            return
+        self._asked = [
+            self._ask(applications.subscribe(self._app_name, event_source=[f"channel:{call.id}"]), now)
+            for call in self._untold
+            if not call.is_over
+        ]
+        self._then(lambda: self._look(self._clock()))
+
     def _then(self, go_on: Callable[[], None]) -> None:
         """Go on when all that was asked is answered, whatever the answers: a channel that is gone is looked up, too."""
+        asked = self._asked
 
         def answered() -> None:
-            if all(pending.done for pending in self._asked):
+            if asked is self._asked and all(pending.done for pending in asked):
                 go_on()
 
-        for pending in [*self._asked]:
+        for pending in [*asked]:
             pending.add_waker(answered)
 
     def _look(self, now: float) -> None:
-        """For the channel of a single call alone, since a busy Asterisk has thousands."""
-        if not self._waiting:
+        """All channels in one reply; each alone where there is but one call, since a busy Asterisk has thousands, or
+        where Asterisk does not list them.
+        """
+        self._untold = [call for call in self._untold if not call.is_over]
+        if not self._untold:
             return
-        one = self._ask(channels.get(self._waiting[0].id), now) if len(self._waiting) == 1 else None
-        every = self._ask(channels.list(), now) if one is None else None
-        inside = self._ask(applications.get(self._app_name), now) if self._app_name is not None else None
-        self._asked = [pending for pending in (one, every, inside) if pending is not None]
-        self._then(partial(self._told, one, every, inside))
+        every: Pending[tuple[Channel, ...]] | None = None
+        alone: dict[CallMachine, Pending[Channel]] = {}
+        if len(self._untold) == 1 or self._failures >= LISTINGS:
+            alone = {call: self._ask(channels.get(call.id), now) for call in self._untold[:ALONE_AT_ONCE]}
+        else:
+            every = self._ask(channels.list(), now)
+        inside = None if self._subscribe else self._ask(applications.get(self._app_name), now)
+        self._asked = [pending for pending in (every, *alone.values(), inside) if pending is not None]
+        self._then(partial(self._answered, every, alone, inside, {call: call.id for call in self._untold}))
 
-    def _told(
+    def _answered(
         self,
-        one: Pending[Channel] | None,
         every: Pending[tuple[Channel, ...]] | None,
+        alone: dict[CallMachine, Pending[Channel]],
         inside: Pending[Application] | None,
+        ids: dict[CallMachine, str],
     ) -> None:
-        calls, self._waiting, self._asked = self._waiting, [], []
+        self._asked = []
         now = self._clock()
-        try:
-            there = _channels(one, every)
-            ids = frozenset(inside.result().channel_ids) if inside is not None else None
-        except VoxtraError as error:  # so what is known of the calls stays as it was
-            living = [call for call in calls if not call.is_over]
-            if living:
-                self._log(LogLevel.WARNING, f"Asterisk does not tell which of its {len(living)} calls live: {error}")
-            for call in living:
-                call.link_restored_unknown(now)
+        errors: list[VoxtraError] = []
+        found: dict[CallMachine, Channel | None] = {}
+        if every is not None:
+            try:
+                there = {channel.id: channel for channel in every.result()}
+                found = {call: there.get(id) for call, id in ids.items()}
+            except VoxtraError as error:
+                errors.append(error)
+        for call, one in alone.items():
+            try:
+                found[call] = one.result()
+            except AriNotFound:
+                found[call] = None
+            except VoxtraError as error:
+                errors.append(error)
+        members: frozenset[str] | None = None
+        if inside is not None:
+            try:
+                members = frozenset(inside.result().channel_ids)
+            except VoxtraError as error:  # of those that are there it is not known where they are
+                errors.append(error)
+                found = {call: None for call, channel in found.items() if channel is None}
+        # a call that has moved to another channel meanwhile is looked up once more
+        found = {call: channel for call, channel in found.items() if call.id == ids[call]}
+        untold = [call for call in self._untold if call not in found and not call.is_over]
+        self._untold = [call for call in untold if call not in alone] + [call for call in untold if call in alone]
+        for call, channel in found.items():
+            call.link_restored(channel, now, in_stasis=channel is not None and _is_in_stasis(channel, members))
+        if errors and self._untold:
+            self._fail(errors[0], now)
+        elif self._untold:
+            self._look(now)
+
+    def _fail(self, error: VoxtraError, now: float) -> None:
+        """What is known of the calls stays as it was, for now."""
+        self._failures += 1
+        self._retry_at = now + pause_after(self._failures)
+        if self._failures > 1:
             return
-        found = {channel.id: channel for channel in there}
-        for call in calls:
-            channel = found.get(call.id)
-            call.link_restored(channel, now, in_stasis=channel is not None and _is_in_stasis(channel, ids))
-
-
-def _channels(one: Pending[Channel] | None, every: Pending[tuple[Channel, ...]] | None) -> tuple[Channel, ...]:
-    if every is not None:
-        return every.result()
-    assert one is not None
-    try:
-        return (one.result(),)
-    except AriNotFound:
-        return ()
+        self._log(
+            LogLevel.WARNING, f"Asterisk does not tell which of its {len(self._untold)} calls live, asking on: {error}"
+        )
+        for call in self._untold:
+            call.link_restored_unknown(now)
 
 
 def _is_in_stasis(channel: Channel, inside: frozenset[str] | None) -> bool:
