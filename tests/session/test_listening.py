@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 
 from voxtra_core import CallSession, CallState, EndedBy
+from voxtra_core.app import Connection, ConnectionChanged
 from voxtra_core.app.listening import ANNOUNCE_TIMEOUT, ONE_CALL_TIMEOUT
 from voxtra_core.ari import asterisk
-from voxtra_core.errors import CallEnded, ConnectFailed, OriginateFailed, RequestNotSent
+from voxtra_core.errors import CallEnded, ConnectFailed, ConnectionLost, OriginateFailed, RequestNotSent
 from voxtra_core.stasis.orphans import DOUBT
 from voxtra_core.testing import Callee, Caller, SimulatedAsterisk, SimulatedListener
 from voxtra_core.testing.virtual import VirtualApp
@@ -174,6 +175,59 @@ def test_nobody_to_connect_to() -> None:
         fleet.run(5.0)
         assert (person.ended_at, person.cause) == (began + 1.5, 16)  # four attempts, half a second apart
         fleet.assert_nothing_is_left()
+
+
+# ---- what is told of it ----------------------------------------------------------------------------------------------
+
+
+def test_the_connection_is_lost_with_the_last_persistent_socket() -> None:
+    """However long it is away: also when its calls, and the application itself, have been given up."""
+    with Fleet() as fleet:
+        (process,) = fleet.processes
+        app = process.app
+        told: list[ConnectionChanged] = []
+
+        @app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            assert change.connection is app.connection
+            told.append(change)
+
+        process.machine.on_connection = changed
+        fleet.asterisk.add_outbound(fleet._answers, ["more"])
+        fleet.run(1.0)
+        fleet.up.clear()
+        more, last = process.links
+        more.drop(fleet.loop.now)
+        fleet.run(9.0)
+        assert (app.connection, told) == (Connection.CONNECTED, [])
+        last.drop(fleet.loop.now)
+        fleet.run(3600.0)
+        assert process.registrations == []
+        (lost,) = told
+        assert (app.connection, lost.connection) == (Connection.RECONNECTING, Connection.RECONNECTING)
+        assert isinstance(lost.error, ConnectionLost)
+        began = fleet.loop.now - 3600.0
+        fleet.up.append(process)
+        fleet.run(60.0)
+        _, restored = told
+        assert (app.connection, restored.connection) == (Connection.CONNECTED, Connection.CONNECTED)
+        assert 3600.0 <= restored.seconds <= fleet.loop.now - began
+        assert app.stats.connection.seconds_without == pytest.approx(restored.seconds)
+
+
+def test_until_asterisk_has_connected_there_is_no_connection() -> None:
+    """And where it connects for each call, between two calls."""
+    with Fleet(persistent=False) as fleet:
+        (process,) = fleet.processes
+        states = [process.app.connection]
+        fleet.call(caller=Caller("5550100").waits_for_answer().presses("#", after=5.0))
+        fleet.run(3.0)
+        states.append(process.app.connection)
+        fleet.run(30.0)
+        states.append(process.app.connection)
+        assert states == [Connection.CONNECTING, Connection.CONNECTED, Connection.CONNECTING]
+        assert 5.0 < process.app.stats.connection.seconds_connected < 10.0  # Asterisk keeps it for 3 s after the call
+        assert process.app.stats.connection.seconds_without == 0.0
 
 
 # ---- sockets that go to another process ------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from voxtra_core.errors import (
     ConnectionLost,
     LinkError,
     NameTaken,
+    OperationTimeout,
     RequestNotSent,
     RequestOutcomeUnknown,
     TLSFailed,
@@ -692,3 +693,32 @@ def test_a_question_that_breaks_the_connection_each_time_is_given_up() -> None:
         with pytest.raises(RequestOutcomeUnknown):
             world.do(lambda: world.app.request(asterisk.ping(), timeout=None))
         assert len(world.app.links) == MAX_REPEATS + 1
+
+
+def test_the_seconds_that_a_user_names_run_on_without_a_connection() -> None:
+    with Away() as world:
+        heard: list[tuple[str | None, float]] = []
+        overdue: list[float] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            await call.answer()
+            heard.append((await call.listen_dtmf(timeout=5.0), world.now))
+            await call.wait_ended()
+
+        async def ask() -> None:
+            with pytest.raises(OperationTimeout):
+                await world.app.request(asterisk.ping(), timeout=7.0)
+            overdue.append(world.now)
+
+        world.start()
+        world.call(Caller("5550100"))
+        world.run(1.0)
+        world.goes_away()
+        world.spawn(ask())
+        world.run(20.0)
+        assert heard == [(None, 5.0)]
+        assert overdue == [8.0]
+        assert len(world.app.calls) == 1
+        world.is_back()
+        world.stop()

@@ -28,7 +28,7 @@ class CallStateChanged:
 class ConnectionChanged:
     """The application's connection to Asterisk is lost, is there again, or belongs to another program now.
 
-    Where Asterisk connects to us, each socket's loss and return are told so.
+    Where Asterisk connects to us, it is lost with the last persistent socket, and is there again with the first.
     """
 
     connection: Connection

@@ -14,7 +14,7 @@ from ..deadlines import Deadlines
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis import CallArrived, OrphanFound
-from .reach import GivenUp, Gone, Happened, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
+from .reach import GivenUp, Gone, Happened, Joined, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
 
 __all__ = ["ONE_CALL_TIMEOUT", "Listening"]
@@ -194,6 +194,7 @@ class Listening:
             if registration.is_of_one_call:
                 registration.call_expected_until = now + ANNOUNCE_TIMEOUT
             self._attach(registration, link, now)
+            self._events.append(Joined(registration))
             registration.stasis.look_for_unannounced(now)
             return
         old = registration.link

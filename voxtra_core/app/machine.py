@@ -44,7 +44,7 @@ from .admission import Admission
 from .claiming import Claiming
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .options import Options
-from .reach import GivenUp, Gone, Happened, Lost, NewReach, Ready, Restored
+from .reach import GivenUp, Gone, Happened, Joined, Lost, NewReach, Ready, Restored
 from .reconnect import Connection
 from .registration import Registration
 from .routing import Handler, Router
@@ -130,6 +130,7 @@ class AppMachine:
         self._observer = observer
         self.on_connection = on_connection
         self._replaced = False
+        self._has_lost_link = False
         self._feeds = feeds if feeds is not None else Feeds(self._counters)
         self._changes: deque[ConnectionChanged] = deque()
         self._telling: set[str] = set()
@@ -349,12 +350,22 @@ class AppMachine:
                 return Connection.CONNECTING
             case Phase.LOST | Phase.FINISHED:
                 return Connection.CLOSED
-            case _ if any(registration.link is None for registration in self._reach.registrations):
-                return Connection.RECONNECTING
+            case _ if not self._has_link:
+                return Connection.RECONNECTING if self._has_lost_link else Connection.CONNECTING
             case _ if self._replaced:
                 return Connection.REPLACED
             case _:
                 return Connection.CONNECTED
+
+    @property
+    def _has_link(self) -> bool:
+        """Whether there is a link that lasts; until there has been one, the socket of a call will do."""
+        linked = [registration for registration in self._reach.registrations if registration.link is not None]
+        return any(map(self._lasts, linked)) or (bool(linked) and not self._has_lost_link)
+
+    def _lasts(self, registration: Registration) -> bool:
+        """Whether it is missed when it has no link: a socket for one call is not, since it ends with that call."""
+        return self._options.listen is None or not registration.is_of_one_call
 
     def stats(self, now: float) -> AppStats:
         """How it stands, and what has been counted."""
@@ -405,20 +416,22 @@ class AppMachine:
                     self._happened(event.registration, event.event, now)
                 case Ready():
                     self._ready(event.where)
-                    self._uptime.change(self.connection, now)
+                    self._compare_connection(now)
+                case Joined():
+                    self._compare_connection(now)
                 case Lost():
                     self._counters.outages += 1
-                    self._uptime.change(self.connection, now)
+                    self._has_lost_link = self._has_lost_link or self._lasts(event.registration)
+                    self._compare_connection(now, event.error)
                     self._claiming.withdraw(event.registration.stasis)
-                    self._connection_changed(ConnectionChanged(Connection.RECONNECTING, event.error))
                 case Restored():
                     self._counters.reconnects += 1
-                    self._uptime.change(self.connection, now)
+                    self._compare_connection(now)
                     name = event.registration.stasis.app_name
                     self._log(LogLevel.INFO, f"connected again as {name!r}, after {event.seconds:.1f} s")
-                    self._connection_changed(ConnectionChanged(self.connection, seconds=event.seconds))
                 case GivenUp():
-                    self._uptime.change(self.connection, now)
+                    self._has_lost_link = self._has_lost_link or self._lasts(event.registration)
+                    self._compare_connection(now)
                 case Gone():
                     self._gone(event.error, now)
                 case Log():
@@ -505,6 +518,17 @@ class AppMachine:
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
             self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
+
+    def _compare_connection(self, now: float, error: LinkError | None = None) -> None:
+        """A link has come or gone: tell if that was the connection, or if it is there again."""
+        before, since, state = self._uptime.state, self._uptime.since, self.connection
+        if state is before:
+            return
+        self._uptime.change(state, now)
+        if state is Connection.RECONNECTING:
+            self._connection_changed(ConnectionChanged(state, error))
+        elif before is Connection.RECONNECTING:
+            self._connection_changed(ConnectionChanged(state, seconds=now - since))
 
     def _connection_changed(self, change: ConnectionChanged) -> None:
         self._observe(change)

@@ -18,6 +18,7 @@ __all__ = [
     "GivenUp",
     "Gone",
     "Happened",
+    "Joined",
     "Lost",
     "NewReach",
     "NewStasis",
@@ -34,6 +35,13 @@ class Ready:
     """Calls can come; ``where`` is a line for the log."""
 
     where: str
+
+
+@attrs.frozen
+class Joined:
+    """An application has its first link, where Asterisk connects to us; also one that had been given up."""
+
+    registration: Registration
 
 
 @attrs.frozen
@@ -74,7 +82,7 @@ class Happened:
     event: StasisEvent
 
 
-ReachEvent: TypeAlias = Ready | Lost | Restored | GivenUp | Gone | Happened | Log
+ReachEvent: TypeAlias = Ready | Joined | Lost | Restored | GivenUp | Gone | Happened | Log
 
 
 class NewStasis(Protocol):

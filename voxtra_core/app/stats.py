@@ -127,7 +127,7 @@ class ConnectionStats:
     seconds_connected: float
     """How long the application was connected."""
     seconds_without: float
-    """How long it was served, and some connection was missing that it had had before."""
+    """How long it was served, and had no connection that it had had before."""
 
 
 @attrs.frozen(kw_only=True)
@@ -203,6 +203,16 @@ class Uptime:
         self._without = 0.0
         self._state = Connection.CLOSED
         self._since = 0.0
+
+    @property
+    def state(self) -> Connection:
+        """How it stands."""
+        return self._state
+
+    @property
+    def since(self) -> float:
+        """Since when, on the driver's clock."""
+        return self._since
 
     def change(self, state: Connection, now: float) -> None:
         """So it stands from now on."""
