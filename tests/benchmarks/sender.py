@@ -114,13 +114,20 @@ def main() -> None:
 
 
 def accepted(listener: socket.socket) -> socket.socket:
-    """The next connection, with its handshake answered."""
-    connection, _ = listener.accept()
+    """The next connection that is to be a WebSocket, with its handshake answered. The others are for requests, of which
+    an application that connects has one or two: nobody answers those.
+    """
+    while True:
+        connection, _ = listener.accept()
+        head = b""
+        while b"\r\n\r\n" not in head and (data := connection.recv(4096)):
+            head += data
+        lines = [line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2]]
+        fields = {line[0].lower(): line[-1] for line in lines}
+        if b"sec-websocket-key" in fields:
+            break
+        connection.close()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += connection.recv(4096)
-    fields = dict(line.lower().split(b": ", 1)[:1] + line.split(b": ", 1)[1:] for line in head.split(b"\r\n")[1:-2])
     token = b64encode(sha1(fields[b"sec-websocket-key"] + GUID).digest())
     reply = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     connection.sendall(reply + b"Sec-WebSocket-Accept: " + token + b"\r\n\r\n")

@@ -17,7 +17,7 @@ import attrs
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
 from ..effects import LogLevel
-from ..errors import AriNotFound, VoxtraError
+from ..errors import AriNotFound, LinkError, VoxtraError
 from .resync import runs_stasis
 from .retrying import pause_after
 
@@ -171,7 +171,7 @@ class Orphans:
 
     def _retry_at(self, look: _Look, error: VoxtraError) -> float:
         look.failures += 1
-        if look.failures == 1:
+        if look.failures == 1 and not isinstance(error, LinkError):  # of that whoever runs the application is told
             name = look.app_name
             what = (
                 f"Asterisk has no application {name!r}: no events come here"
