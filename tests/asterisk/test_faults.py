@@ -196,10 +196,10 @@ async def test_no_digit_is_lost_to_a_listener_that_gives_up(rig: Rig) -> None:
 
 
 @asynccontextmanager
-async def behind(rig: Rig) -> AsyncIterator[Proxy]:
+async def behind(rig: Rig, **options: Any) -> AsyncIterator[Proxy]:
     """The application under test behind a proxy."""
     async with proxy(rig.asterisk) as between:
-        rig.app = rig.new_app(rig.app_name, ari_url=between.url, observer=rig.seen.append)
+        rig.app = rig.new_app(rig.app_name, ari_url=between.url, observer=rig.seen.append, **options)
         yield between
 
 
@@ -408,13 +408,15 @@ async def test_an_application_that_is_cancelled_hangs_up(rig: Rig) -> None:
 
 
 async def test_an_application_that_loses_its_connection(rig: Rig) -> None:
-    """``serve()`` says so, every handler has been told, and the channels live on: they are not ours to end any more."""
+    """Not to connect again, ``serve()`` says so, every handler has been told, and the channels live on: they are not ours
+    to end any more.
+    """
 
     async def serve() -> None:
         with pytest.raises(ConnectionLost):
             await rig.app.serve()
 
-    async with behind(rig) as between, ten_calls(rig) as (phones, ends):
+    async with behind(rig, reconnect=None) as between, ten_calls(rig) as (phones, ends):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(serve)
             await rig.app.started()
