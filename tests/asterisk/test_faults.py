@@ -408,8 +408,9 @@ async def test_an_application_that_is_cancelled_hangs_up(rig: Rig) -> None:
 
 
 async def test_an_application_that_loses_its_connection(rig: Rig) -> None:
-    """Not to connect again, ``serve()`` says so, every handler has been told, and the channels live on: they are not ours
-    to end any more.
+    """Not to connect again, ``serve()`` says so, every handler has been told, and the channels live on.
+
+    They are not ours to end any more.
     """
 
     async def serve() -> None:
