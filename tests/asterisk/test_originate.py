@@ -115,7 +115,8 @@ async def test_digits_a_far_end_reads(rig: Rig) -> None:
     async with rig.serving():
         call = await rig.app.originate("Local/read@far/n")
         await call.send_dtmf("90125#", between=50)
-        (report,) = await eventually(lambda: rig.events(ChannelUserevent))
+        reports = await eventually(lambda: [e for e in rig.events(ChannelUserevent) if "digits" in e.userevent])
+        (report,) = reports
         assert report.userevent["digits"] == "90125"
         assert rig.asterisk.request("GET", "/asterisk/variable", {"variable": "GOT"})[1] == {"value": "90125"}
         await call.hangup()

@@ -118,27 +118,6 @@ async def test_a_user_who_may_only_read(rig: Rig) -> None:
         assert {error.status for error in refused} == {403}
 
 
-@both_ways
-async def test_another_program_takes_the_name(rig: Rig) -> None:
-    taken: list[CallSession] = []
-    other = rig.new_app(rig.app_name)
-
-    @other.default()
-    async def handler(call: CallSession) -> None:
-        taken.append(call)
-        await call.answer()
-
-    async with rig.serving(), anyio.create_task_group() as tasks:
-        tasks.start_soon(other.serve)
-        await other.started()
-        await eventually(lambda: rig.warnings)
-        await (await rig.call()).wait_ended()
-        assert len(taken) == 1
-        assert isinstance(await rig.app.request(asterisk.ping()), AsteriskPing)
-        await other.stop()
-    assert repr(rig.app_name) in rig.expect_log("another client has registered").getMessage()
-
-
 # ---- operations
 # ------------------------------------------------------------------------------------------------------
 

@@ -174,7 +174,7 @@ async def test_no_tls_where_there_is(rig: Rig) -> None:
 def listening_app(rig: Rig, certificate: str) -> BaseApp:
     """An application that Asterisk connects to by ``wss``: ``[ari-tls]`` of ``start``'s ``websocket_client.conf``."""
     return rig.new_app(
-        "unused",
+        "voxtra",
         ari_url=None,
         ari_user="obuser",
         ari_password="obpass",
