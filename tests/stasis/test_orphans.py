@@ -175,6 +175,15 @@ def test_an_application_that_asterisk_does_not_know_is_reported() -> None:
     assert "no application 'app'" in message
 
 
+def test_an_application_that_asterisk_has_yet_to_register_is_nothing_to_report() -> None:
+    """Asterisk accepts the WebSocket first and registers its application then: who asks at once is told of none."""
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(0.5, {"applications.get": AriNotFound("any", 404, "none")})
+    looking.run(50.0, {})
+    assert looking.log == []
+    assert looking.found == ["1"]
+
+
 def test_a_channel_that_is_gone_is_not_asked_for_again() -> None:
     looking = Looking(Switchboard({"app": ["1"]}))
     looking.run(50.0, {"channels.get": AriNotFound("any", 404, "gone")})

@@ -171,7 +171,9 @@ class Orphans:
 
     def _retry_at(self, look: _Look, error: VoxtraError) -> float:
         look.failures += 1
-        if look.failures == 1 and not isinstance(error, LinkError):  # of that whoever runs the application is told
+        # Asterisk accepts a WebSocket before it has registered the application, so that a first 404 means nothing
+        first_told = 2 if isinstance(error, AriNotFound) else 1
+        if look.failures == first_told and not isinstance(error, LinkError):  # of that one is told anyway
             name = look.app_name
             what = (
                 f"Asterisk has no application {name!r}: no events come here"
