@@ -117,11 +117,15 @@ class Listen:
 class Send:
     """Write these bytes, after those sent before. :class:`Drained` follows when nothing is left to write.
 
+    That costs as much as a small send, so who sends many need not ask for it each time: without ``tell_drained`` it
+    follows only where an earlier send has asked for it and has not been told yet.
+
     On a connection that is not open, not yet or no more, nothing happens.
     """
 
     conn: int
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    tell_drained: bool = True
 
 
 @attrs.frozen
@@ -198,10 +202,14 @@ class Listening:
 
 @attrs.frozen
 class Accepted:
-    """A peer has connected to the listener. The driver has asked ``new_connection`` for the number ``conn``."""
+    """A peer has connected to the listener. The driver has asked ``new_connection`` for the number ``conn``.
+
+    ``peer`` is its IP address, where the system tells.
+    """
 
     listener: int
     conn: int
+    peer: str = ""
 
 
 @attrs.frozen

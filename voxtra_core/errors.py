@@ -8,6 +8,7 @@
     ├── CallEnded                   the call ended under whatever was awaited
     ├── OriginateFailed             an outbound call that never reached us
     ├── TooManyCalls                the application has as many calls as it may; nothing was sent
+    ├── MediaFailed                 no audio of a call that lives
     ├── OperationTimeout            nothing came back in time; the call goes on
     ├── AriError                    Asterisk refused a request, by status:
     │   ├── AriBadRequest           400
@@ -57,6 +58,7 @@ __all__ = [
     "ConnectionLost",
     "LinkError",
     "LocalProtocolError",
+    "MediaFailed",
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
@@ -104,6 +106,12 @@ class CallEnded(VoxtraError):
         super().__init__(f"call {call_id} ended: {end}")
         self.call_id = call_id
         self.end = end
+
+
+class MediaFailed(VoxtraError):
+    """There is no audio to be had of a call that lives: Asterisk refused a media channel, could not connect to us, or
+    the channel was lost, and once more when it had been opened again. Asking for audio again tries again.
+    """
 
 
 class OriginateFailed(VoxtraError):

@@ -3,7 +3,7 @@
 from .cause import CAUSE_NAMES, REASON_CAUSES, CallEnd, EndedBy, HangupReason, cause_name
 from .commands import SnoopDirection
 from .counters import Counters
-from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
+from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .machine import CallMachine
 from .outage import Outage
@@ -29,6 +29,9 @@ __all__ = [
     "Feed",
     "Feeds",
     "HangupReason",
+    "MediaFailure",
+    "MediaLost",
+    "MediaOpened",
     "NotPlayed",
     "Operation",
     "Outage",

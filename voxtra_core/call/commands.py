@@ -21,6 +21,8 @@ __all__ = [
     "DetectTalking",
     "GetVariable",
     "Hangup",
+    "JoinBridge",
+    "OpenMedia",
     "Originate",
     "Play",
     "PlaybackControl",
@@ -183,6 +185,18 @@ class Continue(_Command):
 
 
 @attrs.frozen(kw_only=True)
+class JoinBridge(_Command):
+    """Move into this bridge. Synchronous, like :class:`Answer`."""
+
+    bridge_id: str
+
+
+@attrs.frozen(kw_only=True)
+class OpenMedia(_Command):
+    """Have the call's audio come and go. It takes several requests, and is none of its own."""
+
+
+@attrs.frozen(kw_only=True)
 class Withdraw(_Command):
     """Nobody waits for the reply to the command of that id any more. It is no request of its own."""
 
@@ -206,8 +220,10 @@ Command: TypeAlias = (
     | StopDetectingTalking
     | Snoop
     | Continue
+    | JoinBridge
+    | OpenMedia
     | Withdraw
 )
 
-QUEUED: tuple[type[Command], ...] = (Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue)
+QUEUED: tuple[type[Command], ...] = (Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue, JoinBridge)
 """What Asterisk does, and for the most part answers, when the channel is done with what is ahead of it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .counters import Counters
 from .pending import Pending
 
-__all__ = ["MAX_DIGITS", "DigitQueue", "Listener", "seconds_to_send", "valid_digits"]
+__all__ = ["MAX_DIGITS", "DigitQueue", "Listener", "TwinDigits", "seconds_to_send", "valid_digits"]
 
 MAX_DIGITS = 256
 """How many digits wait for a listener; those pressed beyond it are dropped and counted, as a full type-ahead does.
@@ -21,6 +21,11 @@ QUIET = 0.1
 """Seconds before the first tone."""
 SHORTEST = 100
 """Milliseconds that a tone lasts at least."""
+
+MEDIA_LATE = 1.0
+"""Seconds by which a media channel may tell of a key later than ARI."""
+ARI_LATE = 60.0
+"""Seconds by which ARI may tell of it later than the media channel: its link may be stuck."""
 
 _SENDABLE = frozenset("0123456789*#ABCDabcdwWfF")
 _PAUSES = {"w": 0.5, "W": 1.0}
@@ -95,6 +100,40 @@ class DigitQueue:
         listener.pressed = pressed
         listener.resolve(pressed[1])
         return listener
+
+
+class TwinDigits:
+    """Tells the second report of a key from the first: a media channel tells of it, and so does ARI, in any order.
+
+    Whoever comes first counts, so that nothing waits for the other: ARI may be late, or without a link. The other's
+    report is that of the oldest key of the same name which has been told by one alone.
+    """
+
+    __slots__ = ("_by_ari", "_by_media")
+
+    def __init__(self) -> None:
+        self._by_ari: list[tuple[str, float]] = []
+        self._by_media: list[tuple[str, float]] = []
+
+    def is_news(self, digit: str, now: float, *, by_media: bool) -> bool:
+        """Whether this report is the first of its key."""
+        mine, others = (self._by_media, self._by_ari) if by_media else (self._by_ari, self._by_media)
+        self._forget(now)
+        for index, (other, _) in enumerate(others):
+            if other == digit:
+                del others[: index + 1]  # those before it were told by one alone, and will not be told again
+                return False
+        mine.append((digit, now))
+        return True
+
+    def link_restored(self) -> None:
+        """What ARI has not told by now it never will."""
+        self._by_media.clear()
+
+    def _forget(self, now: float) -> None:
+        # the media channel is out of the bridge while a prompt is played, and tells nothing then
+        self._by_ari = [told for told in self._by_ari if now - told[1] < MEDIA_LATE]
+        self._by_media = [told for told in self._by_media if now - told[1] < ARI_LATE]
 
 
 def valid_digits(digits: str) -> bool:

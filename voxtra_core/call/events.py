@@ -11,7 +11,7 @@ from .outage import Outage
 from .playback import PlaybackEnd
 from .states import CallState
 
-__all__ = ["CallEvent", "CallUpdate", "NotPlayed", "StateChanged"]
+__all__ = ["CallEvent", "CallUpdate", "MediaFailure", "MediaLost", "MediaOpened", "NotPlayed", "StateChanged"]
 
 
 @attrs.frozen
@@ -30,7 +30,28 @@ class NotPlayed:
     end: PlaybackEnd
 
 
+@attrs.frozen
+class MediaOpened:
+    """The call's audio goes both ways; also once more, after it was lost."""
+
+
+@attrs.frozen
+class MediaLost:
+    """The media channel is gone, and opened again: what is said until then is not heard by us; what we have to say
+    waits. The call itself goes on.
+    """
+
+    reason: str
+
+
+@attrs.frozen
+class MediaFailure:
+    """There is no audio of this call, and nothing more is done for it. The call itself goes on."""
+
+    reason: str
+
+
 CallEvent: TypeAlias = StateChanged | NotPlayed | Outage
 
-CallUpdate: TypeAlias = Event | StateChanged | Outage
+CallUpdate: TypeAlias = Event | StateChanged | Outage | MediaOpened | MediaLost | MediaFailure
 """What those who follow a call are shown: ARI's events about it, what they made of it, and when there were none."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from ..ari import (
     Channel,
@@ -47,6 +47,7 @@ from ..errors import (
     CallEnded,
     LinkError,
     LocalProtocolError,
+    MediaFailed,
     RequestNotSent,
     RequestOutcomeUnknown,
     VoxtraError,
@@ -62,6 +63,8 @@ from .commands import (
     DetectTalking,
     GetVariable,
     Hangup,
+    JoinBridge,
+    OpenMedia,
     Originate,
     Play,
     PlaybackControl,
@@ -77,8 +80,8 @@ from .commands import (
     Withdraw,
 )
 from .counters import Counters
-from .dtmf import DigitQueue, Listener
-from .events import CallEvent, CallUpdate, NotPlayed, StateChanged
+from .dtmf import DigitQueue, Listener, TwinDigits
+from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .music import Music
@@ -89,6 +92,10 @@ from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
+
+if TYPE_CHECKING:
+    from ..media.formats import AudioFormat
+    from .audio import CallAudio
 
 __all__ = ["CallMachine"]
 
@@ -132,11 +139,13 @@ class CallMachine:
         "_requests",
         "_snoops",
         "_soft",
+        "_twins",
         "_unattended",
         "_untold_outages",
         "_watchers",
         "answered_at",
         "args",
+        "audio",
         "called_number",
         "caller_id",
         "channel",
@@ -182,6 +191,9 @@ class CallMachine:
         """The call that this one snoops on, whose end is its own."""
         self.talking = False
         """Whether the far end talks, where that is being detected."""
+        self.audio: CallAudio | None = None
+        """Its voice, once somebody has asked for that."""
+        self._twins: TwinDigits | None = None
         self._notify = notify
         self._events: deque[CallEvent] | None = None
         self._feeds: Feeds[CallUpdate] | None = None
@@ -260,7 +272,8 @@ class CallMachine:
             self._feeds.put(event)
         match event:
             case ChannelDtmfReceived():
-                self._settled(self._digits.press(event.digit))
+                if self._twins is None or self._twins.is_news(event.digit, now, by_media=False):
+                    self._settled(self._digits.press(event.digit))
                 return
             case ChannelStateChange():
                 self.channel = event.channel
@@ -338,9 +351,9 @@ class CallMachine:
             case StopDetectingTalking():
                 self.talking = False  # its last ChannelTalkingFinished will not come
                 settle(exchange)
-            case Ring() | SetVariable() | DetectTalking():
+            case Ring() | SetVariable() | DetectTalking() | JoinBridge():
                 settle(exchange)
-            case Hangup() | Withdraw():
+            case Hangup() | OpenMedia() | Withdraw():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
@@ -393,9 +406,10 @@ class CallMachine:
                 | DetectTalking()
                 | StopDetectingTalking()
                 | Continue()
+                | JoinBridge()
             ):
                 self._refused(exchange, error, now)
-            case Withdraw():
+            case OpenMedia() | Withdraw():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
@@ -430,6 +444,36 @@ class CallMachine:
         self._exists(now)
         self._requests.arm("forwarded", now + FORWARDED, self._ask_after_forwarding)
         self._changed()
+
+    # ---- the media channel -----------------------------------------------------------------------------------------
+
+    def receive_media_digit(self, digit: str, now: float) -> None:
+        """A key, as the media channel tells it. ARI tells it too, unless there is no link."""
+        if self.end is None:
+            if self._twins is None:
+                self._twins = TwinDigits()
+            if self._twins.is_news(digit, now, by_media=True):
+                self._settled(self._digits.press(digit))
+
+    def media_opened(self, now: float) -> None:
+        """The call's audio goes both ways."""
+        if self.end is None and self.audio is not None:
+            self.audio.opened()
+            self._show(MediaOpened())
+
+    def media_lost(self, reason: str, now: float) -> None:
+        """It does so no more, and will again."""
+        if self.end is None and self.audio is not None:
+            self.audio.lost()
+            self._show(MediaLost(reason))
+
+    def media_failed(self, error: MediaFailed, now: float) -> None:
+        """There is none, and will be none unless somebody asks for it again."""
+        if self.end is None and self.audio is not None:
+            self.audio.failed(error)
+            self._show(MediaFailure(f"{error}"))
+
+    # ---- the link --------------------------------------------------------------------------------------------------
 
     def link_lost(self, now: float) -> None:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
@@ -495,9 +539,10 @@ class CallMachine:
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)
         self._player.ask_after_all(now)
+        if self._twins is not None:
+            self._twins.link_restored()
         for outage in outages:
-            if self._feeds is not None:
-                self._feeds.put(outage)
+            self._show(outage)
             self._tell(outage)
 
     def connection_lost(self, now: float) -> None:
@@ -680,6 +725,35 @@ class CallMachine:
         """Follow it no more."""
         self._check(Operation.STOP_TALK_DETECTION)
         command = StopDetectingTalking(request_id=self._requests.new_id(), channel_id=self.id)
+        return self._ask(command, now, queued=True)
+
+    def use_audio(self, wire: AudioFormat, now: float) -> CallAudio:
+        """The call's voice. The first time, and after it had failed, a media channel is opened for it, which speaks
+        ``wire`` if there has been none before.
+        """
+        self._check(Operation.AUDIO)
+        audio = self.audio
+        if audio is None:
+            from .audio import CallAudio  # here, so that a call without one loads no codecs
+
+            audio = self.audio = CallAudio(wire, is_held=self._is_held, counters=self._counters)
+        elif not audio.has_failed:
+            return audio
+        audio.retry()
+        self._requests.order(OpenMedia(request_id=self._requests.new_id(), channel_id=self.id))
+        return audio
+
+    def _is_held(self) -> bool:
+        """Whether the far end would hear nothing of us, as it hears a prompt, or music."""
+        return self.state is CallState.ON_HOLD or bool(self._player.queue)
+
+    def join_bridge(self, bridge_id: str, now: float) -> Pending[None]:
+        """Move into a bridge, as soon as the channel is done with what it plays: Asterisk would wait for that, too."""
+        if self.end is not None:
+            pending = Pending[None]()
+            pending.fail(CallEnded(self.id, self.end))
+            return pending
+        command = JoinBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge_id)
         return self._ask(command, now, queued=True)
 
     def continue_in_dialplan(
@@ -938,6 +1012,8 @@ class CallMachine:
         for exchange in exchanges:
             handed_over = end.by is EndedBy.DIALPLAN and isinstance(exchange.command, Continue)
             settle(exchange, None if handed_over else error)
+        if self.audio is not None:
+            self.audio.close(error)
         self._player.close(error)
         self._music.close(error)
         self._digits.close(error)
@@ -975,13 +1051,17 @@ class CallMachine:
         if state is not previous:
             self.state = state
             change = StateChanged(previous, state)
-            if self._feeds is not None:
-                self._feeds.put(change)
+            self._show(change)
             self._tell(change)
 
     def _played(self, playback: Playback, end: PlaybackEnd) -> None:
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
             self._tell(NotPlayed(playback.media, end))
+
+    def _show(self, update: CallUpdate) -> None:
+        """Show it to those who follow the call."""
+        if self._feeds is not None:
+            self._feeds.put(update)
 
     def _tell(self, event: CallEvent) -> None:
         if self._events is None:

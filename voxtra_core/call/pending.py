@@ -67,6 +67,11 @@ class Pending(Generic[T]):
         return cast(T, self._value)
 
     @property
+    def error(self) -> Exception | None:
+        """The error that the outcome is; ``None`` where it is a value, or not known."""
+        return self._error
+
+    @property
     def failed(self) -> bool:
         """Whether the outcome is an error."""
         return self._error is not None

@@ -98,6 +98,11 @@ class Requests:
             self._release(exchange, now)
         self.changed()
 
+    def order(self, command: Command) -> None:
+        """Send a command that has no reply."""
+        self._out.append(command)
+        self.changed()
+
     def take(self, request_id: str) -> Exchange | None:
         """The exchange that a reply or an error belongs to; each is found once."""
         exchange = self._under_way.pop(request_id, None)

@@ -62,6 +62,7 @@ class Operation(StrEnum):
     START_TALK_DETECTION = "start_talk_detection"
     STOP_TALK_DETECTION = "stop_talk_detection"
     SNOOP = "snoop"
+    AUDIO = "audio"
     CONTINUE = "continue_in_dialplan"
 
 
@@ -112,6 +113,7 @@ ALLOWED: dict[Operation, frozenset[CallState]] = {
     Operation.START_TALK_DETECTION: _LIVE,
     Operation.STOP_TALK_DETECTION: _LIVE,
     Operation.SNOOP: _LIVE,
+    Operation.AUDIO: _LIVE,
     Operation.CONTINUE: _LIVE,
 }
 """In a live state that is not listed an operation raises ``LocalProtocolError``; after the end all of them raise

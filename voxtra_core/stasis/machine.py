@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 
 import attrs
 
@@ -48,6 +48,7 @@ from ..call import (
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines
 from ..effects import Log, LogLevel
+from ..call.commands import OpenMedia
 from ..errors import (
     AriConflict,
     AriNotFound,
@@ -58,11 +59,15 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
+from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
 from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
+
+if TYPE_CHECKING:
+    from ..media.port import MediaPort
 
 __all__ = [
     "AppReplaced",
@@ -167,7 +172,7 @@ class StasisMachine:
 
     ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
     there may be commands to send, an event, or another deadline, for those who have many of these. What happens is
-    counted in ``counters``, which several may share.
+    counted in ``counters``, which several may share. ``media_port`` is where the media channels of calls arrive.
     """
 
     def __init__(
@@ -178,6 +183,7 @@ class StasisMachine:
         observer: Callable[[object], None] | None = None,
         notify: Callable[[], None] | None = None,
         counters: Counters | None = None,
+        media_port: MediaPort | None = None,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
@@ -199,6 +205,14 @@ class StasisMachine:
         self._placed_without_link: dict[CallMachine, None] = {}
         self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
+        self._media = MediaChannels(
+            media_port,
+            self.request,
+            app_name=lambda: self.app_name,
+            new_id=new_id,
+            clock=lambda: self._now,
+            log=self._log,
+        )
         self._orphans = Orphans(
             self.request,
             clock=lambda: self._now,
@@ -232,6 +246,7 @@ class StasisMachine:
             self._resync.next_deadline(),
             self._orphans.next_deadline(),
             self._presence.next_deadline(),
+            self._media.next_deadline(),
         )
         for other in others:
             if deadline is None or (other is not None and other < deadline):
@@ -250,6 +265,7 @@ class StasisMachine:
         self._resync.handle_timeout(now)
         self._orphans.handle_timeout(now)
         self._presence.handle_timeout(now)
+        self._media.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
             self.counters.requests_overdue += 1
@@ -313,6 +329,8 @@ class StasisMachine:
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
+        elif (channel_id := _channel_id_of(event)).startswith(MEDIA_PREFIX):
+            self._media.receive_event(channel_id, event, now)
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -391,6 +409,7 @@ class StasisMachine:
         self._has_link = False
         self._placed_without_link.clear()
         self._ask_no_more(now)
+        self._media.link_lost()
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -410,6 +429,7 @@ class StasisMachine:
             call.link_for_the_first_time(now)
         calls = [call for call in self.calls.values() if call not in placed]
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
+        self._media.link_restored(now)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -468,6 +488,11 @@ class StasisMachine:
         return len(self._claims)
 
     @property
+    def is_cleaning_up(self) -> bool:
+        """Whether media channels and bridges of calls that have ended are still being removed."""
+        return self._media.under_way > 0
+
+    @property
     def requests_under_way(self) -> int:
         """How many requests there are whose reply somebody waits for, sent or not."""
         return len(self._asked)
@@ -510,15 +535,20 @@ class StasisMachine:
     def _stasis_start(self, event: StasisStart, now: float) -> None:
         self._collect()  # a call that has just ended is nobody's any more: its channel may be back already
         channel = event.channel
+        if channel.id.startswith(MEDIA_PREFIX):
+            self._media.receive_event(channel.id, event, now)
+            return
         replaced = event.replace_channel
         if replaced is not None and replaced.id in self.calls and channel.id not in self.calls:
             call = self.calls.pop(replaced.id)
             self.calls[channel.id] = call
             call.receive_replacement(event, now)
+            self._media.rejoin(call, now)
             return
         call_or_none = self.calls.get(channel.id)
         if call_or_none is not None:
             call_or_none.receive_event(event, now)
+            self._media.rejoin(call_or_none, now)
             return
         claimed = self._claims.arrived(channel.id)
         if channel.id in self._dead:
@@ -543,7 +573,7 @@ class StasisMachine:
         return call
 
     def _is_known(self, channel_id: str) -> bool:
-        return channel_id in self.calls or channel_id in self._dead
+        return channel_id in self.calls or channel_id in self._dead or channel_id in self._media
 
     def _forwarded(self, event: Dial, new: Channel, now: float) -> None:
         """Asterisk follows a redirection of a call that we place; the new channel's id is of its own making."""
@@ -663,6 +693,9 @@ class StasisMachine:
             call = next(iter(self._dirty))
             del self._dirty[call]
             for command in call.commands_to_send():
+                if isinstance(command, OpenMedia):
+                    self._media.open(call, self._now)
+                    continue
                 try:
                     request = request_for(command, self.app_name)
                 except (TypeError, ValueError) as error:
@@ -690,6 +723,7 @@ class StasisMachine:
         if self.calls.get(call.id) is not call:
             return
         del self.calls[call.id]
+        self._media.close(call, self._now)
         assert call.end is not None
         self._placed_without_link.pop(call, None)
         if call.end.by is EndedBy.CONNECTION:
@@ -740,6 +774,11 @@ def is_own(channel_id: str) -> bool:
     The second half of a Local one is named after the first (``;2``), and is not ours.
     """
     return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
+
+
+def _channel_id_of(event: Event) -> str:
+    channel = getattr(event, "channel", None)
+    return channel.id if isinstance(channel, Channel) else ""
 
 
 def _number_of(caller_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from ..ari import Request, channels, playbacks
+from ..ari import Request, bridges, channels, playbacks
 from ..call.cause import REASON_CAUSES, HangupReason
 from ..call.commands import (
     Answer,
@@ -17,6 +17,8 @@ from ..call.commands import (
     DetectTalking,
     GetVariable,
     Hangup,
+    JoinBridge,
+    OpenMedia,
     Originate,
     Play,
     Ring,
@@ -37,7 +39,7 @@ _NAMED: Mapping[int, HangupReason] = {cause: reason for reason, cause in REASON_
 
 
 def request_for(command: Command, app_name: str) -> Request[Any] | None:
-    """The request that carries a command out; ``None`` for a ``Withdraw``, which is none."""
+    """The request that carries a command out; ``None`` for what is no single request."""
     channel = command.channel_id
     match command:
         case Originate():
@@ -106,7 +108,9 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return channels.continue_in_dialplan(
                 channel, context=command.context, extension=command.extension, priority=command.priority
             )
-        case Withdraw():
+        case JoinBridge():
+            return bridges.add_channel(command.bridge_id, channel=[channel])
+        case OpenMedia() | Withdraw():
             return None
         case _ as unreachable:
             assert_never(unreachable)
