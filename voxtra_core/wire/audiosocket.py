@@ -11,11 +11,12 @@ kind    goes                    length  what it is                              
 0x03    from Asterisk           1       a DTMF digit, ASCII, when it is over      20.14, 21.9, 22.4
 0x10    both ways               even    signed linear, 8 kHz                      18.0
 0x11 …  both ways               even    12, 16, 24, 32, 44.1, 48, 96 and 192 kHz  20.17, 21.12, 22.7, 23.1
-0xFF    either way              any     an error; Asterisk itself never sends it  18.0
+0xFF    from Asterisk           any     an error; no Asterisk sends it yet        18.0
 ======  ======================  ======  ========================================  ===============================
 
-The kind is all that says where one message ends and the next begins, so whatever breaks these rules is the end of the
-connection. Asterisk is no less strict: it hangs up on any other kind, and on audio without a sample (seen on 22.10.1).
+Nothing but the header says where one message ends and the next begins, so whatever breaks these rules is the end of the
+connection. Asterisk is no less strict: it hangs up on 0x03, on 0xFF and on audio without a sample (seen on 22.10.1),
+and on every kind it does not know.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class _AudioSocket:
         self._identified = identified
         self._events: deque[MediaMessage] = deque()
         self._closed = False
-        self._hung_up = False
+        self._can_send = True
         # The message that has begun: what there is of it, and how much there must be before we can go on with it.
         self._partial = bytearray()
         self._wanted = _HEADER_SIZE
@@ -98,8 +99,9 @@ class _AudioSocket:
     def receive_data(self, data: bytes) -> None:
         """Bytes from the peer. Raises :class:`RemoteProtocolError`, once; what follows is ignored.
 
-        What came whole before the mistake can still be taken. Audio is copied once, that of a message which came in
-        pieces twice; never more than ``max_payload`` bytes and a header are kept of what is not whole.
+        Take the messages after each read: what is whole waits, whatever there is. What came whole before a mistake can
+        still be taken. Audio is copied once, that of a message which came in pieces twice; of what is not whole never
+        more than ``max_payload`` bytes and a header are kept.
         """
         if len(data) == self._whole and data[_HEAD] == self._header:
             audio = _new(AudioReceived)
@@ -142,29 +144,23 @@ class _AudioSocket:
         Raises :class:`LocalProtocolError` if nothing can be sent any more, if the rate is none of
         :data:`AUDIOSOCKET_RATES`, or if it is not 1 sample or more, whole ones, of at most ``max_payload`` bytes.
         """
-        self._check_open()
+        if not self._can_send:
+            self._refuse()
         if len(data) > self._max_payload:
             raise LocalProtocolError(f"audio of {len(data)} bytes; a message has at most {self._max_payload}")
         return _audio_header(rate, len(data)) + data
 
     def hangup(self) -> bytes:
         """The bytes that ask for a hangup; nothing can be sent after them. Raises :class:`LocalProtocolError`."""
-        self._check_open()
-        self._hung_up = True
+        if not self._can_send:
+            self._refuse()
+        self._can_send = False
         return _HEADER.pack(_HANGUP, 0)
-
-    def error(self, code: bytes = b"") -> bytes:
-        """The bytes that report an error. Asterisk hangs up on them. Raises :class:`LocalProtocolError`."""
-        self._check_open()
-        if len(code) > self._max_payload:
-            raise LocalProtocolError(f"an error of {len(code)} bytes; a message has at most {self._max_payload}")
-        return _HEADER.pack(_ERROR, len(code)) + code
 
     # ---- inside ----
 
-    def _check_open(self) -> None:
-        if self._closed or self._hung_up:
-            raise LocalProtocolError("the connection has ended, or we have hung up")
+    def _refuse(self) -> NoReturn:
+        raise LocalProtocolError("the connection has ended, or we have hung up")
 
     def _parse(self, data: bytes, pos: int) -> None:
         """Messages from a place on where one begins."""
@@ -232,7 +228,7 @@ class _AudioSocket:
         elif kind == _HANGUP:
             if length:
                 self._fail(f"a hangup of {length} bytes", _OUT_OF_STEP)
-        elif kind != _ERROR:
+        else:
             self._check_from_asterisk(kind, length)
 
     def _check_audio(self, length: int) -> None:
@@ -247,11 +243,9 @@ class _AudioSocket:
         rate = _RATES.get(kind)
         if rate is not None:
             if payload:
-                self._header, self._size, self._rate = (
-                    _HEADER.pack(kind, len(payload)),
-                    len(payload) + _HEADER_SIZE,
-                    rate,
-                )
+                self._header = _HEADER.pack(kind, len(payload))
+                self._size = _HEADER_SIZE + len(payload)
+                self._rate = rate
                 self._events.append(AudioReceived(payload, rate))
         elif kind == _DTMF:
             digit = payload.decode("latin-1")
@@ -268,11 +262,11 @@ class _AudioSocket:
             self._end(hangup=True)
 
     def _end(self, *, hangup: bool) -> None:
-        self._closed = True
+        self._closed, self._can_send = True, False
         self._events.append(MediaEnded(hangup))
 
     def _fail(self, message: str, hint: str) -> NoReturn:
-        self._closed = True
+        self._closed, self._can_send = True, False
         self._partial = bytearray()
         raise RemoteProtocolError(message, hint=hint)
 
@@ -309,7 +303,7 @@ class AudioSocketServer(_AudioSocket):
         elif kind == _DTMF:
             if length != 1:
                 self._fail(f"a digit of {length} bytes", _OUT_OF_STEP)
-        else:
+        elif kind != _ERROR:
             self._fail(f"a message of the unknown kind 0x{kind:02x}", _OUT_OF_STEP)
 
 
@@ -323,6 +317,7 @@ class AudioSocketClient(_AudioSocket):
 
     def __init__(self, *, max_payload: int = _MAX_LENGTH) -> None:
         super().__init__(max_payload, identified=True)
+        self._can_send = False
         self._has_identified = False
 
     def identify(self, uuid: str) -> bytes:
@@ -330,25 +325,33 @@ class AudioSocketClient(_AudioSocket):
 
         Raises :class:`LocalProtocolError` if it is none, or has been sent.
         """
-        super()._check_open()
-        if self._has_identified:
-            raise LocalProtocolError("the UUID is sent once")
+        if self._has_identified or self._closed:
+            raise LocalProtocolError("the UUID is sent once, and first")
         if not _UUID_TEXT.fullmatch(uuid):
             raise LocalProtocolError(f"no UUID: {uuid[:40]!r}")
-        self._has_identified = True
+        self._has_identified = self._can_send = True
         return _HEADER.pack(_UUID, 16) + bytes.fromhex(uuid.replace("-", ""))
 
     def dtmf(self, digit: str) -> bytes:
         """The bytes that send a digit. Raises :class:`LocalProtocolError` if it is no single character of ASCII."""
-        self._check_open()
+        if not self._can_send:
+            self._refuse()
         if len(digit) != 1 or not _is_digit(digit):
             raise LocalProtocolError("a digit is one printable ASCII character")
         return _HEADER.pack(_DTMF, 1) + digit.encode("ascii")
 
-    def _check_open(self) -> None:
-        super()._check_open()
+    def error(self, code: bytes = b"") -> bytes:
+        """The bytes that report an error, with a code or none. Raises :class:`LocalProtocolError`."""
+        if not self._can_send:
+            self._refuse()
+        if len(code) > self._max_payload:
+            raise LocalProtocolError(f"an error of {len(code)} bytes; a message has at most {self._max_payload}")
+        return _HEADER.pack(_ERROR, len(code)) + code
+
+    def _refuse(self) -> NoReturn:
         if not self._has_identified:
             raise LocalProtocolError("the UUID comes first")
+        super()._refuse()
 
     def _check_audio(self, length: int) -> None:
         if not length or length % 2:
