@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from .audiosocket import audiosocket
 from .core_events import accepted_events, events, weight
 from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
@@ -18,6 +19,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     events,
     accepted_events,
     weight,
+    audiosocket,
     new_calls,
     driver_events,
     handed_over,

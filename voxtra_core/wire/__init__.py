@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .accepted import AcceptedLink
 from .ari import AriLink
+from .audiosocket import AUDIOSOCKET_RATES, AudioSocketClient, AudioSocketServer
 from .http import Headers, HTTPClient, HTTPRequest, HTTPResponse, HTTPServer, header_value
 from .listener import AriListener
 from .server import AriServer, RequestReceived, ServerMessage, SocketClosed, SocketOpened
@@ -20,10 +21,13 @@ from .websocket import (
 )
 
 __all__ = [
+    "AUDIOSOCKET_RATES",
     "AcceptedLink",
     "AriLink",
     "AriListener",
     "AriServer",
+    "AudioSocketClient",
+    "AudioSocketServer",
     "BytesReceived",
     "HTTPClient",
     "HTTPRequest",
