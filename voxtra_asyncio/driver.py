@@ -160,7 +160,7 @@ class AsyncioDriver:
         match effect:
             case Send():
                 if effect.conn in self._streams:
-                    self._streams[effect.conn].send(effect.data)
+                    self._streams[effect.conn].send(effect.data, effect.tell_drained)
             case Connect():
                 self._connect(effect)
             case Close():
@@ -295,7 +295,7 @@ class AsyncioDriver:
             stream.abort()
         else:
             self._streams[stream.conn] = stream
-            self._report(Accepted(listener, stream.conn))
+            self._report(Accepted(listener, stream.conn, stream.peer))
 
     def _until_gone(self, stream: Stream) -> None:
         self._unfinished.add(stream.gone)

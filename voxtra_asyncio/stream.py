@@ -48,14 +48,21 @@ class Stream(asyncio.Protocol):
         self._drained = True
         self._is_at_end = False  # of the bytes underneath TLS
 
-    def send(self, data: bytes) -> None:
+    @property
+    def peer(self) -> str:
+        """The other side's IP address, where the system tells."""
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(name[0]) if name else ""
+
+    def send(self, data: bytes, tell_drained: bool = True) -> None:
         """Have this written in the loop's next turn, after what was sent before, and in one go with it."""
         if not self._is_open or self._transport is None or self._transport.is_closing():
             return
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._write)
         self._unsent += data
-        self._drained = False
+        if tell_drained:
+            self._drained = False
 
     def close(self) -> None:
         """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""

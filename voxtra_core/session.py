@@ -25,9 +25,13 @@ from .call import (
     PlaybackEnd,
     SnoopDirection,
 )
+from .call.audio import AudioFeed, AudioStats, CallAudio
 from .call.commands import PlaybackControl
+from .media.chunk import AudioChunk
+from .media.formats import AudioFormat, as_format
 
 __all__ = [
+    "AudioStream",
     "CallHome",
     "CallSession",
     "Driver",
@@ -130,6 +134,27 @@ class EventStream(Generic[T]):
         self.close()
 
 
+class AudioStream(EventStream[AudioChunk]):
+    """The far end's voice, chunk by chunk, for ``async for``. Made by :meth:`CallSession.audio_stream`.
+
+    It ends with the call, and raises :class:`~voxtra_core.errors.MediaFailed` where the call lives on and its audio
+    does not. A reader that is late loses the oldest chunks; :attr:`dropped` says how many, and the next chunk's
+    ``sequence`` shows where. Otherwise as :class:`EventStream`.
+    """
+
+    def __init__(self, feed: AudioFeed, park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
+        super().__init__(feed, park)
+        self._audio_feed = feed
+
+    async def __anext__(self) -> AudioChunk:
+        try:
+            return await super().__anext__()
+        except StopAsyncIteration:
+            if self._audio_feed.error is not None:
+                raise self._audio_feed.error.with_traceback(None) from None
+            raise
+
+
 class PlaybackHandle:
     """A playback that runs, or waits for its turn, while the handler does something else.
 
@@ -203,6 +228,9 @@ class CallHome(Protocol):
 
     def late_callback(self, session: CallSession) -> None:
         """A hangup callback has been registered after the end."""
+
+    def wire_format(self, wanted: AudioFormat) -> AudioFormat:
+        """What to speak with Asterisk, for somebody who wants this."""
 
     def snoop(
         self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
@@ -410,6 +438,64 @@ class CallSession:
         )
         await self._outcome(playback.accepted)
         return PlaybackHandle(self._machine, playback, self._driver)
+
+    def audio_stream(self, format: AudioFormat | str = "ulaw", *, limit: int = 250) -> AudioStream:
+        """What the far end says from now on, in chunks of about 20 ms.
+
+        ``format`` is one of ``"ulaw"``, ``"alaw"``, ``"slin"``, ``"slin16"``, … (:mod:`voxtra_core.media.formats`).
+        Each stream is a reader of its own; of more than ``limit`` chunks the oldest is dropped. The first use of a
+        call's audio opens a media channel for it, at the rate of this format: until that is there, a few hundredths of
+        a second, nothing is heard. On a call that has ended the stream is empty.
+        """
+        audio_format = as_format(format)
+        if self._machine.is_over:
+            feed = AudioFeed(limit)
+            feed.end()
+        else:
+            feed = self._audio(audio_format).listen(audio_format, limit)
+            self._driver.wake()
+        return AudioStream(feed, self._driver.park)
+
+    async def send_audio(self, chunk: AudioChunk) -> None:
+        """Say this to the far end, behind what was sent before, in any format.
+
+        Returns when there is room for it: of what is sent faster than it can be heard, 0.2 s and one chunk wait.
+        While a prompt, tones or music are played to the far end it waits, and is heard afterwards. Cancelled while it
+        waits for room, it is not said. Raises :class:`~voxtra_core.errors.MediaFailed` where the call has no audio.
+        """
+        await self._outcome(self._audio(chunk.format).send(chunk))
+
+    async def flush_audio(self) -> float:
+        """Drop at once what has not been sent to the far end yet. Returns how much has: seconds of audio, since the
+        last flush or the beginning.
+
+        Who waits in :meth:`send_audio` or :meth:`drain_audio` waits no more, and what it would have said is dropped
+        as well.
+        """
+        self._machine.check_alive()
+        audio = self._machine.audio
+        seconds = audio.flush() if audio is not None else 0.0
+        return await taken(self._driver, Pending.resolved(seconds))
+
+    async def drain_audio(self) -> None:
+        """Wait until all that :meth:`send_audio` was given has been sent. Asterisk plays it within 20 ms of that.
+
+        Raises :class:`~voxtra_core.errors.MediaFailed` where the call has no audio.
+        """
+        self._machine.check_alive()
+        audio = self._machine.audio
+        if audio is not None:
+            await self._outcome(audio.drain())
+
+    @property
+    def audio_stats(self) -> AudioStats | None:
+        """What has gone which way; ``None`` where the call's audio has not been used."""
+        return self._machine.audio.stats() if self._machine.audio is not None else None
+
+    def _audio(self, audio_format: AudioFormat) -> CallAudio:
+        audio = self._machine.audio
+        wire = audio.wire if audio is not None else self._home.wire_format(audio_format)
+        return self._machine.use_audio(wire, self._driver.time())
 
     # ---- DTMF ------------------------------------------------------------------------------------------------------
 

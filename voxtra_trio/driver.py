@@ -156,7 +156,7 @@ class TrioDriver:
         match effect:
             case Send():
                 if effect.conn in self._streams:
-                    self._streams[effect.conn].send(effect.data)
+                    self._streams[effect.conn].send(effect.data, effect.tell_drained)
             case Connect():
                 self._connect(effect)
             case Close():
@@ -268,7 +268,7 @@ class TrioDriver:
         if conn is None:
             return None
         self._streams[conn] = stream
-        return Accepted(listener, conn)
+        return Accepted(listener, conn, stream.peer)
 
     def _report(self, event: Input) -> None:
         """Tell the machine."""

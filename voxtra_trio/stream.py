@@ -28,6 +28,8 @@ class Stream:
         """``None`` before it is accepted."""
         self.scope = trio.CancelScope()
         """For all that is done about it."""
+        self.peer = ""
+        """The other side's IP address, where the system tells."""
         self._listener = listener
         self._tls = tls
         self._report = report
@@ -40,7 +42,7 @@ class Stream:
         self._drained = True
         self._poke = trio.Event()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, tell_drained: bool = True) -> None:
         """Have this written after what was sent before."""
         if not self._is_open or self._closing:
             return
@@ -51,7 +53,8 @@ class Stream:
                 self.fail(error)
                 return
             data = self._tls.data_to_send()
-        self._drained = False
+        if tell_drained:
+            self._drained = False
         self._write_later(data)
 
     def close(self) -> None:
@@ -83,6 +86,8 @@ class Stream:
         have ended, or it breaks.
         """
         async with socket, trio.open_nursery() as nursery:
+            with suppress(OSError):  # it may be gone already
+                self.peer = str(socket.socket.getpeername()[0])
             if self._tls is not None and not self._closing:
                 await self._shake_hands(socket, self._tls)
             if self._closing:  # also where a cancellation came too late to be noticed

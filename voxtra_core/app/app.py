@@ -13,12 +13,14 @@ from ..ari.messages import Link, Listener
 from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
+from ..media.port import MediaPort
 from ..session import CallSession, Driver, EventStream, outcome_of
-from .connect import ari_link, ari_listener
+from .connect import ari_link, ari_listener, media_port
 from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
 from .machine import AppMachine, ConnectionCallback, Observer, check_grace
+from .media import AudioSocket
 from .options import Orphans, make_options
 from .reach import NewReach
 from .reconnect import Connection, Reconnect
@@ -123,6 +125,8 @@ class BaseApp:
     to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
     each socket; up to 1000 more wait.
 
+    ``media`` says where the audio of calls comes to: an :class:`~.media.AudioSocket`, by default on this machine only.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -150,6 +154,7 @@ class BaseApp:
         max_calls: int | None = None,
         busy_reason: HangupReason | int = "congestion",
         max_requests: int | None = None,
+        media: AudioSocket | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -169,6 +174,7 @@ class BaseApp:
             max_calls=max_calls,
             busy_reason=busy_reason,
             max_requests=max_requests,
+            media=media,
             environ=self.backend.environ(),
         )
         if listen is not None and ssl_context is not None:
@@ -301,6 +307,7 @@ class BaseApp:
             new_reach,
             self._router,
             driver,
+            media_port=self._media_port(lambda: next(connections)),
             new_id=self.backend.new_id,
             new_conn=lambda: next(connections),
             observer=self._observer,
@@ -455,6 +462,9 @@ class BaseApp:
 
     def _listener(self, new_conn: Callable[[], int]) -> Listener:
         return ari_listener(self._options, new_conn)
+
+    def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
+        return media_port(self._options, new_conn)
 
     def _running(self) -> tuple[AppMachine, MachineDriver]:
         if self._machine is None or self._driver is None:

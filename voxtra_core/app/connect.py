@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from ..ari.messages import Link, Listener
 from ..errors import AuthenticationFailed
+from ..media.port import MediaPort
 from .options import Options
 
-__all__ = ["ari_link", "ari_listener"]
+__all__ = ["ari_link", "ari_listener", "media_port"]
 
 MAX_REQUESTS = 32
 """Requests at a time. Over HTTP each has a connection to itself, and Asterisk allows 100 in all (``sessionlimit``)."""
@@ -65,4 +66,17 @@ def ari_listener(options: Options, new_conn: Callable[[], int]) -> Listener:
         ping_timeout=options.ping_timeout,
         busy_timeout=options.busy_timeout,
         max_under_way=MAX_REQUESTS_OF_SOCKET if options.max_requests is None else options.max_requests,
+    )
+
+
+def media_port(options: Options, new_conn: Callable[[], int]) -> MediaPort | None:
+    """Where Asterisk's media channels arrive; ``None`` where Asterisk could not come to what it would be told."""
+    media = options.media
+    if not media.can_be_reached_from(options.host if options.listen is None else options.listen[0]):
+        return None
+    from ..wire.audiosocket_port import AudioSocketPort
+
+    host, port = media.host_and_port
+    return AudioSocketPort(
+        host=host, port=port, advertise=media.address, peers=media.networks or None, new_conn=new_conn
     )

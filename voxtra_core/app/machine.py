@@ -27,6 +27,8 @@ from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
+from ..media.formats import AudioFormat, as_format, format_of
+from ..media.port import MediaPort
 from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
     AppReplaced,
@@ -107,6 +109,7 @@ class AppMachine:
         *,
         new_id: Callable[[], str],
         new_conn: Callable[[], int],
+        media_port: MediaPort | None = None,
         observer: Observer | None = None,
         feeds: Feeds[AppUpdate] | None = None,
         on_connection: ConnectionCallback | None = None,
@@ -123,6 +126,7 @@ class AppMachine:
         self._uptime = uptime if uptime is not None else Uptime()
         self._options = options
         self._new_id = new_id
+        self._media_port = media_port
         self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
         self._router = router
         self._driver = driver
@@ -180,6 +184,9 @@ class AppMachine:
             if task is not None:
                 self._telling.discard(task.name)
             self._claiming.task_done(event.task)
+        elif self._media_port is not None and self._media_port.receive(event, now):
+            if not self._media_port.stirred:
+                return  # audio, of which there is much: it is for a call's readers, and moves nothing else
         else:
             self._reach.receive(event, now)
         self._pump(now)
@@ -188,6 +195,8 @@ class AppMachine:
         """Do what is due, and what the user's code has asked for since."""
         if self.phase is Phase.FINISHED:
             return
+        if self._media_port is not None:
+            self._media_port.handle_timeout(now)
         self._reach.handle_timeout(now)
         self._claiming.handle_timeout(now)
         if self._deadline is not None and self._deadline <= now:
@@ -199,7 +208,9 @@ class AppMachine:
         """The earliest of all deadlines."""
         if self.phase is Phase.FINISHED:
             return None
-        deadlines = (self._deadline, self._reach.next_deadline(), self._claiming.next_deadline())
+        deadlines = [self._deadline, self._reach.next_deadline(), self._claiming.next_deadline()]
+        if self._media_port is not None:
+            deadlines.append(self._media_port.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def effects_to_perform(self) -> list[Effect]:
@@ -337,6 +348,11 @@ class AppMachine:
             raise LocalProtocolError("the application has finished: nothing runs this hangup callback any more")
         self.start_callbacks(session, registration)
 
+    def wire_format(self, wanted: AudioFormat) -> AudioFormat:
+        """What to speak with Asterisk where the first use of a call's audio is in this format."""
+        configured = self._options.media.format
+        return as_format(configured) if configured is not None else format_of("slin", wanted.rate)
+
     def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""
         name = f"handler of {session.id}"
@@ -386,7 +402,12 @@ class AppMachine:
 
     def _new_stasis(self, app_name: str, notify: Callable[[], None] | None = None) -> StasisMachine:
         return StasisMachine(
-            app_name, new_id=self._new_id, observer=self._observe, notify=notify, counters=self._counters
+            app_name,
+            new_id=self._new_id,
+            observer=self._observe,
+            notify=notify,
+            counters=self._counters,
+            media_port=self._media_port,
         )
 
     def _calls(self) -> list[CallMachine]:
@@ -402,6 +423,11 @@ class AppMachine:
     def _calls_expected(self) -> int:
         """How many calls may yet come that we have claimed."""
         return sum(registration.stasis.calls_expected for registration in self._reach.registrations)
+
+    @property
+    def _is_cleaning_up(self) -> bool:
+        """Whether Asterisk has yet to remove what we had there for calls that have ended."""
+        return any(registration.stasis.is_cleaning_up for registration in self._reach.registrations)
 
     @property
     def _expects_calls(self) -> bool:
@@ -437,6 +463,8 @@ class AppMachine:
                 case Log():
                     self._effects.append(event)
         self._effects += self._reach.effects_to_perform()
+        if self._media_port is not None:
+            self._effects += self._media_port.effects_to_perform()
         self._progress(now)
 
     def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
@@ -471,7 +499,7 @@ class AppMachine:
             case Phase.DRAINING if not self._tasks and not self._expects_calls and not self._keeps_calls:
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not self._tasks and not self._calls() and not self._expects_calls:
+            case Phase.FLUSHING if not (self._tasks or self._calls() or self._expects_calls or self._is_cleaning_up):
                 self._close(now)
                 self._pump(now)
             case Phase.LOST if not self._tasks:
@@ -614,10 +642,16 @@ class AppMachine:
 
     def _finish(self) -> None:
         self.phase = Phase.FINISHED
+        self._close_media(self._driver.time())
         failure = self._error or LocalProtocolError("the application was stopped before it had connected")
         self.started.fail(failure)
         self.finished.resolve(None)
         self._effects.append(Finish(self._error))
+
+    def _close_media(self, now: float) -> None:
+        if self._media_port is not None:
+            self._media_port.close(now)
+            self._effects += self._media_port.effects_to_perform()
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 
@@ -786,6 +820,10 @@ class _Home:
     def late_callback(self, session: CallSession) -> None:
         """A hangup callback has been registered after the end."""
         self.app.late_callback(session, self.registration)
+
+    def wire_format(self, wanted: AudioFormat) -> AudioFormat:
+        """What to speak with Asterisk, for somebody who wants this."""
+        return self.app.wire_format(wanted)
 
     def snoop(
         self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection

@@ -14,6 +14,7 @@ from ..ari import check
 from ..call import HangupReason
 from ..call.hanging_up import HangingUp
 from ..effects import TLS
+from .media import AudioSocket, host_and_port
 from .reconnect import Reconnect
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Options:
     """What a caller hears beyond that."""
     max_requests: int | None = None
     """Requests at a time on one link; ``None`` for what the link thinks best."""
+    media: AudioSocket = AudioSocket()
+    """Where the audio of calls comes to."""
 
     @property
     def url(self) -> str:
@@ -89,6 +92,7 @@ def make_options(
     max_calls: int | None = None,
     busy_reason: HangupReason | int = "congestion",
     max_requests: int | None = None,
+    media: AudioSocket | None = None,
 ) -> Options:
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
@@ -150,7 +154,7 @@ def make_options(
         app_name=app_name,
         number_variable=number_variable,
         tls=TLS(ssl_context) if encrypted else None,
-        listen=None if listen is None else _host_and_port(listen),
+        listen=None if listen is None else host_and_port("listen", listen, "0.0.0.0:8090 or [::]:8090"),
         orphans=orphans,
         reconnect=reconnect,
         requests=requests,
@@ -160,19 +164,8 @@ def make_options(
         max_calls=max_calls,
         busy_reason=busy_reason,
         max_requests=max_requests,
+        media=media if media is not None else AudioSocket(),
     )
-
-
-def _host_and_port(listen: str) -> tuple[str, int]:
-    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {_without_secrets(listen)!r}")
-    try:
-        parts = urlsplit(f"//{listen}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise problem from None
-    if not host or port is None or parts.netloc != listen or "@" in listen:
-        raise problem
-    return host, port
 
 
 def _without_secrets(url: str) -> str:

@@ -55,7 +55,7 @@ class AudioFeed(Feed[AudioChunk]):
 
     __slots__ = ("error",)
 
-    def __init__(self, limit: int, counters: Counters) -> None:
+    def __init__(self, limit: int, counters: Counters | None = None) -> None:
         super().__init__(limit, counters)
         self.error: Exception | None = None
         """Why there is no more, where that is not the call's end."""

@@ -449,11 +449,8 @@ class CallMachine:
 
     def receive_media_digit(self, digit: str, now: float) -> None:
         """A key, as the media channel tells it. ARI tells it too, unless there is no link."""
-        if self.end is None:
-            if self._twins is None:
-                self._twins = TwinDigits()
-            if self._twins.is_news(digit, now, by_media=True):
-                self._settled(self._digits.press(digit))
+        if self.end is None and (self._twins is None or self._twins.is_news(digit, now, by_media=True)):
+            self._settled(self._digits.press(digit))
 
     def media_opened(self, now: float) -> None:
         """The call's audio goes both ways."""
@@ -737,6 +734,7 @@ class CallMachine:
             from .audio import CallAudio  # here, so that a call without one loads no codecs
 
             audio = self.audio = CallAudio(wire, is_held=self._is_held, counters=self._counters)
+            self._twins = TwinDigits()
         elif not audio.has_failed:
             return audio
         audio.retry()
@@ -775,9 +773,13 @@ class CallMachine:
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
-    def _check(self, operation: Operation) -> None:
+    def check_alive(self) -> None:
+        """Raise ``CallEnded`` if the call has ended."""
         if self.end is not None:
             raise CallEnded(self.id, self.end)
+
+    def _check(self, operation: Operation) -> None:
+        self.check_alive()
         if self.state not in ALLOWED[operation]:
             allowed = ", ".join(sorted(ALLOWED[operation]))
             raise LocalProtocolError(f"{operation}: the call is {self.state}, and would have to be {allowed}")

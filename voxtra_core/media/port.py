@@ -9,7 +9,7 @@ will call for frames when it has room for them, and needs no more than what stan
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ..effects import Effect, Input
 from .formats import AudioFormat
@@ -42,9 +42,9 @@ class MediaLine(Protocol):
 class MediaPort(Protocol):
     """Where Asterisk's media channels arrive. Sans-IO, as everything here."""
 
-    encapsulation: str
+    encapsulation: Literal["rtp", "audiosocket", "none"]
     """What ARI's ``externalMedia`` has to be told about it, and"""
-    transport: str
+    transport: Literal["udp", "tcp", "websocket"]
     """… this."""
 
     @property

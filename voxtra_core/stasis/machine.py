@@ -45,10 +45,10 @@ from ..call import (
     SnoopDirection,
     StateChanged,
 )
+from ..call.commands import OpenMedia
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines
 from ..effects import Log, LogLevel
-from ..call.commands import OpenMedia
 from ..errors import (
     AriConflict,
     AriNotFound,

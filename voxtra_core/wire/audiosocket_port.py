@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 import attrs
 
+from ..ari.operations.literals import Encapsulation, Transport
 from ..effects import (
     Accepted,
     Close,
@@ -25,10 +26,10 @@ from ..effects import (
 )
 from ..errors import RemoteProtocolError
 from ..media.formats import AudioFormat
-from ..media.messages import AudioReceived, DtmfReceived, MediaEnded, MediaErrorReceived, MediaIdentified, MediaMessage
+from ..media.messages import AudioReceived, DtmfReceived, MediaEnded, MediaErrorReceived, MediaIdentified
 from ..media.pacer import Pacer
 from ..media.port import MediaLine
-from .audiosocket import HEADER_SIZE, AudioSocketServer
+from .audiosocket import AudioSocketServer
 
 __all__ = ["MAX_UNIDENTIFIED", "AudioSocketPort"]
 
@@ -73,7 +74,7 @@ class _Connection:
         self.line = expected.line
         self.parser = parser
         self.silence = _silence(expected.audio_format)
-        self.header = self.silence[:HEADER_SIZE]
+        self.header = self.silence[: -expected.audio_format.frame_bytes]
         self.sends = 0
         self.unsent = 0
 
@@ -82,6 +83,15 @@ class _Connection:
 def _silence(audio_format: AudioFormat) -> bytes:
     """A whole message of 20 ms of silence."""
     return AudioSocketServer().audio(audio_format.silence(audio_format.frame_bytes), audio_format.rate)
+
+
+def _receive(parser: AudioSocketServer, data: bytes) -> RemoteProtocolError | None:
+    """Have it parsed; what came whole before a mistake can still be taken."""
+    try:
+        parser.receive_data(data)
+    except RemoteProtocolError as error:
+        return error
+    return None
 
 
 class AudioSocketPort:
@@ -94,8 +104,8 @@ class AudioSocketPort:
     been told, and counts once. AudioSocket knows no other, and no encryption.
     """
 
-    encapsulation = "audiosocket"
-    transport = "tcp"
+    encapsulation: Encapsulation = "audiosocket"
+    transport: Transport = "tcp"
 
     def __init__(
         self,
@@ -261,14 +271,12 @@ class AudioSocketPort:
         return any((mapped or address) in network for network in self._peers or ())
 
     def _identify(self, visitor: _Visitor, data: bytes, now: float) -> None:
-        try:
-            messages = visitor.parser.receive_messages(data)
-        except RemoteProtocolError as error:
-            self._turn_away(visitor, f"{error}", now)
+        error = _receive(visitor.parser, data)
+        identified = visitor.parser.next_event()
+        if identified is None:
+            if error is not None:
+                self._turn_away(visitor, f"{error}", now)
             return
-        if not messages:
-            return
-        identified, *others = messages
         assert isinstance(identified, MediaIdentified)  # the parser lets nothing else be first
         expected = self._expected.get(identified.uuid)
         if expected is None or expected.conn is not None:
@@ -282,7 +290,7 @@ class AudioSocketPort:
         self._pacer.start(now)
         self._stirred = True
         connection.line.started(now)
-        self._hand_over(connection, others, now)
+        self._hand_over(connection, error, now)
 
     def _turn_away(self, visitor: _Visitor, why: str, now: float) -> None:
         del self._visitors[visitor.conn]
@@ -299,20 +307,11 @@ class AudioSocketPort:
     # ---- lines ----
 
     def _read(self, connection: _Connection, data: bytes, now: float) -> None:
-        try:
-            messages = connection.parser.receive_messages(data)
-        except RemoteProtocolError as error:
-            whole: list[MediaMessage] = []
-            while (message := connection.parser.next_event()) is not None:
-                whole.append(message)
-            self._hand_over(connection, whole, now)
-            self._lose(connection, f"{error}", now)
-            return
-        self._hand_over(connection, messages, now)
+        self._hand_over(connection, _receive(connection.parser, data), now)
 
-    def _hand_over(self, connection: _Connection, messages: Sequence[MediaMessage], now: float) -> None:
-        line = connection.line
-        for message in messages:
+    def _hand_over(self, connection: _Connection, error: RemoteProtocolError | None, now: float) -> None:
+        line, parser = connection.line, connection.parser
+        while (message := parser.next_event()) is not None:
             if isinstance(message, AudioReceived):
                 line.audio(message.data, now)
             elif isinstance(message, DtmfReceived):
@@ -324,6 +323,8 @@ class AudioSocketPort:
             elif isinstance(message, MediaEnded):
                 self._lose(connection, "Asterisk has hung up", now)
                 return
+        if error is not None:
+            self._lose(connection, f"{error}", now)
 
     def _send(self, due: int, now: float) -> None:
         given_up = []
