@@ -11,6 +11,7 @@ import sys
 from .core_events import accepted_events, events, weight
 from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
+from .media import media
 from .row import Benchmark, Row
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -21,6 +22,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     new_calls,
     driver_events,
     handed_over,
+    media,
 )
 ATTEMPTS = 3
 

@@ -3,7 +3,7 @@
 A window is taken for a digit's where one tone of each group is loud enough, no other of its group comes near it, and
 the two make up a good part of what there is. Three such windows on end may be a press. They are one if two neighbours
 say so by their phases: the frequencies are right, neither tone is too much louder than the other, and the two are
-nearly all there is. So a tone of 40 ms is always heard, one of 23 ms never, and speech hardly ever (not once in three
+nearly all there is. So a tone of 40 ms is always heard, one of 23 ms never, and speech hardly ever (not once in nearly three
 hours of it; see docs/audio.md). A press is over when three windows in a row have lost it: after a pause of 40 ms
 always, after a break of 20 ms never. Music that is nothing but two sines at a digit's frequencies *is* that digit.
 
