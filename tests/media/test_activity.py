@@ -105,6 +105,14 @@ def test_without_a_rise_it_stays_speech() -> None:
     assert told(noise(-70, 1) + noise(-35, 10), floor_rise=0.0) == [SpeechStarted(1.0), SpeechEnded(11.0)]
 
 
+def test_after_the_end_it_begins_anew() -> None:
+    activity = VoiceActivity()
+    for _ in range(2):
+        assert activity.detect(bytes(1600) + sine(300, 0.305, 8000)) == [SpeechStarted(0.1)]
+        assert activity.flush() == [SpeechEnded(0.4)]
+        assert activity.flush() == []
+
+
 def test_digits_are_sound_too() -> None:
     assert told(bytes(8000) + dtmf_tones("12") + bytes(16000)) == [SpeechStarted(0.5), SpeechEnded(0.8)]
 

@@ -131,6 +131,16 @@ def test_what_is_pressed_is_known_before_it_is_let_go() -> None:
     assert detector.pressed is None
 
 
+@given(st.integers(60 * 8, 140 * 8))
+def test_a_press_that_the_end_cuts_off_is_heard_and_then_it_begins_anew(length: int) -> None:
+    detector = DtmfDetector()
+    for _ in range(2):
+        assert detector.detect(Tone(*DTMF_FREQUENCIES["7"]).read(length / 8000)) == []
+        (seven,) = detector.flush()
+        assert (seven.digit, seven.at) == ("7", 0.0)
+        assert seven.seconds == pytest.approx(length / 8000, abs=0.0251)
+
+
 # ---- what must not be ------------------------------------------------------------------------------------------------
 
 

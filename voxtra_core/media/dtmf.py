@@ -3,8 +3,8 @@
 A window is taken for a digit's where one tone of each group is loud enough, no other of its group comes near it, and
 the two make up a good part of what there is. Three such windows on end may be a press. They are one if two neighbours
 say so by their phases: the frequencies are right, neither tone is too much louder than the other, and the two are
-nearly all there is. So a tone of 40 ms is always heard, one of 23 ms never, and speech hardly ever (not once in nearly three
-hours of it; see docs/audio.md). A press is over when three windows in a row have lost it: after a pause of 40 ms
+nearly all there is. So a tone of 40 ms is always heard, one of 23 ms never, and speech hardly ever (not once in nearly
+three hours of it; see docs/audio.md). A press is over when three windows in a row have lost it: after a pause of 40 ms
 always, after a break of 20 ms never. Music that is nothing but two sines at a digit's frequencies *is* that digit.
 
 The sums are ``audioop``'s. What is quiet costs one of them in 10 ms, what has no tone of the low group nine.
@@ -174,9 +174,11 @@ class DtmfDetector:
         return heard
 
     def flush(self) -> list[DtmfHeard]:
-        """The audio has ended: the digit that was being pressed, if any. What is given afterwards goes on in time."""
-        silence = bytes(2 * self._hop * (RELEASED_AFTER + 2) - len(self._held))
-        return self.detect(silence)
+        """The audio has ended: the digit that was being pressed, if any. What is given afterwards is other audio."""
+        # What is held fills a window, half of the next, and no more.
+        heard = self.detect(bytes(2 * self._hop * (RELEASED_AFTER + 4)))
+        self._held, self._begun, self._press, self._before = b"", 0, None, None
+        return heard
 
     def _hear(self, window: bytes, heard: list[DtmfHeard]) -> None:
         press, before = self._press, self._before
