@@ -176,6 +176,7 @@ async def test_a_voice_is_in_the_far_ends_recording(rig: Rig, audio_format: str)
 
     sound = await recorded_by_the_far_end(rig, speak)
     sent = voice.samples_of(speech)
+    open("/tmp/w/sent.raw","wb").write(sent.tobytes()); open("/tmp/w/heard.raw","wb").write(sound.samples.tobytes())
     begin = voice.best_offset(sent, sound.samples, longest=12000)
     ratio = voice.segmental_snr(sent[: len(sound.samples) - begin], sound.samples[begin:])
     assert ratio >= 30, f"{ratio:.1f} dB"

@@ -11,6 +11,7 @@ bits, up to 0.45 of the lower rate. It delays by 46 samples of the lower rate, 6
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from array import array
 from collections.abc import Callable
 from functools import lru_cache
@@ -30,6 +31,18 @@ MAX_PHASES = 2000
 UNITY = 32767
 """The largest tap."""
 
+=======
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
+
+from ._audioop import whole_samples
+from .interpolation import interpolation
+
+__all__ = ["Quality", "Resampler"]
+
+Quality: TypeAlias = Literal["simple", "best"]
+
+>>>>>>> media
 
 class Resampler:
     """From one rate to another, both in Hz, 1,000 to 192,000.
@@ -57,7 +70,11 @@ class Resampler:
         if source_rate == target_rate:
             self._converter = Unchanged()
         elif quality == "simple":
+<<<<<<< HEAD
             self._converter = Interpolation(source_rate, target_rate)
+=======
+            self._converter = interpolation(source_rate, target_rate)
+>>>>>>> media
         else:
             self._converter = SampleRate(source_rate, target_rate)
         self.convert = self._converter.convert
@@ -86,6 +103,7 @@ class Unchanged:
         return b""
 
 
+<<<<<<< HEAD
 # ---- simple ----------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +191,8 @@ def samples(made: list[int]) -> bytes:
         return array("h", [max(-32768, min(32767, sample)) for sample in made]).tobytes()
 
 
+=======
+>>>>>>> media
 # ---- best ------------------------------------------------------------------------------------------------------------
 
 
