@@ -433,7 +433,13 @@ class BaseApp:
         if options.listen is not None:
             host, _ = options.listen
             keep_calls = (options.reconnect or Reconnect(keep_calls=0)).keep_calls
-            return partial(Listening, self._listener(new_conn), where=host, keep_calls=keep_calls)
+            return partial(
+                Listening,
+                self._listener(new_conn),
+                where=host,
+                keep_calls=keep_calls,
+                ping_timeout=options.ping_timeout,
+            )
         where = f"connected to {options.url} as application {options.app_name!r}"
         first: list[Link] = [self._link(options.app_name, new_conn)]  # what cannot be is told at once
 
