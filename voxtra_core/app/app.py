@@ -19,7 +19,7 @@ from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
 from .machine import AppMachine, ConnectionCallback, Observer, check_grace
-from .options import Orphans, make_options
+from .options import Options, Orphans, make_options
 from .reach import NewReach
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
@@ -28,6 +28,10 @@ from .stats import AppStats, Uptime
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from .check import CheckMachine
+    from .findings import Finding
+    from .versions import Feature
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
@@ -189,6 +193,38 @@ class BaseApp:
             host, port = self._options.listen
             return f"<{type(self).__name__} listening on {host} port {port}>"
         return f"<{type(self).__name__} {self._options.app_name!r} at {self._options.url}>"
+
+    def new_check(
+        self,
+        *,
+        observer: Callable[[Finding], object] = lambda finding: None,
+        needs: Sequence[Feature] = (),
+        extension: str | None = None,
+        timeout: float = 5.0,
+        ari: Options | None = None,
+    ) -> CheckMachine:
+        """A check of this application as it stands, for a driver to run: see :class:`~.check.CheckMachine`.
+
+        With an :meth:`on_offer` hook it needs ``StasisBroadcast`` as well.
+        """
+        from .check import CheckMachine  # here, as no application that runs needs these
+        from .versions import FEATURES
+
+        hooked = [FEATURES["broadcast"]] if self._router.offer_hook is not None else []
+        return CheckMachine(
+            self._options,
+            new_id=self.backend.new_id,
+            observer=observer,
+            needs=[*hooked, *needs],
+            extension=extension,
+            timeout=timeout,
+            ari=ari,
+        )
+
+    @property
+    def listens(self) -> bool:
+        """Whether Asterisk connects to it."""
+        return self._options.listen is not None
 
     @property
     def app_name(self) -> str:
@@ -433,7 +469,13 @@ class BaseApp:
         if options.listen is not None:
             host, _ = options.listen
             keep_calls = (options.reconnect or Reconnect(keep_calls=0)).keep_calls
-            return partial(Listening, self._listener(new_conn), where=host, keep_calls=keep_calls)
+            return partial(
+                Listening,
+                self._listener(new_conn),
+                where=host,
+                keep_calls=keep_calls,
+                ping_timeout=options.ping_timeout,
+            )
         where = f"connected to {options.url} as application {options.app_name!r}"
         first: list[Link] = [self._link(options.app_name, new_conn)]  # what cannot be is told at once
 

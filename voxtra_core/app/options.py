@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -93,7 +94,8 @@ def make_options(
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
 
-    Raises ``ValueError`` saying which option is wrong and what it should be.
+    Raises ``ValueError`` saying which option is wrong and what it should be. It repeats nothing of a URL, which may
+    hold a password, where that belongs or not.
     """
     check.app_name("app_name", app_name)
     if listen is not None and ari_url is not None:
@@ -111,26 +113,23 @@ def make_options(
         )
     from_environ = environ.get("VOXTRA_ARI_URL") if listen is None else None
     url = ari_url if ari_url is not None else from_environ or DEFAULT_URL
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if "@" in url:
         raise ValueError(
-            f"ari_url must look like {DEFAULT_URL} or https://…, with or without /ari, not {_without_secrets(url)!r}"
+            "ari_url must not hold a user or a password: give them as ari_user and ari_password (an @ in a path is %40)"
         )
-    try:
-        port = _PORTS[parts.scheme] if parts.port is None else parts.port
-    except ValueError:
-        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from None
-    if port == 0:
-        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}")
+    parts = _split(url)
+    if parts is None or parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(f"ari_url must look like {DEFAULT_URL} or https://…, with or without /ari")
+    port = _port_of(parts, _PORTS[parts.scheme])
+    if not port:
+        raise ValueError("ari_url has no usable port: it must be 1 to 65535")
     if not _PATH.fullmatch(parts.path):
-        raise ValueError(f"ari_url has a path that is not percent-encoded: {_without_secrets(url)!r}")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("ari_url must not hold a user or a password: give them as ari_user and ari_password")
+        raise ValueError("ari_url has a path that is not percent-encoded")
     if parts.query or parts.fragment:
         raise ValueError("ari_url must not have a query: give the user and the password as ari_user and ari_password")
     encrypted = parts.scheme in {"https", "wss"} if listen is None else ssl_context is not None
     if ssl_context is not None and not encrypted:
-        raise ValueError(f"an ssl_context needs an ari_url that begins with https, unlike {_without_secrets(url)!r}")
+        raise ValueError(f"an ssl_context needs an ari_url that begins with https, not with {parts.scheme}")
     user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER", "")
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
@@ -164,17 +163,24 @@ def make_options(
 
 
 def _host_and_port(listen: str) -> tuple[str, int]:
-    problem = ValueError(f"listen must be host:port, as 0.0.0.0:8090 or [::]:8090, not {_without_secrets(listen)!r}")
-    try:
-        parts = urlsplit(f"//{listen}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise problem from None
-    if not host or port is None or parts.netloc != listen or "@" in listen:
-        raise problem
-    return host, port
+    parts = _split(f"//{listen}")
+    port = None if parts is None else _port_of(parts)
+    if parts is None or not parts.hostname or port is None or parts.netloc != listen or "@" in listen:
+        raise ValueError("listen must be host:port, as 0.0.0.0:8090 or [::]:8090")
+    return parts.hostname, port
 
 
-def _without_secrets(url: str) -> str:
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]
+# What urllib says of a URL quotes it: these two let nothing of that out, not even as the context of an error.
+
+
+def _split(url: str) -> SplitResult | None:
+    with suppress(ValueError):
+        return urlsplit(url)
+    return None
+
+
+def _port_of(parts: SplitResult, default: int | None = None) -> int | None:
+    """The port, or ``None`` if there is none that can be used."""
+    with suppress(ValueError):
+        return default if parts.port is None else parts.port
+    return None
