@@ -121,7 +121,7 @@ class BaseApp:
     ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
     that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
     to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
-    each socket; up to 1000 more wait.
+    each socket; of each call up to 1000 more wait, and 1000 that are no call's.
 
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.

@@ -384,6 +384,12 @@ class StasisMachine:
         asked = self._asked.get(request_id)
         return asked.request if asked is not None else None
 
+    def owner_of(self, request_id: str) -> CallMachine | None:
+        """The call that a request is for; ``None`` where it is nobody's, or is to place the call in the first place."""
+        asked = self._asked.get(request_id)
+        owner = asked.owner if asked is not None else None
+        return owner if isinstance(owner, CallMachine) and owner.channel is not None else None
+
     def link_lost(self, now: float) -> None:
         """There is no link for now: the calls are told, and nothing is late until there is one again."""
         self._now = now
