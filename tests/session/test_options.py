@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from itertools import count
 from typing import Any, Literal
@@ -27,6 +28,12 @@ def app(environ: dict[str, str] | None = None, **options: Any) -> VirtualApp:
 def test_what_means_nothing_with_listen_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="give neither app_name nor requests"):
         app(listen="[::]:8090", **options)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
+def test_an_orphans_patience_that_cannot_be(seconds: float) -> None:
+    with pytest.raises(ValueError, match="orphan_patience must be 0 or more seconds, and finite, not"):
+        app(orphan_patience=seconds)
 
 
 def test_the_environments_url_means_nothing_with_listen() -> None:

@@ -33,6 +33,7 @@ from voxtra_core.errors import (
     RequestOutcomeUnknown,
     TLSFailed,
 )
+from voxtra_core.stasis.orphans import DOUBT, PATIENCE
 from voxtra_core.testing import Callee, Caller, Extension, SimulatedLink
 from voxtra_core.testing.virtual import VirtualApp
 
@@ -364,20 +365,52 @@ def test_calls_of_a_process_that_is_no_more(orphans: str) -> None:
             await call.play_file("hello-world")
 
         world.start()
-        world.run(10.0)
+        world.run(PATIENCE + 5.0)
         match orphans:
             case "hangup":
                 assert (person.cause, handled) == (41, [])
+                assert person.ended_at == pytest.approx(PATIENCE)
             case "leave":
                 assert (person.ended_at, handled) == (None, [])
                 world.link.drop(world.now)
-                world.run(10.0)
+                world.run(PATIENCE + 5.0)
                 assert (person.ended_at, handled) == (None, []), "also after an outage"
             case _:
                 (call,) = handled
                 assert (call.id, call.called_number, call.args) == (person.channel_id, "200", ("a", "b"))
                 assert [heard.what for heard in person.heard] == ["sound:hello-world"]
                 assert person.cause == 16
+        world.stop()
+
+
+def test_where_nobody_else_has_the_name_orphans_need_no_patience() -> None:
+    with World(orphan_patience=0.0) as world:
+        other = SimulatedLink(world.asterisk, "voxtra")
+        other.open(0.0)
+        person = world.asterisk.call(Caller("5550100"), "voxtra", 0.0)
+        other.drop(0.0)
+        world.start()
+        world.run(5.0)
+        assert person.ended_at == DOUBT
+        world.stop()
+
+
+@pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
+def test_what_snooped_on_calls_of_a_process_that_is_no_more_is_removed(orphans: str) -> None:
+    """Whatever becomes of the calls: nobody else has any use for it."""
+    with World(orphans=orphans) as world:
+        other = SimulatedLink(world.asterisk, "voxtra")
+        other.open(0.0)
+        person = world.asterisk.call(Caller("5550100"), "voxtra", 0.0)
+        snoop = channels.snoop_channel_with_id(person.channel_id, "voxtra-snoop-1", app="voxtra", spy="both")
+        other.send_request("1", snoop, 0.0)
+        world.asterisk.handle_timeout(0.0)
+        assert set(world.asterisk.channel_ids) == {person.channel_id, "voxtra-snoop-1"}
+        other.drop(0.0)
+        world.app.default()(answers_and_listens)
+        world.start()
+        world.run(PATIENCE + 1.0)
+        assert world.asterisk.channel_ids == ([] if orphans == "hangup" else [person.channel_id])
         world.stop()
 
 
@@ -615,6 +648,34 @@ def test_the_one_that_was_replaced_lives_through_outages_too(reconnect: Reconnec
         assert isinstance(error, LinkError)
         assert world.now == pytest.approx(20.0)
         assert not serving.done.done
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize(
+    ("needs", "options", "lives"),
+    [(0.0, {}, True), (2.5, {}, True), (4.0, {}, True), (15.0, {}, False), (15.0, {"orphan_patience": 20.0}, True)],
+)
+def test_the_second_leaves_the_calls_of_a_first_that_is_slow(
+    needs: float, options: dict[str, Any], lives: bool
+) -> None:
+    """To subscribe to its calls' channels under another name takes it so long. Beyond the patience nobody has them."""
+    with Away() as world:
+        world.app.default()(answers_and_listens)
+        world.start()
+        people = [world.call() for _ in range(3)]
+        world.run(1.0)
+
+        def is_slow(link: UnsteadyLink) -> None:
+            link._delays = Delays(requests=(needs,))
+
+        world.app.prepare = is_slow
+        second = Second(world.loop, world.asterisk, **options)
+        second.default()(answers_and_listens)
+        serving = world.loop.spawn(second.serve())
+        world.run(30.0)
+        assert [person.ended_at is None for person in people] == [lives] * 3
+        assert second.stats.calls.inbound == 0
         world.spawn(second.stop())
         world.loop.run_until(serving.done)
 

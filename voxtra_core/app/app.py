@@ -14,6 +14,7 @@ from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, EventStream, outcome_of
+from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener
 from .dialling import Dialling
 from .events import AppUpdate
@@ -110,8 +111,12 @@ class BaseApp:
 
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
-    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing.
+
+    ``orphans`` says what becomes of calls in the application that another process had before: ``"hangup"``, ``"adopt"``
+    (a handler is started) or ``"leave"``. Where we connect to Asterisk, ``orphan_patience`` is how many seconds that
+    other process has to show that it lives, and finishes them: by default 10. Where nobody else ever uses the name, 0
+    is right: they are found after 2 seconds.
 
     ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
     silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
@@ -142,6 +147,7 @@ class BaseApp:
         ssl_context: SSLContext | None = None,
         listen: str | None = None,
         orphans: Orphans = "hangup",
+        orphan_patience: float = PATIENCE,
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
         requests: Literal["http", "websocket"] = "http",
         ping_interval: float = 15.0,
@@ -161,6 +167,7 @@ class BaseApp:
             ssl_context=ssl_context,
             listen=listen,
             orphans=orphans,
+            orphan_patience=orphan_patience,
             reconnect=reconnect,
             requests=requests,
             ping_interval=ping_interval,

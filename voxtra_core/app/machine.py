@@ -39,6 +39,7 @@ from ..stasis import (
     StasisEvent,
     StasisMachine,
     is_own,
+    is_snoop,
 )
 from .admission import Admission
 from .claiming import Claiming
@@ -386,7 +387,13 @@ class AppMachine:
 
     def _new_stasis(self, app_name: str, notify: Callable[[], None] | None = None) -> StasisMachine:
         return StasisMachine(
-            app_name, new_id=self._new_id, observer=self._observe, notify=notify, counters=self._counters
+            app_name,
+            new_id=self._new_id,
+            observer=self._observe,
+            notify=notify,
+            counters=self._counters,
+            # where Asterisk connects to us, whoever had a socket before has none, and nobody moves aside
+            orphan_patience=self._options.orphan_patience if self._options.listen is None else 0.0,
         )
 
     def _calls(self) -> list[CallMachine]:
@@ -638,9 +645,11 @@ class AppMachine:
             self._dispatch(session, registration, call.called_number, now)
 
     def _orphaned(self, channel: Channel, registration: Registration, now: float) -> None:
-        """A channel that another process has had is ours now. What that process had placed for itself is hung up."""
+        """A channel that another process has had is ours now. What that process had placed for itself is hung up, and
+        what snooped on its calls in any case.
+        """
         about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
-        if self._options.orphans == "leave":
+        if self._options.orphans == "leave" and not is_snoop(channel.id):
             self._log(LogLevel.INFO, f"{about}, and is left there")
         elif self._options.orphans == "adopt" and not is_own(channel.id):
             self._log(LogLevel.INFO, f"{about}, and gets a handler now")
