@@ -157,9 +157,13 @@ def test_a_clean_close_is_a_loss_as_well() -> None:
 # ---- when no more --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [AuthenticationFailed("no"), CertificateExpired("no"), TLSFailed("no")], ids=repr)
-def test_what_somebody_has_to_mend_is_final(error: ConnectFailed) -> None:
-    with Away() as world:
+ODD_FOR_A_MOMENT = pytest.mark.parametrize("error", [CertificateExpired("no"), TLSFailed("no"), NOBODY], ids=repr)
+
+
+@pytest.mark.parametrize("reconnect", [Reconnect(), Reconnect(from_start=True)])
+def test_who_is_not_let_in_is_not_tried_again(reconnect: Reconnect) -> None:
+    error = AuthenticationFailed("no")
+    with Away(reconnect=reconnect) as world:
         ends: list[object] = []
 
         @world.app.default()
@@ -176,6 +180,42 @@ def test_what_somebody_has_to_mend_is_final(error: ConnectFailed) -> None:
         assert world.served() is error
         assert len(world.attempts) == 1
         assert ends == [EndedBy.CONNECTION]
+
+
+@ODD_FOR_A_MOMENT
+def test_a_front_that_says_something_odd_when_it_restarts_ends_no_call(error: ConnectFailed) -> None:
+    """What was trusted before may be so again: its certificate is renewed, or its TLS is not there yet."""
+    with Away(reconnect=Reconnect(longest=2.0)) as world:
+        world.app.default()(answers_and_listens)
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        world.goes_away(error)
+        world.run(20.0)
+        assert len(world.attempts) > 5
+        world.is_back()
+        world.run(5.0)
+        assert world.connection() is Connection.CONNECTED
+        assert person.ended_at is None
+        world.stop()
+
+
+@ODD_FOR_A_MOMENT
+@pytest.mark.parametrize("from_start", [False, True])
+def test_at_the_start_a_certificate_is_looked_at_once_unless_that_is_wanted(
+    error: ConnectFailed, from_start: bool
+) -> None:
+    with Away(reconnect=Reconnect(longest=2.0, from_start=from_start)) as world:
+        world.refusal = error
+        serving, _ = world.spawn(world.app.serve())
+        world.run(20.0)
+        assert serving.error is (None if from_start else error)
+        assert (len(world.attempts) > 5) is from_start
+        world.is_back()
+        world.run(5.0)
+        assert world.connection() is (Connection.CONNECTED if from_start else Connection.CLOSED)
+        serving.cancel()
+        world.run(1.0)
 
 
 @pytest.mark.parametrize("reconnect", [Reconnect(), None])
@@ -219,6 +259,63 @@ def test_it_gives_up_after_so_long() -> None:
         world.goes_away()
         assert world.served() is NOBODY
         assert 15.0 <= world.now - 1.0 <= 20.0
+
+
+@pytest.mark.parametrize("error", [NOBODY, AuthenticationFailed("no")], ids=repr)
+def test_whoever_follows_the_connection_is_told_that_there_will_be_none(error: ConnectFailed) -> None:
+    """And is told before ``serve()`` raises it."""
+    with Away(reconnect=Reconnect(first=1.0, longest=1.0, give_up_after=5.0)) as world:
+        seen: list[AppUpdate] = []
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+            assert not world.serving or not world.serving.done.done
+
+        following = world.spawn(follow(world, seen))
+        world.start()
+        world.run(1.0)
+        world.goes_away(error)
+        assert world.served() is error
+        assert [change.connection for change in world.told] == [Connection.RECONNECTING, Connection.CLOSED]
+        assert world.told[-1].error is error
+        world.run(0.0)
+        assert following[0].done.done
+        assert [update for update in seen if isinstance(update, ConnectionChanged)] == world.told
+
+
+def test_without_reconnecting_a_lost_connection_is_closed() -> None:
+    with Away(reconnect=None) as world:
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+
+        world.start()
+        world.run(1.0)
+        world.goes_away()
+        error = world.served()
+        assert isinstance(error, ConnectionLost)
+        assert world.told == [ConnectionChanged(Connection.CLOSED, error)]
+
+
+@pytest.mark.parametrize("way", ["never connected", "stopped"])
+def test_of_an_end_that_somebody_has_asked_for_or_is_told_of_otherwise_nothing_is_told(way: str) -> None:
+    with Away() as world:
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+
+        if way == "never connected":
+            world.refusal = NOBODY
+            with pytest.raises(ConnectFailed):
+                world.start()
+            world.served()
+        else:
+            world.start()
+            world.stop()
+        assert world.told == []
 
 
 def test_every_outage_has_that_long() -> None:

@@ -254,8 +254,9 @@ class BaseApp:
         return hook
 
     def on_connection(self, callback: ConnectionCallback) -> ConnectionCallback:
-        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost and when it is
-        there again, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there is one already.
+        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost, when it is
+        there again, and when it is given up, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there
+        is one already.
         """
         if self._on_connection is not None:
             raise ValueError("there is a connection callback already")

@@ -577,9 +577,13 @@ class AppMachine:
             self._deadline = now + FLUSH
             self._cancelled = True
         elif self.phase not in {Phase.LOST, Phase.FINISHED}:
-            self._error = error or ConnectionLost("Asterisk closed the connection")
+            gone = error or ConnectionLost("Asterisk closed the connection")
+            had_connected = self.phase is not Phase.CONNECTING
+            self._error = gone
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
+            if had_connected:
+                self._connection_changed(ConnectionChanged(Connection.CLOSED, gone))
         self._uptime.change(self.connection, now)
 
     def _flush(self, now: float, patience: float) -> None:
