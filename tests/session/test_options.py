@@ -36,6 +36,11 @@ def test_an_orphans_patience_that_cannot_be(seconds: float) -> None:
         app(orphan_patience=seconds)
 
 
+def test_what_happens_when_replaced_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="when_replaced must be one of finish, hangup, not 'fight'"):
+        app(when_replaced="fight")
+
+
 def test_the_environments_url_means_nothing_with_listen() -> None:
     assert "8090" in repr(app({"VOXTRA_ARI_URL": "what is this"}, listen="[::]:8090"))
 

@@ -749,6 +749,54 @@ def test_the_one_that_was_replaced_lives_through_outages_too(reconnect: Reconnec
         world.loop.run_until(serving.done)
 
 
+@pytest.mark.parametrize("reconnect", [Reconnect(), None])
+def test_the_first_can_hang_up_instead(reconnect: Reconnect | None) -> None:
+    with World(reconnect=reconnect, when_replaced="hangup") as world:
+        ends: list[object] = []
+        told: list[Connection] = []
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            told.append(change.connection)
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            @call.on_hangup
+            async def note() -> None:
+                ends.append(call.end and call.end.by)
+
+            await answers_and_listens(call)
+
+        world.start()
+        people = [world.call() for _ in range(3)]
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        serving = world.loop.spawn(second.serve())
+        assert isinstance(world.served(), NameTaken)
+        assert world.now < 2.0
+        assert [person.cause for person in people] == [16] * 3
+        assert ends == [EndedBy.LOCAL] * 3
+        assert told[0] is Connection.REPLACED
+        assert not serving.done.done
+        assert world.asterisk.channel_ids == []
+        assert world.loop.drivers[0].tasks == {}
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize("when_replaced", ["finish", "hangup"])
+def test_a_first_without_calls_ends_at_once(when_replaced: str) -> None:
+    with World(when_replaced=when_replaced) as world:
+        world.start()
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        serving = world.loop.spawn(second.serve())
+        assert isinstance(world.served(), NameTaken)
+        assert world.now < 1.1
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
 @pytest.mark.parametrize(
     ("needs", "options", "lives"),
     [(0.0, {}, True), (2.5, {}, True), (4.0, {}, True), (15.0, {}, False), (15.0, {"orphan_patience": 20.0}, True)],

@@ -20,7 +20,7 @@ from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
 from .machine import AppMachine, ConnectionCallback, Observer, check_grace
-from .options import Orphans, make_options
+from .options import Orphans, WhenReplaced, make_options
 from .reach import NewReach
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
@@ -97,7 +97,9 @@ class BaseApp:
     is taken from ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``.
 
     ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
-    backslash. Only one program at a time may use it; the last to come gets the calls.
+    backslash. Only one program at a time may use it; the last to come gets the calls. ``when_replaced`` says what
+    becomes of those that the other one has: they are finished (``"finish"``) or hung up (``"hangup"``), and then its
+    ``serve()`` raises :class:`~voxtra_core.errors.NameTaken`.
 
     ``ssl_context`` says, for an ``https`` URL, whose certificates are trusted, by default those of the platform; with
     ``listen`` it is a server's, with our certificate, and Asterisk connects by ``wss``.
@@ -148,6 +150,7 @@ class BaseApp:
         listen: str | None = None,
         orphans: Orphans = "hangup",
         orphan_patience: float = PATIENCE,
+        when_replaced: WhenReplaced = "finish",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
         requests: Literal["http", "websocket"] = "http",
         ping_interval: float = 15.0,
@@ -168,6 +171,7 @@ class BaseApp:
             listen=listen,
             orphans=orphans,
             orphan_patience=orphan_patience,
+            when_replaced=when_replaced,
             reconnect=reconnect,
             requests=requests,
             ping_interval=ping_interval,

@@ -509,7 +509,7 @@ class AppMachine:
             self.started.resolve(None)
 
     def _name_taken(self, registration: Registration, now: float) -> None:
-        """Another program gets the calls from here on. Ours are finished, and the name is left to it."""
+        """Another program gets the calls from here on. Ours are finished, or hung up, and the name is left to it."""
         name = registration.stasis.app_name
         self._reach.move_aside(now)
         if registration.stasis.app_name == name:
@@ -525,6 +525,8 @@ class AppMachine:
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
             self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
+            if self._options.when_replaced == "hangup":
+                self._flush(now, LAST_WORDS)
 
     def _compare_connection(self, now: float, error: LinkError | None = None) -> None:
         """A link has come or gone: tell if that was the connection, or if it is there again."""
