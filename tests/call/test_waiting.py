@@ -49,7 +49,7 @@ def test_a_playback_can_be_controlled_so_often_at_a_time() -> None:
         lambda: bench.call.stop_playback(playback, bench.now),
     ):
         with pytest.raises(LocalProtocolError, match=f"{MAX_UNDER_WAY} requests of this call"):
-            ask()
+            ask()  # type: ignore[no-untyped-call]
     assert not playback.stopping
 
 
