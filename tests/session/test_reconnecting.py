@@ -38,7 +38,7 @@ from voxtra_core.testing import Callee, Caller, Extension, SimulatedLink
 from voxtra_core.testing.virtual import VirtualApp
 
 from .test_stopping import Run
-from .world import Delays, UnsteadyLink, World
+from .world import App, Delays, UnsteadyLink, World
 
 NOBODY = ConnectFailed("nobody is there")
 
@@ -747,6 +747,48 @@ def test_the_one_that_was_replaced_lives_through_outages_too(reconnect: Reconnec
         assert not serving.done.done
         world.spawn(second.stop())
         world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize("needs", [0.0, 2.5])
+def test_one_that_was_cut_off_and_comes_back_has_the_name_again_and_that_is_the_end_of_it(needs: float) -> None:
+    """Asterisk does not tell whose the application is that it has: it may be our own, whose end it has not noticed.
+
+    Both keep their calls: one handler each, and nobody hung up; also where the second ``needs`` long for a request.
+    """
+    with Away(reconnect=Reconnect(first=1.0, longest=1.0)) as world:
+        handled: list[tuple[str, str]] = []
+
+        def handler(name: str) -> Callable[[CallSession], Awaitable[None]]:
+            async def handle(call: CallSession) -> None:
+                handled.append((name, call.caller_id))
+                await answers_and_listens(call)
+
+            return handle
+
+        world.app.default()(handler("first"))
+        world.start()
+        people = [world.call(Caller(f"{n}").waits(60.0).hangs_up()) for n in range(2)]
+        world.run(1.0)
+        world.goes_away()
+        second = App(world.loop, world.asterisk, Delays(requests=(needs,)))
+        second.default()(handler("second"))
+        serving = world.loop.spawn(second.serve())
+        world.run(0.5)
+        people += [world.call(Caller(f"{n}").waits(60.0).hangs_up()) for n in range(2, 4)]
+        world.run(0.5)
+        world.is_back()
+        world.run(30.0)
+        assert (world.connection(), second.connection) == (Connection.CONNECTED, Connection.REPLACED)
+        people += [world.call(Caller(f"{n}").waits(60.0).hangs_up()) for n in range(4, 6)]
+        world.run(20.0)
+        assert [person.ended_at for person in people] == [None] * 6
+        assert handled == [(name, f"{n}") for n, name in enumerate(["first"] * 2 + ["second"] * 2 + ["first"] * 2)]
+        world.run(100.0)
+        assert all(person.hung_up_first for person in people)
+        assert isinstance(serving.error, NameTaken)
+        assert len(second.links) == 2, "one of them aside"
+        assert world.connection() is Connection.CONNECTED
+        world.stop()
 
 
 @pytest.mark.parametrize("reconnect", [Reconnect(), None])
