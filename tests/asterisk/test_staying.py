@@ -342,6 +342,30 @@ async def test_a_second_program_of_the_same_name_gets_the_new_calls_and_leaves_t
     rig.expect_log("another program has registered")
 
 
+async def test_the_first_of_two_programs_can_hang_up_instead(rig: Rig) -> None:
+    first, second = Line(rig.new_app(rig.app_name, when_replaced="hangup")), Line(rig.new_app(rig.app_name))
+
+    async def serve_first() -> None:
+        with pytest.raises(NameTaken, match=rig.app_name):
+            await first.app.serve()
+
+    async with rig.serving(rig.far), anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_first)
+        await first.app.started()
+        old = await call(rig, 3)
+        tasks.start_soon(second.app.serve)
+        await second.app.started()
+        assert [await phone.wait_ended() for phone in old] == [CallEnd(16, EndedBy.REMOTE)] * 3
+        await eventually(lambda: first.app.connection == "closed")
+        assert set(first.hung_up.values()) == set(first.done.values()) == {1}
+        assert {call.end.by for call in first.handled if call.end} == {EndedBy.LOCAL}
+        new = await call(rig, 2)
+        await talk(new, "1")
+        await hang_up(new)
+        await second.app.stop(5)
+    rig.expect_log("another program has registered")
+
+
 # ---- Asterisk restarts ---------------------------------------------------------------------------------------------
 
 
