@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from itertools import count
 from typing import Any, Literal
@@ -30,6 +31,17 @@ def app(environ: dict[str, str] | None = None, **options: Any) -> VirtualApp:
 def test_what_means_nothing_with_listen_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="give neither app_name nor requests"):
         app(listen="[::]:8090", **options)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
+def test_an_orphans_patience_that_cannot_be(seconds: float) -> None:
+    with pytest.raises(ValueError, match="orphan_patience must be 0 or more seconds, and finite, not"):
+        app(orphan_patience=seconds)
+
+
+def test_what_happens_when_replaced_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="when_replaced must be one of finish, hangup, not 'fight'"):
+        app(when_replaced="fight")
 
 
 def test_the_environments_url_means_nothing_with_listen() -> None:

@@ -14,12 +14,13 @@ from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..session import CallSession, Driver, EventStream, outcome_of
+from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener
 from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
 from .machine import AppMachine, ConnectionCallback, Observer, check_grace
-from .options import Options, Orphans, make_options
+from .options import Options, Orphans, WhenReplaced, make_options
 from .reach import NewReach
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
@@ -100,7 +101,9 @@ class BaseApp:
     is taken from ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``.
 
     ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
-    backslash. Only one program at a time may use it; the last to come gets the calls.
+    backslash. Only one program at a time may use it; the last to come gets the calls. ``when_replaced`` says what
+    becomes of those that the other one has: they are finished (``"finish"``) or hung up (``"hangup"``), and then its
+    ``serve()`` raises :class:`~voxtra_core.errors.NameTaken`.
 
     ``ssl_context`` says, for an ``https`` URL, whose certificates are trusted, by default those of the platform; with
     ``listen`` it is a server's, with our certificate, and Asterisk connects by ``wss``.
@@ -114,8 +117,12 @@ class BaseApp:
 
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
-    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing.
+
+    ``orphans`` says what becomes of calls in the application that another process had before: ``"hangup"``, ``"adopt"``
+    (a handler is started) or ``"leave"``. Where we connect to Asterisk, ``orphan_patience`` is how many seconds that
+    other process has to show that it lives, and finishes them: by default 10. Where nobody else ever uses the name, 0
+    is right: they are found after 2 seconds.
 
     ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
     silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
@@ -125,7 +132,7 @@ class BaseApp:
     ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
     that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
     to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
-    each socket; up to 1000 more wait.
+    each socket; of each call up to 1000 more wait, and 1000 that are no call's.
 
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
@@ -146,6 +153,8 @@ class BaseApp:
         ssl_context: SSLContext | None = None,
         listen: str | None = None,
         orphans: Orphans = "hangup",
+        orphan_patience: float = PATIENCE,
+        when_replaced: WhenReplaced = "finish",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
         requests: Literal["http", "websocket"] = "http",
         ping_interval: float = 15.0,
@@ -165,6 +174,8 @@ class BaseApp:
             ssl_context=ssl_context,
             listen=listen,
             orphans=orphans,
+            orphan_patience=orphan_patience,
+            when_replaced=when_replaced,
             reconnect=reconnect,
             requests=requests,
             ping_interval=ping_interval,
@@ -283,8 +294,9 @@ class BaseApp:
         return hook
 
     def on_connection(self, callback: ConnectionCallback) -> ConnectionCallback:
-        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost and when it is
-        there again, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there is one already.
+        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost, when it is
+        there again, and when it is given up, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there
+        is one already.
         """
         if self._on_connection is not None:
             raise ValueError("there is a connection callback already")

@@ -15,15 +15,18 @@ from ..ari import check
 from ..call import HangupReason
 from ..call.hanging_up import HangingUp
 from ..effects import TLS
+from ..stasis.orphans import PATIENCE
 from .reconnect import Reconnect
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
+__all__ = ["DEFAULT_URL", "Options", "Orphans", "WhenReplaced", "make_options"]
 
 Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
 """What becomes of channels that are in our application before us."""
+WhenReplaced: TypeAlias = Literal["finish", "hangup"]
+"""What becomes of the calls that are here when another program registers the application."""
 
 DEFAULT_APP_NAME = "voxtra"
 DEFAULT_URL = "http://localhost:8088"
@@ -51,6 +54,9 @@ class Options:
     listen: tuple[str, int] | None = None
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
+    orphan_patience: float = PATIENCE
+    """Seconds that channels which are in our application before us have to be followed by whoever had them."""
+    when_replaced: WhenReplaced = "finish"
     reconnect: Reconnect | None = None
     requests: Literal["http", "websocket"] = "http"
     ping_interval: float = 15.0
@@ -83,6 +89,8 @@ def make_options(
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
+    orphan_patience: float = PATIENCE,
+    when_replaced: WhenReplaced = "finish",
     reconnect: Reconnect | None = None,
     ping_interval: float = 15.0,
     ping_timeout: float = 10.0,
@@ -102,6 +110,10 @@ def make_options(
         raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
     if orphans not in get_args(Orphans):
         raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
+    if when_replaced not in get_args(WhenReplaced):
+        raise ValueError(f"when_replaced must be one of {', '.join(get_args(WhenReplaced))}, not {when_replaced!r}")
+    if not 0 <= orphan_patience < math.inf:
+        raise ValueError(f"orphan_patience must be 0 or more seconds, and finite, not {orphan_patience!r}")
     for name, most in (("max_calls", max_calls), ("max_requests", max_requests)):
         if most is not None and not most >= 1:
             raise ValueError(f"{name} must be 1 or more, or None, not {most!r}")
@@ -151,6 +163,8 @@ def make_options(
         tls=TLS(ssl_context) if encrypted else None,
         listen=None if listen is None else _host_and_port(listen),
         orphans=orphans,
+        orphan_patience=orphan_patience,
+        when_replaced=when_replaced,
         reconnect=reconnect,
         requests=requests,
         ping_interval=ping_interval,
