@@ -74,6 +74,7 @@ class Dialling:
         self._tried_at = 0.0
         self._opened_at: float | None = None
         self._may_echo = False
+        self._has_taken_back = False
         self._is_leaving = False
         self._error: LinkError | None = None
         self._is_closing = False
@@ -119,6 +120,7 @@ class Dialling:
             return
         if self._may_echo and self._opened_at is not None and now < self._opened_at + ECHO:
             self._may_echo = False
+            self._has_taken_back = True
             self._connect_anew("replaced, it may be by an earlier attempt of our own to connect", now)
             return
         self._is_aside = True
@@ -271,9 +273,10 @@ class Dialling:
         self._link = None
         self._hearing.disconnected()
         if self._opened_at is None:
-            self._may_echo = self._may_echo or now - self._tried_at >= OVERDUE
+            hung = now - self._tried_at >= OVERDUE
+            self._may_echo = self._may_echo or (hung and not self._has_taken_back)  # else two would fight for ever
         elif now >= self._opened_at + ECHO:
-            self._may_echo = False
+            self._may_echo = self._has_taken_back = False
         self._opened_at = None
         self._is_leaving = False
         self._effects += link.effects_to_perform()

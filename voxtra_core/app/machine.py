@@ -41,6 +41,7 @@ from ..stasis import (
     StasisEvent,
     StasisMachine,
     is_own,
+    is_snoop,
 )
 from .admission import Admission
 from .claiming import Claiming
@@ -408,6 +409,8 @@ class AppMachine:
             notify=notify,
             counters=self._counters,
             media_port=self._media_port,
+            # where Asterisk connects to us, whoever had a socket before has none, and nobody moves aside
+            orphan_patience=self._options.orphan_patience if self._options.listen is None else 0.0,
         )
 
     def _calls(self) -> list[CallMachine]:
@@ -530,7 +533,7 @@ class AppMachine:
             self.started.resolve(None)
 
     def _name_taken(self, registration: Registration, now: float) -> None:
-        """Another program gets the calls from here on. Ours are finished, and the name is left to it."""
+        """Another program gets the calls from here on. Ours are finished, or hung up, and the name is left to it."""
         name = registration.stasis.app_name
         self._reach.move_aside(now)
         if registration.stasis.app_name == name:
@@ -546,6 +549,8 @@ class AppMachine:
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
             self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
+            if self._options.when_replaced == "hangup":
+                self._flush(now, LAST_WORDS)
 
     def _compare_connection(self, now: float, error: LinkError | None = None) -> None:
         """A link has come or gone: tell if that was the connection, or if it is there again."""
@@ -598,9 +603,13 @@ class AppMachine:
             self._deadline = now + FLUSH
             self._cancelled = True
         elif self.phase not in {Phase.LOST, Phase.FINISHED}:
-            self._error = error or ConnectionLost("Asterisk closed the connection")
+            gone = error or ConnectionLost("Asterisk closed the connection")
+            had_connected = self.phase is not Phase.CONNECTING
+            self._error = gone
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
+            if had_connected:
+                self._connection_changed(ConnectionChanged(Connection.CLOSED, gone))
         self._uptime.change(self.connection, now)
 
     def _flush(self, now: float, patience: float) -> None:
@@ -672,9 +681,11 @@ class AppMachine:
             self._dispatch(session, registration, call.called_number, now)
 
     def _orphaned(self, channel: Channel, registration: Registration, now: float) -> None:
-        """A channel that another process has had is ours now. What that process had placed for itself is hung up."""
+        """A channel that another process has had is ours now. What that process had placed for itself is hung up, and
+        what snooped on its calls in any case.
+        """
         about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
-        if self._options.orphans == "leave":
+        if self._options.orphans == "leave" and not is_snoop(channel.id):
             self._log(LogLevel.INFO, f"{about}, and is left there")
         elif self._options.orphans == "adopt" and not is_own(channel.id):
             self._log(LogLevel.INFO, f"{about}, and gets a handler now")

@@ -558,6 +558,7 @@ class CallMachine:
         timeout: float | None = 30.0,
         args: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        formats: str | None = None,
     ) -> Pending[None]:
         """Call ``endpoint``. Settled when the call is up and in Stasis; ``OriginateFailed`` when it never came so far.
 
@@ -572,6 +573,7 @@ class CallMachine:
             timeout=timeout,
             args=args,
             variables=variables,
+            formats=formats,
         )
 
     def snoop(self, now: float, *, spy: SnoopDirection, whisper: SnoopDirection) -> Pending[None]:
@@ -666,10 +668,12 @@ class CallMachine:
 
     def stop_playback(self, playback: Playback, now: float) -> Pending[bool]:
         """Stop it: ``True``, or ``False`` where it had ended already."""
+        self._requests.check_room()
         return self._player.stop(playback, now)
 
     def control_playback(self, playback: Playback, control: PlaybackControl, now: float) -> Pending[bool]:
         """Pause, go on, or move: ``True``, or ``False`` where it had ended already."""
+        self._requests.check_room()
         return self._player.control(playback, control, now)
 
     def listen_dtmf(self, now: float, timeout: float | None = None) -> Pending[str | None]:
@@ -766,6 +770,7 @@ class CallMachine:
         self._check(Operation.CONTINUE)
         if priority is not None and priority < 1:
             raise ValueError(f"a dialplan priority is 1 or more, not {priority}")
+        self._requests.check_room()
         self.continuing = True
         command = Continue(
             request_id=self._requests.new_id(),
@@ -791,6 +796,7 @@ class CallMachine:
 
     def _ask(self, command: Command, now: float, *, queued: bool = False) -> Pending[Any]:
         """Ask for something now or, ``queued``, when the channel is done with what it does, as Asterisk would."""
+        self._requests.check_room()
         pending = Pending[Any]()
         self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
         return pending

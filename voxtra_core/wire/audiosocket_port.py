@@ -149,7 +149,7 @@ class AudioSocketPort:
     # ---- operations ----
 
     def expect(self, line_id: str, line: MediaLine, audio_format: AudioFormat, now: float) -> None:
-        """A channel with this UUID is going to connect. Raises ``ValueError`` for a format AudioSocket does not have."""
+        """A channel with this UUID is going to connect. ``ValueError`` for a format that AudioSocket does not have."""
         if audio_format.encoding != "slin":
             raise ValueError(f"AudioSocket carries signed linear only, and not {audio_format}")
         _silence(audio_format)
