@@ -39,6 +39,8 @@ from .sound import Sound
 pytestmark = pytest.mark.anyio
 
 FRAME = 0.02
+OURS = 1900
+"""Hz of what we say, which no prompt has much of."""
 SPEECH = "demo-congrats"
 
 
@@ -176,7 +178,6 @@ async def test_a_voice_is_in_the_far_ends_recording(rig: Rig, audio_format: str)
 
     sound = await recorded_by_the_far_end(rig, speak)
     sent = voice.samples_of(speech)
-    open("/tmp/w/sent.raw","wb").write(sent.tobytes()); open("/tmp/w/heard.raw","wb").write(sound.samples.tobytes())
     begin = voice.best_offset(sent, sound.samples, longest=12000)
     ratio = voice.segmental_snr(sent[: len(sound.samples) - begin], sound.samples[begin:])
     assert ratio >= 30, f"{ratio:.1f} dB"
@@ -307,7 +308,7 @@ async def test_a_voice_beside_something_else(rig: Rig, doing: Doing, opened: str
                 tasks.start_soon(listen, call)
             seen = len(chunks)
             await eventually(lambda: len(chunks) >= seen + 25)
-            await say(call, Tone(700, level=-10.0).read(1.0))
+            await say(call, Tone(OURS, level=-10.0).read(1.0))
             digits.extend([await call.listen_dtmf(timeout=2), await call.listen_dtmf(timeout=2)])
             digits.append(await call.listen_dtmf(timeout=0.3))
             await call.hangup()
@@ -332,7 +333,7 @@ async def test_a_voice_beside_something_else(rig: Rig, doing: Doing, opened: str
         assert len(meanwhile) >= 50 * (span[1] - span[0] - 0.2) - 6
         assert len(loud(meanwhile)) >= len(meanwhile) - 4
     spoken_to = Sound(voice.samples_of(bytes(heard)), 8000)
-    ours = voice.Tone(spoken_to.samples, 8000, 700)
+    ours = voice.Tone(spoken_to.samples, 8000, OURS)
     assert 95 <= sum(amplitude > 3000 for amplitude in ours.amplitudes) <= 103, "a second of ours, all of it, once"
 
 
