@@ -37,7 +37,7 @@ _NO_CLOSE_FRAME = 1006  # RFC 6455, 7.4.1
 _TEXT = Opcode.TEXT  # looking up a member of an enumeration takes CPython 3.11 a tenth of a microsecond
 
 _TEXT_HEAD = b"\x81\x7e"
-"""How a frame begins that is a whole text message, not masked, with its length in the next two bytes (RFC 6455, 5.2)."""
+"""How a frame begins that is a whole text message, not masked, its length in the next two bytes (RFC 6455, 5.2)."""
 _SHORTEST_TEXT = 4 + 126
 """Such a frame's bytes at least: a shorter text has its length in one byte."""
 
