@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener, ListenFailed
-from ..deadlines import Deadlines
+from ..deadlines import Deadlines, soonest
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis import CallArrived, OrphanFound
@@ -130,10 +130,7 @@ class Listening:
 
     def next_deadline(self) -> float | None:
         """The earliest of all."""
-        of_listener, of_calls = self._listener.next_deadline(), self._deadlines.earliest()
-        if of_listener is None or of_calls is None:
-            return of_calls if of_listener is None else of_listener
-        return min(of_listener, of_calls)
+        return soonest((self._listener.next_deadline(), self._deadlines.earliest()))
 
     def next_event(self, now: float) -> ReachEvent | None:
         """The next thing that happened."""
@@ -264,4 +261,4 @@ class Listening:
 
 def _deadline_of(registration: Registration) -> float | None:
     deadlines = (registration.stasis.next_deadline(), registration.call_expected_until, registration.lost_until)
-    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+    return soonest(deadlines)

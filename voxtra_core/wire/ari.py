@@ -25,6 +25,7 @@ from urllib.parse import quote
 from .. import diagnosis
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..ari.request import Request
+from ..deadlines import soonest
 from ..effects import TLS, Effect, FailureKind, Input
 from ..errors import (
     AuthenticationFailed,
@@ -276,8 +277,7 @@ class AriLink:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        deadlines = [self._deadline, self._socket.next_deadline(), *(way.next_deadline() for way in self._ways)]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest([self._deadline, self._socket.next_deadline(), *[way.next_deadline() for way in self._ways]])
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order; each is handed out once."""
