@@ -24,7 +24,7 @@ from .core_events import CALLS, channel, text
 from .row import Round, Row
 from .sender import Burst, Sender
 
-ROUNDS = 5
+ROUNDS = 7
 REPEATS = 2
 """How often each call goes through the events that are timed."""
 ARRIVALS, UPDATES, DIGITS, ENDS = range(4)
