@@ -295,8 +295,8 @@ class AriLink:
         """Take what the event socket has; when closing, go as far as that can be gone."""
         while (event := self._socket.next_event()) is not None:
             match event:
-                case TextReceived(text):
-                    self._take(text, now)
+                case TextReceived():
+                    self._take(event.text, now)
                 case WebSocketOpened():
                     for way in self._ways:
                         way.begin(now)
