@@ -46,7 +46,7 @@ from ..call import (
     StateChanged,
 )
 from ..call.requests import REPLY_TIMEOUT
-from ..deadlines import Deadlines
+from ..deadlines import Deadlines, soonest
 from ..effects import Log, LogLevel
 from ..errors import (
     AriConflict,
@@ -231,18 +231,16 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        deadline = self._call_deadlines.earliest()
-        others = (
-            self._request_deadlines.earliest(),
-            self._claims.next_deadline(),
-            self._resync.next_deadline(),
-            self._orphans.next_deadline(),
-            self._presence.next_deadline(),
+        return soonest(
+            (
+                self._call_deadlines.earliest(),
+                self._request_deadlines.earliest(),
+                self._claims.next_deadline(),
+                self._resync.next_deadline(),
+                self._orphans.next_deadline(),
+                self._presence.next_deadline(),
+            )
         )
-        for other in others:
-            if deadline is None or (other is not None and other < deadline):
-                deadline = other
-        return deadline
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
