@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
+from ..deadlines import soonest
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import LinkError
 from ..stasis.orphans import ASIDE_PREFIX
@@ -173,7 +174,7 @@ class Dialling:
         deadlines = [link.next_deadline() for link in self._links()]
         deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until]
         deadlines += [self._try_at, self._hearing.next_deadline()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest(deadlines)
 
     def next_event(self, now: float) -> ReachEvent | None:
         """The next thing that happened."""

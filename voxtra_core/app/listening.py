@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener, ListenFailed
-from ..deadlines import Deadlines
+from ..deadlines import Deadlines, soonest
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis import CallArrived, OrphanFound
@@ -135,10 +135,7 @@ class Listening:
 
     def next_deadline(self) -> float | None:
         """The earliest of all."""
-        of_listener, of_calls = self._listener.next_deadline(), self._deadlines.earliest()
-        if of_listener is None or of_calls is None:
-            return of_calls if of_listener is None else of_listener
-        return min(of_listener, of_calls)
+        return soonest((self._listener.next_deadline(), self._deadlines.earliest()))
 
     def next_event(self, now: float) -> ReachEvent | None:
         """The next thing that happened."""
@@ -292,4 +289,4 @@ class Listening:
             registration.lost_until,
             self._rivals.until(registration),
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest(deadlines)

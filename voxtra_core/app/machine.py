@@ -25,6 +25,7 @@ import attrs
 
 from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
+from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
 from ..media.formats import AudioFormat, as_format, format_of
@@ -209,10 +210,8 @@ class AppMachine:
         """The earliest of all deadlines."""
         if self.phase is Phase.FINISHED:
             return None
-        deadlines = [self._deadline, self._reach.next_deadline(), self._claiming.next_deadline()]
-        if self._media_port is not None:
-            deadlines.append(self._media_port.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        media = self._media_port.next_deadline() if self._media_port is not None else None
+        return soonest((self._deadline, self._reach.next_deadline(), self._claiming.next_deadline(), media))
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""

@@ -47,7 +47,7 @@ from ..call import (
 )
 from ..call.commands import Command, OpenMedia
 from ..call.requests import REPLY_TIMEOUT
-from ..deadlines import Deadlines
+from ..deadlines import Deadlines, soonest
 from ..effects import Log, LogLevel
 from ..errors import (
     AriConflict,
@@ -250,20 +250,18 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        deadline = self._call_deadlines.earliest()
-        others = (
-            self._request_deadlines.earliest(),
-            self._claims.next_deadline(),
-            self._resync.next_deadline(),
-            self._orphans.next_deadline(),
-            self._presence.next_deadline(),
-            self._media.next_deadline(),
-            self._leftovers.next_deadline(),
+        return soonest(
+            (
+                self._call_deadlines.earliest(),
+                self._request_deadlines.earliest(),
+                self._claims.next_deadline(),
+                self._resync.next_deadline(),
+                self._orphans.next_deadline(),
+                self._presence.next_deadline(),
+                self._media.next_deadline(),
+                self._leftovers.next_deadline(),
+            )
         )
-        for other in others:
-            if deadline is None or (other is not None and other < deadline):
-                deadline = other
-        return deadline
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 

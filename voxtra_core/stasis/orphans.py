@@ -16,6 +16,7 @@ import attrs
 
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
+from ..deadlines import soonest
 from ..effects import LogLevel
 from ..errors import AriNotFound, LinkError, VoxtraError
 from .resync import runs_stasis
@@ -147,9 +148,8 @@ class Orphans:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        suspected = min(self._suspects.values(), default=None)
         list_at = self._look.list_at if self._look is not None else None
-        return min((deadline for deadline in (suspected, list_at) if deadline is not None), default=None)
+        return soonest((list_at, *self._suspects.values()))
 
     def handle_timeout(self, now: float) -> None:
         """Ask again what the application has; ask who else has those of which nothing has been heard."""

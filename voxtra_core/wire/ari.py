@@ -29,6 +29,7 @@ import attrs
 from .. import diagnosis
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
+from ..deadlines import soonest
 from ..effects import TLS, Effect, FailureKind, Input
 from ..errors import (
     AuthenticationFailed,
@@ -282,8 +283,7 @@ class AriLink:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        deadlines = [self._deadline, self._socket.next_deadline(), *(way.next_deadline() for way in self._ways)]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest([self._deadline, self._socket.next_deadline(), *[way.next_deadline() for way in self._ways]])
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order; each is handed out once."""
@@ -311,8 +311,8 @@ class AriLink:
         """Take what the event socket has; when closing, go as far as that can be gone."""
         while (event := self._socket.next_event()) is not None:
             match event:
-                case TextReceived(text):
-                    self._take(text, now)
+                case TextReceived():
+                    self._take(event.text, now)
                 case WebSocketOpened():
                     for way in self._ways:
                         way.begin(now)

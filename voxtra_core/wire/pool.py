@@ -184,7 +184,7 @@ class HTTPPool:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        soonest = min((member.deadline for member in self._members.values()), default=math.inf)
+        soonest = min([member.deadline for member in self._members.values()], default=math.inf)
         return None if soonest == math.inf else soonest
 
     def close(self, reason: str) -> None:
