@@ -122,7 +122,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "app": {"AppStats", "AppUpdate", "BaseApp", "CallStateChanged", "Connection", "ConnectionChanged", "Reconnect"},
+    "app": {"AppStats", "AppUpdate", "AudioSocket", "BaseApp", "CallStateChanged", "Connection", "ConnectionChanged", "Reconnect"},
     "call": {
         "CallDirection",
         "CallEnd",
