@@ -22,9 +22,11 @@ from ..call import Pending
 from ..driving import Pump
 from ..effects import CancelTask, Effect, Finish, Log, LogLevel, Machine, StartTask, TaskDone
 from ..errors import LocalProtocolError
+from ..media.port import MediaPort
 from .asterisk import SimulatedAsterisk
 from .link import SimulatedLink
 from .listener import SimulatedListener
+from .media_port import SimulatedMediaPort
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -354,6 +356,8 @@ class VirtualApp(BaseApp):
         self.backend = loop
         self.listeners: list[SimulatedListener] = []
         """With ``listen``, those of all runs, to be given to :meth:`SimulatedAsterisk.add_outbound`."""
+        self.media_ports: list[SimulatedMediaPort] = []
+        """Where the audio of calls comes to, one of each run."""
         self._asterisk = asterisk
         url = "http://simulated:8088" if listen is None else None
         super().__init__(url, "simulated", "simulated", listen=listen, **options)
@@ -364,3 +368,7 @@ class VirtualApp(BaseApp):
     def _listener(self, new_conn: Callable[[], int]) -> Listener:
         self.listeners.append(SimulatedListener(self._asterisk))
         return self.listeners[-1]
+
+    def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
+        self.media_ports.append(SimulatedMediaPort(self._asterisk))
+        return self.media_ports[-1]
