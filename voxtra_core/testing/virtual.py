@@ -103,6 +103,7 @@ class VirtualLoop:
         self._environ = environ or {}
         self._ids = count(1)
         self._ready: deque[VirtualTask] = deque()
+        self._tasks: set[VirtualTask] = set()  # one that waits for a stream is held by nobody else
         self._drivers: list[VirtualDriver] = []
         self._sleepers: list[tuple[float, int, Pending[None]]] = []
         self._on_signal: SignalHandler | None = None
@@ -112,6 +113,8 @@ class VirtualLoop:
     def spawn(self, body: Coroutine[Any, Any, Any], name: str = "task") -> VirtualTask:
         """Start a task; it takes its first step when the loop runs."""
         task = VirtualTask(self, body, name)
+        self._tasks.add(task)
+        task.done.add_waker(partial(self._tasks.discard, task))
         self.schedule(task)
         return task
 
