@@ -69,6 +69,8 @@ class _MediaChannel:
         self._in_stasis = False
         self._has_bridge = False
         self._is_connected = False
+        self._is_in = False
+        self._has_call = False
 
     def __repr__(self) -> str:
         return f"<media channel of {self.call.id}: {self.stage.name.lower()}>"
@@ -142,7 +144,7 @@ class _MediaChannel:
             return
         self.stage = _Stage.JOINING
         joined = self._owner.ask(bridges.add_channel(self.bridge_id, channel=[self.id]), now)
-        joined.add_waker(partial(self._check, joined))
+        joined.add_waker(partial(self._came_in, joined))
         self.deadline = None  # the call's own request has one, and does not run while a prompt does
         self.join(now)
 
@@ -151,8 +153,19 @@ class _MediaChannel:
         joined = self.call.join_bridge(self.bridge_id, now)
         joined.add_waker(partial(self._joined, joined))
 
+    def _came_in(self, joined: Pending[None]) -> None:
+        if self._check(joined):
+            self._is_in = True
+            self._open()
+
     def _joined(self, joined: Pending[None]) -> None:
-        if self._check(joined) and self.stage is _Stage.JOINING:
+        if self._check(joined):
+            self._has_call = True
+            self._open()
+
+    def _open(self) -> None:
+        """Audio that is sent before both are in the bridge is lost; either may come last."""
+        if self.stage is _Stage.JOINING and self._is_in and self._has_call:
             self.stage = _Stage.OPEN
             self.opened_at = self._owner.clock()
             self.call.media_opened(self.opened_at)
