@@ -224,7 +224,7 @@ class World:
         return [entry.message for entry in self.driver.log if entry.level >= least]
 
     def assert_nothing_is_left(self) -> None:
-        """No channel or bridge in Asterisk; no task in the driver; no call, session, request or deadline in the application."""
+        """No channel or bridge in Asterisk; no task in the driver; nothing of any call in the application."""
         machine = self.driver.machine
         assert self.asterisk.channel_ids == []
         assert self.asterisk.bridge_ids == []

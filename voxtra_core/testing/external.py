@@ -196,6 +196,7 @@ class _AudioSocketLine(DirectLine):
     """A line whose far end is an AudioSocket. It takes frames of silence, too, as nobody else here does."""
 
     takes_silence = True
+    keeps_own_time = True
     sends_silence = False
 
     def __init__(self, exchange: Exchange, channel: Channel, far: FarEnd, rate: int) -> None:

@@ -24,6 +24,8 @@ class Line(ABC):
 
     takes_silence = False
     """Whether every frame is passed on to the far end, also of silence."""
+    keeps_own_time = False
+    """Whether its frames come when they come, and not when a telephone's do."""
 
     def __init__(self, exchange: Exchange, channel: Channel, person: Person) -> None:
         self.channel = channel
@@ -99,6 +101,7 @@ class Line(ABC):
         """The call has been answered by Asterisk."""
         self.indicate_ringing(False)
         self.person.is_answered()
+        self._exchange.frames.look()
 
     def sends_digit(self, digit: str, duration: float) -> None:
         """A tone of so many seconds has reached the person; a silence before it is over."""
