@@ -793,7 +793,7 @@ def cancel_after(steps: int, case: Case, delays: Delays) -> bool:
         for _ in range(steps):
             if acting:
                 phone.world.loop.step()
-        awaited = acting
+        awaited = bool(acting)
         if awaited:
             task.cancel()
         phone.world.loop.run_until(task.done)
