@@ -182,7 +182,9 @@ class CallAudio:
         return seconds
 
     def drain(self) -> Pending[None]:
-        """Settled when nothing waits to be sent any more."""
+        """Settled when nothing waits to be sent any more. Raises what the audio has failed with: all was dropped."""
+        if self._error is not None:
+            raise self._error
         pending = Pending[None]()
         self._playout.when_drained(pending)
         return pending
