@@ -1,14 +1,14 @@
-"""A dictaphone, on asyncio: ``voxtra run dictaphone_asyncio:app`` in this folder, then call it with a softphone.
+"""A dictaphone, on asyncio: ``voxtra run dictaphone_asyncio:app`` in this folder.
 
 In Asterisk's dialplan: ``exten => 103,1,Stasis(voxtra)``. Where Asterisk is, and as whom, comes from
-``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, give ``VoxtraApp``
-a ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
+``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, ``VoxtraApp``
+needs ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
 """
 
 from pathlib import Path
 
-from voxtra_core.media import SLIN16, write_wav
 from voxtra_asyncio import CallSession, VoxtraApp
+from voxtra_core.media import SLIN16, write_wav
 
 app = VoxtraApp()
 
@@ -24,5 +24,5 @@ async def dictaphone(call: CallSession) -> None:
         if SLIN16.seconds(len(heard)) >= 120:
             break
     name = f"{call.id.replace('/', '_')}.wav"
-    Path(name).write_bytes(write_wav(bytes(heard), SLIN16))
+    Path(name).write_bytes(write_wav(bytes(heard), SLIN16))  # noqa: ASYNC240 - a local disk takes it at once
     print(f"{SLIN16.seconds(len(heard)):.1f} s in {name}")

@@ -1,8 +1,8 @@
-"""An echo, on asyncio: ``voxtra run echo_asyncio:app`` in this folder, then call it with a softphone.
+"""An echo, on asyncio: ``voxtra run echo_asyncio:app`` in this folder.
 
 In Asterisk's dialplan: ``exten => 101,1,Stasis(voxtra)``. Where Asterisk is, and as whom, comes from
-``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, give ``VoxtraApp``
-a ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
+``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, ``VoxtraApp``
+needs ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
 """
 
 from voxtra_asyncio import CallSession, VoxtraApp

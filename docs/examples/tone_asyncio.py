@@ -1,12 +1,12 @@
-"""A test tone, on asyncio: ``voxtra run tone_asyncio:app`` in this folder, then call it with a softphone.
+"""A test tone, on asyncio: ``voxtra run tone_asyncio:app`` in this folder.
 
 In Asterisk's dialplan: ``exten => 102,1,Stasis(voxtra)``. Where Asterisk is, and as whom, comes from
-``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, give ``VoxtraApp``
-a ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
+``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, ``VoxtraApp``
+needs ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
 """
 
-from voxtra_core.media import SLIN, AudioChunk, Tone
 from voxtra_asyncio import CallSession, VoxtraApp
+from voxtra_core.media import SLIN, AudioChunk, Tone
 
 app = VoxtraApp()
 

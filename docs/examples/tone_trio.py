@@ -1,8 +1,8 @@
-"""A test tone, on trio: ``voxtra --backend trio run tone_trio:app`` in this folder, then call it with a softphone.
+"""A test tone, on trio: ``voxtra --backend trio run tone_trio:app`` in this folder.
 
 In Asterisk's dialplan: ``exten => 102,1,Stasis(voxtra)``. Where Asterisk is, and as whom, comes from
-``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, give ``VoxtraApp``
-a ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
+``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``. With Asterisk on another machine, ``VoxtraApp``
+needs ``media=AudioSocket(listen="0.0.0.0:9092", address="this-host:9092")``.
 """
 
 from voxtra_core.media import SLIN, AudioChunk, Tone
