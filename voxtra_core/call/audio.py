@@ -6,14 +6,16 @@ moment, and which, is the business of :mod:`voxtra_core.stasis.media`; what is s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from math import inf
 from weakref import ref
 
 import attrs
 
 from ..errors import MediaFailed
 from ..media.chunk import AudioChunk
-from ..media.formats import AudioFormat
+from ..media.formats import FRAME_SECONDS, AudioFormat
 from ..media.playout import Playout, Waiter
 from ..media.transcode import Transcoder
 from .counters import Counters
@@ -24,6 +26,10 @@ __all__ = ["DEFAULT_CHUNKS", "PLAYOUT_SECONDS", "AudioFeed", "AudioStats", "Call
 
 DEFAULT_CHUNKS = 250
 """How many chunks wait in a stream at most, where nobody says otherwise: five seconds."""
+LAPSE = 0.05
+"""Seconds without a frame after which what is overheard counts, and"""
+LAPSE_FRAMES = 3
+"""… how many frames come in that time."""
 PLAYOUT_SECONDS = 0.2
 """Seconds of audio that wait to be sent before ``send_audio`` has to wait, too."""
 
@@ -86,6 +92,8 @@ class CallAudio:
         self._sources: dict[AudioFormat, Transcoder] = {}
         self._playout = Playout(wire.frame_bytes, wire.bytes_for(PLAYOUT_SECONDS), wire.silence)
         self._received = 0
+        self._received_at = -inf
+        self._overheard: deque[tuple[bytes, float]] = deque(maxlen=LAPSE_FRAMES)
         self._chunks = 0
         self._flushed = 0
         self._sent_at_flush = 0
@@ -106,8 +114,26 @@ class CallAudio:
         branch.feeds.append(ref(feed, lambda gone: self._forget(branch, gone)))
         return feed
 
+    @property
+    def has_readers(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._branches)
+
     def receive(self, data: bytes, now: float) -> None:
         """Some of it has come in, in the transport's format."""
+        self._received_at = now
+        self._take(data, now)
+
+    def overhear(self, data: bytes, now: float) -> None:
+        """The same by another way, on which it comes a little later: it counts while the first one brings nothing."""
+        self._overheard.append((data, now))
+        if now - self._received_at > LAPSE:
+            for missed, at in self._overheard:
+                if at > self._received_at + FRAME_SECONDS / 2:
+                    self._take(missed, now)
+            self._overheard.clear()
+
+    def _take(self, data: bytes, now: float) -> None:
         self._received += len(data)
         sequence = self._chunks
         self._chunks = sequence + 1

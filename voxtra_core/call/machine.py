@@ -725,8 +725,8 @@ class CallMachine:
         return self._ask(command, now, queued=True)
 
     def use_audio(self, wire: AudioFormat, now: float) -> CallAudio:
-        """The call's voice. The first time, and after it had failed, a media channel is opened for it, which speaks
-        ``wire`` if there has been none before.
+        """The call's voice, for one more use of it. The first time, and after it had failed, a media channel is opened
+        for it, which speaks ``wire`` if there has been none before.
         """
         self._check(Operation.AUDIO)
         audio = self.audio
@@ -735,11 +735,16 @@ class CallMachine:
 
             audio = self.audio = CallAudio(wire, is_held=self._is_held, counters=self._counters)
             self._twins = TwinDigits()
-        elif not audio.has_failed:
+        elif not audio.has_failed and not self.is_played_to:
             return audio
         audio.retry()
         self._requests.order(OpenMedia(request_id=self._requests.new_id(), channel_id=self.id))
         return audio
+
+    @property
+    def is_played_to(self) -> bool:
+        """Whether the far end hears prompts or tones, or is about to."""
+        return bool(self._player.queue)
 
     def _is_held(self) -> bool:
         """Whether the far end would hear nothing of us, as it hears a prompt, or music."""

@@ -45,7 +45,7 @@ from ..call import (
     SnoopDirection,
     StateChanged,
 )
-from ..call.commands import OpenMedia
+from ..call.commands import Command, OpenMedia
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines
 from ..effects import Log, LogLevel
@@ -208,6 +208,7 @@ class StasisMachine:
         self._media = MediaChannels(
             media_port,
             self.request,
+            send=self._send_command,
             app_name=lambda: self.app_name,
             new_id=new_id,
             clock=lambda: self._now,
@@ -490,7 +491,7 @@ class StasisMachine:
     @property
     def is_cleaning_up(self) -> bool:
         """Whether media channels and bridges of calls that have ended are still being removed."""
-        return self._media.under_way > 0
+        return self._media.is_cleaning_up
 
     @property
     def requests_under_way(self) -> int:
@@ -695,18 +696,8 @@ class StasisMachine:
             for command in call.commands_to_send():
                 if isinstance(command, OpenMedia):
                     self._media.open(call, self._now)
-                    continue
-                try:
-                    request = request_for(command, self.app_name)
-                except (TypeError, ValueError) as error:
-                    call.receive_error(command.request_id, LocalProtocolError(str(error)), self._now)
-                    continue
-                if request is None:
-                    if self._asked.pop(command.request_id, None) is not None:
-                        self._out.append(WithdrawRequest(command.request_id))
-                else:
-                    self._asked[command.request_id] = _Asked(request, call)
-                    self._out.append(SendRequest(command.request_id, request))
+                elif not self._media.holds(call, command, self._now):
+                    self._send_command(call, command)
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
                     self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
@@ -718,6 +709,18 @@ class StasisMachine:
             if call.is_over:
                 self._bury(call)
             self._call_deadlines.update(call)
+
+    def _send_command(self, call: CallMachine, command: Command) -> None:
+        try:
+            request = request_for(command, self.app_name)
+        except (TypeError, ValueError) as error:
+            call.receive_error(command.request_id, LocalProtocolError(str(error)), self._now)
+            return
+        if request is not None:
+            self._asked[command.request_id] = _Asked(request, call)
+            self._out.append(SendRequest(command.request_id, request))
+        elif self._asked.pop(command.request_id, None) is not None:
+            self._out.append(WithdrawRequest(command.request_id))
 
     def _bury(self, call: CallMachine) -> None:
         if self.calls.get(call.id) is not call:

@@ -5,191 +5,55 @@ mixing bridge, and put both into it::
 
     the far end ── the call's channel ══ bridge ══ media channel ── AudioSocket ── us
 
-All three ids are ours, and registered here before the requests leave. A media channel is never taken for a call, and
-its end is never taken for a call's.
+While Asterisk plays something on the call's channel, it takes it out of the mix. For who listens to a call that is
+played to there is another one, its *ear*, with a snoop on the call in its place::
+
+    the far end ── the call's channel ┄┄ snoop ══ bridge ══ media channel ── AudioSocket ── us
+
+A media channel is never taken for a call, and its end is never taken for a call's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from functools import partial
-from typing import Any
 
-from ..ari import Bridge, Channel, ChannelDestroyed, Event, Request, StasisEnd, StasisStart, bridges, channels
+from ..ari import Bridge, ChannelDestroyed, Event, Request, StasisEnd, StasisStart, bridges, channels
 from ..call import CallMachine, Pending
+from ..call.commands import Command, Hangup, Play, Withdraw
 from ..effects import LogLevel
-from ..errors import AriError, AriNotFound, MediaFailed, RequestOutcomeUnknown
+from ..errors import AriError, AriNotFound, MediaFailed
 from ..media.port import MediaPort
+from .media_line import BRIDGE_PREFIX, MEDIA_PREFIX, Ear, Line, Stage, Voice
 from .orphans import Ask
 
 __all__ = ["BRIDGE_PREFIX", "MEDIA_PREFIX", "MediaChannels"]
 
-MEDIA_PREFIX = "voxtra-media-"
-"""How the ids of media channels begin."""
-BRIDGE_PREFIX = "voxtra-bridge-"
-"""How those of our bridges do."""
-
 OPEN_TIMEOUT = 10.0
-"""Seconds for a media channel to be there and joined, but for the time that the call's channel plays something."""
+"""Seconds for a media channel to be there, but for the time that the call's channel plays something."""
+EAR_TIMEOUT = 0.5
+"""Seconds that a prompt waits for an ear."""
 STEADY = 5.0
-"""Seconds that a media channel has to last to be opened again when it is lost."""
+"""Seconds that a media channel has to last to be opened again when it is lost once more."""
 
-
-class _Stage(Enum):
-    """How far a media channel is."""
-
-    PORT = auto()
-    """Our port is not open yet."""
-    MAKING = auto()
-    """Asterisk has been asked for the channel and the bridge."""
-    JOINING = auto()
-    """Both are there, and the call is on its way into the bridge; it comes when it is done with what it plays."""
-    OPEN = auto()
-    """All are in."""
-    CLOSED = auto()
-
-
-class _MediaChannel:
-    """One attempt to give a call a voice, from its beginning to its end. A :class:`~voxtra_core.media.port.MediaLine`."""
-
-    def __init__(self, owner: MediaChannels, call: CallMachine, line_id: str, bridge_id: str) -> None:
-        self.call = call
-        self.line_id = line_id
-        self.id = f"{MEDIA_PREFIX}{line_id}"
-        self.bridge_id = bridge_id
-        self.stage = _Stage.PORT
-        self.deadline: float | None = None
-        self.opened_at = 0.0
-        self.is_retry = False
-        self._owner = owner
-        assert call.audio is not None
-        self._audio = call.audio
-        self._is_asked_for = False
-        self._in_stasis = False
-        self._has_bridge = False
-        self._is_connected = False
-
-    def __repr__(self) -> str:
-        return f"<media channel of {self.call.id}: {self.stage.name.lower()}>"
-
-    # ---- what its port says ----------------------------------------------------------------------------------------
-
-    def port_ready(self, address: str, now: float) -> None:
-        """Ask Asterisk for the channel and the bridge, side by side."""
-        if self.stage is not _Stage.PORT:
-            return
-        self.stage = _Stage.MAKING
-        self._is_asked_for = True
-        owner = self._owner
-        made = owner.ask(
-            channels.external_media(
-                app=owner.app_name(),
-                channel_id=self.id,
-                external_host=address,
-                encapsulation=owner.port.encapsulation,
-                transport=owner.port.transport,
-                format=self._audio.wire.name,
-                data=self.line_id,
-            ),
-            now,
-        )
-        made.add_waker(partial(self._made, made))
-        bridged = owner.ask(bridges.create_with_id(self.bridge_id, type="mixing", name=owner.app_name()), now)
-        bridged.add_waker(partial(self._bridged, bridged))
-
-    def started(self, now: float) -> None:
-        """Asterisk has connected."""
-        self._is_connected = True
-        self._go_on(now)
-
-    def audio(self, data: bytes, now: float) -> None:
-        """The far end's voice."""
-        self._audio.receive(data, now)
-
-    def digit(self, digit: str, now: float) -> None:
-        """A key, which ARI tells as well."""
-        self.call.receive_media_digit(digit, now)
-
-    def next_frame(self) -> bytes | None:
-        """Ours."""
-        return self._audio.next_frame()
-
-    def ended(self, reason: str, now: float) -> None:
-        """The connection is gone, or never was."""
-        self._is_connected = False
-        self._owner.lost(self, reason, now)
-
-    # ---- what Asterisk says ----------------------------------------------------------------------------------------
-
-    def entered(self, now: float) -> None:
-        """The channel is in our application."""
-        self._in_stasis = True
-        self._go_on(now)
-
-    def _made(self, made: Pending[Channel]) -> None:
-        self._check(made)  # that it is in Stasis is said by its StasisStart
-
-    def _bridged(self, bridged: Pending[Bridge]) -> None:
-        self._has_bridge = not isinstance(bridged.error, AriError)
-        if self.stage is _Stage.CLOSED:
-            self._remove_bridge(self._owner.clock())  # not before: on another connection that could come first
-        elif self._check(bridged):
-            self._go_on(self._owner.clock())
-
-    def _go_on(self, now: float) -> None:
-        if self.stage is not _Stage.MAKING or not (self._in_stasis and self._has_bridge and self._is_connected):
-            return
-        self.stage = _Stage.JOINING
-        joined = self._owner.ask(bridges.add_channel(self.bridge_id, channel=[self.id]), now)
-        joined.add_waker(partial(self._check, joined))
-        self.deadline = None  # the call's own request has one, and does not run while a prompt does
-        self.join(now)
-
-    def join(self, now: float) -> None:
-        """Have the call come into the bridge; also where it has been there, and has left it."""
-        joined = self.call.join_bridge(self.bridge_id, now)
-        joined.add_waker(partial(self._joined, joined))
-
-    def _joined(self, joined: Pending[None]) -> None:
-        if self._check(joined) and self.stage is _Stage.JOINING:
-            self.stage = _Stage.OPEN
-            self.opened_at = self._owner.clock()
-            self.call.media_opened(self.opened_at)
-
-    def _check(self, outcome: Pending[Any]) -> bool:
-        """Whether it went well, and is still wanted."""
-        if self.stage is _Stage.CLOSED:
-            return False
-        error = outcome.error
-        if error is not None and not self.call.is_over:
-            was_cut_off = isinstance(error, RequestOutcomeUnknown)
-            self._owner.lost(self, f"{error}", self._owner.clock(), was_cut_off=was_cut_off)
-        return error is None
-
-    def close(self, now: float) -> None:
-        """It is wanted no more: leave nothing in Asterisk."""
-        self.stage = _Stage.CLOSED
-        self.deadline = None
-        self._owner.port.release(self.line_id, now)
-        if self._is_asked_for:
-            self._owner.remove(channels.hangup(self.id), now)
-            self._remove_bridge(now)
-
-    def _remove_bridge(self, now: float) -> None:
-        if self._has_bridge:
-            self._has_bridge = False
-            self._owner.remove(bridges.destroy(self.bridge_id), now)
+NO_PORT = (
+    "Asterisk could not bring audio here: it is on another machine, and this one listens to itself only. Give VoxtraApp "
+    "media=AudioSocket(listen='0.0.0.0:9092', address='this-host:9092')"
+)
 
 
 class MediaChannels:
-    """All of one application's. ``port`` is where they arrive; without one no audio can be had."""
+    """All of one application's. ``port`` is where they arrive; without one no audio can be had.
+
+    ``send(call, command)`` sends a call's command, now or later: what it is to play waits for its ear.
+    """
 
     def __init__(
         self,
         port: MediaPort | None,
         ask: Ask,
         *,
+        send: Callable[[CallMachine, Command], None],
         app_name: Callable[[], str],
         new_id: Callable[[], str],
         clock: Callable[[], float],
@@ -199,10 +63,14 @@ class MediaChannels:
         self.app_name = app_name
         self.clock = clock
         self._port = port
+        self._send = send
         self._new_id = new_id
         self._log = log
-        self._by_call: dict[CallMachine, _MediaChannel] = {}
-        self._by_id: dict[str, _MediaChannel] = {}
+        self._voices: dict[CallMachine, Voice] = {}
+        self._ears: dict[CallMachine, Ear] = {}
+        self._deaf: set[CallMachine] = set()  # those whose ear has failed
+        self._by_id: dict[str, Line] = {}
+        self._held: dict[CallMachine, list[Command]] = {}
         self._leaving = 0
 
     def __contains__(self, channel_id: str) -> bool:
@@ -216,127 +84,200 @@ class MediaChannels:
         return self._port
 
     @property
-    def under_way(self) -> int:
-        """How many requests to remove something are under way."""
-        return self._leaving
+    def is_cleaning_up(self) -> bool:
+        """Whether requests to remove something are under way."""
+        return self._leaving > 0
 
+    @property
     def bridge_ids(self) -> set[str]:
         """The bridges that are in use."""
-        return {channel.bridge_id for channel in self._by_call.values()}
+        return {line.bridge_id for line in self._lines()}
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
     def open(self, call: CallMachine, now: float) -> None:
-        """The call's audio is wanted. With a media channel already, nothing happens."""
-        if call in self._by_call or call.is_over:
+        """The call's audio is wanted, or its readers have changed. What there is already stays."""
+        if call.is_over:
             return
         if self._port is None:
-            call.media_failed(MediaFailed("there is nothing here that Asterisk's audio could come to"), now)
+            call.media_failed(MediaFailed(NO_PORT), now)
             return
-        self._begin(call, f"{BRIDGE_PREFIX}{self._new_id()}", now)
+        if call not in self._voices:
+            self._begin(Voice(self, call, self._new_id()), now)
+        if call.is_played_to:
+            self._open_ear(call, now)
 
     def close(self, call: CallMachine, now: float) -> None:
-        """The call has ended, or has left: its media channel goes, too."""
-        channel = self._by_call.pop(call, None)
-        if channel is not None:
-            del self._by_id[channel.id]
-            channel.close(now)
+        """The call has ended: its media channels go, too."""
+        self._deaf.discard(call)
+        self._held.pop(call, None)
+        for lines in (self._voices, self._ears):
+            line = lines.pop(call, None)
+            if line is not None:
+                self._close(line, now)
 
     def rejoin(self, call: CallMachine, now: float) -> None:
         """The call is back in Stasis, or on another channel, and in the bridge no more."""
-        channel = self._by_call.get(call)
-        if channel is not None and channel.stage in {_Stage.JOINING, _Stage.OPEN}:
-            channel.join(now)
+        voice = self._voices.get(call)
+        if voice is not None and voice.stage in {Stage.JOINING, Stage.OPEN}:
+            voice.join(now)
+        ear = self._ears.pop(call, None)
+        if ear is not None:
+            self._close(ear, now)  # it snooped on what is no more; there will be another when it is needed
+            self._release(call)
+
+    def holds(self, call: CallMachine, command: Command, now: float) -> bool:
+        """Whether this command is kept back for now: what is to be played waits until the call has an ear, and what
+        follows waits behind it.
+        """
+        if call not in self._voices:
+            return False
+        if isinstance(command, Play):
+            self._open_ear(call, now)
+        held = self._held.get(call)
+        if held is None or isinstance(command, Hangup):
+            return False
+        if isinstance(command, Withdraw):
+            left = [waiting for waiting in held if waiting.request_id != command.request_id]
+            was_held = len(left) < len(held)
+            self._held[call] = left
+            return was_held
+        held.append(command)
+        return True
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
     def receive_event(self, channel_id: str, event: Event, now: float) -> None:
         """An event about a channel whose id is a media channel's."""
-        channel = self._by_id.get(channel_id)
-        if channel is None:
-            if isinstance(event, StasisStart):  # it was given up before it came
-                self.remove(channels.hangup(channel_id), now)
-            return
+        line = self._by_id.get(channel_id)
         match event:
-            case StasisStart():
-                channel.entered(now)
-            case StasisEnd() | ChannelDestroyed():
-                self.lost(channel, "Asterisk has ended the media channel", now)
+            case StasisStart() if line is None:  # it was given up before it came
+                self.remove(channels.hangup(channel_id), now)
+            case StasisStart() if line is not None:
+                line.entered(channel_id, now)
+            case StasisEnd() | ChannelDestroyed() if line is not None:
+                self.lost(line, "Asterisk has ended the media channel", now)
             case _:
                 pass
 
     def handle_timeout(self, now: float) -> None:
         """Give up what has taken too long."""
-        for channel in [each for each in self._by_call.values() if each.deadline is not None and each.deadline <= now]:
-            self.lost(channel, f"no media channel within {OPEN_TIMEOUT:g} s", now)
+        for line in self._lines():
+            if line.deadline is not None and line.deadline <= now:
+                self.lost(line, "it took Asterisk too long to bring it about", now)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        if not self._by_call:
+        if not self._by_id:
             return None
-        return min((each.deadline for each in self._by_call.values() if each.deadline is not None), default=None)
-
-    def link_restored(self, now: float) -> None:
-        """There is a link again: is everybody still where they were?"""
-        for channel in list(self._by_call.values()):
-            if channel.stage is _Stage.OPEN:
-                there = self.ask(bridges.get(channel.bridge_id), now)
-                there.add_waker(partial(self._looked, channel, there))
-            elif channel.stage is not _Stage.JOINING:
-                channel.deadline = now + OPEN_TIMEOUT
+        return min((line.deadline for line in self._lines() if line.deadline is not None), default=None)
 
     def link_lost(self) -> None:
         """Nothing is late until there is a link again."""
-        for channel in self._by_call.values():
-            channel.deadline = None
+        for line in self._lines():
+            line.deadline = None
 
-    # ---- the inside ------------------------------------------------------------------------------------------------
+    def link_restored(self, now: float) -> None:
+        """There is a link again: is everybody still where they were?"""
+        for voice in list(self._voices.values()):
+            if voice.stage is Stage.OPEN:
+                there = self.ask(bridges.get(voice.bridge_id), now)
+                there.add_waker(partial(self._looked, voice, there))
+        for line in self._lines():
+            if line.stage in {Stage.PORT, Stage.MAKING}:
+                line.deadline = now + OPEN_TIMEOUT
 
-    def _begin(self, call: CallMachine, bridge_id: str, now: float, *, is_retry: bool = False) -> None:
-        channel = _MediaChannel(self, call, self._new_id(), bridge_id)
-        channel.is_retry = is_retry
-        self._by_call[call] = channel
-        self._by_id[channel.id] = channel
-        channel.deadline = now + OPEN_TIMEOUT
-        assert call.audio is not None
-        try:
-            self.port.expect(channel.line_id, channel, call.audio.wire, now)
-        except ValueError as error:
-            self.lost(channel, f"{error}", now)
+    # ---- what the lines say ----------------------------------------------------------------------------------------
 
-    def lost(self, channel: _MediaChannel, reason: str, now: float, *, was_cut_off: bool = False) -> None:
-        """It came to nothing, or is gone. One that was open, or whose making an outage has caught, is opened again,
+    def opened(self, line: Line, now: float) -> None:
+        """It is there, and everybody is in."""
+        if isinstance(line, Voice):
+            line.call.media_opened(now)
+        else:
+            self._release(line.call)
+
+    def lost(self, line: Line, reason: str, now: float, *, was_cut_off: bool = False) -> None:
+        """It came to nothing, or is gone. A voice that was open, or whose making an outage has caught, is opened again,
         once; and once more when that has lasted.
         """
-        if channel.stage is _Stage.CLOSED:
+        if line.stage is Stage.CLOSED:
             return
-        call, was_open = channel.call, channel.stage is _Stage.OPEN
-        self.close(call, now)
-        if call.is_over:
+        call, was_open = line.call, line.stage is Stage.OPEN
+        if isinstance(line, Voice):
+            del self._voices[call]
+        else:
+            del self._ears[call]
+        self._close(line, now)
+        if not isinstance(line, Voice):
+            self._ear_lost(call, reason, was_open=was_open)
             return
-        may_retry = not channel.is_retry or (was_open and now - channel.opened_at >= STEADY)
-        if may_retry and (was_open or was_cut_off):
+        may_retry = not line.is_retry or (was_open and now - line.opened_at >= STEADY)
+        if may_retry and (was_open or was_cut_off) and not call.is_over:
             if was_open:
                 self._log(LogLevel.WARNING, f"call {call.id}: its media channel is lost, and opened again: {reason}")
                 call.media_lost(reason, now)
-            self._begin(call, f"{BRIDGE_PREFIX}{self._new_id()}", now, is_retry=True)
-        else:
+            voice = Voice(self, call, self._new_id())
+            voice.is_retry = True
+            self._begin(voice, now)
+        elif not call.is_over:
             self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
             call.media_failed(MediaFailed(reason), now)
-
-    def _looked(self, channel: _MediaChannel, there: Pending[Bridge]) -> None:
-        if channel.stage is not _Stage.OPEN:
-            return
-        if isinstance(there.error, AriNotFound):
-            self.lost(channel, "its bridge is gone", self.clock())
-        elif there.error is None and channel.call.in_stasis and channel.call.id not in there.result().channels:
-            channel.join(self.clock())
 
     def remove(self, request: Request[None], now: float) -> None:
         """Have something of ours removed; that it is gone already is just as well."""
         self._leaving += 1
         done = self.ask(request, now)
         done.add_waker(partial(self._removed, request, done))
+
+    # ---- the inside ------------------------------------------------------------------------------------------------
+
+    def _lines(self) -> list[Line]:
+        return [*self._voices.values(), *self._ears.values()]
+
+    def _begin(self, line: Line, now: float) -> None:
+        call = line.call
+        if isinstance(line, Ear):
+            self._ears[call] = line
+            line.deadline = now + EAR_TIMEOUT
+        elif isinstance(line, Voice):
+            self._voices[call] = line
+            line.deadline = now + OPEN_TIMEOUT
+        for channel_id in line.channel_ids:
+            self._by_id[channel_id] = line
+        assert call.audio is not None
+        try:
+            self.port.expect(line.line_id, line, call.audio.wire, now)
+        except ValueError as error:
+            self.lost(line, f"{error}", now)
+
+    def _close(self, line: Line, now: float) -> None:
+        for channel_id in line.channel_ids:
+            del self._by_id[channel_id]
+        line.close(now)
+
+    def _open_ear(self, call: CallMachine, now: float) -> None:
+        if call in self._ears or call in self._deaf or call.audio is None or not call.audio.has_readers:
+            return
+        self._held[call] = []
+        self._begin(Ear(self, call, self._new_id()), now)
+
+    def _ear_lost(self, call: CallMachine, reason: str, *, was_open: bool) -> None:
+        if not was_open and not call.is_over:
+            self._deaf.add(call)
+            self._log(LogLevel.WARNING, f"call {call.id}: not heard while something is played to it: {reason}")
+        self._release(call)
+
+    def _release(self, call: CallMachine) -> None:
+        for command in self._held.pop(call, ()):
+            self._send(call, command)
+
+    def _looked(self, voice: Voice, there: Pending[Bridge]) -> None:
+        if voice.stage is not Stage.OPEN:
+            return
+        if isinstance(there.error, AriNotFound):
+            self.lost(voice, "its bridge is gone", self.clock())
+        elif there.error is None and voice.call.in_stasis and voice.call.id not in there.result().channels:
+            voice.join(self.clock())
 
     def _removed(self, request: Request[None], done: Pending[None]) -> None:
         self._leaving -= 1

@@ -1,0 +1,233 @@
+"""One media channel in Asterisk, from the request for it to its removal.
+
+All ids are ours, and registered with :class:`~.media.MediaChannels` before the requests leave. Whatever was asked for is
+removed again, and not before Asterisk has answered for it: on another connection the removal could come first.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..ari import Bridge, Channel, Request, bridges, channels
+from ..call import CallMachine, Pending
+from ..errors import AriError, RequestOutcomeUnknown
+
+if TYPE_CHECKING:
+    from .media import MediaChannels
+
+__all__ = ["BRIDGE_PREFIX", "MEDIA_PREFIX", "Ear", "Line", "Stage", "Voice"]
+
+MEDIA_PREFIX = "voxtra-media-"
+"""How the ids of media channels begin."""
+BRIDGE_PREFIX = "voxtra-bridge-"
+"""How those of our bridges do."""
+
+
+class Stage(Enum):
+    """How far one is."""
+
+    PORT = auto()
+    """Our port is not open yet."""
+    MAKING = auto()
+    """Asterisk has been asked for the channels and the bridge."""
+    JOINING = auto()
+    """They are there, and on their way into the bridge."""
+    OPEN = auto()
+    """All are in."""
+    CLOSED = auto()
+
+
+class Line:
+    """A media channel, and what else it needs, in a bridge of their own. A :class:`~voxtra_core.media.port.MediaLine`."""
+
+    def __init__(self, owner: MediaChannels, call: CallMachine, line_id: str) -> None:
+        assert call.audio is not None
+        self.call = call
+        self.line_id = line_id
+        self.bridge_id = f"{BRIDGE_PREFIX}{line_id}"
+        self.stage = Stage.PORT
+        self.deadline: float | None = None
+        self.opened_at = 0.0
+        self._owner = owner
+        self._audio = call.audio
+        self._media_id = f"{MEDIA_PREFIX}{line_id}"
+        self._awaited = set(self.channel_ids)
+        self._answered: dict[str, bool] = {}  # what was asked for, and whether Asterisk has answered for it
+        self._is_connected = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.call.id}: {self.stage.name.lower()}>"
+
+    @property
+    def channel_ids(self) -> list[str]:
+        """The channels that are ours."""
+        return [self._media_id]
+
+    # ---- what its port says ----------------------------------------------------------------------------------------
+
+    def port_ready(self, address: str, now: float) -> None:
+        """Ask Asterisk for everything, side by side."""
+        if self.stage is not Stage.PORT:
+            return
+        self.stage = Stage.MAKING
+        port = self._owner.port
+        self._make(
+            self._media_id,
+            channels.external_media(
+                app=self._owner.app_name(),
+                channel_id=self._media_id,
+                external_host=address,
+                encapsulation=port.encapsulation,
+                transport=port.transport,
+                format=self._audio.wire.name,
+                data=self.line_id,
+            ),
+            now,
+        )
+        name = self._owner.app_name()
+        self._make(self.bridge_id, bridges.create_with_id(self.bridge_id, type="mixing", name=name), now)
+
+    def started(self, now: float) -> None:
+        """Asterisk has connected."""
+        self._is_connected = True
+        self._go_on(now)
+
+    def audio(self, data: bytes, now: float) -> None:
+        """The far end's voice."""
+
+    def digit(self, digit: str, now: float) -> None:
+        """A key it has pressed."""
+
+    def next_frame(self) -> bytes | None:
+        """What we have to say; silence, unless it is for that."""
+        return None
+
+    def ended(self, reason: str, now: float) -> None:
+        """The connection is gone, or never was."""
+        self._owner.lost(self, reason, now)
+
+    # ---- what Asterisk says ----------------------------------------------------------------------------------------
+
+    def entered(self, channel_id: str, now: float) -> None:
+        """One of its channels is in our application."""
+        self._awaited.discard(channel_id)
+        self._go_on(now)
+
+    def close(self, now: float) -> None:
+        """It is wanted no more: leave nothing in Asterisk."""
+        self.stage = Stage.CLOSED
+        self.deadline = None
+        self._owner.port.release(self.line_id, now)
+        for thing, is_answered in list(self._answered.items()):
+            if is_answered:
+                self._remove(thing, now)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _make(self, thing: str, request: Request[Any], now: float) -> None:
+        self._answered[thing] = False
+        made: Pending[Any] = self._owner.ask(request, now)
+        made.add_waker(partial(self._made, thing, made))
+
+    def _made(self, thing: str, made: Pending[Channel] | Pending[Bridge]) -> None:
+        now = self._owner.clock()
+        self._answered[thing] = True
+        if isinstance(made.error, AriError):
+            del self._answered[thing]
+        if self.stage is Stage.CLOSED:
+            self._remove(thing, now)
+        elif self._is_well(made):
+            self._go_on(now)
+
+    def _remove(self, thing: str, now: float) -> None:
+        if self._answered.pop(thing, False):
+            request = bridges.destroy(thing) if thing == self.bridge_id else channels.hangup(thing)
+            self._owner.remove(request, now)
+
+    def _go_on(self, now: float) -> None:
+        is_there = self._answered.get(self.bridge_id, False) and self._is_connected and not self._awaited
+        if self.stage is Stage.MAKING and is_there:
+            self.stage = Stage.JOINING
+            joined = self._owner.ask(bridges.add_channel(self.bridge_id, channel=self.channel_ids), now)
+            joined.add_waker(partial(self._assembled, joined))
+
+    def _assembled(self, joined: Pending[None]) -> None:
+        if self._is_well(joined) and self.stage is Stage.JOINING:
+            self._is_there(self._owner.clock())
+
+    def _is_there(self, now: float) -> None:
+        self.stage = Stage.OPEN
+        self.deadline = None
+        self.opened_at = now
+        self._owner.opened(self, now)
+
+    def _is_well(self, outcome: Pending[Any]) -> bool:
+        """Whether it went well, and is still wanted."""
+        if self.stage is Stage.CLOSED:
+            return False
+        error = outcome.error
+        if error is not None and not self.call.is_over:
+            was_cut_off = isinstance(error, RequestOutcomeUnknown)
+            self._owner.lost(self, f"{error}", self._owner.clock(), was_cut_off=was_cut_off)
+        return error is None
+
+
+class Voice(Line):
+    """What a call speaks and hears by: the call's channel is in the bridge, too."""
+
+    is_retry = False
+    """Whether it stands in for one that was lost."""
+
+    def audio(self, data: bytes, now: float) -> None:
+        """The far end's voice."""
+        self._audio.receive(data, now)
+
+    def digit(self, digit: str, now: float) -> None:
+        """A key, which ARI tells as well."""
+        self.call.receive_media_digit(digit, now)
+
+    def next_frame(self) -> bytes | None:
+        """Ours."""
+        return self._audio.next_frame()
+
+    def _assembled(self, joined: Pending[None]) -> None:
+        if self._is_well(joined) and self.stage is Stage.JOINING:
+            self.deadline = None  # the call comes when it is done with what it plays, and that may take its time
+            self.join(self._owner.clock())
+
+    def join(self, now: float) -> None:
+        """Have the call come into the bridge; also where it has been there, and has left it."""
+        joined = self.call.join_bridge(self.bridge_id, now)
+        joined.add_waker(partial(self._joined, joined))
+
+    def _joined(self, joined: Pending[None]) -> None:
+        if self._is_well(joined) and self.stage is Stage.JOINING:
+            self._is_there(self._owner.clock())
+
+
+class Ear(Line):
+    """What a call is heard by while its channel plays something, for which Asterisk takes it out of the mix: a snoop on
+    it in the bridge, in its stead.
+    """
+
+    def __init__(self, owner: MediaChannels, call: CallMachine, line_id: str) -> None:
+        self._snoop_id = f"{MEDIA_PREFIX}ear-{line_id}"
+        super().__init__(owner, call, line_id)
+
+    @property
+    def channel_ids(self) -> list[str]:
+        """The media channel, and the snoop."""
+        return [f"{MEDIA_PREFIX}{self.line_id}", self._snoop_id]
+
+    def port_ready(self, address: str, now: float) -> None:
+        """Ask for the snoop as well."""
+        if self.stage is Stage.PORT:
+            super().port_ready(address, now)
+            snoop = channels.snoop_channel_with_id(self.call.id, self._snoop_id, app=self._owner.app_name(), spy="in")
+            self._make(self._snoop_id, snoop, now)
+
+    def audio(self, data: bytes, now: float) -> None:
+        """The far end's voice, a little later than by the bridge."""
+        self._audio.overhear(data, now)
