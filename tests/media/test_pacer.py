@@ -93,17 +93,18 @@ def test_what_is_made_up_for_and_what_is_not() -> None:
     assert (pacer.stalls, pacer.stalled_seconds) == (0, 0.0)
     assert pacer.next_deadline() == pytest.approx(0.08)
     assert pacer.frames_due(0.08 + 0.061) == 1
-    assert (pacer.stalls, pacer.stalled_seconds) == (1, pytest.approx(0.061))
+    assert pacer.stalls == 1
+    assert pacer.stalled_seconds == pytest.approx(0.061)
     assert pacer.next_deadline() == pytest.approx(0.141 + 0.02)
 
 
 def test_a_second_start_changes_nothing_and_a_stop_ends_it() -> None:
     pacer = Pacer()
-    assert not pacer.is_running
+    seen = [pacer.is_running]
     assert (pacer.next_deadline(), pacer.frames_due(5.0)) == (None, 0)
     pacer.start(1.0)
     pacer.start(1.01)
-    assert pacer.is_running
+    assert [*seen, pacer.is_running] == [False, True]
     assert pacer.next_deadline() == 1.0
     assert pacer.frames_due(1.0) == 1
     pacer.stop()

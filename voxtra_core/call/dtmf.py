@@ -117,13 +117,15 @@ class TwinDigits:
 
     def is_news(self, digit: str, now: float, *, by_media: bool) -> bool:
         """Whether this report is the first of its key."""
-        mine, others = (self._by_media, self._by_ari) if by_media else (self._by_ari, self._by_media)
         self._forget(now)
+        mine, others = (self._by_media, self._by_ari) if by_media else (self._by_ari, self._by_media)
         for index, (other, _) in enumerate(others):
             if other == digit:
                 del others[: index + 1]  # those before it were told by one alone, and will not be told again
                 return False
         mine.append((digit, now))
+        if len(mine) > MAX_DIGITS:  # nobody presses so many, but a peer may say so
+            del mine[0]
         return True
 
     def link_restored(self) -> None:
