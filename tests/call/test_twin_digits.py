@@ -38,7 +38,8 @@ class Report:
 def reports(draw: st.DrawFn, keys: str = KEYS, *, unique: bool = False, losses: bool = False) -> list[Report]:
     """Keys, and the two reports of each in the order that they come in.
 
-    Each transport keeps the order. The media channel is late by less than ``MEDIA_LATE``, ARI by less than ``ARI_LATE``.
+    Each transport keeps the order. The media channel is late by less than ``MEDIA_LATE``, ARI by less than
+    ``ARI_LATE``.
     """
     told: list[Report] = []
     pressed_at, last = 0.0, {True: 0.0, False: 0.0}
@@ -101,8 +102,8 @@ def test_the_link_is_back_and_what_it_has_not_told_it_never_will() -> None:
 
 
 def test_what_is_not_promised() -> None:
-    """One has lost a key, and the same key follows within the bounds: the report of the second is taken for the first's,
-    and the second is heard when the other tells it, later than it could be. None is heard twice.
+    """One has lost a key, and the same key follows within the bounds: the report of the second is taken for the
+    first's, and the second is heard when the other tells it, later than it could be. None is heard twice.
     """
     twins = TwinDigits()
     assert twins.is_news("1", 0.0, by_media=True)  # ARI has lost this one
