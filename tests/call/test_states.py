@@ -23,6 +23,7 @@ from voxtra_core.call import (
 )
 from voxtra_core.call.commands import StartMusic
 from voxtra_core.errors import CallEnded, LocalProtocolError
+from voxtra_core.media.formats import SLIN
 
 from .bench import Bench, destroyed, inbound, snooping_on
 
@@ -70,6 +71,7 @@ OPERATIONS: dict[Operation, Callable[[CallMachine, float], object]] = {
     Operation.START_TALK_DETECTION: lambda call, now: call.start_talk_detection(now, silence_ms=500, threshold=256),
     Operation.STOP_TALK_DETECTION: lambda call, now: call.stop_talk_detection(now),
     Operation.SNOOP: lambda call, now: snooping_on(call).snoop(now, spy="both", whisper="none"),
+    Operation.AUDIO: lambda call, now: call.use_audio(SLIN, now),
     Operation.CONTINUE: lambda call, now: call.continue_in_dialplan(now),
 }
 

@@ -279,7 +279,7 @@ def test_what_comes_of_requests() -> None:
         world.run(0.0)
         assert len(results) == 1
         after = world.app.stats.requests
-        assert (after.refused, after.unknown, after.overdue, after.done - before.done) == (1, 1, 1, 1)
+        assert (after.refused - before.refused, after.unknown, after.overdue, after.done - before.done) == (1, 1, 1, 1)
         assert (after.sent - before.sent, after.under_way, after.waiting) == (4, 0, 0)
 
 

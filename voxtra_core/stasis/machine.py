@@ -59,6 +59,7 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
+from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
@@ -214,6 +215,9 @@ class StasisMachine:
             clock=lambda: self._now,
             log=self._log,
         )
+        self._leftovers = Leftovers(
+            self.request, remove=self._media.remove, in_use=lambda: self._media.bridge_ids, clock=lambda: self._now
+        )
         self._orphans = Orphans(
             self.request,
             clock=lambda: self._now,
@@ -248,6 +252,7 @@ class StasisMachine:
             self._orphans.next_deadline(),
             self._presence.next_deadline(),
             self._media.next_deadline(),
+            self._leftovers.next_deadline(),
         )
         for other in others:
             if deadline is None or (other is not None and other < deadline):
@@ -267,6 +272,7 @@ class StasisMachine:
         self._orphans.handle_timeout(now)
         self._presence.handle_timeout(now)
         self._media.handle_timeout(now)
+        self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked.pop(request_id)
             self.counters.requests_overdue += 1
@@ -454,11 +460,13 @@ class StasisMachine:
         """
         self._now = now
         self._orphans.look(self.app_name, now, after_outage=after_outage)
+        self._leftovers.look(self.app_name, now)
 
     def leave_name(self, app_name: str) -> None:
         """The application's name is another program's now, and so is what is found there; this one is ours."""
         self.app_name = app_name
         self._orphans.forget()
+        self._leftovers.stop(self._now)
 
     def adopt(self, channel: Channel, now: float, *, claimed: bool = False) -> None:
         """Make a call of a channel that was found and not announced; ``CallArrived`` follows."""
@@ -516,6 +524,7 @@ class StasisMachine:
         """What Asterisk is asked on behalf of a link that is gone need not be asked on the next."""
         self._resync.stop(now)
         self._orphans.link_lost()
+        self._leftovers.stop(now)
 
     # ---- from Asterisk to calls ------------------------------------------------------------------------------------
 
