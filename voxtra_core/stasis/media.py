@@ -21,8 +21,9 @@ from functools import partial
 from ..ari import Bridge, ChannelDestroyed, Event, Request, StasisEnd, StasisStart, bridges, channels
 from ..call import CallMachine, Pending
 from ..call.commands import Command, Hangup, Play, Withdraw
+from ..call.outage import MAX_REPEATS
 from ..effects import LogLevel
-from ..errors import AriError, AriNotFound, MediaFailed
+from ..errors import AriError, AriNotFound, MediaFailed, OperationTimeout, RequestOutcomeUnknown
 from ..media.port import MediaPort
 from .media_line import BRIDGE_PREFIX, MEDIA_PREFIX, Ear, Line, Stage, Voice
 from .orphans import Ask
@@ -223,11 +224,11 @@ class MediaChannels:
             self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
             call.media_failed(MediaFailed(reason), now)
 
-    def remove(self, request: Request[None], now: float) -> None:
+    def remove(self, request: Request[None], now: float, *, repeats: int = 0) -> None:
         """Have something of ours removed; that it is gone already is just as well."""
         self._leaving += 1
         done = self.ask(request, now)
-        done.add_waker(partial(self._removed, request, done))
+        done.add_waker(partial(self._removed, request, done, repeats))
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
@@ -279,8 +280,11 @@ class MediaChannels:
         elif there.error is None and voice.call.in_stasis and voice.call.id not in there.result().channels:
             voice.join(self.clock())
 
-    def _removed(self, request: Request[None], done: Pending[None]) -> None:
+    def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1
+        error = done.error
+        if isinstance(error, RequestOutcomeUnknown | OperationTimeout) and repeats < MAX_REPEATS:
+            self.remove(request, self.clock(), repeats=repeats + 1)
+        elif isinstance(error, AriError) and not isinstance(error, AriNotFound):
+            self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {error}")
         # without a link, nothing is said: what is left then is found when there is one
-        if isinstance(done.error, AriError) and not isinstance(done.error, AriNotFound):
-            self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {done.error}")
