@@ -6,6 +6,7 @@ import ast
 import importlib
 import os
 import re
+import tomllib
 from enum import Enum, auto
 from pathlib import Path
 
@@ -58,6 +59,25 @@ def test_the_version_stands_in_one_place() -> None:
     sources = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     stating = [path for path in [*sources, *PAGES, ROOT / "pyproject.toml"] if __version__ in path.read_text()]
     assert stating == [ROOT / "voxtra_core" / "_version.py"]
+
+
+def test_every_dependency_has_its_reasons() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *(one for extra in extras.values() for one in extra)]
+    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in needed} - {"voxtra-core"}  # type: ignore[index]
+    page = (ROOT / "docs" / "dependencies.md").read_text().lower()
+    assert "audioop-lts" in names
+    assert [name for name in sorted(names) if name not in page and name.removesuffix("-parser") not in page] == []
+    assert [extra for extra in extras if f"| `{extra}` |" not in page] == []
+
+
+def test_only_what_python_lacks_is_needed_for_audio() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    conditional = [one.partition(";") for one in project["dependencies"] if ";" in one]
+    assert [(name.partition(">")[0], when.strip()) for name, _, when in conditional] == [
+        ("audioop-lts", "python_version >= '3.13'")
+    ]
 
 
 @pytest.mark.parametrize("script", ["tests/asterisk/start", "tests/asterisk/stop"])

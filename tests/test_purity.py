@@ -57,6 +57,16 @@ def test_importing_the_core_loads_nothing_that_touches_the_world() -> None:
     assert loaded & NEVER_LOADED == set()
 
 
+def test_it_loads_no_media_until_it_is_asked_for() -> None:
+    rooms = {"voxtra_core.media", "audioop", "array"}
+    assert loaded_by("import voxtra_core") & rooms == set()
+    assert loaded_by("from voxtra_core import AudioChunk") & rooms == rooms
+
+
+def test_media_loads_no_extra_until_it_is_asked_for() -> None:
+    assert loaded_by("import voxtra_core.media") & {"numpy", "samplerate"} == set()
+
+
 def test_neither_does_any_of_its_modules() -> None:
     pure = [name for name in core_modules() if not name.startswith(NEEDS_MORE) and not name.endswith("__main__")]
     loaded = loaded_by(f"import {', '.join(pure)}")
@@ -74,8 +84,17 @@ IMPURE = frozenset(
 )
 """What the core never imports, be it the module or a part of it."""
 
-THIRD_PARTY = {"attrs": "", "attr": "", "h11": "wire/", "wsproto": "wire/", "hypothesis": "testing/strategies"}
-"""The libraries, and below which path of the core each may be imported."""
+THIRD_PARTY = {
+    "attrs": "",
+    "attr": "",
+    "audioop": "media/_audioop.py",
+    "numpy": "media/resample.py",
+    "samplerate": "media/resample.py",
+    "h11": "wire/",
+    "wsproto": "wire/",
+    "hypothesis": "testing/strategies",
+}
+"""The libraries, and below which path of the core each may be imported. ``audioop`` is one from Python 3.13 on."""
 
 TYPES = frozenset({"ssl.MemoryBIO", "ssl.SSLContext", "ssl.SSLObject"})
 """What type checkers alone may import of that: what users and drivers make, and the core hands on."""
@@ -199,6 +218,9 @@ def test_the_core_keeps_its_rules() -> None:
         ("call/a.py", "if TYPE_CHECKING:\n    from ssl import create_default_context"),
         ("call/a.py", "from ssl import SSLContext"),
         ("call/a.py", "import h11"),
+        ("call/a.py", "import audioop"),
+        ("media/wav.py", "import audioop"),
+        ("media/wav.py", "import numpy"),
         ("stasis/a.py", "from wsproto import ConnectionType"),
         ("testing/a.py", "import hypothesis"),
         ("call/a.py", "import voxtra_core.errors"),

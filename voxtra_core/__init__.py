@@ -3,6 +3,7 @@
 Importing it costs next to nothing: each name below is loaded when it is first asked for. The rooms, inside out:
 
 * :mod:`.errors`, every exception; :mod:`.ari`, Asterisk's REST interface as values;
+* :mod:`.media`, audio: chunks, formats, tones, speech;
 * :mod:`.call`, the machine of one call; :mod:`.stasis`, the machine of one application;
 * :mod:`.session`, the async API over them; :mod:`.app`, the application; :mod:`.driving`, :mod:`.effects`, for drivers;
 * :mod:`.wire`, bytes to messages, over h11 and wsproto; :mod:`.testing`, a simulated Asterisk.
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         TooManyCalls,
         VoxtraError,
     )
+    from .media import AudioChunk, AudioFormat
     from .session import CallSession, Driver, EventStream, PlaybackHandle
     from .stasis import CallOffer, StasisMachine
 
@@ -74,6 +76,8 @@ __all__ = [
     "AriServerError",
     "AriUnauthorized",
     "AriUnprocessable",
+    "AudioChunk",
+    "AudioFormat",
     "AuthenticationFailed",
     "BaseApp",
     "CallDirection",
@@ -132,6 +136,7 @@ _ROOMS = {
         "PlaybackEnd",
         "StateChanged",
     },
+    "media": {"AudioChunk", "AudioFormat"},
     "session": {"CallSession", "Driver", "EventStream", "PlaybackHandle"},
     "stasis": {"CallOffer", "StasisMachine"},
 }

@@ -124,21 +124,23 @@ class Rig:
         return await self.far.originate(f"Local/{self.app_name}@stasis/n", **options)
 
     @asynccontextmanager
-    async def recorded(self, phone: CallSession) -> AsyncIterator[Callable[[], Sound]]:
-        """Record what a phone hears during the block; what is yielded gives it afterwards.
+    async def recorded(self, phone: CallSession, by: BaseApp | None = None) -> AsyncIterator[Callable[[], Sound]]:
+        """Record what a phone hears during the block; what is yielded gives it afterwards. It is the far end's phone,
+        unless it is said whose it is.
 
         By way of a bridge: recording the channel itself puts a silence generator on it, and a Local channel with a
         generator at both ends carries nothing (``unreal_queue_frame``), no music and no tones.
         """
+        owner = by or self.far
         name = f"{self.app_name}-{next(self._recordings)}"
         path = self.asterisk.dir / "var/spool/recording" / f"{name}.wav"
-        await self.far.request(bridges.create_with_id(name, type="mixing"))
-        await self.far.request(bridges.add_channel(name, channel=[phone.id]))
-        await self.far.request(bridges.record(name, name=name, format="wav"))
+        await owner.request(bridges.create_with_id(name, type="mixing"))
+        await owner.request(bridges.add_channel(name, channel=[phone.id]))
+        await owner.request(bridges.record(name, name=name, format="wav"))
         yield lambda: Sound.of(path)
-        await self.far.request(recordings.stop(name))
-        await eventually(lambda: [e for e in self.far_events(RecordingFinished) if e.recording.name == name])
-        await self.far.request(bridges.destroy(name))
+        await owner.request(recordings.stop(name))
+        await eventually(lambda: [e for e in _matching([*self.far_seen, *self.seen], RecordingFinished, {}) if e.recording.name == name])
+        await owner.request(bridges.destroy(name))
 
     # ---- the log ---------------------------------------------------------------------------------------------------
 

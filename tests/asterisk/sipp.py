@@ -15,9 +15,14 @@ import anyio
 import attrs
 from anyio.abc import Process
 
+from voxtra_core.media import Tone, slin_to_ulaw
+
 from .rig import eventually
 
-__all__ = ["Sipp", "free_port"]
+__all__ = ["TALK_LEVEL", "Sipp", "free_port"]
+
+TALK_LEVEL = -12.0
+"""In dBm0, the level at which ``caller-talks`` talks."""
 
 HERE = Path(__file__).parent / "sipp"
 PATIENCE = 15.0
@@ -70,7 +75,10 @@ class Sipp:
         report = self.folder / f"{next(self._runs)}-{scenario}"
         script, errors, figures = (report.with_suffix(suffix) for suffix in (".xml", ".errors", ".csv"))
         # sipp wants to see the number of a status before it knows any variable
-        script.write_text((HERE / f"{scenario}.xml").read_text().replace("[status]", status))
+        tone = self.folder / "tone.raw"
+        tone.write_bytes(slin_to_ulaw(Tone(440, level=TALK_LEVEL).read(10.0)))
+        text = (HERE / f"{scenario}.xml").read_text()
+        script.write_text(text.replace("[status]", status).replace("[tone]", f"{tone}"))
         command = [self.program, "-sf", f"{script}", "-i", "127.0.0.1", "-nostdin", "-trace_err", "-trace_stat"]
         command += ["-error_file", f"{errors}", "-stf", f"{figures}", "-fd", "60"]
         for option, value in options.items():

@@ -12,6 +12,7 @@ from .audiosocket import audiosocket
 from .core_events import accepted_events, events, weight
 from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
+from .media import media
 from .row import Benchmark, Row
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -23,6 +24,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     new_calls,
     driver_events,
     handed_over,
+    media,
 )
 ATTEMPTS = 3
 

@@ -121,11 +121,13 @@ class VoiceActivity:
         return changes
 
     def flush(self) -> list[Activity]:
-        """The audio has ended: the end of the speech, if there was some."""
-        if not self.speaking:
-            return []
-        self.speaking = False
-        return [SpeechEnded(self._seconds(self._run))]
+        """The audio has ended: the end of the speech, if there was some.
+
+        What is given afterwards is other audio, its times from 0 again; the floor stays as it is.
+        """
+        ended: list[Activity] = [SpeechEnded(self._seconds(self._run))] if self.speaking else []
+        self.speaking, self._held, self._frames, self._run = False, b"", 0, 0
+        return ended
 
     def _hear(self, level: int) -> Activity | None:
         self._frames += 1

@@ -1,10 +1,11 @@
 """DTMF digits heard in the audio itself, as ITU-T Q.24 wants it: Goertzel's way, 20 ms at a time, every 10 ms.
 
-A window is taken for a digit where both of its tones are loud enough, neither is too much louder than the other, no
-other tone of their groups comes near them, and they make up nearly all there is. Three such windows on end, in which
-the phases of both tones go on as their frequencies say, are a press. So a tone of 40 ms is always heard, one of 25 ms
-never, and speech hardly ever. A press is over when three windows in a row have lost it: after a pause of 40 ms always,
-after an interruption of 20 ms never. Music that is nothing but two sines at the frequencies of a digit *is* that digit.
+A window is taken for a digit's where one tone of each group is loud enough, no other of its group comes near it, and
+the two make up a good part of what there is. Three such windows on end may be a press. They are one if two neighbours
+say so by their phases: the frequencies are right, neither tone is too much louder than the other, and the two are
+nearly all there is. So a tone of 40 ms is always heard, one of 23 ms never, and speech hardly ever (not once in nearly
+three hours of it; see docs/audio.md). A press is over when three windows in a row have lost it: after a pause of 40 ms
+always, after a break of 20 ms never. Music that is nothing but two sines at a digit's frequencies *is* that digit.
 
 The sums are ``audioop``'s. What is quiet costs one of them in 10 ms, what has no tone of the low group nine.
 """
@@ -30,8 +31,14 @@ PRESSED_AFTER = 3
 """Windows that have to agree."""
 RELEASED_AFTER = 3
 """Windows that have to lack the tones."""
-SHARE = 0.7
-"""The least share of a window's energy that is the two tones'; so also the share of it that a tone has to fill."""
+SHARE = 0.35
+"""The least share of a window's energy that is the two tones', as far as it finds them."""
+FULL_SHARE = 0.88
+"""The share of it that is theirs where it is full of them, of which there have to be :data:`FULL`.
+
+Two windows lie wholly within each tone of 40 ms; that share is 0.97 where noise is 15 dB below.
+"""
+FULL = 2
 RIVAL = 0.25
 """The most power, in proportion to its own, that a second tone of the group may have: 6 dB below."""
 FADED = 0.18
@@ -50,9 +57,9 @@ class DtmfHeard:
     digit: str
     """One of ``0-9 * # A-D``."""
     at: float
-    """When it began, in seconds of audio since the detector's first; to within 10 ms."""
+    """When it began, in seconds of audio since the detector's first; to within 15 ms."""
     seconds: float
-    """How long it was held; to within 20 ms."""
+    """How long it was held; to within 25 ms."""
 
 
 @attrs.frozen
@@ -79,7 +86,23 @@ class _Press:
     first: int
     last: int
     power: float
+    full: int = 0
+    judged: int = -1
     misses: int = 0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is a press."""
+        return self.last - self.first + 1 >= PRESSED_AFTER and self.full >= FULL
+
+    def go_on(self, window: int, power: float, shares: tuple[float, ...]) -> None:
+        """It goes on in this window. Its shares of the one before and of this are known if those agree."""
+        for judged, share in enumerate(shares, window - 1):
+            if judged > self.judged:
+                self.judged = judged
+                self.full += share >= FULL_SHARE
+        self.power = max(self.power, power)
+        self.last, self.misses = window, 0
 
 
 class DtmfDetector:
@@ -130,7 +153,7 @@ class DtmfDetector:
     def pressed(self) -> str | None:
         """The digit that is being pressed: known 40 to 50 ms after it began, long before it is let go."""
         press = self._press
-        return press.digit if press is not None and press.last - press.first + 1 >= PRESSED_AFTER else None
+        return press.digit if press is not None and press.confirmed else None
 
     def detect(self, data: bytes) -> list[DtmfHeard]:
         """Give it the next of the audio, have the digits that were let go in it. ``ValueError`` for half a sample."""
@@ -151,20 +174,21 @@ class DtmfDetector:
         return heard
 
     def flush(self) -> list[DtmfHeard]:
-        """The audio has ended: the digit that was being pressed, if any. What is given afterwards goes on in time."""
-        silence = bytes(2 * self._hop * (RELEASED_AFTER + 2) - len(self._held))
-        return self.detect(silence)
+        """The audio has ended: the digit that was being pressed, if any. What is given afterwards is other audio."""
+        # What is held fills a window, half of the next, and no more.
+        heard = self.detect(bytes(2 * self._hop * (RELEASED_AFTER + 4)))
+        self._held, self._begun, self._press, self._before = b"", 0, None, None
+        return heard
 
     def _hear(self, window: bytes, heard: list[DtmfHeard]) -> None:
         press, before = self._press, self._before
         now = self._before = self._tones(window)
         if now is not None:
             digit = _DIGITS[now.row, now.column]
-            agree = before is not None and self._agree(before, now)
+            shares = self._shares(before, now) if before is not None else ()
             power = abs(now.low) ** 2 + abs(now.high) ** 2
-            if press is not None and press.digit == digit and (agree or self.pressed):
-                press.last, press.misses = self._begun, 0
-                press.power = max(press.power, power)
+            if press is not None and press.digit == digit:
+                press.go_on(self._begun, power, shares)
                 return
             # The first of a press, if those that follow agree with it.
             if self.pressed is None:
@@ -185,7 +209,7 @@ class DtmfDetector:
         digit, press = self.pressed, self._press
         self._press = None
         if digit is not None and press is not None:
-            # The first window to count is filled by 85 % on the average, the last one by half.
+            # A tone fills its first window nearly, and its last one about by half.
             at = press.first / HOPS
             heard.append(DtmfHeard(digit, at, (press.last + 1) / HOPS - at))
 
@@ -204,32 +228,32 @@ class DtmfDetector:
         energy = audioop.rms(window, 2) ** 2
         low = self._best(window, ROWS)
         # The low one has a quarter of the tones' power at least: that is what reverse twist leaves it.
-        if low is None or abs(low[1]) ** 2 * (1 + self._reverse) < SHARE / 2 * energy:
+        if low is None or abs(low[1]) ** 2 * (1 + self._reverse) < SHARE * energy:
             return None
         high = self._best(window, COLUMNS)
         if high is None:
             return None
         found = _Window(energy, *low, *high)
         loudness = abs(found.low) ** 2, abs(found.high) ** 2
-        if min(loudness) < self._tone_power or sum(loudness) < SHARE / 2 * energy:
+        if min(loudness) < self._tone_power or sum(loudness) < SHARE * energy:
             return None
         return found
 
-    def _agree(self, before: _Window, now: _Window) -> bool:
-        """Whether two windows, one hop apart, show the same two tones, near enough to their frequencies.
+    def _shares(self, before: _Window, now: _Window) -> tuple[float, ...]:
+        """The tones' shares of two windows, one hop apart, if they agree: else none.
 
         How far the phases have turned says which frequencies they really are, and so how much of their power windows
         made for others miss.
         """
         if (before.row, before.column) != (now.row, now.column):
-            return False
+            return ()
         off_low, off_high = _off(before.low, now.low, now.row), _off(before.high, now.high, now.column)
         if abs(off_low) > TOLERANCE * now.row or abs(off_high) > TOLERANCE * now.column:
-            return False
+            return ()
         low, high = abs(now.low) ** 2 / _seen(off_low), abs(now.high) ** 2 / _seen(off_high)
         if not low * self._normal <= high <= low * self._reverse:
-            return False
-        return min(before.share(off_low, off_high), now.share(off_low, off_high)) >= SHARE
+            return ()
+        return before.share(off_low, off_high), now.share(off_low, off_high)
 
     def _best(self, window: bytes, group: tuple[int, ...]) -> tuple[int, complex] | None:
         """The loudest tone of a group, unless another comes near it."""

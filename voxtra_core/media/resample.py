@@ -11,24 +11,15 @@ bits, up to 0.45 of the lower rate. It delays by 46 samples of the lower rate, 6
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
-from functools import lru_cache
-from math import cos, gcd, pi, sin
 from typing import Literal, Protocol, TypeAlias
 
-from ._audioop import audioop, whole_samples
+from ._audioop import whole_samples
+from .interpolation import interpolation
 
-__all__ = ["MAX_PHASES", "Quality", "Resampler"]
+__all__ = ["Quality", "Resampler"]
 
 Quality: TypeAlias = Literal["simple", "best"]
-
-CROSSINGS = 16
-"""How many zero crossings of the sinc are used to either side."""
-MAX_PHASES = 2000
-"""The most phases that ``"simple"`` computes tables for; the target's rate over the rates' greatest common divisor."""
-UNITY = 32767
-"""The largest tap."""
 
 
 class Resampler:
@@ -57,7 +48,7 @@ class Resampler:
         if source_rate == target_rate:
             self._converter = Unchanged()
         elif quality == "simple":
-            self._converter = Interpolation(source_rate, target_rate)
+            self._converter = interpolation(source_rate, target_rate)
         else:
             self._converter = SampleRate(source_rate, target_rate)
         self.convert = self._converter.convert
@@ -84,93 +75,6 @@ class Unchanged:
 
     def flush(self) -> bytes:
         return b""
-
-
-# ---- simple ----------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def taps(source_rate: int, target_rate: int) -> tuple[int, list[tuple[bytes, float]]]:
-    """How many samples of the source each of the result is made of, and for each phase with which weights.
-
-    The weights are whole numbers; the second value is what ``audioop.findfactor``, which divides by the sum of their
-    squares, is to be multiplied by.
-    """
-    phases = target_rate // gcd(source_rate, target_rate)
-    cutoff = min(1.0, target_rate / source_rate)
-    half = -(-CROSSINGS * max(source_rate, target_rate) // target_rate)
-    table = []
-    for phase in range(phases):
-        exact = [_weight(index - half + 1 - phase / phases, cutoff) for index in range(2 * half)]
-        scale = UNITY / max(exact)
-        weights = [round(weight * scale) for weight in exact]
-        # Divided by their sum, so that no phase is louder than another: that would be heard as a tone.
-        table.append((array("h", weights).tobytes(), sum(weight * weight for weight in weights) / sum(weights)))
-    return 2 * half, table
-
-
-def _weight(time: float, cutoff: float) -> float:
-    """A sinc in a Hamming window, at so many samples of the source from its middle."""
-    crossings = time * cutoff
-    if abs(crossings) >= CROSSINGS:
-        return 0.0
-    window = 0.54 + 0.46 * cos(pi * crossings / CROSSINGS)
-    return window * (sin(pi * crossings) / (pi * crossings) if crossings else 1.0)
-
-
-class Interpolation:
-    """A table of weights for each phase; each sample of the result is one of ``audioop``'s sums of products."""
-
-    __slots__ = ("_before", "_held", "_phase", "_phases", "_step", "_table", "_width")
-
-    def __init__(self, source_rate: int, target_rate: int) -> None:
-        divisor = gcd(source_rate, target_rate)
-        self._step, self._phases = source_rate // divisor, target_rate // divisor
-        if self._phases > MAX_PHASES:
-            raise ValueError(
-                f"no simple way from {source_rate} to {target_rate} Hz, which have too little in common: "
-                'use quality="best"'
-            )
-        self._width, self._table = taps(source_rate, target_rate)
-        self._reset()
-
-    def _reset(self) -> None:
-        # Silence before the first sample, so that the first of the result is made in its middle.
-        self._held = bytes(self._width - 2)
-        self._phase = 0  # of the next sample of the result; the whole steps in it are samples to skip
-
-    def convert(self, data: bytes) -> bytes:
-        whole_samples(data)
-        return self._made_of(self._held + data)
-
-    def flush(self) -> bytes:
-        rest = self._made_of(self._held + bytes(self._width))
-        self._reset()
-        return rest
-
-    def _made_of(self, held: bytes) -> bytes:
-        size, phases, table = 2 * self._width, self._phases, self._table
-        dot, view = audioop.findfactor, memoryview(held)
-        position = self._phase
-        end = (len(held) - size) // 2 * phases + phases  # the first position that needs more than there is
-        positions = range(self._phase, end, self._step)
-        made = [
-            round(dot(view[start : start + size], weights) * factor)
-            for start, (weights, factor) in [(at // phases * 2, table[at % phases]) for at in positions]
-        ]
-        position = self._phase + len(positions) * self._step
-        skipped = min(position // phases, len(held) // 2)
-        self._phase = position - skipped * phases
-        self._held = held[2 * skipped :]
-        return samples(made)
-
-
-def samples(made: list[int]) -> bytes:
-    """As signed linear; what is louder than that can be is as loud as it can be."""
-    try:
-        return array("h", made).tobytes()
-    except OverflowError:
-        return array("h", [max(-32768, min(32767, sample)) for sample in made]).tobytes()
 
 
 # ---- best ------------------------------------------------------------------------------------------------------------

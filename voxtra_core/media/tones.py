@@ -1,8 +1,9 @@
 """Tones and DTMF digits, made as signed linear.
 
 Levels are in dBm0, as telephony gives them, for each frequency alone: a sine at 0 dBm0 has a peak of 3.14 dB below the
-largest sample (ITU-T G.711: A-law's overload point is +3.14 dBm0; µ-law's, at +3.17, is the same within 0.03 dB). So
-dBFS, where a sine with the largest peak is 0, are dBm0 − 3.14. What is louder than can be is clipped.
+largest sample (ITU-T G.711: A-law's overload point is +3.14 dBm0; µ-law's, at +3.17 and a little below the largest
+sample, is the same within 0.07 dB). So dBFS, where a sine with the largest peak is 0, are dBm0 − 3.14. What is louder
+than can be is clipped.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Tone:
     +3.14. Raises ``ValueError`` for others.
     """
 
-    __slots__ = ("_at", "_period", "rate")
+    __slots__ = ("_at", "_made", "_period", "_sines", "rate")
 
     def __init__(self, *frequencies: int, level: float | Sequence[float] = -10.0, rate: int = 8000) -> None:
         levels = [level] * len(frequencies) if isinstance(level, int | float) else list(level)
@@ -44,26 +45,28 @@ class Tone:
         if not all(-90 <= one <= -DBM0_IN_DBFS for one in levels):
             raise ValueError(f"a level must be -90 to 3.14 dBm0, not {level!r}")
         self.rate = rate
-        sines = [
-            (32767 * 10 ** ((one + DBM0_IN_DBFS) / 20), hertz) for one, hertz in zip(levels, frequencies, strict=True)
-        ]
-        # Whole Hz repeat themselves within a second: it's made once, and only read from then on.
-        period = array("h", bytes(2 * (rate // gcd(rate, *map(int, frequencies)))))
-        for index in range(len(period)):
-            sample = round(sum(peak * sin(2 * pi * (hertz * index % rate) / rate) for peak, hertz in sines))
-            period[index] = max(-32768, min(32767, sample))
-        self._period = period.tobytes()
+        peaks = [32767 * 10 ** ((one + DBM0_IN_DBFS) / 20) for one in levels]
+        self._sines = [*zip(peaks, map(int, frequencies), strict=True)]
+        # Whole Hz repeat themselves within a second: that much is made, as it's wanted, and from then on only read.
+        self._period = rate // gcd(rate, *map(int, frequencies))
+        self._made = array("h")
         self._at = 0
 
     def read(self, seconds: float) -> bytes:
         """The next so many seconds of it, to the nearest sample, from where the last ended."""
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds must be 0 or more, not {seconds!r}")
-        length, period = 2 * round(seconds * self.rate), self._period
-        repeated = period * ((self._at + length) // len(period) + 1)
-        data = repeated[self._at : self._at + length]
-        self._at = (self._at + length) % len(period)
-        return data
+        start, end = self._at, self._at + round(seconds * self.rate)
+        self._make(min(end, self._period))
+        self._at = end % self._period
+        if end <= self._period:
+            return self._made[start:end].tobytes()
+        return (self._made * (end // self._period + 1))[start:end].tobytes()
+
+    def _make(self, length: int) -> None:
+        for index in range(len(self._made), length):
+            exact = sum(peak * sin(2 * pi * (hertz * index % self.rate) / self.rate) for peak, hertz in self._sines)
+            self._made.append(max(-32768, min(32767, round(exact))))
 
 
 def dtmf_tones(

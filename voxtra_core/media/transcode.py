@@ -19,7 +19,7 @@ _ENCODE: dict[Encoding, Step] = {"ulaw": slin_to_ulaw, "alaw": slin_to_alaw}
 class Transcoder:
     """One stream's way from a format to another, with as few steps as it takes: none at all where they are the same.
 
-    ``quality`` is that of a change of rate, see :class:`~voxtra_core.media.Resampler`, whose errors it raises too.
+    ``quality`` is that of a change of rate: see :class:`~voxtra_core.media.resample.Resampler`, whose errors it raises.
     """
 
     __slots__ = ("_encode", "_resampler", "convert", "source", "target")
