@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable
-from itertools import count
-from typing import Any, Literal
+from itertools import count, permutations
+from typing import Any
 
 import attrs
 import pytest
@@ -21,17 +21,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.call.bench import search
 from voxtra_core.ari import Request, channels
 from voxtra_core.ari.messages import EventReceived, Reply, RequestFailed
-from voxtra_core.call import CallMachine, Feed
+from voxtra_core.ari.operations.literals import Encapsulation, Transport
+from voxtra_core.call import CallMachine, Feed, Playback
 from voxtra_core.call.audio import AudioFeed
-from voxtra_core.call.outage import MAX_REPEATS
 from voxtra_core.call.events import CallUpdate, MediaFailure, MediaLost, MediaOpened
+from voxtra_core.call.outage import MAX_REPEATS
 from voxtra_core.effects import Effect, Input
 from voxtra_core.errors import RequestOutcomeUnknown
 from voxtra_core.media import AudioChunk
-from voxtra_core.media.formats import SLIN, AudioFormat
+from voxtra_core.media.formats import SLIN, ULAW, AudioFormat
 from voxtra_core.media.port import MediaLine
 from voxtra_core.stasis import CallArrived, CallOver, OrphanFound, SendRequest, StasisMachine, WithdrawRequest
-from voxtra_core.stasis.media import BRIDGE_PREFIX, MEDIA_PREFIX
+from voxtra_core.stasis.media import MEDIA_PREFIX, OPEN_TIMEOUT, STEADY
 
 from .bench import channel, of_channel, parameter, playback, subject_of
 
@@ -41,8 +42,8 @@ ADDRESS = "127.0.0.1:9092"
 class ScriptedPort:
     """A port on which nothing happens by itself."""
 
-    encapsulation: Literal["audiosocket"] = "audiosocket"
-    transport: Literal["tcp"] = "tcp"
+    encapsulation: Encapsulation = "audiosocket"
+    transport: Transport = "tcp"
     frames_sent = stalls = 0
     stirred = False
 
@@ -215,6 +216,7 @@ class Followed:
     is_over: bool = False
     opened_at: float = 0.0
     updates: list[type[CallUpdate]] = attrs.field(factory=list)
+    played: list[Playback] = attrs.field(factory=list)
 
 
 class World:
@@ -488,8 +490,10 @@ class MediaProperties(RuleBasedStateMachine):
     @precondition(lambda self: self.alive())
     @rule(data=st.data())
     def play(self, data: st.DataObject) -> None:
-        self.some(data, self.alive()).call.play("hello", self.world.now)
-        self.world.step()
+        followed = self.some(data, self.alive())
+        if sum(not playback.finished.done for playback in followed.played) < 3:
+            followed.played.append(followed.call.play("hello", self.world.now))
+            self.world.step()
 
     @precondition(lambda self: any(each.call.audio is not None for each in self.alive()))
     @rule(data=st.data())
@@ -625,6 +629,224 @@ class MediaProperties(RuleBasedStateMachine):
 
 
 TestMedia = MediaProperties.TestCase
+
+
+# ---- examples --------------------------------------------------------------------------------------------------------
+
+
+def one_call(*, port_is_open: bool = True) -> tuple[World, Followed]:
+    """A call that has come in."""
+    world = World()
+    world.port.is_open = port_is_open
+    world.pbx.arrive("caller-1")
+    world.deliver()
+    (followed,) = world.calls.values()
+    return world, followed
+
+
+def opened() -> tuple[World, Followed]:
+    """A call with a voice."""
+    world, followed = one_call()
+    world.use(followed, read=True)
+    world.settle()
+    assert followed.updates == [MediaOpened]
+    return world, followed
+
+
+def the(world: World, operation: str) -> str:
+    """The request of this kind that is under way."""
+    under_way = {**world.sent, **{id: answer[0] for id, answer in world.answers.items()}}
+    (id,) = [id for id, request in under_way.items() if request.operation == operation]
+    return id
+
+
+def line_of(world: World) -> str:
+    """The one that the port has."""
+    (line_id,) = world.port.lines
+    return line_id
+
+
+@pytest.mark.parametrize("order", [*permutations(["made", "entered", "bridged", "started"])], ids="-".join)
+def test_it_comes_about_in_any_order(order: tuple[str, ...]) -> None:
+    world, followed = one_call()
+    world.use(followed, read=False)
+    world.carry_out(made := the(world, "channels.external_media"))
+    world.carry_out(bridged := the(world, "bridges.create_with_id"))
+    steps: dict[str, Callable[[], None]] = {
+        "made": lambda: world.answer(made),
+        "entered": world.deliver,
+        "bridged": lambda: world.answer(bridged),
+        "started": lambda: world.port.start(line_of(world), world.now),
+    }
+    for step in order:
+        steps[step]()
+        world.step()
+        assert followed.updates == []
+    world.settle()
+    assert followed.updates == [MediaOpened]
+    (members,) = world.pbx.bridges.values()
+    assert sorted(members) == ["caller-1", f"{MEDIA_PREFIX}{line_of(world)}"]
+
+
+@pytest.mark.parametrize("operation", ["channels.external_media", "bridges.create_with_id", "bridges.add_channel"])
+@pytest.mark.parametrize("status", [400, 404, 409, 500])
+def test_what_is_refused_is_a_failure_and_no_end(operation: str, status: int) -> None:
+    world, followed = one_call()
+    world.use(followed, read=True)
+    while not any(request.operation == operation for request in world.sent.values()):
+        if world.sent:
+            world.carry_out(next(iter(world.sent)))
+        elif world.answers:
+            world.answer(next(iter(world.answers)))
+        elif world.pbx.said:
+            world.deliver()
+        else:
+            world.port.start(line_of(world), world.now)
+            world.step()
+    world.refuse(the(world, operation), status)
+    world.settle()
+    assert followed.updates == [MediaFailure]
+    assert (list(world.pbx.channels), world.pbx.bridges, world.port.lines) == (["caller-1"], {}, {})
+    assert not followed.call.is_over
+    world.use(followed, read=True)
+    world.settle()
+    assert followed.updates == [MediaFailure, MediaOpened]
+
+
+def test_what_is_lost_is_opened_again_once_and_once_more_when_that_has_lasted() -> None:
+    world, followed = opened()
+    for _ in range(2):
+        world.wait(STEADY)
+        world.port.end(line_of(world), world.now)
+        world.step()
+        world.settle()
+    assert followed.updates == [MediaOpened, *[MediaLost, MediaOpened] * 2]
+    world.wait(STEADY - 0.1)
+    world.port.end(line_of(world), world.now)
+    world.step()
+    assert followed.updates[-1] is MediaFailure
+    assert not followed.call.is_over
+    world.settle()
+    assert world.pbx.channels.keys() == {"caller-1"}
+
+
+def test_one_that_does_not_come_about_in_time() -> None:
+    """Asterisk never answers: ten seconds later that is said, and what may have come about by then is removed."""
+    world, followed = one_call()
+    world.use(followed, read=True)
+    world.carry_out(the(world, "channels.external_media"))
+    world.wait(OPEN_TIMEOUT - 0.1)
+    assert followed.updates == []
+    world.wait(0.2)
+    assert followed.updates == [MediaFailure]
+    assert not any(request.operation == "channels.hangup" for request in world.sent.values())
+    world.deliver()  # only now it enters
+    world.settle()
+    assert world.pbx.channels.keys() == {"caller-1"}
+    assert not world.pbx.bridges
+
+
+def test_a_call_that_ends_while_its_media_channel_is_made() -> None:
+    world, followed = one_call()
+    world.use(followed, read=True)
+    world.hang_up("caller-1")
+    world.deliver()
+    world.wait(1.0)
+    assert followed.is_over
+    assert not world.port.lines
+    assert world.removals.total() == 0
+    world.settle()
+    assert (world.pbx.channels, world.pbx.bridges) == ({}, {})
+    assert followed.updates == []
+
+
+def test_a_media_channel_of_nobody_is_hung_up_and_is_no_call() -> None:
+    """A process before us has asked for it, and had gone when it came."""
+    world = World()
+    world.pbx.channels[f"{MEDIA_PREFIX}0"] = "media"
+    world.machine.receive(of_channel("StasisStart", f"{MEDIA_PREFIX}0"), world.now)
+    world.step()
+    world.settle()
+    assert not world.calls
+    assert not world.pbx.channels
+
+
+def test_without_a_link_nothing_is_begun_and_nothing_is_late() -> None:
+    world, followed = one_call()
+    world.lose_link()
+    world.use(followed, read=True)
+    assert not world.port.lines
+    world.wait(600.0)
+    assert followed.updates == []
+    world.restore_link()
+    world.settle()
+    assert followed.updates == [MediaOpened]
+
+
+def test_one_whose_announcement_was_lost_with_the_link_is_made_again() -> None:
+    world, followed = one_call()
+    world.use(followed, read=True)
+    for id in list(world.sent):
+        world.carry_out(id)
+        world.answer(id)
+    world.port.start(line_of(world), world.now)
+    world.lose_link()
+    world.wait(60.0)
+    world.restore_link()
+    world.settle()
+    assert followed.updates == []
+    world.wait(OPEN_TIMEOUT)
+    world.settle()
+    assert followed.updates == [MediaOpened]
+    assert len(world.pbx.bridges) == 1
+
+
+def test_a_bridge_that_was_destroyed_without_a_link_is_made_again() -> None:
+    world, followed = opened()
+    world.lose_link()
+    world.pbx.bridges.clear()
+    world.restore_link()
+    world.settle()
+    assert followed.updates == [MediaOpened, MediaLost, MediaOpened]
+
+
+def test_a_removal_whose_fate_is_unknown_is_asked_for_again() -> None:
+    world, followed = opened()
+    world.hang_up("caller-1")
+    world.deliver()
+    world.wait(1.0)
+    world.cut_off(the(world, "bridges.destroy"))
+    world.settle()
+    assert followed.is_over
+    assert not world.pbx.bridges
+    assert not world.machine.is_cleaning_up
+
+
+def test_a_port_that_cannot_be_opened() -> None:
+    world, followed = one_call(port_is_open=False)
+    world.use(followed, read=True)
+    world.port.end(line_of(world), world.now)
+    world.step()
+    assert followed.updates == [MediaFailure]
+    assert not world.sent
+
+
+def test_a_format_that_the_port_does_not_have() -> None:
+    world, followed = one_call()
+    followed.call.use_audio(ULAW, world.now)
+    world.step()
+    assert followed.updates == [MediaFailure]
+    assert not world.sent
+
+
+def test_without_a_port_there_is_no_audio() -> None:
+    machine = StasisMachine("app", new_id=lambda: "1")
+    machine.receive(of_channel("StasisStart", "caller-1"), 0.0)
+    (call,) = machine.calls.values()
+    feed = call.follow()
+    call.use_audio(SLIN, 0.0)
+    assert [command for command in machine.commands_to_send() if isinstance(command, SendRequest)] == []
+    assert isinstance(feed.take(), MediaFailure)
 
 
 @pytest.mark.soak
