@@ -612,6 +612,11 @@ class MediaProperties(RuleBasedStateMachine):
     def teardown(self) -> None:
         world = self.world
         world.settle()
+        world.wait(1.0)  # what is to be played waits for an ear no longer
+        world.settle()
+        for followed in self.alive():
+            if followed.call.id not in world.may_end:
+                assert all(playback.accepted.done for playback in followed.played), "a prompt was kept back for ever"
         for caller in [id for id, kind in world.pbx.channels.items() if kind == "caller"]:
             world.hang_up(caller)
         world.settle()
