@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from weakref import ref
 
@@ -59,12 +60,24 @@ class AudioStats:
 class AudioFeed(Feed[AudioChunk]):
     """One reader's queue of chunks."""
 
-    __slots__ = ("error",)
+    __slots__ = ("_source", "error")
 
-    def __init__(self, limit: int, counters: Counters | None = None) -> None:
+    def __init__(self, limit: int, counters: Counters | None = None, source: CallAudio | None = None) -> None:
         super().__init__(limit, counters)
+        self._source = source
         self.error: Exception | None = None
         """Why there is no more, where that is not the call's end."""
+
+    def close(self) -> None:
+        """The reader wants no more, not even what waits; nothing need be converted for it."""
+        super().close()
+        if self._source is not None:
+            self._source.forget(self)
+
+    def _drop(self) -> None:
+        super()._drop()
+        if self._source is not None:
+            self._source.chunks_dropped += 1
 
 
 class _Branch:
@@ -86,6 +99,8 @@ class CallAudio:
         self.is_open = False
         """Whether what is sent is heard."""
         self.openings = 0
+        self.chunks_dropped = 0
+        """What readers were too late for."""
         self._is_held = is_held
         self._counters = counters
         self._branches: dict[AudioFormat, _Branch] = {}
@@ -97,22 +112,28 @@ class CallAudio:
         self._chunks = 0
         self._flushed = 0
         self._sent_at_flush = 0
-        self._dropped_before = 0
         self._error: Exception | None = None
 
     # ---- the far end's voice ---------------------------------------------------------------------------------------
 
     def listen(self, audio_format: AudioFormat, limit: int) -> AudioFeed:
         """One more reader. ``ValueError`` for a limit below 1."""
-        feed = AudioFeed(limit, self._counters)
+        feed = AudioFeed(limit, self._counters, self)
         if self._error is not None:
             self._end(feed, self._error)
             return feed
         branch = self._branches.get(audio_format)
         if branch is None:
             branch = self._branches[audio_format] = _Branch(self.wire, audio_format)
-        branch.feeds.append(ref(feed, lambda gone: self._forget(branch, gone)))
+        branch.feeds.append(ref(feed, partial(self._forget, branch)))
         return feed
+
+    def forget(self, feed: AudioFeed) -> None:
+        """This reader listens no more."""
+        for branch in [*self._branches.values()]:
+            for reference in branch.feeds:
+                if reference() is feed:
+                    self._forget(branch, reference)
 
     @property
     def has_readers(self) -> bool:
@@ -137,7 +158,7 @@ class CallAudio:
         self._received += len(data)
         sequence = self._chunks
         self._chunks = sequence + 1
-        for branch in self._branches.values():
+        for branch in [*self._branches.values()]:  # a copy: the garbage collector may take one away in the middle
             converted = branch.convert(data)
             if not converted:
                 continue
@@ -157,7 +178,7 @@ class CallAudio:
     def send(self, chunk: AudioChunk) -> Pending[None]:
         """Behind what waits. Settled when there is room for it, at once as a rule; withdrawn if abandoned before."""
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)
         source = self._sources.get(chunk.format)
         if source is None:
             source = self._sources[chunk.format] = Transcoder(chunk.format, self.wire)
@@ -186,6 +207,8 @@ class CallAudio:
         if self._error is not None:
             raise self._error
         pending = Pending[None]()
+        if self._error is not None:
+            pending.fail(self._error)
         self._playout.when_drained(pending)
         return pending
 
@@ -240,7 +263,6 @@ class CallAudio:
 
     def stats(self) -> AudioStats:
         """How it stands."""
-        alive = [feed for branch in self._branches.values() for r in branch.feeds if (feed := r()) is not None]
         return AudioStats(
             is_open=self.is_open,
             format=self.wire,
@@ -248,6 +270,6 @@ class CallAudio:
             seconds_sent=self.wire.seconds(self._playout.bytes_sent),
             seconds_flushed=self.wire.seconds(self._flushed),
             seconds_waiting=self.wire.seconds(len(self._playout)),
-            chunks_dropped=sum(feed.dropped for feed in alive),
+            chunks_dropped=self.chunks_dropped,
             openings=self.openings,
         )

@@ -130,6 +130,8 @@ class TwinDigits:
                 del others[: index + 1]  # those before it were told by one alone, and will not be told again
                 return False
         mine.append((digit, now))
+        if len(mine) > MAX_DIGITS:  # nobody presses so many, but a peer may say so
+            del mine[0]
         return True
 
     def link_restored(self) -> None:

@@ -62,11 +62,10 @@ class Feed(Generic[T]):
         if self._closed:
             return
         if len(self._items) == self._limit:
-            self._items.popleft()
-            self.dropped += 1
-            self._counters.items_dropped += 1
+            self._drop()
         self._items.append(item)
-        self._settle()
+        if self._ready is not None:
+            self._settle()
 
     def end(self) -> None:
         """Nothing happens any more; what waits can still be taken."""
@@ -77,6 +76,11 @@ class Feed(Generic[T]):
         """The follower wants no more, not even what waits."""
         self._items.clear()
         self.end()
+
+    def _drop(self) -> None:
+        self._items.popleft()
+        self.dropped += 1
+        self._counters.items_dropped += 1
 
     def _settle(self) -> None:
         ready, self._ready = self._ready, None

@@ -27,8 +27,8 @@ class Playout:
     __slots__ = ("_buffer", "_drained", "_frame_bytes", "_limit", "_putting", "_silence", "bytes_sent")
 
     def __init__(self, frame_bytes: int, limit: int, silence: Callable[[int], bytes]) -> None:
-        if frame_bytes < 1 or limit < 1:
-            raise ValueError("frame_bytes and limit must be 1 or more")
+        if not 1 <= frame_bytes <= limit:  # with less room than for a frame, one would be filled up in the middle
+            raise ValueError(f"limit must be a frame or more, and a frame a byte, not {limit} and {frame_bytes}")
         self._frame_bytes = frame_bytes
         self._limit = limit
         self._silence = silence

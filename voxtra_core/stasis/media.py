@@ -21,8 +21,9 @@ from functools import partial
 from ..ari import Bridge, ChannelDestroyed, Event, Request, StasisEnd, StasisStart, bridges, channels
 from ..call import CallMachine, Pending
 from ..call.commands import Command, Hangup, Play, Withdraw
+from ..call.outage import MAX_REPEATS
 from ..effects import LogLevel
-from ..errors import AriError, AriNotFound, MediaFailed
+from ..errors import AriError, AriNotFound, MediaFailed, OperationTimeout, RequestOutcomeUnknown
 from ..media.port import MediaPort
 from .media_line import BRIDGE_PREFIX, MEDIA_PREFIX, Ear, Line, Stage, Voice
 from .orphans import Ask
@@ -72,6 +73,7 @@ class MediaChannels:
         self._by_id: dict[str, Line] = {}
         self._held: dict[CallMachine, list[Command]] = {}
         self._leaving = 0
+        self._has_link = True
 
     def __contains__(self, channel_id: str) -> bool:
         """Whether it is one of ours that is wanted."""
@@ -173,19 +175,24 @@ class MediaChannels:
         return min((line.deadline for line in self._lines() if line.deadline is not None), default=None)
 
     def link_lost(self) -> None:
-        """Nothing is late until there is a link again."""
+        """Nothing is late until there is a link again, and nothing new is begun."""
+        self._has_link = False
         for line in self._lines():
             line.deadline = None
+            line.was_interrupted = line.was_interrupted or line.stage in {Stage.MAKING, Stage.JOINING}
 
     def link_restored(self, now: float) -> None:
         """There is a link again: is everybody still where they were?"""
+        self._has_link = True
         for voice in list(self._voices.values()):
             if voice.stage is Stage.OPEN:
                 there = self.ask(bridges.get(voice.bridge_id), now)
                 there.add_waker(partial(self._looked, voice, there))
         for line in self._lines():
-            if line.stage in {Stage.PORT, Stage.MAKING}:
-                line.deadline = now + OPEN_TIMEOUT
+            if not line.is_expected:
+                self._expect(line, now)
+            elif line.stage in {Stage.PORT, Stage.MAKING}:
+                line.deadline = now + _patience(line)
 
     # ---- what the lines say ----------------------------------------------------------------------------------------
 
@@ -198,7 +205,7 @@ class MediaChannels:
 
     def lost(self, line: Line, reason: str, now: float, *, was_cut_off: bool = False) -> None:
         """It came to nothing, or is gone. A voice that was open, or whose making an outage has caught, is opened again,
-        once; and once more when that has lasted.
+        once; and once more when that has lasted, or there is no link: it waits for one.
         """
         if line.stage is Stage.CLOSED:
             return
@@ -211,7 +218,8 @@ class MediaChannels:
         if not isinstance(line, Voice):
             self._ear_lost(call, reason, was_open=was_open)
             return
-        may_retry = not line.is_retry or (was_open and now - line.opened_at >= STEADY)
+        may_retry = not line.is_retry or (was_open and now - line.opened_at >= STEADY) or not self._has_link
+        was_cut_off = was_cut_off or line.was_interrupted or not self._has_link
         if may_retry and (was_open or was_cut_off) and not call.is_over:
             if was_open:
                 self._log(LogLevel.WARNING, f"call {call.id}: its media channel is lost, and opened again: {reason}")
@@ -223,11 +231,11 @@ class MediaChannels:
             self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
             call.media_failed(MediaFailed(reason), now)
 
-    def remove(self, request: Request[None], now: float) -> None:
+    def remove(self, request: Request[None], now: float, *, repeats: int = 0) -> None:
         """Have something of ours removed; that it is gone already is just as well."""
         self._leaving += 1
         done = self.ask(request, now)
-        done.add_waker(partial(self._removed, request, done))
+        done.add_waker(partial(self._removed, request, done, repeats))
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
@@ -238,15 +246,19 @@ class MediaChannels:
         call = line.call
         if isinstance(line, Ear):
             self._ears[call] = line
-            line.deadline = now + EAR_TIMEOUT
         elif isinstance(line, Voice):
             self._voices[call] = line
-            line.deadline = now + OPEN_TIMEOUT
         for channel_id in line.channel_ids:
             self._by_id[channel_id] = line
-        assert call.audio is not None
+        if self._has_link:
+            self._expect(line, now)
+
+    def _expect(self, line: Line, now: float) -> None:
+        line.is_expected = True
+        line.deadline = now + _patience(line)
+        assert line.call.audio is not None
         try:
-            self.port.expect(line.line_id, line, call.audio.wire, now)
+            self.port.expect(line.line_id, line, line.call.audio.wire, now)
         except ValueError as error:
             self.lost(line, f"{error}", now)
 
@@ -279,8 +291,15 @@ class MediaChannels:
         elif there.error is None and voice.call.in_stasis and voice.call.id not in there.result().channels:
             voice.join(self.clock())
 
-    def _removed(self, request: Request[None], done: Pending[None]) -> None:
+    def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1
+        error = done.error
+        if isinstance(error, RequestOutcomeUnknown | OperationTimeout) and repeats < MAX_REPEATS:
+            self.remove(request, self.clock(), repeats=repeats + 1)
+        elif isinstance(error, AriError) and not isinstance(error, AriNotFound):
+            self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {error}")
         # without a link, nothing is said: what is left then is found when there is one
-        if isinstance(done.error, AriError) and not isinstance(done.error, AriNotFound):
-            self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {done.error}")
+
+
+def _patience(line: Line) -> float:
+    return EAR_TIMEOUT if isinstance(line, Ear) else OPEN_TIMEOUT

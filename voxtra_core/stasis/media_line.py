@@ -53,6 +53,10 @@ class Line:
         self.stage = Stage.PORT
         self.deadline: float | None = None
         self.opened_at = 0.0
+        self.is_expected = False
+        """Whether its port has been told of it: not without a link."""
+        self.was_interrupted = False
+        """Whether there was a time without a link while it was being made."""
         self._owner = owner
         self._audio = call.audio
         self._media_id = f"{MEDIA_PREFIX}{line_id}"
@@ -172,7 +176,7 @@ class Line:
             return False
         error = outcome.error
         if error is not None and not self.call.is_over:
-            was_cut_off = isinstance(error, RequestOutcomeUnknown)
+            was_cut_off = isinstance(error, RequestOutcomeUnknown)  # while the link lives, or else it was interrupted
             self._owner.lost(self, f"{error}", self._owner.clock(), was_cut_off=was_cut_off)
         return error is None
 

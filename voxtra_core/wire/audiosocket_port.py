@@ -66,7 +66,7 @@ class _Expected:
 class _Connection:
     """A line whose Asterisk is there."""
 
-    __slots__ = ("conn", "header", "line", "line_id", "parser", "sends", "silence", "unsent")
+    __slots__ = ("conn", "header", "is_open", "line", "line_id", "parser", "sends", "silence", "unsent")
 
     def __init__(self, conn: int, line_id: str, expected: _Expected, parser: AudioSocketServer) -> None:
         self.conn = conn
@@ -77,6 +77,7 @@ class _Connection:
         self.header = self.silence[: -expected.audio_format.frame_bytes]
         self.sends = 0
         self.unsent = 0
+        self.is_open = True  # a line may give it up in the middle of what it is told
 
 
 @lru_cache(maxsize=32)
@@ -311,7 +312,7 @@ class AudioSocketPort:
 
     def _hand_over(self, connection: _Connection, error: RemoteProtocolError | None, now: float) -> None:
         line, parser = connection.line, connection.parser
-        while (message := parser.next_event()) is not None:
+        while connection.is_open and (message := parser.next_event()) is not None:
             if isinstance(message, AudioReceived):
                 line.audio(message.data, now)
             elif isinstance(message, DtmfReceived):
@@ -364,6 +365,8 @@ class AudioSocketPort:
         return True
 
     def _lose(self, connection: _Connection, reason: str, now: float, *, is_open: bool = True) -> None:
+        if not connection.is_open:
+            return
         self._expected.pop(connection.line_id, None)
         if is_open:
             self._disconnect(connection.conn)
@@ -377,6 +380,8 @@ class AudioSocketPort:
         self._forget(conn)
 
     def _forget(self, conn: int) -> None:
-        self._connections.pop(conn, None)
+        connection = self._connections.pop(conn, None)
+        if connection is not None:
+            connection.is_open = False
         if not self._connections:
             self._pacer.stop()
