@@ -129,6 +129,7 @@ class AppMachine:
         self._options = options
         self._new_id = new_id
         self._media_port = media_port
+        self._media_counted = (0, 0, 0)
         self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
         self._router = router
         self._driver = driver
@@ -385,6 +386,7 @@ class AppMachine:
 
     def stats(self, now: float) -> AppStats:
         """How it stands, and what has been counted."""
+        self._count_media()
         registrations = list(self._reach.registrations)
         connected, without = self._uptime.seconds(now)
         return AppStats.of(
@@ -656,8 +658,19 @@ class AppMachine:
         self.finished.resolve(None)
         self._effects.append(Finish(self._error))
 
+    def _count_media(self) -> None:
+        """Take over what the port has counted since the last time."""
+        port = self._media_port
+        if port is not None:
+            counted, self._media_counted = self._media_counted, (port.frames_sent, port.stalls, port.refused)
+            frames, stalls, refused = (now - before for now, before in zip(self._media_counted, counted, strict=True))
+            self._counters.media_frames += frames
+            self._counters.media_stalls += stalls
+            self._counters.media_refused += refused
+
     def _close_media(self, now: float) -> None:
         if self._media_port is not None:
+            self._count_media()
             self._media_port.close(now)
             self._effects += self._media_port.effects_to_perform()
 

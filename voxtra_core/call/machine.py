@@ -455,18 +455,21 @@ class CallMachine:
     def media_opened(self, now: float) -> None:
         """The call's audio goes both ways."""
         if self.end is None and self.audio is not None:
+            self._counters.media_opened += 1
             self.audio.opened()
             self._show(MediaOpened())
 
     def media_lost(self, reason: str, now: float) -> None:
         """It does so no more, and will again."""
         if self.end is None and self.audio is not None:
+            self._counters.media_lost += 1
             self.audio.lost()
             self._show(MediaLost(reason))
 
     def media_failed(self, error: MediaFailed, now: float) -> None:
         """There is none, and will be none unless somebody asks for it again."""
         if self.end is None and self.audio is not None:
+            self._counters.media_failed += 1
             self.audio.failed(error)
             self._show(MediaFailure(f"{error}"))
 

@@ -56,6 +56,10 @@ class MediaPort(Protocol):
         """How often sending was so late that its clock began anew."""
 
     @property
+    def refused(self) -> int:
+        """How many connections were turned away."""
+
+    @property
     def stirred(self) -> bool:
         """Whether anything but audio has happened since this was last asked."""
 

@@ -105,6 +105,7 @@ class SimulatedMediaPort:
         self.is_stalled = False
         """While set, nothing goes through: Asterisk reads nothing and sends nothing, and nobody is told."""
         self.frames_sent = 0
+        self.refused = 0
         self._is_listening = False
         self._is_opening = False
         self._expected: dict[str, _Expected] = {}
