@@ -207,8 +207,6 @@ class CallAudio:
         if self._error is not None:
             raise self._error
         pending = Pending[None]()
-        if self._error is not None:
-            pending.fail(self._error)
         self._playout.when_drained(pending)
         return pending
 
