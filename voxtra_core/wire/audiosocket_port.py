@@ -34,7 +34,7 @@ from .audiosocket import AudioSocketServer
 __all__ = ["MAX_UNIDENTIFIED", "AudioSocketPort"]
 
 MAX_UNIDENTIFIED = 100
-"""Connections that have not said who they are; the oldest of them makes room for a new one."""
+"""Connections that have not said who they are, beyond those that are expected; the oldest makes room for a new one."""
 IDENTIFY_TIMEOUT = 2.0
 """Seconds for a connection to say who it is. Asterisk sends the UUID as soon as it is connected."""
 MAX_UNSENT = 100
@@ -261,7 +261,8 @@ class AudioSocketPort:
             self._effects.append(Close(conn))
             self._log(f"nobody is expected from {peer or 'there'}", now)
             return
-        if len(self._visitors) >= MAX_UNIDENTIFIED:
+        expected = len(self._expected) - len(self._connections)
+        if len(self._visitors) >= MAX_UNIDENTIFIED + expected:
             self._turn_away(next(iter(self._visitors.values())), "too many have not said who they are", now)
         self._visitors[conn] = _Visitor(conn, now + IDENTIFY_TIMEOUT)
 
