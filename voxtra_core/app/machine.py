@@ -188,7 +188,7 @@ class AppMachine:
                 self._telling.discard(task.name)
             self._claiming.task_done(event.task)
         elif self._media_port is not None and self._media_port.receive(event, now):
-            if not self._media_port.stirred:
+            if not self._media_port.take_stirred():
                 return  # audio, of which there is much: it is for a call's readers, and moves nothing else
         else:
             self._reach.receive(event, now)

@@ -203,10 +203,10 @@ class CallAudio:
         return seconds
 
     def drain(self) -> Pending[None]:
-        """Settled when nothing waits to be sent any more. Raises what the audio has failed with: all was dropped."""
-        if self._error is not None:
-            raise self._error
+        """Settled when nothing waits to be sent any more, or with what the audio has failed with: all was dropped."""
         pending = Pending[None]()
+        if self._error is not None:
+            pending.fail(self._error)
         self._playout.when_drained(pending)
         return pending
 

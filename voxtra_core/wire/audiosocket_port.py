@@ -142,8 +142,7 @@ class AudioSocketPort:
         """How often sending was so late that the pacer began anew."""
         return self._pacer.stalls
 
-    @property
-    def stirred(self) -> bool:
+    def take_stirred(self) -> bool:
         """Whether anything but audio has happened since this was last asked."""
         stirred, self._stirred = self._stirred, False
         return stirred
