@@ -158,6 +158,8 @@ class AppMachine:
         self._task = 0
         self._effects: list[Effect] = []
         self._deadline: float | None = None
+        self._next_deadline: float | None = None
+        self._is_as_before = False
         self._error: Exception | None = None
         self._cancelled = False
         self._hung_up = 0
@@ -186,6 +188,7 @@ class AppMachine:
             self._claiming.task_done(event.task)
         elif self._media_port is not None and self._media_port.receive(event, now):
             if not self._media_port.stirred:
+                self._is_as_before = True
                 return  # audio, of which there is much: it is for a call's readers, and moves nothing else
         else:
             self._reach.receive(event, now)
@@ -206,6 +209,13 @@ class AppMachine:
 
     def next_deadline(self) -> float | None:
         """The earliest of all deadlines."""
+        if self._is_as_before:
+            self._is_as_before = False
+            return self._next_deadline
+        self._next_deadline = self._earliest_deadline()
+        return self._next_deadline
+
+    def _earliest_deadline(self) -> float | None:
         if self.phase is Phase.FINISHED:
             return None
         deadlines = [self._deadline, self._reach.next_deadline(), self._claiming.next_deadline()]
