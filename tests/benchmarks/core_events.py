@@ -16,6 +16,7 @@ from voxtra_core.ari.messages import EventReceived
 from voxtra_core.call import Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
+from voxtra_core.media.formats import AudioFormat
 from voxtra_core.session import CallSession
 from voxtra_core.stasis import CallArrived, StasisMachine
 from voxtra_core.wire import AriListener
@@ -174,6 +175,9 @@ def weight() -> list[Row]:
         def snoop(
             self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
         ) -> tuple[CallSession, Pending[None]]:
+            raise NotImplementedError
+
+        def wire_format(self, wanted: AudioFormat) -> AudioFormat:
             raise NotImplementedError
 
     class NoDriver:

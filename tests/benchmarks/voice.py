@@ -1,7 +1,7 @@
 """The voice of 200 calls, both ways, beside what is written by hand for the same: processor time, on each loop.
 
 Each is measured in a process of its own (``python -m tests.benchmarks.voice SUBJECT LOOP``) while the callers are
-another's. What is said is what was heard: an echo. Where the callers are silent, frames that wait are sent, and no more.
+another's. What is said is what was heard: an echo. Where the callers are silent, frames that wait are sent, no more.
 """
 
 from __future__ import annotations
@@ -121,9 +121,15 @@ async def echo(loop: Loop, callers: Callers) -> float:
 
     numbers = iter(range(CALLS))
     addresses: list[str] = []
+    all_open = anyio.Event()
+
+    def opened(address: str) -> None:
+        addresses.append(address)
+        if len(addresses) == CALLS:
+            all_open.set()
 
     def open_line(self: MediaChannels, call: CallMachine, now: float) -> None:
-        self.port.expect(str(UUID(int=next(numbers))), Line(call, addresses.append), SLIN, now)
+        self.port.expect(str(UUID(int=next(numbers))), Line(call, opened), SLIN, now)
 
     MediaChannels.open = open_line  # type: ignore[method-assign]
 
@@ -143,8 +149,7 @@ async def echo(loop: Loop, callers: Callers) -> float:
             await app.started()
             sender.send(0)
             sender.longest_write()
-            while len(addresses) < CALLS:
-                await anyio.sleep(0.05)
+            await all_open.wait()
             spent = await callers.measured(int(addresses[0].rpartition(":")[2]))
             tasks.cancel_scope.cancel()
     return spent
@@ -157,6 +162,7 @@ class PortMachine:
         self._conn = 0
         self.port = AudioSocketPort(host="127.0.0.1", port=0, new_conn=self.new_connection)
         self.addresses: list[str] = []
+        self.is_open = anyio.Event()
         self._finish: list[Effect] = []
 
     def new_connection(self) -> int:
@@ -165,7 +171,11 @@ class PortMachine:
 
     def start(self, now: float) -> None:
         for number in range(CALLS):
-            self.port.expect(str(UUID(int=number)), Talker(self.addresses.append), SLIN, now)
+            self.port.expect(str(UUID(int=number)), Talker(self._opened), SLIN, now)
+
+    def _opened(self, address: str) -> None:
+        self.addresses.append(address)
+        self.is_open.set()
 
     def receive(self, event: Input, now: float) -> None:
         self.port.receive(event, now)
@@ -211,8 +221,7 @@ async def paced(loop: Loop, callers: Callers) -> float:
     driver = AsyncioDriver() if loop == "asyncio" else TrioDriver()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(driver.run, machine)
-        while not machine.addresses:
-            await anyio.sleep(0.05)
+        await machine.is_open.wait()
         spent = await callers.measured(int(machine.addresses[0].rpartition(":")[2]))
         tasks.cancel_scope.cancel()
     return spent

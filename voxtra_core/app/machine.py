@@ -159,7 +159,8 @@ class AppMachine:
         self._effects: list[Effect] = []
         self._deadline: float | None = None
         self._next_deadline: float | None = None
-        self._is_as_before = False
+        self._has_moved = True  # since the last time that somebody has asked for the deadline
+        self._is_as_before = False  # but for audio
         self._error: Exception | None = None
         self._cancelled = False
         self._hung_up = 0
@@ -188,7 +189,7 @@ class AppMachine:
             self._claiming.task_done(event.task)
         elif self._media_port is not None and self._media_port.receive(event, now):
             if not self._media_port.stirred:
-                self._is_as_before = True
+                self._is_as_before = not self._has_moved
                 return  # audio, of which there is much: it is for a call's readers, and moves nothing else
         else:
             self._reach.receive(event, now)
@@ -212,6 +213,7 @@ class AppMachine:
         if self._is_as_before:
             self._is_as_before = False
             return self._next_deadline
+        self._has_moved = False
         self._next_deadline = self._earliest_deadline()
         return self._next_deadline
 
@@ -446,6 +448,7 @@ class AppMachine:
 
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
+        self._has_moved, self._is_as_before = True, False
         while (event := self._reach.next_event(now)) is not None:
             match event:
                 case Happened():
