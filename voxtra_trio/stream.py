@@ -10,7 +10,7 @@ from math import inf
 import trio
 
 from voxtra_core.driving import LINGER, READ, Unread
-from voxtra_core.effects import Drained, Failed, Input, accept_failed
+from voxtra_core.effects import Drained, Failed, Input, Received, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
@@ -186,7 +186,9 @@ class Stream:
 
     def _received(self, data: bytes) -> None:
         """A slice is handed over at once, and one in each further turn of the loop; the end is behind them."""
-        if self._unread.add(data):
+        if self.conn is not None and not self._closing and self._unread.passes(data):
+            self._report(Received(self.conn, data))
+        elif self._unread.add(data):
             self._hand_in()
             if self._unread and self._nursery is not None:
                 self._nursery.start_soon(self._hand_in_later)

@@ -576,6 +576,18 @@ def test_it_says_whether_anything_but_audio_has_happened() -> None:
     assert [*seen, bench.port.take_stirred()] == [True, False, False, True, True]
 
 
+def test_whoever_comes_or_goes_without_a_name_is_something_that_has_happened() -> None:
+    """There is another deadline, or a connection to close: whoever asks for those after anything but audio must ask."""
+    bench = Bench()
+    bench.expect()
+    bench.listening()
+    seen = [bench.port.take_stirred()]
+    conn = bench.come()
+    seen.append(bench.port.take_stirred())
+    bench.port.receive(EndOfStream(conn), bench.now)
+    assert [*seen, bench.port.take_stirred()] == [True, True, True]
+
+
 # ---- any chunking ----------------------------------------------------------------------------------------------------
 
 MESSAGES = st.lists(

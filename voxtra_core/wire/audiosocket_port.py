@@ -264,6 +264,7 @@ class AudioSocketPort:
         if len(self._visitors) >= MAX_UNIDENTIFIED + expected:
             self._turn_away(next(iter(self._visitors.values())), "too many have not said who they are", now)
         self._visitors[conn] = _Visitor(conn, now + IDENTIFY_TIMEOUT)
+        self._stirred = True
 
     def _is_expected(self, peer: str) -> bool:
         try:
@@ -353,6 +354,7 @@ class AudioSocketPort:
             del self._visitors[visitor.conn]
             if is_open:
                 self._effects.append(Close(conn))
+            self._stirred = True
             return True
         connection = self._connections.get(conn)
         if connection is None:
