@@ -1,8 +1,10 @@
-"""What every test may use: Hypothesis profiles and the length of a soak."""
+"""What every test may use: Hypothesis profiles and the length of a soak; and that Ctrl-C is what it is."""
 
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,18 @@ settings.register_profile("default", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True, print_blob=True)
 settings.register_profile("soak", deadline=None, max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("VOXTRA_HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heeded() -> Iterator[None]:
+    """Whoever starts pytest in the background of a shell has it ignore SIGINT, and so would every program that a test
+    starts: what is ignored is inherited, what is handled is not.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    if former is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.fixture(scope="session")

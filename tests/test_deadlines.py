@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtra_core.deadlines import Deadlines
+from voxtra_core.deadlines import Deadlines, soonest
 
 owners = st.sampled_from("abcd")
 times = st.none() | st.integers(0, 20)
@@ -30,6 +30,11 @@ def test_it_knows_the_earliest_and_who_is_due(steps: list[tuple[str, int | None]
         armed = [time for time in current.values() if time is not None]
         assert deadlines.earliest() == min(armed, default=None)
         assert len(deadlines) == len(armed)
+
+
+@given(st.lists(times))
+def test_the_soonest_is_the_earliest_of_those_there_are(deadlines: list[int | None]) -> None:
+    assert soonest(deadlines) == min((time for time in deadlines if time is not None), default=None)
 
 
 def test_a_deadline_that_is_moved_on_and_on_does_not_pile_up() -> None:

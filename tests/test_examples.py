@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from voxtra_core.media import SLIN, SLIN16, Tone, read_wav, rms_dbfs
 from voxtra_core.testing.asterisk import SimulatedAsterisk
 from voxtra_core.testing.callers import Caller
 from voxtra_core.testing.people import Person
@@ -25,12 +26,12 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def call_menu(caller: Caller) -> Person:
-    """One call to the menu, in virtual time; who called, with all they heard."""
+def call(example: str, caller: Caller) -> Person:
+    """One call to an example's handler of the same name, in virtual time; who called, with all they heard."""
     loop = VirtualLoop()
     asterisk = SimulatedAsterisk(new_id=loop.new_id)
     app = VirtualApp(loop, asterisk)
-    app.default()(load("menu_asyncio").menu)
+    app.default()(getattr(load(f"{example}_asyncio"), example))
     people: list[Person] = []
 
     async def use() -> None:
@@ -46,13 +47,15 @@ def call_menu(caller: Caller) -> Person:
     return people[0]
 
 
-def test_the_two_menus_differ_in_their_loop_only() -> None:
-    on_asyncio, on_trio = ((EXAMPLES / f"menu_{loop}.py").read_text() for loop in ("asyncio", "trio"))
-    assert on_trio.replace("--backend trio ", "").replace("trio", "asyncio") == on_asyncio
+@pytest.mark.parametrize("example", sorted(path.stem.removesuffix("_trio") for path in EXAMPLES.glob("*_trio.py")))
+def test_the_two_of_each_differ_in_their_loop_only(example: str) -> None:
+    on_asyncio, on_trio = ((EXAMPLES / f"{example}_{loop}.py").read_text() for loop in ("asyncio", "trio"))
+    as_on_asyncio = on_trio.replace("--backend trio ", "").replace("trio", "asyncio")
+    assert sorted(as_on_asyncio.splitlines()) == sorted(on_asyncio.splitlines())  # imports are in their names' order
 
 
 def test_a_wrong_key_says_goodbye(capsys: pytest.CaptureFixture[str]) -> None:
-    caller = call_menu(Caller("5550100").waits_for_prompt("hello-world").presses("9", after=0.5))
+    caller = call("menu", Caller("5550100").waits_for_prompt("hello-world").presses("9", after=0.5))
     assert [heard.what for heard in caller.heard] == ["sound:hello-world", "sound:vm-goodbye"]
     assert not caller.hung_up_first
     assert "16 NORMAL_CLEARING, by us" in capsys.readouterr().out
@@ -62,7 +65,7 @@ def test_two_plays_music_until_a_key_is_pressed() -> None:
     script = (
         Caller("5550100").waits_for_prompt("hello-world").presses("2", after=0.5).waits(3.0).presses("#").hangs_up()
     )
-    caller = call_menu(script)
+    caller = call("menu", script)
     music = next(heard for heard in caller.heard if heard.what == "music:default")
     assert music.end is not None
     assert 3.0 <= music.end - music.start <= 4.0
@@ -70,5 +73,40 @@ def test_two_plays_music_until_a_key_is_pressed() -> None:
 
 
 def test_zero_hands_the_call_to_the_dialplan(capsys: pytest.CaptureFixture[str]) -> None:
-    call_menu(Caller("5550100").waits_for_prompt("hello-world").presses("0", after=0.5))
+    call("menu", Caller("5550100").waits_for_prompt("hello-world").presses("0", after=0.5))
     assert "handed to the dialplan" in capsys.readouterr().out
+
+
+def test_an_echo() -> None:
+    said = Tone(440, level=-10.0).read(2.0)
+    caller = call("echo", Caller("5550100").waits_for_answer().waits(0.5).talks(said).waits(0.5).hangs_up())
+    heard = caller.heard.audio()
+    loud = [start for start in range(0, len(heard) - 319, 320) if rms_dbfs(heard[start : start + 320]) > -20]
+    assert 98 <= len(loud) <= 101, "two seconds, in frames of 20 ms"
+    begins = loud[0]
+    assert rms_dbfs(heard[begins + 320 : begins + 32000]) == pytest.approx(rms_dbfs(said), abs=0.2)
+
+
+@pytest.mark.parametrize(("stops", "seconds"), [(True, 3.0), (False, 10.0)])
+def test_a_tone(stops: bool, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
+    caller = Caller("5550100").waits_for_answer()
+    person = call("tone", caller.waits(3.0).presses("5") if stops else caller)
+    heard = person.heard.audio()
+    loud = SLIN.seconds(len(heard)) if rms_dbfs(heard) > -10 else 0.0
+    assert loud == pytest.approx(seconds, abs=0.6)
+    assert rms_dbfs(heard[3200:9600]) == pytest.approx(-3.14, abs=0.1)
+    assert ("stopped after" in capsys.readouterr().out) == stops
+
+
+def test_a_dictaphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = Tone(440, level=-10.0).read(2.0)
+    person = call("dictaphone", Caller("5550100").waits_for_prompt("beep").waits(0.5).talks(said).waits(0.5).hangs_up())
+    (file,) = tmp_path.iterdir()
+    wav = read_wav(file.read_bytes())
+    assert wav.format == SLIN16
+    assert wav.seconds == pytest.approx(3.0, abs=0.3)
+    assert person.heard[0].what == "sound:beep"
+    middle = wav.data[SLIN16.bytes_for(1.0) : SLIN16.bytes_for(2.0)]
+    assert rms_dbfs(middle) == pytest.approx(rms_dbfs(said), abs=0.5)
+    assert file.name in capsys.readouterr().out

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .app import AppStats, AppUpdate, BaseApp, CallStateChanged, Connection, ConnectionChanged, Reconnect
+    from .app import (
+        AppStats,
+        AppUpdate,
+        AudioSocket,
+        BaseApp,
+        CallStateChanged,
+        Connection,
+        ConnectionChanged,
+        Reconnect,
+    )
     from .call import (
         CallDirection,
         CallEnd,
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
         CallUpdate,
         EndedBy,
         HangupReason,
+        MediaFailure,
+        MediaLost,
+        MediaOpened,
         Outage,
         Pending,
         PlaybackEnd,
@@ -50,6 +62,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         LinkError,
         LocalProtocolError,
+        MediaFailed,
         NameTaken,
         OperationTimeout,
         OriginateFailed,
@@ -61,7 +74,7 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import CallSession, Driver, EventStream, PlaybackHandle
+    from .session import AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -78,6 +91,9 @@ __all__ = [
     "AriUnprocessable",
     "AudioChunk",
     "AudioFormat",
+    "AudioSocket",
+    "AudioStats",
+    "AudioStream",
     "AuthenticationFailed",
     "BaseApp",
     "CallDirection",
@@ -102,6 +118,10 @@ __all__ = [
     "HangupReason",
     "LinkError",
     "LocalProtocolError",
+    "MediaFailed",
+    "MediaFailure",
+    "MediaLost",
+    "MediaOpened",
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
@@ -122,7 +142,16 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "app": {"AppStats", "AppUpdate", "BaseApp", "CallStateChanged", "Connection", "ConnectionChanged", "Reconnect"},
+    "app": {
+        "AppStats",
+        "AppUpdate",
+        "AudioSocket",
+        "BaseApp",
+        "CallStateChanged",
+        "Connection",
+        "ConnectionChanged",
+        "Reconnect",
+    },
     "call": {
         "CallDirection",
         "CallEnd",
@@ -131,13 +160,16 @@ _ROOMS = {
         "CallUpdate",
         "EndedBy",
         "HangupReason",
+        "MediaFailure",
+        "MediaLost",
+        "MediaOpened",
         "Outage",
         "Pending",
         "PlaybackEnd",
         "StateChanged",
     },
     "media": {"AudioChunk", "AudioFormat"},
-    "session": {"CallSession", "Driver", "EventStream", "PlaybackHandle"},
+    "session": {"AudioStats", "AudioStream", "CallSession", "Driver", "EventStream", "PlaybackHandle"},
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

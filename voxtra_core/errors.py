@@ -209,7 +209,8 @@ class LinkError(VoxtraError):
 class ConnectFailed(LinkError):
     """The connection to Asterisk could not be opened; the message says why, where, and what to do.
 
-    Trying again may help, but for the subclasses: what they say stays so until somebody mends it.
+    Trying again may help, but for the subclasses: what they say stays so until somebody mends it, or, of TLS and
+    certificates, until whatever stands before Asterisk has finished restarting.
     """
 
 

@@ -31,6 +31,7 @@ from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 
 __all__ = [
+    "AudioStats",
     "AudioStream",
     "CallHome",
     "CallSession",

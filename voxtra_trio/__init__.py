@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from voxtra_core.app import BaseApp, Reconnect
-from voxtra_core.session import CallSession, EventStream, PlaybackHandle
+from voxtra_core.app import AudioSocket, BaseApp, Reconnect
+from voxtra_core.media import AudioChunk
+from voxtra_core.session import AudioStream, CallSession, EventStream, PlaybackHandle
 from voxtra_core.stasis import CallOffer
 
 from .backend import TrioBackend
 
-__all__ = ["CallOffer", "CallSession", "EventStream", "PlaybackHandle", "Reconnect", "VoxtraApp"]
+__all__ = [
+    "AudioChunk",
+    "AudioSocket",
+    "AudioStream",
+    "CallOffer",
+    "CallSession",
+    "EventStream",
+    "PlaybackHandle",
+    "Reconnect",
+    "VoxtraApp",
+]
 
 
 class VoxtraApp(BaseApp):

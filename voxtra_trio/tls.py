@@ -1,4 +1,4 @@
-"""The parts of TLS, which are the standard library's."""
+"""The parts of TLS, which are the standard library's: the same in both drivers, as the core does not import ``ssl``."""
 
 from __future__ import annotations
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
+import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+from weakref import ref
 
 import attrs
 import pytest
@@ -45,6 +48,7 @@ from .shapes import (
     event_json,
     fields_of,
     json_values,
+    model_json,
 )
 
 PLAIN_MODELS = sorted(set(MODELS) - {*EVENTS, "Event", "Message", "MissingParams"})
@@ -398,6 +402,73 @@ def test_lone_surrogates_can_be_encoded_again() -> None:
 def test_space_around_an_event_is_nothing(space: str) -> None:
     text = json.dumps(channel_event())
     assert decode_event(f"{space}{text}{space}") == decode_event(text)
+
+
+# ---- what is decoded when somebody looks at it ----------------------------------------------------------------------
+
+LOOKS: list[Callable[[Channel], object]] = [
+    repr,
+    attrs.asdict,
+    attrs.astuple,
+    copy.copy,
+    copy.deepcopy,
+    attrs.evolve,
+    lambda channel: pickle.loads(pickle.dumps(channel)),
+    lambda channel: attrs.evolve(channel, name="another"),
+    lambda channel: channel == attrs.evolve(channel),
+    lambda channel: hash(attrs.evolve(channel, channelvars=None)),
+    lambda channel: [getattr(channel, one.name) for one in attrs.fields(Channel)],
+]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@settings(max_examples=settings().max_examples // 10)  # times 11
+@given(model_json("Channel"))
+def test_nobody_can_tell_a_channel_that_has_not_been_looked_at(
+    look: Callable[[Channel], object], raw: dict[str, Json]
+) -> None:
+    fresh = decode_model("Channel", json.dumps(raw).encode())
+    seen = decode_model("Channel", json.dumps(raw).encode())
+    assert isinstance(fresh, Channel)
+    assert isinstance(seen, Channel)
+    seen = Channel(**{one.name: getattr(seen, one.name) for one in attrs.fields(Channel)})
+    assert look(fresh) == look(seen)
+    assert fresh == seen
+
+
+def test_two_that_nobody_has_looked_at_have_the_same_hash() -> None:
+    body = b'{"id":"1","name":"SIP/a-1"}'
+    assert len({decode_model("Channel", body), decode_model("Channel", body)}) == 1
+
+
+def test_looking_at_a_channel_changes_nothing_about_it_and_neither_can_anybody_else() -> None:
+    channel = decode_model("Channel", b'{"id":"1","name":"SIP/a-1"}')
+    assert isinstance(channel, Channel)
+    for _ in range(2):  # before it is decoded, and after
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            channel.name = "another"  # type: ignore[misc]
+        with pytest.raises(AttributeError, match="'Channel' object has no attribute 'nam'"):
+            channel.nam  # type: ignore[attr-defined] # noqa: B018
+        assert (channel.name, channel.caller) == ("SIP/a-1", ari.CallerID(name="", number=""))
+
+
+class Text(str):
+    """Text that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_what_a_channel_is_decoded_from_is_kept_no_longer_than_needed() -> None:
+    raw = {"id": "1", "unknown": Text("large")}
+    unknown = ref(raw["unknown"])
+    event = decode_event({**channel_event(), "channel": raw})
+    del raw
+    gc.collect()
+    assert isinstance(event, ari.ChannelTalkingFinished)
+    assert unknown() is not None
+    assert event.channel.name == ""
+    gc.collect()
+    assert unknown() is None
 
 
 # ---- reprs ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Also a program, to be killed with calls in it and started again. Where Asterisk is and as whom, the usual variables say:
 
-    LINE_LOOP=trio LINE_APP=name LINE_ORPHANS=adopt python -m tests.asterisk.line
+    LINE_LOOP=trio LINE_APP=name LINE_ORPHANS=adopt LINE_PATIENCE=3 LINE_SNOOPS=1 python -m tests.asterisk.line
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ REPLIES = dict(zip("123456789", "234567890", strict=True))
 
 
 class Line:
-    """An application that keeps its calls until somebody hangs up, and what has become of each."""
+    """An application that keeps its calls until somebody hangs up, and what has become of each. It ``snoops`` on them
+    all the while, or does not.
+    """
 
-    def __init__(self, app: BaseApp) -> None:
+    def __init__(self, app: BaseApp, *, snoops: bool = False) -> None:
         self.app = app
+        self._snoops = snoops
         self.handled: list[CallSession] = []
         self.hung_up: Counter[str] = Counter()
         """How often ``on_hangup`` has run, by call."""
@@ -40,6 +43,8 @@ class Line:
         call.on_outage(lambda outage: self._count(self.outages, call))
         try:
             await call.answer()
+            if self._snoops:
+                await call.snoop()
             while True:
                 key = await call.listen_dtmf()
                 assert key is not None
@@ -58,5 +63,9 @@ class Line:
 
 if __name__ == "__main__":
     package = importlib.import_module(f"voxtra_{os.environ['LINE_LOOP']}")
-    line = Line(package.VoxtraApp(app_name=os.environ["LINE_APP"], orphans=os.environ["LINE_ORPHANS"]))
-    sys.exit(line.app.run())
+    app = package.VoxtraApp(
+        app_name=os.environ["LINE_APP"],
+        orphans=os.environ["LINE_ORPHANS"],
+        orphan_patience=float(os.environ["LINE_PATIENCE"]),
+    )
+    sys.exit(Line(app, snoops=bool(os.environ["LINE_SNOOPS"])).app.run())

@@ -139,7 +139,8 @@ class Rig:
         await owner.request(bridges.record(name, name=name, format="wav"))
         yield lambda: Sound.of(path)
         await owner.request(recordings.stop(name))
-        await eventually(lambda: [e for e in _matching([*self.far_seen, *self.seen], RecordingFinished, {}) if e.recording.name == name])
+        seen = self.seen if owner is self.app else self.far_seen
+        await eventually(lambda: [e for e in _matching(seen, RecordingFinished, {}) if e.recording.name == name])
         await owner.request(bridges.destroy(name))
 
     # ---- the log ---------------------------------------------------------------------------------------------------

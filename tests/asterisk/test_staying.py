@@ -34,7 +34,7 @@ from voxtra_core.app import BaseApp
 from voxtra_core.app.events import ConnectionChanged
 from voxtra_core.app.reconnect import Reconnect
 from voxtra_core.errors import NameTaken
-from voxtra_core.stasis.orphans import DOUBT
+from voxtra_core.stasis.orphans import PATIENCE as ORPHAN_PATIENCE
 
 from .line import REPLIES, Line
 from .pbx import Asterisk
@@ -92,9 +92,11 @@ async def hang_up(phones: Sequence[CallSession]) -> None:
 
 
 @pytest.fixture
-def own(throwaway: Asterisk, app_name: str, anyio_backend: str, caplog: pytest.LogCaptureFixture) -> Iterator[Rig]:
+def own(
+    throwaway: Asterisk, app_name: str, anyio_backend: str, way: str, caplog: pytest.LogCaptureFixture
+) -> Iterator[Rig]:
     """As ``rig``, on an Asterisk that may be stopped, and whose users may be changed."""
-    rig = Rig(throwaway, anyio_backend, app_name, "http", caplog)
+    rig = Rig(throwaway, anyio_backend, app_name, way, caplog)
     yield rig
     assert [record.getMessage() for record in rig.warnings] == []
 
@@ -241,25 +243,33 @@ class Bustle:
                 await self.live(await self.app.originate("Local/answer@far/n"))
 
 
+LONGEST_ROUND = 60.0
+"""Seconds of a busy time after which all calls are to have ended, before there is another."""
+
+
 @pytest.mark.parametrize(
-    ("anyio_backend", "way", "seconds", "rounds"),
-    [
-        ("asyncio", "http", 8, 1),
-        ("trio", "websocket", 8, 1),
-        pytest.param("trio", "http", 60, 20, marks=pytest.mark.soak),
-        pytest.param("asyncio", "websocket", 60, 20, marks=pytest.mark.soak),
-    ],
-    indirect=["anyio_backend", "way"],
+    ("anyio_backend", "way"), [("asyncio", "http"), ("trio", "websocket")], indirect=["anyio_backend", "way"]
 )
-async def test_outages_at_any_moment_of_a_busy_time(rig: Rig, seconds: float, rounds: int) -> None:
-    for seed in range(rounds):
+async def test_outages_at_any_moment_of_a_busy_time(rig: Rig) -> None:
+    async with proxy(rig.asterisk) as between:
+        await busy_time(rig, between, 0, 8.0)
+
+
+@pytest.mark.soak
+@both_ways
+async def test_outages_at_any_moment_of_busy_times(rig: Rig, soak_seconds: float) -> None:
+    """As many rounds as fit: with ``VOXTRA_SOAK_SECONDS=1200`` twenty of a minute each."""
+    seconds = min(LONGEST_ROUND, soak_seconds)
+    for seed in range(max(1, int(soak_seconds // LONGEST_ROUND))):
         async with proxy(rig.asterisk) as between:
             await busy_time(rig, between, seed, seconds)
 
 
 async def busy_time(rig: Rig, between: Proxy, seed: int, seconds: float) -> None:
     """With an outage every other second, of between none and one and a half."""
-    app = rig.new_app(rig.app_name, ari_url=between.url, reconnect=SOON, ping_interval=0.5, ping_timeout=0.5)
+    app = rig.new_app(
+        rig.app_name, ari_url=between.url, reconnect=SOON, ping_interval=0.5, ping_timeout=0.5, busy_timeout=1.0
+    )
     bustle = Bustle(rig, app, seed)
     chance = Random(f"outages {seed}")
     async with rig.serving(app, rig.far):
@@ -309,7 +319,7 @@ async def test_a_second_program_of_the_same_name_gets_the_new_calls_and_leaves_t
         await eventually(lambda: first.app.connection == "replaced")
         await talk(old, "1")
         new = await call(rig, 4)
-        await anyio.sleep(DOUBT + 1)
+        await anyio.sleep(ORPHAN_PATIENCE + 1)
         await talk([*old, *new], "3")
         assert (len(first.living), len(second.living)) == (6, 4)
         assert [change.connection for change in connections] == ["replaced", "reconnecting", "replaced"]
@@ -332,13 +342,38 @@ async def test_a_second_program_of_the_same_name_gets_the_new_calls_and_leaves_t
     rig.expect_log("another program has registered")
 
 
+async def test_the_first_of_two_programs_can_hang_up_instead(rig: Rig) -> None:
+    first, second = Line(rig.new_app(rig.app_name, when_replaced="hangup")), Line(rig.new_app(rig.app_name))
+
+    async def serve_first() -> None:
+        with pytest.raises(NameTaken, match=rig.app_name):
+            await first.app.serve()
+
+    async with rig.serving(rig.far), anyio.create_task_group() as tasks:
+        tasks.start_soon(serve_first)
+        await first.app.started()
+        old = await call(rig, 3)
+        tasks.start_soon(second.app.serve)
+        await second.app.started()
+        assert [await phone.wait_ended() for phone in old] == [CallEnd(16, EndedBy.REMOTE)] * 3
+        await eventually(lambda: first.app.connection == "closed")
+        assert set(first.hung_up.values()) == set(first.done.values()) == {1}
+        assert {call.end.by for call in first.handled if call.end} == {EndedBy.LOCAL}
+        new = await call(rig, 2)
+        await talk(new, "1")
+        await hang_up(new)
+        await second.app.stop(5)
+    rig.expect_log("another program has registered")
+
+
 # ---- Asterisk restarts ---------------------------------------------------------------------------------------------
 
 
+@both_ways
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_twenty_calls_end_with_asterisk_and_new_ones_work(own: Rig, how: str) -> None:
     line = Line(own.new_app(own.app_name, reconnect=SOON))
-    own.far = own.new_app(f"{own.app_name}far", reconnect=SOON)
+    own.far = own.new_app(f"{own.app_name}far", requests="http", reconnect=SOON)
     folder = str(own.asterisk.dir)
     async with own.serving(line.app, own.far):
         await talk(await call(own, 20), "1")
@@ -349,8 +384,8 @@ async def test_twenty_calls_end_with_asterisk_and_new_ones_work(own: Rig, how: s
         await anyio.run_process([str(HERE / "start"), folder], env=os.environ | {"AST_PORTS": "free"})
         await eventually(lambda: line.app.connection == own.far.connection == "connected")
         await eventually(lambda: not line.living and not own.far.calls)
-        await eventually(lambda: set(line.hung_up.values()) == set(line.done.values()) == {1})
-        assert len(line.hung_up) == len(line.done) == 20
+        await eventually(lambda: len(line.hung_up) == len(line.done) == 20)
+        assert set(line.hung_up.values()) == set(line.done.values()) == {1}
         phones = await call(own, 5)
         await talk(phones, "3")
         await hang_up(phones)
@@ -362,11 +397,12 @@ async def test_twenty_calls_end_with_asterisk_and_new_ones_work(own: Rig, how: s
 
 
 @asynccontextmanager
-async def program(rig: Rig, orphans: str) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """``line.py`` in a process of its own, until it is killed."""
+async def program(rig: Rig, orphans: str, patience: float) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """``line.py`` in a process of its own, until it is killed. It snoops on all its calls."""
     asterisk = rig.asterisk
     user = {"VOXTRA_ARI_URL": asterisk.url, "VOXTRA_ARI_USER": asterisk.user, "VOXTRA_ARI_PASSWORD": asterisk.password}
     line = {"LINE_LOOP": rig.backend, "LINE_APP": rig.app_name, "LINE_ORPHANS": orphans}
+    line |= {"LINE_PATIENCE": str(patience), "LINE_SNOOPS": "1"}
     with subprocess.Popen(  # noqa: ASYNC220 - it returns at once
         [sys.executable, "-m", "tests.asterisk.line"], cwd=HERE.parents[1], env=os.environ | user | line
     ) as process:
@@ -376,21 +412,35 @@ async def program(rig: Rig, orphans: str) -> AsyncIterator[subprocess.Popen[byte
             process.kill()
 
 
+def snoops(rig: Rig) -> set[str]:
+    """The channels that snoop on calls of the application, by id."""
+    return {
+        channel["id"]
+        for channel in rig.asterisk.channels()
+        if channel["name"].startswith("Snoop/") and channel["dialplan"]["app_data"].startswith(rig.app_name)
+    }
+
+
 @pytest.mark.parametrize(
-    ("anyio_backend", "orphans"),
-    [("asyncio", "hangup"), ("trio", "adopt"), ("asyncio", "leave")],
+    ("anyio_backend", "orphans", "patience"),
+    [("asyncio", "hangup", ORPHAN_PATIENCE), ("trio", "adopt", 0.0), ("asyncio", "leave", 3.0)],
     indirect=["anyio_backend"],
 )
-async def test_a_program_is_killed_with_calls_in_it_and_started_again(rig: Rig, orphans: str) -> None:
+async def test_a_program_is_killed_with_calls_in_it_and_started_again(rig: Rig, orphans: str, patience: float) -> None:
+    """What it snooped with is removed in any case."""
     async with rig.serving(rig.far):
-        async with program(rig, orphans):
+        async with program(rig, orphans, patience):
             phones = await call(rig, 5)
             await talk(phones, "1")
+            old_snoops = snoops(rig)
+            assert len(old_snoops) == 5
         await anyio.sleep(0.2)
         assert [phone.end for phone in phones] == [None] * 5
-        async with program(rig, orphans):
+        assert snoops(rig) == old_snoops
+        async with program(rig, orphans, patience):
             new = await call(rig, 2)
             await talk(new, "3")
+            await eventually(lambda: not old_snoops & snoops(rig), PATIENCE)
             if orphans == "hangup":
                 ends = [await phone.wait_ended() for phone in phones]
                 assert ends == [CallEnd(41, EndedBy.REMOTE)] * 5
@@ -398,13 +448,13 @@ async def test_a_program_is_killed_with_calls_in_it_and_started_again(rig: Rig, 
                 await talk(phones, "5")
                 assert await phones[0].listen_dtmf(timeout=0.5) is None, "one handler, one reply"
             else:
-                await anyio.sleep(DOUBT + 1)
                 await phones[0].send_dtmf("5")
                 assert await phones[0].listen_dtmf(timeout=0.5) is None
                 assert [phone.end for phone in phones] == [None] * 5
                 await hang_up(phones)
             await talk(new, "7")
             await hang_up([*phones, *new])
+            await eventually(lambda: not snoops(rig))
 
 
 # ---- we are not let in again ---------------------------------------------------------------------------------------

@@ -419,3 +419,35 @@ def test_calls_have_sockets_of_their_own(listen: Listen, asterisk: Asterisk, app
     for link in links():
         assert wait_for(listener, link, lambda message: isinstance(message, LinkClosed)) == LinkClosed(None)
     assert len({link.application for link in links()}) == 5
+
+
+def test_an_application_is_unregistered_when_asterisks_console_says_so(listen: Listen, throwaway: Asterisk) -> None:
+    """That socket does not come back by itself."""
+    listener = listen(port=throwaway.ob_port)
+    link = another(listener, PERSISTENT)
+    wait_for(listener, link, lambda message: is_event(message, "ApplicationRegistered"))
+    listener.drop_all()
+    link = another(listener, PERSISTENT, than=link)
+    wait_for(listener, link, lambda message: is_event(message, "ApplicationRegistered"))
+    throwaway.cli("ari shutdown websocket sessions")
+    wait_for(listener, link, lambda message: is_event(message, "ApplicationUnregistered"))
+    closed = wait_for(listener, link, lambda message: isinstance(message, LinkClosed))
+    assert closed == LinkClosed(None)
+    assert newest(listener, PERSISTENT) is link
+
+
+def test_requests_have_the_rights_of_the_local_user(listen: Listen, asterisk: Asterisk, app_name: str) -> None:
+    """``local_ari_user`` is one that may only read."""
+    listener = listen()
+    far = {"extension": "answer", "context": "far", "priority": "1"}
+    query = {"endpoint": "Local/obviewer@stasis", "channelId": f"{app_name}-v"} | far
+    assert asterisk.request("POST", "/channels", query)[0] == 200
+    link = another(listener, "obviewer:")
+    start = wait_for(listener, link, lambda message: is_event(message, "StasisStart"))
+    assert isinstance(start, EventReceived)
+    channel = json.loads(start.data)["channel"]["id"]
+    assert ask_over(listener, link, channels.get(channel)).status == 200
+    assert ask_over(listener, link, channels.answer(channel)).status == 403
+    assert ask_over(listener, link, channels.hangup(channel)).status == 403
+    assert asterisk.request("DELETE", f"/channels/{channel}", {})[0] == 204
+    wait_for(listener, link, lambda message: is_event(message, "StasisEnd"))

@@ -7,7 +7,7 @@ from struct import unpack_from
 from voxtra_core.media.messages import AudioReceived, MediaMessage
 from voxtra_core.wire import AudioSocketClient, AudioSocketServer
 
-from .core_events import best
+from .core_events import rounds
 from .row import Row
 
 FRAMES = 1000
@@ -60,10 +60,8 @@ def audiosocket() -> list[Row]:
         assert last == audio
 
     audio = AudioReceived(FRAME, 8000)
-    frames = TIMES * FRAMES / 1e9
-    bulk_floor, bulk_value = best(bulk_by_hand) / frames, best(bulk) / frames
-    single_floor, single_value = best(single_by_hand) / frames, best(single) / frames
+    frames = TIMES * FRAMES
     return [
-        Row("an AudioSocket frame, 1000 in a read", bulk_value, "ns", floor=bulk_floor, limit=3, bounded="ratio"),
-        Row("an AudioSocket frame, one in a read", single_value, "ns", floor=single_floor, limit=3, bounded="ratio"),
+        Row("an AudioSocket frame, 1000 in a read", rounds(bulk_by_hand, bulk, frames), "µs", limit=3),
+        Row("an AudioSocket frame, one in a read", rounds(single_by_hand, single, frames), "µs", limit=3),
     ]

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import cycle
-from time import perf_counter
+from typing import TypeAlias
 
 from voxtra_core.media import (
     SLIN,
@@ -23,21 +23,27 @@ from voxtra_core.media import (
 )
 from voxtra_core.media._audioop import audioop
 
+from .core_events import rounds
 from .row import Row
 
 FRAMES = 100
-ROUNDS = 20
+TIMES = 10
+
+Process: TypeAlias = Callable[[bytes], object]
 
 
-def microseconds(process: Callable[[bytes], object], frames: list[bytes]) -> float:
-    """For one frame, the best of several rounds."""
-    best = float("inf")
-    for _ in range(ROUNDS):
-        start = perf_counter()
-        for frame in frames:
-            process(frame)
-        best = min(best, perf_counter() - start)
-    return best / len(frames) * 1e6
+def row(name: str, process: Callable[[bytes], object], frames: list[bytes], by_hand: Process | None = None) -> Row:
+    """What a frame takes, beside what it takes by hand if that is to be had."""
+
+    def all_of(process: Process) -> None:
+        for _ in range(TIMES):
+            for frame in frames:
+                process(frame)
+
+    if by_hand is not None:
+        return Row(name, rounds(lambda: all_of(by_hand), lambda: all_of(process), TIMES * len(frames)), "µs")
+    taken = rounds(lambda: None, lambda: all_of(process), TIMES * len(frames))
+    return Row(name, [(0.0, value) for _, value in taken], "µs")
 
 
 def cut(data: bytes, size: int = 320) -> list[bytes]:
@@ -54,26 +60,21 @@ def media() -> list[Row]:
     ulaw = [bytes(160)] * FRAMES
     silence = [bytes(320)] * FRAMES
     rows = [
-        Row("AudioChunk(…)", microseconds(lambda data: AudioChunk(data, ULAW, 7, 1.5), ulaw), "µs"),
-        Row(
-            "ulaw to slin",
-            microseconds(Transcoder(ULAW, SLIN).convert, ulaw),
-            "µs",
-            floor=microseconds(lambda data: audioop.ulaw2lin(data, 2), ulaw),
-        ),
-        Row("ulaw to slin16, simple", microseconds(Transcoder(ULAW, SLIN16).convert, ulaw), "µs"),
+        row("AudioChunk(…)", lambda data: AudioChunk(data, ULAW, 7, 1.5), ulaw),
+        row("ulaw to slin", Transcoder(ULAW, SLIN).convert, ulaw, lambda data: audioop.ulaw2lin(data, 2)),
+        row("ulaw to slin16, simple", Transcoder(ULAW, SLIN16).convert, ulaw),
     ]
     for source, target in ((8000, 16000), (16000, 8000), (8000, 24000), (24000, 8000), (48000, 8000), (44100, 8000)):
         frames = cut(Tone(440, 1004, rate=source).read(2), source // 50 * 2)
         for quality in ("simple", "best") if find_spec("samplerate") else ("simple",):
             resampler = Resampler(source, target, quality=quality)
-            rows.append(Row(f"{source} to {target} Hz, {quality}", microseconds(resampler.convert, frames), "µs"))
+            rows.append(row(f"{source} to {target} Hz, {quality}", resampler.convert, frames))
     for name, frames in (
         ("silence", silence),
         ("noise", noise),
         ("two tones, no digit", tone),
         ("a digit", cut(dtmf_tones("5", tone=2.0, gap=0.0))),
     ):
-        rows.append(Row(f"DtmfDetector, {name}", microseconds(DtmfDetector().detect, frames), "µs"))
-    rows.append(Row("VoiceActivity", microseconds(VoiceActivity().detect, noise), "µs"))
+        rows.append(row(f"DtmfDetector, {name}", DtmfDetector().detect, frames))
+    rows.append(row("VoiceActivity", VoiceActivity().detect, noise))
     return rows

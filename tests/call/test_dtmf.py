@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from voxtra_core.call import Counters, PlaybackEnd
 from voxtra_core.call.commands import SendDtmf
-from voxtra_core.call.dtmf import MAX_DIGITS, DigitQueue, Listener, seconds_to_send, valid_digits
+from voxtra_core.call.dtmf import MAX_DIGITS, DigitQueue, Listener, TwinDigits, seconds_to_send, valid_digits
 
 from .bench import inbound, playback_finished, playback_started, pressed
 
@@ -159,3 +159,21 @@ def test_what_cannot_be_sent_is_refused_at_once(arguments: dict[str, object]) ->
     with pytest.raises(ValueError, match=r"must be|digits"):
         bench.call.send_dtmf(now=bench.now, **arguments)  # type: ignore[arg-type]
     assert bench.collect() == []
+
+
+@pytest.mark.parametrize("first_by_media", [False, True])
+@pytest.mark.parametrize("late", [0.0, 0.9])
+def test_a_key_that_is_told_by_both_ways_is_news_once(first_by_media: bool, late: float) -> None:
+    twins = TwinDigits()
+    for now in (1.0, 2.0, 5.0):
+        assert twins.is_news("1", now, by_media=first_by_media)
+        assert not twins.is_news("1", now + late, by_media=not first_by_media)
+
+
+def test_a_key_that_one_way_never_tells_is_not_taken_for_the_next() -> None:
+    twins = TwinDigits()
+    assert twins.is_news("1", 1.0, by_media=False)
+    assert twins.is_news("2", 1.2, by_media=False)
+    assert not twins.is_news("2", 1.2, by_media=True)  # so that of the 1 has been lost
+    assert twins.is_news("1", 1.4, by_media=True)
+    assert not twins.is_news("1", 1.4, by_media=False)

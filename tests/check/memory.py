@@ -10,7 +10,20 @@ import attrs
 
 from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.versions import FEATURES
-from voxtra_core.effects import Close, Connect, Connected, EndOfStream, Failed, Finish, Input, Received, Send
+from voxtra_core.effects import (
+    Accepted,
+    Close,
+    Connect,
+    Connected,
+    EndOfStream,
+    Failed,
+    Finish,
+    Input,
+    Listen,
+    Listening,
+    Received,
+    Send,
+)
 
 __all__ = [
     "APPLICATION",
@@ -48,6 +61,8 @@ class Server:
     """Why nobody can connect."""
     dead: bool = False
     """Nobody even hears that it is refused."""
+    taken: str | None = None
+    """Why nobody can listen."""
     breaks: bool = False
     """A connection is reset as soon as something is sent."""
 
@@ -77,6 +92,11 @@ def run(machine: CheckMachine, server: Server, cut: Cut = whole, now: float = 10
                     elif not server.dead:
                         inputs.append(Connected(conn))
                         inputs.extend(Received(conn, piece) for piece in cut(server.greeting))
+                case Listen(listener, _, port) if server.taken is None:
+                    opened |= {listener, 1000}
+                    inputs += [Accepted(listener, 1000), Listening(listener, port)]
+                case Listen(listener):
+                    inputs.append(Failed(listener, f"{server.taken}"))
                 case Send(conn, data):
                     requests.append(data.decode("latin-1"))
                     inputs.extend(Received(conn, piece) for piece in cut(server.answer(data)))

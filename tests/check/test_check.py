@@ -16,7 +16,7 @@ from voxtra_core.app.check import CheckMachine
 from voxtra_core.app.findings import Finding
 from voxtra_core.app.options import make_options
 from voxtra_core.app.versions import CALLS, FEATURES, Feature, Version
-from voxtra_core.effects import TLS, Close, Connect, Finish
+from voxtra_core.effects import TLS, Close, Connect, Finish, Listen, Listening
 
 from .memory import APPLICATION, ASTERISK, DEVICE, INFO, MODULES, WRITE, Server, as_ari, modules, run
 
@@ -350,6 +350,69 @@ def test_no_secret_is_repeated_even_if_the_server_repeats_it(
     told = f"{machine!r} {machine.findings}"
     assert secret not in told
     assert credentials not in told
+
+
+# ---- what the options take -------------------------------------------------------------------------------------------
+
+
+def configured(ari: bool = False, **options: Any) -> CheckMachine:
+    """A check of an application with these options, and of this Asterisk if that is to connect to it."""
+    told = {"ari_url": "http://pbx:8088", "ari_user": USER, "ari_password": PASSWORD}
+    common: dict[str, Any] = {"app_name": "voxtra", "number_variable": None, "environ": {}}
+    with_listen: dict[str, Any] = {"ari_url": None} if "listen" in options else {}
+    checked = make_options(**(told | common | with_listen | options))
+    return CheckMachine(checked, new_id=lambda: "id", ari=make_options(**(told | common)) if ari else None)
+
+
+@pytest.mark.parametrize(
+    ("release", "says"), [("20.14.0", "is new enough for calls, rest"), ("20.13.0", "too old for rest-over-websocket")]
+)
+def test_requests_over_the_socket_take_an_asterisk_that_knows_them(release: str, says: str) -> None:
+    machine = configured(requests="websocket")
+    run(machine, Server({**ASTERISK, INFO: as_ari("200 OK", json.dumps({"system": {"version": release}}))}))
+    assert says in machine.findings[1].what
+
+
+def test_whether_it_can_listen() -> None:
+    machine = configured(listen="0.0.0.0:8090", ari_url=None)
+    requests, _ = run(machine, Server(ASTERISK))
+    first, second = machine.findings
+    assert (first.ok, first.what, second.ok, requests) == (True, "it can listen on 0.0.0.0:8090", True, [])
+    machine = configured(ari=True, listen="0.0.0.0:8090", ari_url=None)
+    requests, _ = run(machine, Server({**ASTERISK, MODULES: modules("res_ari")}, taken="address already in use"))
+    taken, there, version, *missing = machine.findings
+    assert f"{taken}".startswith("it cannot listen on 0.0.0.0:8090: address already in use – end the program that")
+    assert (there.ok, version.what) == (True, "it is new enough for calls, outbound-websocket")
+    assert [finding.what.partition(":")[0] for finding in missing] == [
+        "not loaded, and needed for calls",
+        "not loaded, and needed for outbound-websocket",
+    ]
+    assert [request.split("?")[0].split(" HTTP")[0] for request in requests] == [
+        "GET /ari/asterisk/info",
+        "GET /ari/asterisk/modules",
+    ]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_listener_that_never_comes_up(late: bool) -> None:
+    machine = configured(listen="[::1]:8090", ari_url=None)
+    machine.start(0.0)
+    assert machine.effects_to_perform() == [Listen(1, "::1", 8090)]
+    if late:
+        machine.handle_timeout(5.0)
+        assert machine.findings[0].what == "it cannot listen on [::1]:8090: no answer in time"
+    else:
+        machine.interrupt(1.0)
+        assert machine.findings == []
+    assert machine.effects_to_perform() == [Close(1), Finish()]
+    machine.receive(Listening(1, 8090), 6.0)
+    assert machine.effects_to_perform() == []
+
+
+def test_with_listen_there_is_no_extension_to_look_for() -> None:
+    options = make_options(None, USER, PASSWORD, app_name="voxtra", number_variable=None, listen="[::]:1", environ={})
+    with pytest.raises(ValueError, match="no extension with listen"):
+        CheckMachine(options, new_id=lambda: "id", extension="100@in")
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------

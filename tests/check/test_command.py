@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import socketserver
 import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -106,6 +108,57 @@ def test_by_tls_with_an_authority_of_ones_own(backend: str, capsys: pytest.Captu
     assert "--ca FILE" in line
 
 
+def test_requests_over_the_socket(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(ASTERISK) as url:
+        assert main(["check", "--ari-url", url, *USER, "--requests", "websocket"], backend=backend) == 0
+    assert "new enough for calls, rest-over-websocket" in capsys.readouterr().out
+
+
+APPLICATIONS = """
+from voxtra_{backend} import VoxtraApp
+calling = VoxtraApp("{url}", "tester", "s3cret-sesame", app_name="orders", requests="websocket")
+listening = VoxtraApp(listen="127.0.0.1:{port}", ari_user="asterisk", ari_password="s3cret-sesame")
+pooled = VoxtraApp("{url}", "tester", "s3cret-sesame")
+
+@pooled.on_offer
+async def choose(offer):
+    return True
+"""
+
+
+def test_an_application_is_checked_as_it_is_configured(
+    backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is, as whom, with which name, and what it needs; whether it can listen where it says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def check(*arguments: str) -> tuple[int, str]:
+        status = main(["check", *arguments], backend=backend)
+        said = capsys.readouterr()
+        assert "sesame" not in said.out + said.err
+        return status, said.out + said.err
+
+    with serving(ASTERISK) as url, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / f"of_{backend}.py").write_text(APPLICATIONS.format(backend=backend, url=url, port=port))
+        status, said = check(f"of_{backend}:calling")
+        assert status == 0
+        assert "new enough for calls, rest-over-websocket" in said
+        assert "the application's name 'orders' is free" in said
+        assert "for calls, broadcast" in check(f"of_{backend}:pooled")[1]
+        status, said = check(f"of_{backend}:listening", "--ari-url", url, *USER)
+        assert status == 1
+        assert f"fault  it cannot listen on 127.0.0.1:{port}: address already in use" in said
+        assert "new enough for calls, outbound-websocket" in said
+        taken.close()
+        assert check(f"of_{backend}:listening")[0] == 0
+        assert f"it can listen on 127.0.0.1:{port}" in check("--listen", f"127.0.0.1:{port}")[1]
+        assert check(f"of_{backend}:calling", "--ari-url", url)[0] == 2
+        assert check(f"of_{backend}:calling", "--app", "x")[0] == 2
+        assert check(f"of_{backend}:nothing")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
@@ -140,6 +193,8 @@ def test_who_and_where_come_from_the_environment(
         (["--app", "x" * 74], "app_name must not be longer than 73 bytes"),
         (["--extension", "100"], "an extension must look like 100@from-phones"),
         (["--timeout", "0"], "timeout must be more than 0 seconds"),
+        (["--listen", "8090"], "listen must be host:port"),
+        (["--listen", "[::]:8090", "--requests", "http"], "with --listen the applications are those of Asterisk's"),
     ],
 )
 def test_what_cannot_be_right_is_refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

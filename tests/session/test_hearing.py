@@ -160,6 +160,27 @@ def test_the_second_one_is(deaf: Deaf) -> None:
     assert isinstance(deaf.world.served(), NameTaken)
 
 
+def test_who_has_taken_the_name_back_does_not_take_it_back_again(deaf: Deaf) -> None:
+    """Though the attempt to do so was not answered at first either: two who both have that would fight for ever."""
+    reconnected_late(deaf, OVERDUE)
+    hangs(deaf, OVERDUE)
+    be_replaced(deaf)
+    deaf.world.run(OVERDUE + 3.0)
+    assert deaf.world.app.connection is Connection.CONNECTED
+    be_replaced(deaf)
+    assert isinstance(deaf.world.served(), NameTaken)
+
+
+def test_unless_it_was_connected_for_long_since(deaf: Deaf) -> None:
+    reconnected_late(deaf, OVERDUE)
+    be_replaced(deaf)
+    deaf.world.run(ECHO + 5.0)
+    reconnected_late(deaf, OVERDUE)
+    be_replaced(deaf)
+    deaf.world.run(10.0)
+    assert deaf.world.app.connection is Connection.CONNECTED
+
+
 @pytest.mark.parametrize(("hung", "after"), [(0.5 * OVERDUE, 0.5), (OVERDUE, ECHO)], ids=["refused", "too late"])
 def test_so_is_one_that_cannot_have_been_ours(deaf: Deaf, hung: float, after: float) -> None:
     reconnected_late(deaf, hung)

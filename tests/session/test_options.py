@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from itertools import count
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from voxtra_core.app.connect import ari_link
 from voxtra_core.app.options import make_options
@@ -29,6 +33,17 @@ def test_what_means_nothing_with_listen_is_refused(options: dict[str, Any]) -> N
         app(listen="[::]:8090", **options)
 
 
+@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
+def test_an_orphans_patience_that_cannot_be(seconds: float) -> None:
+    with pytest.raises(ValueError, match="orphan_patience must be 0 or more seconds, and finite, not"):
+        app(orphan_patience=seconds)
+
+
+def test_what_happens_when_replaced_is_one_of_two() -> None:
+    with pytest.raises(ValueError, match="when_replaced must be one of finish, hangup, not 'fight'"):
+        app(when_replaced="fight")
+
+
 def test_the_environments_url_means_nothing_with_listen() -> None:
     assert "8090" in repr(app({"VOXTRA_ARI_URL": "what is this"}, listen="[::]:8090"))
 
@@ -39,6 +54,47 @@ def test_no_secret_in_what_is_said_about_listen(listen: str) -> None:
         app(listen=listen)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value)).partition("listen=listen")[2]
     assert "hunter2" not in str(caught.value)
+
+
+WHERE = [
+    "http://voxtra:{}@pbx:8088",
+    "https://{}@pbx",
+    "voxtra:{}@pbx:8088",
+    "http://voxtra:{}\N{FULLWIDTH COMMERCIAL AT}pbx",  # which is an @ to some
+    "http://voxtra:{}",
+    "http://pbx/{}@ari",
+    "http://pbx:8088/ari?api_key=voxtra:{}",
+    "http://pbx:8088/ari#api_key=voxtra:{}",
+    "voxtra:{}@",
+    "ws://voxtra:{}",
+    "{}",
+]
+"""Where people put a password."""
+
+
+@given(template=st.sampled_from(WHERE), before=st.text(max_size=3), after=st.text(max_size=3), quoted=st.booleans())
+@example("http://voxtra:{}@pbx:8088", "[", "]", False)
+@example("http://voxtra:{}@pbx", "", "℀", False)
+@example("http://voxtra:{}@pbx", "x://", "", False)
+def test_no_secret_in_what_is_said_about_a_url(template: str, before: str, after: str, quoted: bool) -> None:
+    """Nor in what that error came of, which some show."""
+    secret = f"{before}hunter2{after}"
+    url = template.format(quote(secret, errors="replace") if quoted else secret)
+    cases: list[dict[str, Any]] = [{"ari_url": url}, {"environ": {"VOXTRA_ARI_URL": url}}, {"listen": url}]
+    for options in cases:
+        assert "hunter2" not in said_about(secret, **options)
+
+
+def said_about(
+    ari_password: str, ari_url: str | None = None, environ: dict[str, str] | None = None, **more: Any
+) -> str:
+    """All of a ``ValueError``, if there is one."""
+    more |= {"app_name": "app", "number_variable": None}
+    try:
+        make_options(ari_url, "voxtra", ari_password, environ=environ or {}, **more)
+    except ValueError as error:
+        return f"{error} {error.__cause__} {error.__context__}"
+    return ""
 
 
 @pytest.mark.parametrize(("requests", "patience"), [("http", 2.0), ("websocket", 5.0)])

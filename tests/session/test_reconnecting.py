@@ -33,11 +33,12 @@ from voxtra_core.errors import (
     RequestOutcomeUnknown,
     TLSFailed,
 )
+from voxtra_core.stasis.orphans import DOUBT, PATIENCE
 from voxtra_core.testing import Callee, Caller, Extension, SimulatedLink
 from voxtra_core.testing.virtual import VirtualApp
 
 from .test_stopping import Run
-from .world import Delays, UnsteadyLink, World
+from .world import App, Delays, UnsteadyLink, World
 
 NOBODY = ConnectFailed("nobody is there")
 
@@ -156,9 +157,13 @@ def test_a_clean_close_is_a_loss_as_well() -> None:
 # ---- when no more --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [AuthenticationFailed("no"), CertificateExpired("no"), TLSFailed("no")], ids=repr)
-def test_what_somebody_has_to_mend_is_final(error: ConnectFailed) -> None:
-    with Away() as world:
+ODD_FOR_A_MOMENT = pytest.mark.parametrize("error", [CertificateExpired("no"), TLSFailed("no"), NOBODY], ids=repr)
+
+
+@pytest.mark.parametrize("reconnect", [Reconnect(), Reconnect(from_start=True)])
+def test_who_is_not_let_in_is_not_tried_again(reconnect: Reconnect) -> None:
+    error = AuthenticationFailed("no")
+    with Away(reconnect=reconnect) as world:
         ends: list[object] = []
 
         @world.app.default()
@@ -175,6 +180,42 @@ def test_what_somebody_has_to_mend_is_final(error: ConnectFailed) -> None:
         assert world.served() is error
         assert len(world.attempts) == 1
         assert ends == [EndedBy.CONNECTION]
+
+
+@ODD_FOR_A_MOMENT
+def test_a_front_that_says_something_odd_when_it_restarts_ends_no_call(error: ConnectFailed) -> None:
+    """What was trusted before may be so again: its certificate is renewed, or its TLS is not there yet."""
+    with Away(reconnect=Reconnect(longest=2.0)) as world:
+        world.app.default()(answers_and_listens)
+        world.start()
+        person = world.call()
+        world.run(1.0)
+        world.goes_away(error)
+        world.run(20.0)
+        assert len(world.attempts) > 5
+        world.is_back()
+        world.run(5.0)
+        assert world.connection() is Connection.CONNECTED
+        assert person.ended_at is None
+        world.stop()
+
+
+@ODD_FOR_A_MOMENT
+@pytest.mark.parametrize("from_start", [False, True])
+def test_at_the_start_a_certificate_is_looked_at_once_unless_that_is_wanted(
+    error: ConnectFailed, from_start: bool
+) -> None:
+    with Away(reconnect=Reconnect(longest=2.0, from_start=from_start)) as world:
+        world.refusal = error
+        serving, _ = world.spawn(world.app.serve())
+        world.run(20.0)
+        assert serving.error is (None if from_start else error)
+        assert (len(world.attempts) > 5) is from_start
+        world.is_back()
+        world.run(5.0)
+        assert world.connection() is (Connection.CONNECTED if from_start else Connection.CLOSED)
+        serving.cancel()
+        world.run(1.0)
 
 
 @pytest.mark.parametrize("reconnect", [Reconnect(), None])
@@ -218,6 +259,63 @@ def test_it_gives_up_after_so_long() -> None:
         world.goes_away()
         assert world.served() is NOBODY
         assert 15.0 <= world.now - 1.0 <= 20.0
+
+
+@pytest.mark.parametrize("error", [NOBODY, AuthenticationFailed("no")], ids=repr)
+def test_whoever_follows_the_connection_is_told_that_there_will_be_none(error: ConnectFailed) -> None:
+    """And is told before ``serve()`` raises it."""
+    with Away(reconnect=Reconnect(first=1.0, longest=1.0, give_up_after=5.0)) as world:
+        seen: list[AppUpdate] = []
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+            assert not world.serving or not world.serving.done.done
+
+        following = world.spawn(follow(world, seen))
+        world.start()
+        world.run(1.0)
+        world.goes_away(error)
+        assert world.served() is error
+        assert [change.connection for change in world.told] == [Connection.RECONNECTING, Connection.CLOSED]
+        assert world.told[-1].error is error
+        world.run(0.0)
+        assert following[0].done.done
+        assert [update for update in seen if isinstance(update, ConnectionChanged)] == world.told
+
+
+def test_without_reconnecting_a_lost_connection_is_closed() -> None:
+    with Away(reconnect=None) as world:
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+
+        world.start()
+        world.run(1.0)
+        world.goes_away()
+        error = world.served()
+        assert isinstance(error, ConnectionLost)
+        assert world.told == [ConnectionChanged(Connection.CLOSED, error)]
+
+
+@pytest.mark.parametrize("way", ["never connected", "stopped"])
+def test_of_an_end_that_somebody_has_asked_for_or_is_told_of_otherwise_nothing_is_told(way: str) -> None:
+    with Away() as world:
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            world.told.append(change)
+
+        if way == "never connected":
+            world.refusal = NOBODY
+            with pytest.raises(ConnectFailed):
+                world.start()
+            world.served()
+        else:
+            world.start()
+            world.stop()
+        assert world.told == []
 
 
 def test_every_outage_has_that_long() -> None:
@@ -364,20 +462,52 @@ def test_calls_of_a_process_that_is_no_more(orphans: str) -> None:
             await call.play_file("hello-world")
 
         world.start()
-        world.run(10.0)
+        world.run(PATIENCE + 5.0)
         match orphans:
             case "hangup":
                 assert (person.cause, handled) == (41, [])
+                assert person.ended_at == pytest.approx(PATIENCE)
             case "leave":
                 assert (person.ended_at, handled) == (None, [])
                 world.link.drop(world.now)
-                world.run(10.0)
+                world.run(PATIENCE + 5.0)
                 assert (person.ended_at, handled) == (None, []), "also after an outage"
             case _:
                 (call,) = handled
                 assert (call.id, call.called_number, call.args) == (person.channel_id, "200", ("a", "b"))
                 assert [heard.what for heard in person.heard] == ["sound:hello-world"]
                 assert person.cause == 16
+        world.stop()
+
+
+def test_where_nobody_else_has_the_name_orphans_need_no_patience() -> None:
+    with World(orphan_patience=0.0) as world:
+        other = SimulatedLink(world.asterisk, "voxtra")
+        other.open(0.0)
+        person = world.asterisk.call(Caller("5550100"), "voxtra", 0.0)
+        other.drop(0.0)
+        world.start()
+        world.run(5.0)
+        assert person.ended_at == DOUBT
+        world.stop()
+
+
+@pytest.mark.parametrize("orphans", ["hangup", "adopt", "leave"])
+def test_what_snooped_on_calls_of_a_process_that_is_no_more_is_removed(orphans: str) -> None:
+    """Whatever becomes of the calls: nobody else has any use for it."""
+    with World(orphans=orphans) as world:
+        other = SimulatedLink(world.asterisk, "voxtra")
+        other.open(0.0)
+        person = world.asterisk.call(Caller("5550100"), "voxtra", 0.0)
+        snoop = channels.snoop_channel_with_id(person.channel_id, "voxtra-snoop-1", app="voxtra", spy="both")
+        other.send_request("1", snoop, 0.0)
+        world.asterisk.handle_timeout(0.0)
+        assert set(world.asterisk.channel_ids) == {person.channel_id, "voxtra-snoop-1"}
+        other.drop(0.0)
+        world.app.default()(answers_and_listens)
+        world.start()
+        world.run(PATIENCE + 1.0)
+        assert world.asterisk.channel_ids == ([] if orphans == "hangup" else [person.channel_id])
         world.stop()
 
 
@@ -615,6 +745,124 @@ def test_the_one_that_was_replaced_lives_through_outages_too(reconnect: Reconnec
         assert isinstance(error, LinkError)
         assert world.now == pytest.approx(20.0)
         assert not serving.done.done
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize("needs", [0.0, 2.5])
+def test_one_that_was_cut_off_and_comes_back_has_the_name_again_and_that_is_the_end_of_it(needs: float) -> None:
+    """Asterisk does not tell whose the application is that it has: it may be our own, whose end it has not noticed.
+
+    Both keep their calls: one handler each, and nobody hung up; also where the second ``needs`` long for a request.
+    """
+    with Away(reconnect=Reconnect(first=1.0, longest=1.0)) as world:
+        handled: list[tuple[str, str]] = []
+
+        def handler(name: str) -> Callable[[CallSession], Awaitable[None]]:
+            async def handle(call: CallSession) -> None:
+                handled.append((name, call.caller_id))
+                await answers_and_listens(call)
+
+            return handle
+
+        world.app.default()(handler("first"))
+        world.start()
+        people = [world.call(Caller(f"{n}").waits(60.0).hangs_up()) for n in range(2)]
+        world.run(1.0)
+        world.goes_away()
+        second = App(world.loop, world.asterisk, Delays(requests=(needs,)))
+        second.default()(handler("second"))
+        serving = world.loop.spawn(second.serve())
+        world.run(0.5)
+        people += [world.call(Caller(f"{n}").waits(60.0).hangs_up()) for n in range(2, 4)]
+        world.run(0.5)
+        world.is_back()
+        world.run(30.0)
+        assert (world.connection(), second.connection) == (Connection.CONNECTED, Connection.REPLACED)
+        people += [world.call(Caller(f"{n}").waits(60.0).hangs_up()) for n in range(4, 6)]
+        world.run(20.0)
+        assert [person.ended_at for person in people] == [None] * 6
+        assert handled == [(name, f"{n}") for n, name in enumerate(["first"] * 2 + ["second"] * 2 + ["first"] * 2)]
+        world.run(100.0)
+        assert all(person.hung_up_first for person in people)
+        assert isinstance(serving.error, NameTaken)
+        assert len(second.links) == 2, "one of them aside"
+        assert world.connection() is Connection.CONNECTED
+        world.stop()
+
+
+@pytest.mark.parametrize("reconnect", [Reconnect(), None])
+def test_the_first_can_hang_up_instead(reconnect: Reconnect | None) -> None:
+    with World(reconnect=reconnect, when_replaced="hangup") as world:
+        ends: list[object] = []
+        told: list[Connection] = []
+
+        @world.app.on_connection
+        async def changed(change: ConnectionChanged) -> None:
+            told.append(change.connection)
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            @call.on_hangup
+            async def note() -> None:
+                ends.append(call.end and call.end.by)
+
+            await answers_and_listens(call)
+
+        world.start()
+        people = [world.call() for _ in range(3)]
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        serving = world.loop.spawn(second.serve())
+        assert isinstance(world.served(), NameTaken)
+        assert world.now < 2.0
+        assert [person.cause for person in people] == [16] * 3
+        assert ends == [EndedBy.LOCAL] * 3
+        assert told[0] is Connection.REPLACED
+        assert not serving.done.done
+        assert world.asterisk.channel_ids == []
+        assert world.loop.drivers[0].tasks == {}
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize("when_replaced", ["finish", "hangup"])
+def test_a_first_without_calls_ends_at_once(when_replaced: str) -> None:
+    with World(when_replaced=when_replaced) as world:
+        world.start()
+        world.run(1.0)
+        second = Second(world.loop, world.asterisk)
+        serving = world.loop.spawn(second.serve())
+        assert isinstance(world.served(), NameTaken)
+        assert world.now < 1.1
+        world.spawn(second.stop())
+        world.loop.run_until(serving.done)
+
+
+@pytest.mark.parametrize(
+    ("needs", "options", "lives"),
+    [(0.0, {}, True), (2.5, {}, True), (4.0, {}, True), (15.0, {}, False), (15.0, {"orphan_patience": 20.0}, True)],
+)
+def test_the_second_leaves_the_calls_of_a_first_that_is_slow(
+    needs: float, options: dict[str, Any], lives: bool
+) -> None:
+    """To subscribe to its calls' channels under another name takes it so long. Beyond the patience nobody has them."""
+    with Away() as world:
+        world.app.default()(answers_and_listens)
+        world.start()
+        people = [world.call() for _ in range(3)]
+        world.run(1.0)
+
+        def is_slow(link: UnsteadyLink) -> None:
+            link._delays = Delays(requests=(needs,))
+
+        world.app.prepare = is_slow
+        second = Second(world.loop, world.asterisk, **options)
+        second.default()(answers_and_listens)
+        serving = world.loop.spawn(second.serve())
+        world.run(30.0)
+        assert [person.ended_at is None for person in people] == [lives] * 3
+        assert second.stats.calls.inbound == 0
         world.spawn(second.stop())
         world.loop.run_until(serving.done)
 

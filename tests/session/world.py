@@ -117,7 +117,7 @@ class Loop(VirtualLoop):
         self._serial = count(1)
 
     def new_id(self) -> str:
-        return f"id-{next(self._serial)}"
+        return f"00000000-0000-4000-8000-{next(self._serial):012x}"
 
     def driver(self) -> Driver:
         driver = Driver(self)
@@ -224,9 +224,10 @@ class World:
         return [entry.message for entry in self.driver.log if entry.level >= least]
 
     def assert_nothing_is_left(self) -> None:
-        """No channel in Asterisk; no task in the driver; no call, session, request or deadline in the application."""
+        """No channel or bridge in Asterisk; no task in the driver; nothing of any call in the application."""
         machine = self.driver.machine
         assert self.asterisk.channel_ids == []
+        assert self.asterisk.bridge_ids == []
         assert self.driver.tasks == {}
         assert machine.stasis.calls == {}
         assert machine._sessions == {}

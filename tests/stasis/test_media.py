@@ -44,13 +44,15 @@ class ScriptedPort:
 
     encapsulation: Encapsulation = "audiosocket"
     transport: Transport = "tcp"
-    frames_sent = stalls = 0
-    stirred = False
+    frames_sent = stalls = refused = 0
 
     def __init__(self) -> None:
         self.is_open = False
         self.lines: dict[str, MediaLine] = {}
         self.started: set[str] = set()
+
+    def take_stirred(self) -> bool:
+        return False
 
     def expect(self, line_id: str, line: MediaLine, audio_format: AudioFormat, now: float) -> None:
         assert line_id not in self.lines

@@ -14,7 +14,7 @@ from voxtra_core.call import Pending
 from voxtra_core.effects import LogLevel
 from voxtra_core.errors import AriNotFound, AriServerError, OperationTimeout, VoxtraError
 from voxtra_core.stasis import SendRequest, StasisMachine, WithdrawRequest
-from voxtra_core.stasis.orphans import ASIDE_PREFIX, DESCRIBED_AT_ONCE, DOUBT, Orphans
+from voxtra_core.stasis.orphans import ASIDE_PREFIX, DESCRIBED_AT_ONCE, DOUBT, PATIENCE, Orphans
 
 from .bench import channel
 
@@ -65,6 +65,7 @@ def found_in(switchboard: Switchboard) -> list[str]:
         is_known=lambda _: False,
         found=lambda channel, is_orphan: found.append(channel.id),
         log=lambda level, message: pytest.fail(message),
+        patience=0.0,
     )
     orphans.look("app", 0.0, after_outage=False)
     assert orphans.next_deadline() == DOUBT
@@ -97,6 +98,61 @@ def test_of_a_claimed_one_only_the_lists_tell_whose_it_is(elsewhere: list[str], 
     assert found_in(Switchboard({"app": ["1"], "other": elsewhere}, claimed)) == found
 
 
+# ---- somebody may yet have them ------------------------------------------------------------------------------------
+
+
+def test_what_was_there_before_us_is_seen_without_anybody_twice() -> None:
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(PATIENCE - 0.1, {})
+    assert looking.times("applications.list") == [DOUBT]
+    assert looking.found == []
+    looking.run(PATIENCE, {})
+    assert looking.found == ["1"]
+    assert looking.orphans.next_deadline() is None
+
+
+@pytest.mark.parametrize("moves_at", [DOUBT + 0.1, PATIENCE - 0.1])
+def test_who_is_slow_to_move_aside_still_has_it(moves_at: float) -> None:
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(moves_at, {})
+    looking.switchboard.applications[f"{ASIDE_PREFIX}1"] = ["1"]
+    looking.run(100.0, {})
+    assert looking.found == []
+    assert looking.orphans.next_deadline() is None
+
+
+@pytest.mark.parametrize(("aside", "found_at"), [([], PATIENCE), (["2"], PATIENCE), (["9"], DOUBT)], ids=repr)
+def test_what_came_meanwhile_is_not_taken_from_one_who_is_just_moving_aside(aside: list[str], found_at: float) -> None:
+    """He has an application by then, with none, or some, of the channels there. One of another name has others."""
+    looking = Looking(Switchboard({"app": ["1", "2"], f"{ASIDE_PREFIX}1": aside}))
+    looking.orphans.look("app", 0.0, after_outage=True)
+    looking.run(found_at - 0.1, {})
+    assert looking.found == []
+    looking.run(found_at, {})
+    assert looking.found == (["1"] if aside == ["2"] else ["1", "2"])
+
+
+def test_a_call_that_was_given_up_here_is_nobody_elses() -> None:
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.orphans.link_lost()
+    looking.orphans.disown("1")
+    looking.orphans.look("app", 0.0, after_outage=True)
+    looking.run(DOUBT, {})
+    assert looking.orphan == [True]
+
+
+@pytest.mark.parametrize(("lost_at", "is_orphan"), [(DOUBT - 0.1, False), (DOUBT + 0.1, True)])
+def test_what_was_seen_once_was_there_before_us_whatever_becomes_of_the_link(lost_at: float, is_orphan: bool) -> None:
+    """It would have been announced by then."""
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(lost_at, {})
+    looking.orphans.link_lost()
+    assert looking.orphans.next_deadline() is None
+    looking.orphans.look("app", lost_at, after_outage=True)
+    looking.run(100.0, {})
+    assert looking.orphan == [is_orphan]
+
+
 # ---- an Asterisk that does not tell --------------------------------------------------------------------------------
 
 
@@ -109,6 +165,8 @@ class Looking:
     open: list[tuple[Request[Any], Pending[Any]]] = attrs.field(factory=list)
     asked: list[tuple[float, str]] = attrs.field(factory=list)
     found: list[str] = attrs.field(factory=list)
+    orphan: list[bool] = attrs.field(factory=list)
+    """Of each that was found, whether it was there before us."""
     log: list[tuple[LogLevel, str]] = attrs.field(factory=list)
     orphans: Orphans = attrs.field(init=False)
 
@@ -117,10 +175,14 @@ class Looking:
             self.ask,
             clock=lambda: self.now,
             is_known=lambda _: False,
-            found=lambda channel, _: self.found.append(channel.id),
+            found=self.note,
             log=lambda level, message: self.log.append((level, message)),
         )
         self.orphans.look("app", 0.0, after_outage=False)
+
+    def note(self, channel: Channel, is_orphan: bool) -> None:
+        self.found.append(channel.id)
+        self.orphan.append(is_orphan)
 
     def ask(self, request: Request[Any], now: float) -> Pending[Any]:
         pending = Pending[Any]()
@@ -195,6 +257,9 @@ def test_of_very_many_so_many_are_asked_for_at_a_time() -> None:
     looking = Looking(Switchboard({"app": [str(n) for n in range(1500)]}))
     looking.answer({})
     looking.orphans.handle_timeout(DOUBT)
+    looking.answer({})
+    looking.now = PATIENCE
+    looking.orphans.handle_timeout(PATIENCE)
     looking.answer({})
     most = 0
     while looking.open:

@@ -148,7 +148,8 @@ def test_subscribing_to_a_channel() -> None:
     world.forget()
     world.request("POST", f"/channels/{channel}/variable?variable=X&value=2")
     assert [event["application"] for event in world.events] == ["app"]
-    assert world.ask("POST", "/applications/watcher/subscription?eventSource=bridge:x").status == 501
+    assert world.ask("POST", "/applications/watcher/subscription?eventSource=bridge:x").status == 422
+    assert world.ask("POST", "/applications/watcher/subscription?eventSource=endpoint:x").status == 501
 
 
 def test_subscribing_to_all_shows_the_end_of_a_call_that_came_in() -> None:

@@ -21,6 +21,7 @@ from voxtra_core.testing import SimEvent, SimReply, SimulatedAsterisk
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 _CALL_NUMBER = re.compile(r"-([0-9a-f]{8})")
+_CALL_NUMBER_IN_TEXT = re.compile(r"(Local/\w+@\w+)-([0-9a-f]{8})")
 _LEFT_OUT = {"type", "timestamp", "asterisk_id", "application", "channel", "peer", "caller"}
 
 
@@ -99,6 +100,9 @@ class Trace:
             name = f"Snoop/#{int(name.rpartition('-')[2], 16)}"
             self.ids[name] = channel["id"]
             return name
+        if name.startswith("AudioSocket/"):  # named after where it connects, and its UUID
+            self.ids[name] = channel["id"]
+            return name
         match = _CALL_NUMBER.search(name)
         assert match is not None
         number = int(match[1], 16)
@@ -108,6 +112,10 @@ class Trace:
         name = self.renamed.get(name, name)
         self.ids[name] = channel["id"]
         return name
+
+    def _renumbered(self, match: re.Match[str]) -> str:
+        """The name of a channel in the value of a variable."""
+        return f"{match[1]}#{int(match[2], 16) - (self._first_call or 0)}"
 
     def _target(self, event: Mapping[str, Any]) -> str:
         target = str(event.get("playback", {}).get("target_uri", "")).removeprefix("channel:")
@@ -119,6 +127,7 @@ class Trace:
         for name, id in sorted(self.ids.items(), key=lambda item: -len(item[1])):
             text = text.replace(f'"{id}"', f'"{name}"').replace(f":{id}", f":{name}")
         text = re.sub(r'"(creationtime|timestamp|protocol_id|name)": "[^"]*"', r'"\1": "*"', text)
+        text = _CALL_NUMBER_IN_TEXT.sub(self._renumbered, text)
         return re.sub(r'"(id|playback_id)": "(id[0-9]+|[0-9a-f-]{36})"', r'"\1": "*"', text)
 
 
@@ -209,4 +218,8 @@ def _translated(target: str, recorded: Trace, simulated: Trace) -> str:
     """A recorded target with the ids of the simulated channels and playbacks in it."""
     same = {id: simulated.ids[name] for name, id in recorded.ids.items() if name in simulated.ids}
     same.update(zip(recorded.playbacks, simulated.playbacks, strict=False))
-    return re.sub(r"(?<=[/=])[^/?&]+", lambda segment: same.get(segment[0], segment[0]), target)
+
+    def translated(segment: re.Match[str]) -> str:
+        return "%2C".join(same.get(part, part) for part in segment[0].split("%2C"))
+
+    return re.sub(r"(?<=[/=])[^/?&]+", translated, target)

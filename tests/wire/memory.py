@@ -230,6 +230,7 @@ def new_network(
     *,
     user: str = "tester",
     password: str = "s3cret",
+    accepted: str = "s3cret",
     app_name: str = "app",
     path_prefix: str = "",
     tls: TLS | None = None,
@@ -242,7 +243,7 @@ def new_network(
 ) -> Network:
     """A server with one user that listens, and a link that was not opened yet."""
     link_conns, server_conns = count(1001), count(1)
-    server = AriServer(host="127.0.0.1", port=PORT, users={"tester": "s3cret"}, new_conn=lambda: next(server_conns))
+    server = AriServer(host="127.0.0.1", port=PORT, users={"tester": accepted}, new_conn=lambda: next(server_conns))
     link = AriLink(
         host="127.0.0.1",
         port=PORT,

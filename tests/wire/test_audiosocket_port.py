@@ -565,15 +565,15 @@ def test_what_is_not_about_the_port_is_left_to_others() -> None:
 def test_it_says_whether_anything_but_audio_has_happened() -> None:
     bench = Bench()
     line, conn, asterisk = bench.connect()
-    seen = [bench.port.stirred, bench.port.stirred]
+    seen = [bench.port.take_stirred(), bench.port.take_stirred()]
     bench.say(conn, asterisk.audio(FRAME))
     bench.wait(0.1)
-    seen.append(bench.port.stirred)
+    seen.append(bench.port.take_stirred())
     bench.say(conn, asterisk.dtmf("1"))
-    seen.append(bench.port.stirred)
+    seen.append(bench.port.take_stirred())
     bench.port.receive(EndOfStream(conn), bench.now)
     assert line.end
-    assert [*seen, bench.port.stirred] == [True, False, False, True, True]
+    assert [*seen, bench.port.take_stirred()] == [True, False, False, True, True]
 
 
 def test_whoever_comes_or_goes_without_a_name_is_something_that_has_happened() -> None:
@@ -581,11 +581,11 @@ def test_whoever_comes_or_goes_without_a_name_is_something_that_has_happened() -
     bench = Bench()
     bench.expect()
     bench.listening()
-    seen = [bench.port.stirred]
+    seen = [bench.port.take_stirred()]
     conn = bench.come()
-    seen.append(bench.port.stirred)
+    seen.append(bench.port.take_stirred())
     bench.port.receive(EndOfStream(conn), bench.now)
-    assert [*seen, bench.port.stirred] == [True, True, True]
+    assert [*seen, bench.port.take_stirred()] == [True, True, True]
 
 
 # ---- any chunking ----------------------------------------------------------------------------------------------------

@@ -695,15 +695,23 @@ def test_what_is_not_about_its_connections_is_ignored() -> None:
     assert (room.sent, room.closed, room.messages, room.logs) == ({}, [], [], [])
 
 
-@pytest.mark.parametrize("way", ["repr", "refused", "accepted"])
+@pytest.mark.parametrize("way", ["repr", "refused", "garbled", "accepted", "closed", "broken"])
 def test_the_password_is_never_told(way: str) -> None:
     room = Room()
     told = repr(room.listener)
     if way == "refused":
         Asterisk(room, credentials="obuser:obpasS")
-    elif way == "accepted":
-        persistent(room, "app")
-        told += repr(room.link())
+    elif way == "garbled":
+        conn = room.connect()
+        room.input(Received(conn, b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Basic b2J1c2VyOm9icGFzcw==\r\n\r\n"))
+        told += room.sent[conn].decode()
+    elif way in {"accepted", "closed", "broken"}:
+        asterisk = persistent(room, "app")
+        if way == "closed":
+            room.input(Received(asterisk.conn, frame(8, b"\x0f\xa1obpass b2J1c2VyOm9icGFzcw==", mask=b"mask")))
+        elif way == "broken":
+            room.input(Received(asterisk.conn, frame(3, b"obpass b2J1c2VyOm9icGFzcw==", mask=b"mask")))
+        told += f"{room.link()!r} {[(told, getattr(told, 'error', '')) for told in room.told()]}"
     told += repr(room.messages) + repr(room.logs) + repr(room.listener)
     assert "obpas" not in told
     assert "b2J1c2Vy" not in told

@@ -38,10 +38,10 @@ def request(name: str, method: str = "GET", **fields: Any) -> Request[None]:
     return Request("test", method, f"/{name}", **fields)
 
 
-def ask(network: Network, *names: str) -> None:
+def ask(network: Network, *names: str, method: str = "GET") -> None:
     """Send requests whose ids are the names, and let them reach the server."""
     for name in names:
-        network.link.send_request(name, request(name), network.now)
+        network.link.send_request(name, request(name, method), network.now)
     network.carry_all()
 
 
@@ -280,6 +280,18 @@ def test_as_many_under_way_as_allowed_then_first_come_first_served_then_no_more(
         assert received(network)[-1] == name
         reply(network)
     assert [message.request_id for message in network.messages if isinstance(message, Reply)] == ["a", "b", "c", "d"]
+
+
+def test_hang_ups_go_first_and_in_their_order() -> None:
+    """As over HTTP."""
+    network = open_network(max_under_way=1)
+    ask(network, "a", "b", "c", method="POST")
+    ask(network, "d", "e", method="DELETE")
+    ask(network, "f")
+    ask(network, "g", method="DELETE")
+    for _ in range(6):
+        reply(network)
+    assert received(network) == ["a", "d", "e", "g", "b", "c", "f"]
 
 
 def test_while_asterisk_does_not_read_requests_wait() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.frame_protocol import FrameDecoder
 
 from voxtra_core.errors import LocalProtocolError, RemoteProtocolError
 from voxtra_core.wire import (
@@ -22,6 +24,7 @@ from voxtra_core.wire import (
     WebSocketOpened,
     WebSocketRejected,
     WebSocketServer,
+    websocket,
 )
 
 from .streams import cut, frame, one_by_one, same_in_any_pieces, spoilt
@@ -59,12 +62,12 @@ def opened(*, max_message: int = 300) -> tuple[WebSocketClient, WebSocketServer]
     return client, server
 
 
-def opened_client() -> WebSocketClient:
-    return opened()[0]
+def opened_client(*, max_message: int = 300) -> WebSocketClient:
+    return opened(max_message=max_message)[0]
 
 
-def opened_server() -> WebSocketServer:
-    return opened()[1]
+def opened_server(*, max_message: int = 300) -> WebSocketServer:
+    return opened(max_message=max_message)[1]
 
 
 def fed(new: Callable[[], WebSocket], pieces: Iterable[bytes]) -> tuple[list[WebSocketEvent], bool]:
@@ -133,6 +136,50 @@ def test_garbage_is_a_protocol_error_or_events_and_the_same_in_any_pieces(
 ) -> None:
     streams = st.one_of(messages(mask), st.binary())
     same_in_any_pieces(data.draw(cut(spoilt(streams))), partial(fed, new))
+
+
+@st.composite
+def texts(draw: st.DrawFn, mask: bytes) -> bytes:
+    """Text frames whose lengths are about those where their encoding changes, and where a message is too long; not
+    always encoded in the fewest bytes.
+    """
+    stream = b""
+    for _ in range(draw(st.integers(1, 4))):
+        length = draw(st.sampled_from([0, 1, 124, 125, 126, 127, 150, 299, 300, 301]))
+        whole = frame(TEXT, b"x" * length, fin=draw(st.integers(0, 4)) > 0, mask=mask)
+        if length < 126 and draw(st.integers(0, 4)) == 0:
+            whole = whole[:1] + bytes([126 | whole[1] & 0x80]) + length.to_bytes(2) + whole[2:]
+        stream += whole
+    return stream
+
+
+@ENDS
+@given(data=st.data())
+def test_the_short_cut_for_texts_makes_no_difference(
+    new: Callable[[], WebSocket], mask: bytes, data: st.DataObject
+) -> None:
+    pieces = data.draw(cut(spoilt(texts(mask)) | texts(mask)))[1]
+    found = fed(new, pieces)
+    with patch.object(websocket._Frames, "process_buffer", FrameDecoder.process_buffer):
+        assert fed(new, pieces) == found
+
+
+@ENDS
+@pytest.mark.parametrize("length", [0, 125, 126, 127, 255, 256, 65535, 65536])
+def test_texts_of_any_length_are_whole_whether_they_come_in_one_piece_or_not(
+    new: Callable[..., WebSocket], mask: bytes, length: int
+) -> None:
+    """Each may be cut where what follows looks like the beginning of another."""
+    text = "Á~\0\x7f" * (length // 5) + "x" * (length % 5)
+    whole = frame(TEXT, text.encode(), mask=mask)
+    head = len(whole) - length
+    stream = whole * 3
+    for place in (0, 1, 2, head, head + 1, len(whole) - 1, len(whole), len(whole) + 3):
+        pieces = [stream[:place], stream[place:]]
+        end = new(max_message=65536)
+        for piece in pieces:
+            end.receive_data(piece)
+        assert events_of(end) == [TextReceived(text)] * 3
 
 
 @ENDS

@@ -3,6 +3,7 @@
 from .app import Backend, BaseApp, MachineDriver
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .machine import AppMachine, Observer, Phase
+from .media import AudioSocket
 from .options import DEFAULT_URL, Options, make_options
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
@@ -16,6 +17,7 @@ __all__ = [
     "AppMachine",
     "AppStats",
     "AppUpdate",
+    "AudioSocket",
     "Backend",
     "BaseApp",
     "CallStateChanged",

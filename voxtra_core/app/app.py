@@ -15,13 +15,14 @@ from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..media.port import MediaPort
 from ..session import CallSession, Driver, EventStream, outcome_of
+from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port
 from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
 from .machine import AppMachine, ConnectionCallback, Observer, check_grace
 from .media import AudioSocket
-from .options import Orphans, make_options
+from .options import Options, Orphans, WhenReplaced, make_options
 from .reach import NewReach
 from .reconnect import Connection, Reconnect
 from .routing import Handler, OfferHook, Route, Router
@@ -30,6 +31,10 @@ from .stats import AppStats, Uptime
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from .check import CheckMachine
+    from .findings import Finding
+    from .versions import Feature
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
 
@@ -98,7 +103,9 @@ class BaseApp:
     is taken from ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD``.
 
     ``app_name`` is the name for the dialplan's ``Stasis()``: 1 to 73 bytes, without a comma, a quote or a
-    backslash. Only one program at a time may use it; the last to come gets the calls.
+    backslash. Only one program at a time may use it; the last to come gets the calls. ``when_replaced`` says what
+    becomes of those that the other one has: they are finished (``"finish"``) or hung up (``"hangup"``), and then its
+    ``serve()`` raises :class:`~voxtra_core.errors.NameTaken`.
 
     ``ssl_context`` says, for an ``https`` URL, whose certificates are trusted, by default those of the platform; with
     ``listen`` it is a server's, with our certificate, and Asterisk connects by ``wss``.
@@ -112,8 +119,12 @@ class BaseApp:
 
     With ``listen``, as ``"0.0.0.0:8090"``, Asterisk connects to us instead (its outbound WebSockets, from 20.15, 21.10
     and 22.5 on): ``ari_user`` and ``ari_password`` are what it has to give, and the applications are those of its
-    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing. ``orphans`` says what becomes of calls in
-    there that another process had before: ``"hangup"``, ``"adopt"`` (a handler is started) or ``"leave"``.
+    ``ari.conf``; ``ari_url``, ``app_name`` and ``requests`` mean nothing.
+
+    ``orphans`` says what becomes of calls in the application that another process had before: ``"hangup"``, ``"adopt"``
+    (a handler is started) or ``"leave"``. Where we connect to Asterisk, ``orphan_patience`` is how many seconds that
+    other process has to show that it lives, and finishes them: by default 10. Where nobody else ever uses the name, 0
+    is right: they are found after 2 seconds.
 
     ``ping_interval`` and ``ping_timeout`` find a connection that is dead and does not say so: after so many seconds of
     silence Asterisk is sent a ping, and when nothing at all comes within so many more, the connection is lost.
@@ -123,7 +134,7 @@ class BaseApp:
     ``max_calls`` is how many calls it has at a time, those it places included, by default any number. Who calls beyond
     that is refused with ``busy_reason``, one of ARI's words or a Q.850 cause; what ``StasisBroadcast`` offers is left
     to others. ``max_requests`` is how many requests are under way at a time: by default 32, and with ``listen`` 16 on
-    each socket; up to 1000 more wait.
+    each socket; of each call up to 1000 more wait, and 1000 that are no call's.
 
     ``media`` says where the audio of calls comes to: an :class:`~.media.AudioSocket`, by default on this machine only.
 
@@ -146,6 +157,8 @@ class BaseApp:
         ssl_context: SSLContext | None = None,
         listen: str | None = None,
         orphans: Orphans = "hangup",
+        orphan_patience: float = PATIENCE,
+        when_replaced: WhenReplaced = "finish",
         reconnect: Reconnect | None = DEFAULT_RECONNECT,
         requests: Literal["http", "websocket"] = "http",
         ping_interval: float = 15.0,
@@ -166,6 +179,8 @@ class BaseApp:
             ssl_context=ssl_context,
             listen=listen,
             orphans=orphans,
+            orphan_patience=orphan_patience,
+            when_replaced=when_replaced,
             reconnect=reconnect,
             requests=requests,
             ping_interval=ping_interval,
@@ -195,6 +210,38 @@ class BaseApp:
             host, port = self._options.listen
             return f"<{type(self).__name__} listening on {host} port {port}>"
         return f"<{type(self).__name__} {self._options.app_name!r} at {self._options.url}>"
+
+    def new_check(
+        self,
+        *,
+        observer: Callable[[Finding], object] = lambda finding: None,
+        needs: Sequence[Feature] = (),
+        extension: str | None = None,
+        timeout: float = 5.0,
+        ari: Options | None = None,
+    ) -> CheckMachine:
+        """A check of this application as it stands, for a driver to run: see :class:`~.check.CheckMachine`.
+
+        With an :meth:`on_offer` hook it needs ``StasisBroadcast`` as well.
+        """
+        from .check import CheckMachine  # here, as no application that runs needs these
+        from .versions import FEATURES
+
+        hooked = [FEATURES["broadcast"]] if self._router.offer_hook is not None else []
+        return CheckMachine(
+            self._options,
+            new_id=self.backend.new_id,
+            observer=observer,
+            needs=[*hooked, *needs],
+            extension=extension,
+            timeout=timeout,
+            ari=ari,
+        )
+
+    @property
+    def listens(self) -> bool:
+        """Whether Asterisk connects to it."""
+        return self._options.listen is not None
 
     @property
     def app_name(self) -> str:
@@ -253,8 +300,9 @@ class BaseApp:
         return hook
 
     def on_connection(self, callback: ConnectionCallback) -> ConnectionCallback:
-        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost and when it is
-        there again, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there is one already.
+        """Decorate the async function that is called, in a task, when the connection to Asterisk is lost, when it is
+        there again, and when it is given up, with a :class:`~.events.ConnectionChanged`. Raises ``ValueError`` if there
+        is one already.
         """
         if self._on_connection is not None:
             raise ValueError("there is a connection callback already")
@@ -392,14 +440,17 @@ class BaseApp:
         timeout: float | None = 30.0,
         args: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        formats: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         handler: Handler | None = None,
     ) -> CallSession:
         """Call an endpoint, given in full (``"PJSIP/alice"``), and return when it has answered.
 
         ``caller_id`` is what it sees (``'"Voxtra" <5550100>'``); ``timeout`` how long it may ring, in seconds, ``None``
-        for as long as it likes; ``variables`` are set on its channel. With a ``handler``, that runs for the call as for
-        one that came in; without one the call is yours until you hang it up, or until the application ends.
+        for as long as it likes; ``variables`` are set on its channel; ``formats`` are those to offer it
+        (``"ulaw,alaw"``), by default what its endpoint allows, and ``"slin16"`` for a Local channel. With a
+        ``handler``, that runs for the call as for one that came in; without one the call is yours until you hang it up,
+        or until the application ends.
 
         Raises :class:`~voxtra_core.errors.RequestNotSent` when Asterisk was never asked, as without a connection, and
         :class:`~voxtra_core.errors.OriginateFailed` when it is busy, refuses, does not answer or cannot be
@@ -411,7 +462,13 @@ class BaseApp:
         registration = machine.registration
         machine.admission.check_room()
         call, pending = registration.stasis.originate(
-            endpoint, driver.time(), caller_id=caller_id, timeout=timeout, args=args, variables=variables
+            endpoint,
+            driver.time(),
+            caller_id=caller_id,
+            timeout=timeout,
+            args=args,
+            variables=variables,
+            formats=formats,
         )
         machine.admission.place(call)
         session = machine.session_of(call, registration)
@@ -440,7 +497,13 @@ class BaseApp:
         if options.listen is not None:
             host, _ = options.listen
             keep_calls = (options.reconnect or Reconnect(keep_calls=0)).keep_calls
-            return partial(Listening, self._listener(new_conn), where=host, keep_calls=keep_calls)
+            return partial(
+                Listening,
+                self._listener(new_conn),
+                where=host,
+                keep_calls=keep_calls,
+                ping_timeout=options.ping_timeout,
+            )
         where = f"connected to {options.url} as application {options.app_name!r}"
         first: list[Link] = [self._link(options.app_name, new_conn)]  # what cannot be is told at once
 

@@ -1,7 +1,8 @@
 """Finds out what is wrong with the way to Asterisk, and changes nothing on it.
 
 It asks one question after another, each on a connection of its own, and never opens an event socket: that would take
-the application's name, and with it the calls, from a program that runs.
+the application's name, and with it the calls, from a program that runs. Where Asterisk is to connect to us, it listens
+for a moment, and takes nobody in.
 """
 
 from __future__ import annotations
@@ -19,17 +20,32 @@ import attrs
 from .. import diagnosis
 from ..ari import Request, applications, asterisk, channels, device_states
 from ..diagnosis import Diagnosis
-from ..effects import Close, Connect, Connected, Effect, EndOfStream, Failed, FailureKind, Finish, Input, Received, Send
+from ..effects import (
+    Accepted,
+    Close,
+    Connect,
+    Connected,
+    Effect,
+    EndOfStream,
+    Failed,
+    FailureKind,
+    Finish,
+    Input,
+    Listen,
+    Listening,
+    Received,
+    Send,
+)
 from ..errors import RemoteProtocolError
 from . import findings
 from .findings import Answer, Finding
 from .options import Options
-from .versions import CALLS, Feature
+from .versions import CALLS, FEATURES, Feature
 
 if TYPE_CHECKING:
     from ..wire.http import HTTPClient
 
-__all__ = ["CheckMachine", "dialplan_entry"]
+__all__ = ["CheckMachine", "dialplan_entry", "needs_of"]
 
 _IN_A_REQUEST = re.compile(r"[!-~]+")
 
@@ -42,6 +58,13 @@ def dialplan_entry(text: str) -> tuple[str, str]:
     if not (exten and at and context) or "/" in text or "\0" in text:
         raise ValueError(f"an extension must look like 100@from-phones, not {text!r}")
     return exten, context
+
+
+def needs_of(options: Options) -> list[Feature]:
+    """What an application with these options takes beside calls."""
+    if options.listen is not None:
+        return [FEATURES["outbound-websocket"]]
+    return [FEATURES["rest-over-websocket"]] if options.requests == "websocket" else []
 
 
 @attrs.define
@@ -61,8 +84,11 @@ class CheckMachine:
     """One check of an application's options, as a machine for a driver (:class:`voxtra_core.effects.Machine`).
 
     It takes ``timeout`` seconds at most, and then :attr:`findings` has at least one; ``observer`` is called with each
-    as it is made. ``needs`` are features that the application will use, beside calls. ``extension``
-    (``"100@from-phones"``) is where calls for it come in. ``new_id`` gives the text of a fresh UUID.
+    as it is made. ``needs`` are features that the application will use, beside calls and what its options take.
+    ``extension`` (``"100@from-phones"``) is where calls for it come in. ``new_id`` gives the text of a fresh UUID.
+
+    With ``listen`` among the options it looks whether that can be listened on; and if ``ari`` says where the ARI of an
+    Asterisk is that is to connect there, whether that Asterisk can.
 
     Raises ``ValueError`` for an option that cannot be right.
     """
@@ -76,14 +102,22 @@ class CheckMachine:
         needs: Sequence[Feature] = (),
         extension: str | None = None,
         timeout: float = 5.0,
+        ari: Options | None = None,
     ) -> None:
+        self._listen = options
+        self._needs_user = options.listen is None or ari is not None
+        needs = (*needs_of(options), *needs)
+        if options.listen is not None:
+            if extension is not None:
+                raise ValueError("no extension with listen: the applications' names are those of Asterisk's ari.conf")
+            options = ari or options
         if not _IN_A_REQUEST.fullmatch(options.url):
             raise ValueError(f"ari_url must be ASCII without spaces (host as xn--…, path as %20…): {options.url!r}")
         if not timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
         self.findings: list[Finding] = []
         self._options = options
-        self._features = (CALLS, *(feature for feature in needs if feature is not CALLS))
+        self._features = tuple(dict.fromkeys((CALLS, *needs)))
         self._extension = dialplan_entry(extension) if extension is not None else None
         self._timeout = timeout
         self._new_id = new_id
@@ -91,6 +125,7 @@ class CheckMachine:
         self._connections = count(1)
         self._questions: deque[tuple[Request[Any], Judge]] = deque()
         self._exchange: _Exchange | None = None
+        self._listener: int | None = None
         self._deadline: float | None = None
         self._effects: list[Effect] = []
 
@@ -99,17 +134,24 @@ class CheckMachine:
     def start(self, now: float) -> None:
         """Ask the first question."""
         self._deadline = now + self._timeout
-        if self._options.user:
-            self._ask_for_server()
-            self._go_on()
-        else:
-            self._found(findings.no_user())
-            self._finish()
+        if self._listen.listen is None:
+            self._begin_to_ask()
+            return
+        host, port = self._listen.listen
+        self._listener = self.new_connection()
+        self._effects.append(Listen(self._listener, host, port, self._listen.tls))
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports; what is not about the connection in use is ignored."""
         exchange = self._exchange
         match event:
+            case Listening(listener) if listener == self._listener:
+                self._effects.append(Close(listener))
+                self._listened(None)
+            case Failed(conn, reason) if conn == self._listener:
+                self._listened(reason)
+            case Accepted(_, conn):
+                self._effects.append(Close(conn))
             case Connected(conn) if exchange and conn == exchange.conn:
                 exchange.connected = True
                 self._send(exchange)
@@ -134,6 +176,10 @@ class CheckMachine:
     def handle_timeout(self, now: float) -> None:
         """Give up if the time is over."""
         if self._deadline is not None and now >= self._deadline:
+            if self._listener is not None:
+                self._effects.append(Close(self._listener))
+                self._listened("no answer in time")
+                return
             exchange = self._exchange
             assert exchange is not None  # as long as there is a deadline
             options, connected = self._options, exchange.connected
@@ -158,6 +204,24 @@ class CheckMachine:
 
     # ---- questions -------------------------------------------------------------------------------------------------
 
+    def _listened(self, failure: str | None) -> None:
+        assert self._listen.listen is not None
+        self._listener = None
+        self._found(findings.about_listening(*self._listen.listen, failure, encrypted=self._listen.tls is not None))
+        if self._needs_user:
+            self._begin_to_ask()
+        else:
+            self._found(findings.not_looked_at())
+            self._finish()
+
+    def _begin_to_ask(self) -> None:
+        if self._options.user:
+            self._ask_for_server()
+            self._go_on()
+        else:
+            self._found(findings.no_user())
+            self._finish()
+
     def _ask_for_server(self) -> None:
         """Who is there? The rest is asked if that is an Asterisk that knows us."""
         request = asterisk.get_info(only="system")
@@ -176,6 +240,9 @@ class CheckMachine:
         options, app_name = self._options, self._options.app_name
         nobody = channels.ring(f"no-such-channel-{self._new_id()}")
         modules = asterisk.list_modules()
+        if self._listen.listen is not None:  # there the rights are those of local_ari_user, and the names ari.conf's
+            self._ask(modules, lambda answer: findings.about_modules(answer, modules, self._features))
+            return
         self._ask(nobody, lambda answer: [findings.about_rights(options, answer)])
         self._ask(modules, lambda answer: findings.about_modules(answer, modules, self._features))
         self._ask(applications.get(app_name), lambda answer: [findings.about_application(app_name, answer)])
@@ -265,5 +332,8 @@ class CheckMachine:
 
     def _finish(self) -> None:
         self._close()
+        if self._listener is not None:
+            self._effects.append(Close(self._listener))
+            self._listener = None
         self._deadline = None
         self._effects.append(Finish())

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened
+from ..deadlines import soonest
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import LinkError
 from ..stasis.orphans import ASIDE_PREFIX
@@ -74,6 +75,7 @@ class Dialling:
         self._tried_at = 0.0
         self._opened_at: float | None = None
         self._may_echo = False
+        self._has_taken_back = False
         self._is_leaving = False
         self._error: LinkError | None = None
         self._is_closing = False
@@ -119,6 +121,7 @@ class Dialling:
             return
         if self._may_echo and self._opened_at is not None and now < self._opened_at + ECHO:
             self._may_echo = False
+            self._has_taken_back = True
             self._connect_anew("replaced, it may be by an earlier attempt of our own to connect", now)
             return
         self._is_aside = True
@@ -171,7 +174,7 @@ class Dialling:
         deadlines = [link.next_deadline() for link in self._links()]
         deadlines += [self._registration.stasis.next_deadline(), self._registration.lost_until]
         deadlines += [self._try_at, self._hearing.next_deadline()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest(deadlines)
 
     def next_event(self, now: float) -> ReachEvent | None:
         """The next thing that happened."""
@@ -271,9 +274,10 @@ class Dialling:
         self._link = None
         self._hearing.disconnected()
         if self._opened_at is None:
-            self._may_echo = self._may_echo or now - self._tried_at >= OVERDUE
+            hung = now - self._tried_at >= OVERDUE
+            self._may_echo = self._may_echo or (hung and not self._has_taken_back)  # else two would fight for ever
         elif now >= self._opened_at + ECHO:
-            self._may_echo = False
+            self._may_echo = self._has_taken_back = False
         self._opened_at = None
         self._is_leaving = False
         self._effects += link.effects_to_perform()

@@ -26,7 +26,9 @@ class CallStateChanged:
 
 @attrs.frozen
 class ConnectionChanged:
-    """The application's connection to Asterisk is lost, is there again, or belongs to another program now.
+    """The application's connection to Asterisk is lost, is there again, or is another program's now; or there will be
+    none any more (``CLOSED``), and nobody had asked for that: :meth:`~voxtra_core.app.BaseApp.serve` is about to raise
+    the error.
 
     Where Asterisk connects to us, it is lost with the last persistent socket, and is there again with the first.
     """

@@ -11,7 +11,7 @@ from typing import TypeVar
 import attrs
 
 from ..ari import AsteriskInfo, DeviceState, Module, Request
-from ..diagnosis import Diagnosis, is_aris, not_asterisk
+from ..diagnosis import Diagnosis, is_aris, not_asterisk, place
 from ..errors import RemoteProtocolError
 from .options import Options
 from .versions import Feature, Version
@@ -21,12 +21,14 @@ __all__ = [
     "Finding",
     "about_application",
     "about_extension",
+    "about_listening",
     "about_modules",
     "about_rights",
     "about_server",
     "about_version",
     "fault",
     "no_user",
+    "not_looked_at",
     "version_in",
 ]
 
@@ -63,6 +65,26 @@ class Answer:
 def no_user() -> Finding:
     """Nobody has said who we are."""
     return Finding(False, "no ARI user is given", "name one of Asterisk's ari.conf, with its password")
+
+
+def about_listening(host: str, port: int, failure: str | None, *, encrypted: bool) -> Finding:
+    """Whether this address can be listened on: ``failure`` is why it cannot."""
+    where = f"{place(host, port)}{' with TLS' if encrypted else ''}"
+    if failure is None:
+        return Finding(True, f"it can listen on {where}")
+    mend = "is the address one of this machine's, and may this user listen on that port?"
+    if failure == "address already in use":
+        mend = "end the program that listens there, or give another port, here and as uri in websocket_client.conf"
+    return Finding(False, f"it cannot listen on {where}: {failure}", mend)
+
+
+def not_looked_at() -> Finding:
+    """Asterisk connects to us, and nobody has said where its ARI is."""
+    return Finding(
+        True,
+        "whether Asterisk connects there, only `ari show outbound-websockets` on its console can tell; whether it can, "
+        "--ari-url with --user and --password lets this check ask",
+    )
 
 
 def fault(diagnosis: Diagnosis) -> Finding:

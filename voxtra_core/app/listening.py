@@ -1,7 +1,8 @@
 """Asterisks connect to us, each for as many applications as it likes.
 
 An application that comes back on another socket is the same one: Asterisk reconnects by itself, also in the middle of a
-call, and then sends no second ``StasisStart``.
+call, and then sends no second ``StasisStart``. Whether it is that, where the old socket has not ended, :mod:`.rivals`
+finds out.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..ari.messages import Link, LinkAccepted, LinkClosed, LinkMessage, Listener, ListenFailed
-from ..deadlines import Deadlines
+from ..deadlines import Deadlines, soonest
 from ..effects import Effect, Input, Log, LogLevel
 from ..errors import ConnectFailed, LinkError
 from ..stasis import CallArrived, OrphanFound
 from .reach import GivenUp, Gone, Happened, Joined, Lost, NewStasis, ReachEvent, Ready, Restored, messages_of
 from .registration import Registration
+from .rivals import Newcomer, Rivals
 
 __all__ = ["ONE_CALL_TIMEOUT", "Listening"]
 
@@ -32,7 +34,8 @@ class Listening:
     """A :class:`~.reach.Reach` of any number of links, which come and go.
 
     ``keep_calls`` is how long an application and its calls live without a link, in seconds; those on a socket of their
-    own :data:`ONE_CALL_TIMEOUT` at most.
+    own :data:`ONE_CALL_TIMEOUT` at most. ``ping_timeout`` is how long a link may leave a question unanswered when
+    another has come that could take its place.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Listening:
         keep_calls: float,
         new_stasis: NewStasis,
         observe: Callable[[object], None],
+        ping_timeout: float = 10.0,
     ) -> None:
         self._listener = listener
         self._where = where
@@ -53,7 +57,8 @@ class Listening:
         self._carried: dict[Link, Registration] = {}
         self._busy: dict[Registration, None] = {}
         self._lost_at: dict[Registration, float] = {}
-        self._deadlines = Deadlines[Registration](_deadline_of)
+        self._rivals = Rivals(ping_timeout, self._log)
+        self._deadlines = Deadlines[Registration](self._deadline_of)
         self._events: deque[ReachEvent] = deque()
         self._is_ready = False
         self._is_accepting = True
@@ -130,10 +135,7 @@ class Listening:
 
     def next_deadline(self) -> float | None:
         """The earliest of all."""
-        of_listener, of_calls = self._listener.next_deadline(), self._deadlines.earliest()
-        if of_listener is None or of_calls is None:
-            return of_calls if of_listener is None else of_listener
-        return min(of_listener, of_calls)
+        return soonest((self._listener.next_deadline(), self._deadlines.earliest()))
 
     def next_event(self, now: float) -> ReachEvent | None:
         """The next thing that happened."""
@@ -168,10 +170,14 @@ class Listening:
             self._events.append(Ready(f"listening for Asterisk on {self._where}, port {self._listener.port}"))
         for link in self._listener.links_with_messages():
             registration = self._carried.get(link)
-            if registration is not None and (messages := messages_of(link)):
+            if messages := self._rivals.take(link, messages_of(link), now):
                 moved = True
+            if registration is not None and messages:
                 self._busy[registration] = None
                 self._take(registration, link, messages, now)
+        for newcomer in self._rivals.settled(now):
+            moved = True
+            self._let_in(newcomer, now)
         busy, self._busy = self._busy, {}
         for registration in busy:
             while (event := registration.stasis.next_event()) is not None:
@@ -197,14 +203,28 @@ class Listening:
             self._events.append(Joined(registration))
             registration.stasis.look_for_unannounced(now)
             return
-        old = registration.link
-        if old is not None:
-            old.close(now)  # its end was lost on the way
-            self._lose(registration, (), None, now)
+        if registration.link is not None:
+            self._rivals.hold(registration, accepted, now)
+            self._busy[registration] = None
+            return
         self._events.append(Restored(registration, now - self._lost_at.pop(registration)))
         self._attach(registration, link, now)
         registration.stasis.link_restored(now)
         registration.stasis.look_for_unannounced(now, after_outage=True)
+
+    def _let_in(self, newcomer: Newcomer, now: float) -> None:
+        accepted = newcomer.accepted
+        if self._is_closing:
+            accepted.link.close(now)
+            return
+        key = accepted.asterisk_id, accepted.application
+        registration = self._served.get(key)
+        if registration is not None and registration.link is not None:
+            registration.link.close(now)  # its end was lost on the way
+            self._lose(registration, (), None, now)
+        self._accepted(accepted, now)
+        if newcomer.messages:
+            self._take(self._served[key], accepted.link, newcomer.messages, now)
 
     def _new_registration(self, asterisk_id: str, application: str) -> Registration:
         def notify() -> None:
@@ -218,6 +238,7 @@ class Listening:
         self._carried[link] = registration
         self._busy[registration] = None
         registration.attach(link)
+        self._rivals.meet(link, now)
 
     def _take(self, registration: Registration, link: Link, messages: list[LinkMessage], now: float) -> None:
         end = messages[-1]
@@ -261,7 +282,11 @@ class Listening:
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))
 
-
-def _deadline_of(registration: Registration) -> float | None:
-    deadlines = (registration.stasis.next_deadline(), registration.call_expected_until, registration.lost_until)
-    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+    def _deadline_of(self, registration: Registration) -> float | None:
+        deadlines = (
+            registration.stasis.next_deadline(),
+            registration.call_expected_until,
+            registration.lost_until,
+            self._rivals.until(registration),
+        )
+        return soonest(deadlines)

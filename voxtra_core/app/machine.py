@@ -25,6 +25,7 @@ import attrs
 
 from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
+from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
 from ..media.formats import AudioFormat, as_format, format_of
@@ -41,6 +42,7 @@ from ..stasis import (
     StasisEvent,
     StasisMachine,
     is_own,
+    is_snoop,
 )
 from .admission import Admission
 from .claiming import Claiming
@@ -127,6 +129,7 @@ class AppMachine:
         self._options = options
         self._new_id = new_id
         self._media_port = media_port
+        self._media_counted = (0, 0, 0)
         self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
         self._router = router
         self._driver = driver
@@ -188,7 +191,7 @@ class AppMachine:
                 self._telling.discard(task.name)
             self._claiming.task_done(event.task)
         elif self._media_port is not None and self._media_port.receive(event, now):
-            if not self._media_port.stirred:
+            if not self._media_port.take_stirred():
                 self._is_as_before = not self._has_moved
                 return  # audio, of which there is much: it is for a call's readers, and moves nothing else
         else:
@@ -220,10 +223,8 @@ class AppMachine:
     def _earliest_deadline(self) -> float | None:
         if self.phase is Phase.FINISHED:
             return None
-        deadlines = [self._deadline, self._reach.next_deadline(), self._claiming.next_deadline()]
-        if self._media_port is not None:
-            deadlines.append(self._media_port.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        media = self._media_port.next_deadline() if self._media_port is not None else None
+        return soonest((self._deadline, self._reach.next_deadline(), self._claiming.next_deadline(), media))
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""
@@ -397,6 +398,7 @@ class AppMachine:
 
     def stats(self, now: float) -> AppStats:
         """How it stands, and what has been counted."""
+        self._count_media()
         registrations = list(self._reach.registrations)
         connected, without = self._uptime.seconds(now)
         return AppStats.of(
@@ -420,6 +422,8 @@ class AppMachine:
             notify=notify,
             counters=self._counters,
             media_port=self._media_port,
+            # where Asterisk connects to us, whoever had a socket before has none, and nobody moves aside
+            orphan_patience=self._options.orphan_patience if self._options.listen is None else 0.0,
         )
 
     def _calls(self) -> list[CallMachine]:
@@ -543,7 +547,7 @@ class AppMachine:
             self.started.resolve(None)
 
     def _name_taken(self, registration: Registration, now: float) -> None:
-        """Another program gets the calls from here on. Ours are finished, and the name is left to it."""
+        """Another program gets the calls from here on. Ours are finished, or hung up, and the name is left to it."""
         name = registration.stasis.app_name
         self._reach.move_aside(now)
         if registration.stasis.app_name == name:
@@ -559,6 +563,8 @@ class AppMachine:
             self._deadline = None
             self._error = NameTaken(f"another program has registered the application {name!r}")
             self._connection_changed(ConnectionChanged(Connection.REPLACED, self._error))
+            if self._options.when_replaced == "hangup":
+                self._flush(now, LAST_WORDS)
 
     def _compare_connection(self, now: float, error: LinkError | None = None) -> None:
         """A link has come or gone: tell if that was the connection, or if it is there again."""
@@ -611,9 +617,13 @@ class AppMachine:
             self._deadline = now + FLUSH
             self._cancelled = True
         elif self.phase not in {Phase.LOST, Phase.FINISHED}:
-            self._error = error or ConnectionLost("Asterisk closed the connection")
+            gone = error or ConnectionLost("Asterisk closed the connection")
+            had_connected = self.phase is not Phase.CONNECTING
+            self._error = gone
             self.phase = Phase.LOST
             self._deadline = now + LAST_WORDS
+            if had_connected:
+                self._connection_changed(ConnectionChanged(Connection.CLOSED, gone))
         self._uptime.change(self.connection, now)
 
     def _flush(self, now: float, patience: float) -> None:
@@ -661,8 +671,19 @@ class AppMachine:
         self.finished.resolve(None)
         self._effects.append(Finish(self._error))
 
+    def _count_media(self) -> None:
+        """Take over what the port has counted since the last time."""
+        port = self._media_port
+        if port is not None:
+            counted, self._media_counted = self._media_counted, (port.frames_sent, port.stalls, port.refused)
+            frames, stalls, refused = (now - before for now, before in zip(self._media_counted, counted, strict=True))
+            self._counters.media_frames += frames
+            self._counters.media_stalls += stalls
+            self._counters.media_refused += refused
+
     def _close_media(self, now: float) -> None:
         if self._media_port is not None:
+            self._count_media()
             self._media_port.close(now)
             self._effects += self._media_port.effects_to_perform()
 
@@ -685,9 +706,11 @@ class AppMachine:
             self._dispatch(session, registration, call.called_number, now)
 
     def _orphaned(self, channel: Channel, registration: Registration, now: float) -> None:
-        """A channel that another process has had is ours now. What that process had placed for itself is hung up."""
+        """A channel that another process has had is ours now. What that process had placed for itself is hung up, and
+        what snooped on its calls in any case.
+        """
         about = f"channel {channel.id} ({channel.name}) was in {registration.stasis.app_name!r} before us"
-        if self._options.orphans == "leave":
+        if self._options.orphans == "leave" and not is_snoop(channel.id):
             self._log(LogLevel.INFO, f"{about}, and is left there")
         elif self._options.orphans == "adopt" and not is_own(channel.id):
             self._log(LogLevel.INFO, f"{about}, and gets a handler now")

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import attrs
 
 from ..media.formats import AudioFormat, as_format
+from .addresses import host_and_port, is_loopback
 
-__all__ = ["AudioSocket", "host_and_port", "is_loopback"]
-
-
-def host_and_port(option: str, given: str, example: str) -> tuple[str, int]:
-    """The two in ``host:port``. ``ValueError`` for anything else, which names the option."""
-    problem = ValueError(f"{option} must be host:port, as {example}, not {given.rpartition('@')[2]!r}")
-    try:
-        parts = urlsplit(f"//{given}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise problem from None
-    if not host or port is None or parts.netloc != given or "@" in given:
-        raise problem
-    return host, port
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this is a name or an address of this machine for itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.removesuffix(".").lower() == "localhost"
+__all__ = ["AudioSocket"]
 
 
 @attrs.frozen(kw_only=True)

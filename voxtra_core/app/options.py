@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -14,16 +13,20 @@ from ..ari import check
 from ..call import HangupReason
 from ..call.hanging_up import HangingUp
 from ..effects import TLS
-from .media import AudioSocket, host_and_port
+from ..stasis.orphans import PATIENCE
+from .addresses import host_and_port, port_of, split_url
+from .media import AudioSocket
 from .reconnect import Reconnect
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-__all__ = ["DEFAULT_URL", "Options", "Orphans", "make_options"]
+__all__ = ["DEFAULT_URL", "Options", "Orphans", "WhenReplaced", "make_options"]
 
 Orphans: TypeAlias = Literal["hangup", "adopt", "leave"]
 """What becomes of channels that are in our application before us."""
+WhenReplaced: TypeAlias = Literal["finish", "hangup"]
+"""What becomes of the calls that are here when another program registers the application."""
 
 DEFAULT_APP_NAME = "voxtra"
 DEFAULT_URL = "http://localhost:8088"
@@ -51,6 +54,9 @@ class Options:
     listen: tuple[str, int] | None = None
     """Host and port where Asterisk connects to us; then ``host``, ``port`` and ``app_name`` mean nothing."""
     orphans: Orphans = "hangup"
+    orphan_patience: float = PATIENCE
+    """Seconds that channels which are in our application before us have to be followed by whoever had them."""
+    when_replaced: WhenReplaced = "finish"
     reconnect: Reconnect | None = None
     requests: Literal["http", "websocket"] = "http"
     ping_interval: float = 15.0
@@ -63,7 +69,7 @@ class Options:
     """What a caller hears beyond that."""
     max_requests: int | None = None
     """Requests at a time on one link; ``None`` for what the link thinks best."""
-    media: AudioSocket = AudioSocket()
+    media: AudioSocket = attrs.field(factory=AudioSocket)
     """Where the audio of calls comes to."""
 
     @property
@@ -85,6 +91,8 @@ def make_options(
     environ: Mapping[str, str],
     listen: str | None = None,
     orphans: Orphans = "hangup",
+    orphan_patience: float = PATIENCE,
+    when_replaced: WhenReplaced = "finish",
     reconnect: Reconnect | None = None,
     ping_interval: float = 15.0,
     ping_timeout: float = 10.0,
@@ -97,13 +105,18 @@ def make_options(
     """Check what the user gave, with ``VOXTRA_ARI_URL``, ``VOXTRA_ARI_USER`` and ``VOXTRA_ARI_PASSWORD`` for what is
     ``None``.
 
-    Raises ``ValueError`` saying which option is wrong and what it should be.
+    Raises ``ValueError`` saying which option is wrong and what it should be. It repeats nothing of a URL, which may
+    hold a password, where that belongs or not.
     """
     check.app_name("app_name", app_name)
     if listen is not None and ari_url is not None:
         raise ValueError("ari_url is for connecting to Asterisk, listen for being connected to: give one of them")
     if orphans not in get_args(Orphans):
         raise ValueError(f"orphans must be one of {', '.join(get_args(Orphans))}, not {orphans!r}")
+    if when_replaced not in get_args(WhenReplaced):
+        raise ValueError(f"when_replaced must be one of {', '.join(get_args(WhenReplaced))}, not {when_replaced!r}")
+    if not 0 <= orphan_patience < math.inf:
+        raise ValueError(f"orphan_patience must be 0 or more seconds, and finite, not {orphan_patience!r}")
     for name, most in (("max_calls", max_calls), ("max_requests", max_requests)):
         if most is not None and not most >= 1:
             raise ValueError(f"{name} must be 1 or more, or None, not {most!r}")
@@ -115,26 +128,23 @@ def make_options(
         )
     from_environ = environ.get("VOXTRA_ARI_URL") if listen is None else None
     url = ari_url if ari_url is not None else from_environ or DEFAULT_URL
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if "@" in url:
         raise ValueError(
-            f"ari_url must look like {DEFAULT_URL} or https://…, with or without /ari, not {_without_secrets(url)!r}"
+            "ari_url must not hold a user or a password: give them as ari_user and ari_password (an @ in a path is %40)"
         )
-    try:
-        port = _PORTS[parts.scheme] if parts.port is None else parts.port
-    except ValueError:
-        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}") from None
-    if port == 0:
-        raise ValueError(f"ari_url has no usable port: {_without_secrets(url)!r}")
+    parts = split_url(url)
+    if parts is None or parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(f"ari_url must look like {DEFAULT_URL} or https://…, with or without /ari")
+    port = port_of(parts, _PORTS[parts.scheme])
+    if not port:
+        raise ValueError("ari_url has no usable port: it must be 1 to 65535")
     if not _PATH.fullmatch(parts.path):
-        raise ValueError(f"ari_url has a path that is not percent-encoded: {_without_secrets(url)!r}")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("ari_url must not hold a user or a password: give them as ari_user and ari_password")
+        raise ValueError("ari_url has a path that is not percent-encoded")
     if parts.query or parts.fragment:
         raise ValueError("ari_url must not have a query: give the user and the password as ari_user and ari_password")
     encrypted = parts.scheme in {"https", "wss"} if listen is None else ssl_context is not None
     if ssl_context is not None and not encrypted:
-        raise ValueError(f"an ssl_context needs an ari_url that begins with https, unlike {_without_secrets(url)!r}")
+        raise ValueError(f"an ssl_context needs an ari_url that begins with https, not with {parts.scheme}")
     user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER", "")
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
     if ":" in user:
@@ -156,6 +166,8 @@ def make_options(
         tls=TLS(ssl_context) if encrypted else None,
         listen=None if listen is None else host_and_port("listen", listen, "0.0.0.0:8090 or [::]:8090"),
         orphans=orphans,
+        orphan_patience=orphan_patience,
+        when_replaced=when_replaced,
         reconnect=reconnect,
         requests=requests,
         ping_interval=ping_interval,
@@ -166,8 +178,3 @@ def make_options(
         max_requests=max_requests,
         media=media if media is not None else AudioSocket(),
     )
-
-
-def _without_secrets(url: str) -> str:
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}".partition("?")[0]

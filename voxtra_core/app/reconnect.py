@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import attrs
 
-from ..errors import AuthenticationFailed, CertificateError, LinkError, TLSFailed
+from ..errors import AuthenticationFailed, LinkError
 
 __all__ = ["Backoff", "Connection", "Reconnect", "is_final"]
 
@@ -50,7 +50,7 @@ class Reconnect:
     Then they have ended, by :attr:`~voxtra_core.call.cause.EndedBy.CONNECTION`.
     """
     from_start: bool = False
-    """Whether to try again also where the very first attempt fails."""
+    """Whether to try again also where the very first attempt fails, be it for a certificate; not for a password."""
 
     def __attrs_post_init__(self) -> None:
         if not 0 < self.first <= self.longest:
@@ -84,5 +84,8 @@ class Backoff:
 
 
 def is_final(error: LinkError | None) -> bool:
-    """Whether trying again will not help: somebody has to change a password, a right or a certificate."""
-    return isinstance(error, AuthenticationFailed | CertificateError | TLSFailed)
+    """Whether trying again will not help: somebody has to change a password, or a right.
+
+    A certificate, and TLS as such, may be odd for a moment only, as where what stands before Asterisk is restarted.
+    """
+    return isinstance(error, AuthenticationFailed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable
+
+import attrs
 
 from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..call import CallMachine
@@ -14,7 +16,18 @@ from ..stasis import SendRequest, StasisMachine
 __all__ = ["Registration"]
 
 MAX_WAITING = 1000
-"""Requests that wait for the next link; what exceeds them fails with ``RequestNotSent``."""
+"""Requests that wait to be sent: for each call, and for all that is no call's, calls that are being placed among it.
+What exceeds them fails with ``RequestNotSent``."""
+MAX_QUEUE = 100
+"""How many of them a link is given before their turn. It would refuse very many, whosever they are."""
+
+
+@attrs.frozen
+class _Waiting:
+    """What waits to be sent, and the call that it counts for."""
+
+    command: SendRequest
+    owner: CallMachine | None
 
 
 class Registration:
@@ -36,7 +49,9 @@ class Registration:
         self._repeats: dict[str, int] = {}
         self._is_of_one_call: bool | None = None
         self._link: Link | None = None
-        self._waiting: deque[SendRequest] = deque()
+        self._urgent: dict[str, SendRequest] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._waiting_for = Counter[CallMachine | None]()
         self._observe = observe
 
     def __repr__(self) -> str:
@@ -50,7 +65,8 @@ class Registration:
     @property
     def requests_waiting(self) -> int:
         """How many requests wait to be sent: for another link, or for their turn on this one."""
-        return len(self._waiting) + (self._link.requests_waiting if self._link is not None else 0)
+        here = len(self._urgent) + len(self._waiting)
+        return here + (self._link.requests_waiting if self._link is not None else 0)
 
     def name_for(self, call: CallMachine) -> str:
         """The application's name in the dialplan. On a socket per call ARI calls it ``app:channel name``."""
@@ -95,28 +111,30 @@ class Registration:
 
     def take_last(self, messages: Iterable[LinkMessage], now: float) -> None:
         """What a link has still to report that carries the application no more."""
+        waiting, self._waiting = self._waiting, {}
         for message in messages:
-            if isinstance(message, RequestFailed) and self._can_wait(message):
-                continue
-            if not isinstance(message, LinkOpened | LinkClosed):
+            if isinstance(message, RequestFailed) and (command := self._can_wait(message)) is not None:
+                self._add(command, self.stasis.owner_of(command.request_id))
+            elif not isinstance(message, LinkOpened | LinkClosed):
                 self.stasis.receive(message, now)
+        self._waiting |= waiting  # what comes back has waited longer
 
-    def _can_wait(self, failed: RequestFailed) -> bool:
+    def _can_wait(self, failed: RequestFailed) -> SendRequest | None:
+        """What is to be sent again. There has been room for it before, so it is never too much."""
         request = self.stasis.request_under_way(failed.request_id)
-        if request is None or len(self._waiting) >= MAX_WAITING:
-            return False
+        if request is None:
+            return None
         only_asks = request.method == "GET" and isinstance(failed.error, RequestOutcomeUnknown)
         if not only_asks and not isinstance(failed.error, RequestNotSent):
-            return False
+            return None
         if only_asks:
             repeats = self._repeats.get(failed.request_id, 0) + 1
             if repeats > MAX_REPEATS:
-                return False
+                return None
             self._repeats[failed.request_id] = repeats
             self.stasis.counters.requests_unknown += 1
             self.stasis.counters.requests_repeated += 1
-        self._waiting.append(SendRequest(failed.request_id, request))
-        return True
+        return SendRequest(failed.request_id, request)
 
     def send_commands(self, now: float) -> bool:
         """Send what there is to be sent, or let it wait; whether there was anything."""
@@ -126,22 +144,41 @@ class Registration:
                 self._observe(command.request)
                 if self._is_over or self._refuses:
                     self._refuse(command, now)
-                elif self._link is not None and (command.at_once or not (self._waiting or self.stasis.is_resyncing)):
-                    self._send(self._link, command, now)
+                elif command.at_once:
+                    self._urgent[command.request_id] = command
+                elif (link := self._link_for(command)) is not None:
+                    self._send(link, command, now)
                 else:
                     self._wait(command, now)
             else:
                 self._withdraw(command.request_id, now)
         return self._send_waiting(now) or bool(commands)
 
+    def _link_for(self, command: SendRequest) -> Link | None:
+        """The link, if this need not wait: a hangup, or a stop, waits behind nothing but its like."""
+        if self._link is None or self.stasis.is_resyncing:
+            return None
+        if command.request.method == "DELETE":
+            return self._link if self._link.requests_waiting < 2 * MAX_QUEUE else None
+        has_room = self._link.requests_waiting < MAX_QUEUE
+        return self._link if has_room and not (self._waiting or self._urgent) else None
+
     def _send_waiting(self, now: float) -> bool:
-        """In order, as soon as there is a link, and it is known which calls have lived to see it."""
-        if self._link is None or not self._waiting or self.stasis.is_resyncing:
-            return False
-        waiting, self._waiting = self._waiting, deque()
-        for command in waiting:
-            self._send(self._link, command, now)
-        return True
+        """As much as the link soon sends, in order: what is asked at once; the rest as soon as there is a link, and it
+        is known which calls have lived to see it.
+        """
+        link = self._link
+        moved = False
+        while link is not None and link.requests_waiting < MAX_QUEUE:
+            if self._urgent:
+                command = self._urgent.pop(next(iter(self._urgent)))
+            elif self._waiting and not self.stasis.is_resyncing:
+                command = self._take(next(iter(self._waiting))).command
+            else:
+                break
+            moved = True
+            self._send(link, command, now)
+        return moved
 
     def _send(self, link: Link, command: SendRequest, now: float) -> None:
         self.stasis.counters.requests_sent += 1
@@ -151,24 +188,39 @@ class Registration:
             self.stasis.receive(RequestFailed(command.request_id, error), now)
 
     def _wait(self, command: SendRequest, now: float) -> None:
-        if len(self._waiting) < MAX_WAITING:
-            self._waiting.append(command)
+        owner = self.stasis.owner_of(command.request_id)
+        if self._waiting_for[owner] < MAX_WAITING:
+            self._add(command, owner)
         else:
-            error = RequestNotSent(f"{MAX_WAITING} requests wait for Asterisk to connect again")
+            of_call = "" if owner is None else f" of call {owner.id}"
+            error = RequestNotSent(f"{MAX_WAITING} requests{of_call} wait to be sent already")
             self.stasis.receive(RequestFailed(command.request_id, error), now)
 
+    def _add(self, command: SendRequest, owner: CallMachine | None) -> None:
+        self._waiting[command.request_id] = _Waiting(command, owner)
+        self._waiting_for[owner] += 1
+
+    def _take(self, request_id: str) -> _Waiting:
+        taken = self._waiting.pop(request_id)
+        self._waiting_for[taken.owner] -= 1
+        if not self._waiting_for[taken.owner]:
+            del self._waiting_for[taken.owner]
+        return taken
+
     def _withdraw(self, request_id: str, now: float) -> None:
-        left = deque(command for command in self._waiting if command.request_id != request_id)
-        if len(left) < len(self._waiting):
-            self._waiting = left
-        elif self._link is not None:
+        if request_id in self._waiting:
+            self._take(request_id)
+        elif self._urgent.pop(request_id, None) is None and self._link is not None:
             self._link.withdraw_request(request_id, now)
 
     def give_up(self, now: float) -> None:
         """There will be no other link in time: its calls have ended, and what waited was not sent."""
         self.lost_until = None
         self._refuses = True
-        waiting, self._waiting = self._waiting, deque()
+        waiting = [*self._urgent.values(), *(each.command for each in self._waiting.values())]
+        self._urgent.clear()
+        self._waiting.clear()
+        self._waiting_for.clear()
         for command in waiting:
             self._refuse(command, now)
         self.stasis.close(now)

@@ -20,6 +20,7 @@ __all__ = [
     "DropStats",
     "EventStats",
     "HandlerStats",
+    "MediaStats",
     "OfferStats",
     "RequestStats",
     "Uptime",
@@ -104,13 +105,31 @@ class OfferStats:
 
 
 @attrs.frozen(kw_only=True)
+class MediaStats:
+    """The voices of calls."""
+
+    opened: int
+    """How many media channels there were, those included that took the place of a lost one."""
+    lost: int
+    """How many were lost, and opened again."""
+    failed: int
+    """How often there was none to be had (:class:`~voxtra_core.errors.MediaFailed`)."""
+    frames: int
+    """How many frames of 20 ms were sent, over all of them."""
+    stalls: int
+    """How often this program was blocked so long that sending began anew: each was heard as a pause."""
+    refused: int
+    """How many connections to our port were turned away."""
+
+
+@attrs.frozen(kw_only=True)
 class DropStats:
     """What was dropped where a queue was full."""
 
     digits: int
     """Keys that nobody listened for."""
     items: int
-    """Of ``events()``, those of calls and of the application."""
+    """Of ``events()``, those of calls and of the application, and chunks of ``audio_stream()``."""
     callbacks: int
     """Calls of ``on_outage`` and ``on_connection`` functions that were still busy with earlier ones."""
 
@@ -139,6 +158,7 @@ class AppStats:
     requests: RequestStats
     events: EventStats
     offers: OfferStats
+    media: MediaStats
     dropped: DropStats
     connection: ConnectionStats
 
@@ -181,6 +201,14 @@ class AppStats:
             events=EventStats(received=counters.events, malformed=counters.malformed, unknown=counters.unknown),
             offers=OfferStats(
                 granted=counters.offers_granted, lost=counters.offers_lost, passed=counters.offers_passed
+            ),
+            media=MediaStats(
+                opened=counters.media_opened,
+                lost=counters.media_lost,
+                failed=counters.media_failed,
+                frames=counters.media_frames,
+                stalls=counters.media_stalls,
+                refused=counters.media_refused,
             ),
             dropped=DropStats(
                 digits=counters.digits_dropped, items=counters.items_dropped, callbacks=counters.callbacks_skipped

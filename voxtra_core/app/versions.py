@@ -101,6 +101,12 @@ _ROWS = (
         "16, also the 41 for a handler that raised",
         _since("17.0"),
     ),
+    Feature(
+        "audiosocket",
+        "A call's voice, at 8 kHz: `audio_stream`, `send_audio`",
+        _since("18.0"),
+        ("res_audiosocket", "chan_audiosocket", "res_ari_bridges", "res_stasis_snoop"),
+    ),
     Feature("protocol-id", '`Channel.protocol_id`, the SIP `Call-ID`; before, `""`', _since("16.27 18.13 19.5")),
     Feature("refer", "`endpoints.refer`: a REFER outside of any call", _since("18.20 20.5"), ("res_ari_endpoints",)),
     Feature(
@@ -138,6 +144,12 @@ _ROWS = (
         "tech-cause",
         "The SIP status behind the cause of a hangup: `tech_cause`. `announcer_format`, `recorder_format` of bridges",
         _since("20.17 22.7 23.1"),
+    ),
+    Feature(
+        "audiosocket-wideband",
+        "A call's voice at 12 to 48 kHz, as `slin16`",
+        _since("20.17 21.12 22.7 23.1"),
+        ("res_audiosocket", "chan_audiosocket"),
     ),
     Feature(
         "no-answer-cause",

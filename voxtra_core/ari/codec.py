@@ -83,7 +83,9 @@ def parse_object(data: str | bytes | bytearray) -> Mapping[str, object] | None:
 
 
 def decode_event(data: str | bytes | bytearray | Mapping[str, object]) -> Event | UnknownEvent | MalformedEvent:
-    """One message of the event socket, as text or parsed already. Never raises for what is in it."""
+    """One message of the event socket, as text, or parsed already and not changed any more. Never raises for what is
+    in it.
+    """
     try:
         raw = _parse(data) if isinstance(data, (str, bytes, bytearray)) else data
         if type(raw) is not dict and not isinstance(raw, Mapping):

@@ -132,7 +132,8 @@ class LinkAccepted:
     ``ApplicationRegistered``, then live events. A resync is still wanted, for the requests whose outcome is unknown.
 
     The old link usually has ended with ``LinkClosed`` before. When the network has lost its end, it has not yet: then
-    the new one counts, and the old one is to be closed.
+    the new one counts, and the old one is to be closed. Unless that lives: then this is another Asterisk, which has the
+    same ``entityid``.
 
     The link is reported with the first message that names the application, which is ``ApplicationRegistered`` unless
     there were queued events. Both are passed on as events, in their order.

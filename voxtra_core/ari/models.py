@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from .deferred import Deferred
+
 __all__ = [
     "AdditionalParam",
     "Application",
@@ -141,7 +143,7 @@ class CallerID:
 
 
 @attrs.frozen(kw_only=True)
-class Channel:
+class Channel(Deferred):
     """A channel: one leg of a call, as it was when this was sent."""
 
     id: str

@@ -206,7 +206,7 @@ class CallAudio:
         return seconds
 
     def drain(self) -> Pending[None]:
-        """Settled when nothing waits to be sent any more."""
+        """Settled when nothing waits to be sent any more, or with what the audio has failed with: all was dropped."""
         pending = Pending[None]()
         if self._error is not None:
             pending.fail(self._error)

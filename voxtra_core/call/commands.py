@@ -58,6 +58,8 @@ class Originate(_Command):
     arguments: str | None = None
     """The ``appArgs``, comma-separated."""
     variables: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    formats: str | None = None
+    """The formats to offer, comma-separated."""
 
 
 @attrs.frozen(kw_only=True)

@@ -44,5 +44,12 @@ class Counters:
     items_dropped: int = 0
     callbacks_skipped: int = 0
 
+    media_opened: int = 0
+    media_lost: int = 0
+    media_failed: int = 0
+    media_frames: int = 0
+    media_stalls: int = 0
+    media_refused: int = 0
+
     outages: int = 0
     reconnects: int = 0

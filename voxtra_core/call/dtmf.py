@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable
 
+from ..errors import LocalProtocolError
 from .counters import Counters
 from .pending import Pending
 
-__all__ = ["MAX_DIGITS", "DigitQueue", "Listener", "TwinDigits", "seconds_to_send", "valid_digits"]
+__all__ = ["MAX_DIGITS", "MAX_LISTENERS", "DigitQueue", "Listener", "TwinDigits", "seconds_to_send", "valid_digits"]
 
 MAX_DIGITS = 256
 """How many digits wait for a listener; those pressed beyond it are dropped and counted, as a full type-ahead does.
@@ -16,6 +17,9 @@ MAX_DIGITS = 256
 This is the one control event that is dropped rather than failing the call: a handler that never listens for digits must
 not lose a caller whose voice, or fax, is taken for hundreds of them.
 """
+
+MAX_LISTENERS = 1000
+"""How many wait for a key at a time; whoever wants to listen beyond them gets ``LocalProtocolError``."""
 
 QUIET = 0.1
 """Seconds before the first tone."""
@@ -76,8 +80,10 @@ class DigitQueue:
         """Settle ``listener`` with the next digit nobody has had."""
         if self._digits:
             self._hand_over(self._digits.pop(0), listener)
-        else:
+        elif len(self._listeners) < MAX_LISTENERS:
             self._listeners.append(listener)
+        else:
+            raise LocalProtocolError(f"{MAX_LISTENERS} wait for a key on this channel already")
 
     def give_up(self, listener: Listener) -> Listener | None:
         """The listener waits no more; a digit it was handed goes to the next, who is returned, or waits for one."""

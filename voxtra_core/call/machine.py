@@ -455,18 +455,21 @@ class CallMachine:
     def media_opened(self, now: float) -> None:
         """The call's audio goes both ways."""
         if self.end is None and self.audio is not None:
+            self._counters.media_opened += 1
             self.audio.opened()
             self._show(MediaOpened())
 
     def media_lost(self, reason: str, now: float) -> None:
         """It does so no more, and will again."""
         if self.end is None and self.audio is not None:
+            self._counters.media_lost += 1
             self.audio.lost()
             self._show(MediaLost(reason))
 
     def media_failed(self, error: MediaFailed, now: float) -> None:
         """There is none, and will be none unless somebody asks for it again."""
         if self.end is None and self.audio is not None:
+            self._counters.media_failed += 1
             self.audio.failed(error)
             self._show(MediaFailure(f"{error}"))
 
@@ -558,6 +561,7 @@ class CallMachine:
         timeout: float | None = 30.0,
         args: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        formats: str | None = None,
     ) -> Pending[None]:
         """Call ``endpoint``. Settled when the call is up and in Stasis; ``OriginateFailed`` when it never came so far.
 
@@ -572,6 +576,7 @@ class CallMachine:
             timeout=timeout,
             args=args,
             variables=variables,
+            formats=formats,
         )
 
     def snoop(self, now: float, *, spy: SnoopDirection, whisper: SnoopDirection) -> Pending[None]:
@@ -666,10 +671,12 @@ class CallMachine:
 
     def stop_playback(self, playback: Playback, now: float) -> Pending[bool]:
         """Stop it: ``True``, or ``False`` where it had ended already."""
+        self._requests.check_room()
         return self._player.stop(playback, now)
 
     def control_playback(self, playback: Playback, control: PlaybackControl, now: float) -> Pending[bool]:
         """Pause, go on, or move: ``True``, or ``False`` where it had ended already."""
+        self._requests.check_room()
         return self._player.control(playback, control, now)
 
     def listen_dtmf(self, now: float, timeout: float | None = None) -> Pending[str | None]:
@@ -766,6 +773,7 @@ class CallMachine:
         self._check(Operation.CONTINUE)
         if priority is not None and priority < 1:
             raise ValueError(f"a dialplan priority is 1 or more, not {priority}")
+        self._requests.check_room()
         self.continuing = True
         command = Continue(
             request_id=self._requests.new_id(),
@@ -791,6 +799,7 @@ class CallMachine:
 
     def _ask(self, command: Command, now: float, *, queued: bool = False) -> Pending[Any]:
         """Ask for something now or, ``queued``, when the channel is done with what it does, as Asterisk would."""
+        self._requests.check_room()
         pending = Pending[Any]()
         self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
         return pending

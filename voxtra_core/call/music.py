@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import attrs
 
-from ..errors import VoxtraError
+from ..errors import LocalProtocolError, VoxtraError
 from .commands import StartMusic, StopMusic
 from .pending import Pending
 from .requests import Requests
 
-__all__ = ["Music"]
+__all__ = ["MAX_CHANGES", "Music"]
+
+MAX_CHANGES = 100
+"""Changes that wait for the one before; what is asked for beyond them raises ``LocalProtocolError``."""
 
 
 class Music:
@@ -40,6 +43,7 @@ class Music:
 
     def start(self, moh_class: str | None, now: float) -> Pending[None]:
         """Start it, or change what is played."""
+        self._check_room()
         self._moh_class = moh_class
         return self._ask(
             StartMusic(request_id=self._requests.new_id(), channel_id=self._requests.channel_id, moh_class=moh_class),
@@ -48,6 +52,7 @@ class Music:
 
     def stop(self, now: float) -> Pending[None]:
         """Stop it."""
+        self._check_room()
         return self._ask(StopMusic(request_id=self._requests.new_id(), channel_id=self._requests.channel_id), now)
 
     def resume(self, now: float) -> None:
@@ -76,6 +81,10 @@ class Music:
         waiting, self._waiting = self._waiting, []
         for _, pending in waiting:
             pending.fail(error)
+
+    def _check_room(self) -> None:
+        if len(self._waiting) >= MAX_CHANGES:
+            raise LocalProtocolError(f"{MAX_CHANGES} changes of the music on this channel wait for their turn already")
 
     def _ask(self, command: StartMusic | StopMusic, now: float) -> Pending[None]:
         pending = Pending[None]()

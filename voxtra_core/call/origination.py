@@ -19,6 +19,10 @@ ROUNDING = 0.1
 Failure: TypeAlias = Callable[[CallEnd, VoxtraError | None], VoxtraError]
 """What whoever waits is told when the call ended before it was reached, for a reason that may be known."""
 
+LOCAL_FORMAT = "slin16"
+"""What a Local channel speaks where nobody says otherwise. Asterisk's own choice is the best there is, slin192: a
+hundredfold work for its resampler, which also halves the level from 8 kHz to that (seen on 22.10.1)."""
+
 
 class Origination:
     """How one call's channel comes to be. One that came by itself is there from the start, and nobody waits for it.
@@ -77,6 +81,7 @@ class Origination:
         timeout: float | None,
         args: Sequence[str],
         variables: Mapping[str, str] | None,
+        formats: str | None,
     ) -> Pending[None]:
         """Call an endpoint. Settled when the call is up and in Stasis, or with ``OriginateFailed``."""
         if timeout is not None and not 0 < timeout < 2**31:
@@ -93,6 +98,7 @@ class Origination:
             timeout=seconds,
             arguments=",".join(args) if args else None,
             variables=variables,
+            formats=LOCAL_FORMAT if formats is None and endpoint.startswith("Local/") else formats,
         )
 
         def failure(end: CallEnd, reason: VoxtraError | None) -> OriginateFailed:

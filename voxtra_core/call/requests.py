@@ -7,17 +7,20 @@ from typing import Any
 
 import attrs
 
-from ..errors import OperationTimeout, VoxtraError
+from ..errors import LocalProtocolError, OperationTimeout, VoxtraError
 from .commands import Command, Withdraw
 from .counters import Counters
 from .outage import MAX_REPEATS
 from .pending import Pending
 from .timers import Timers
 
-__all__ = ["REPLY_TIMEOUT", "Exchange", "Requests", "no_reply", "settle"]
+__all__ = ["MAX_UNDER_WAY", "REPLY_TIMEOUT", "Exchange", "Requests", "no_reply", "settle"]
 
 REPLY_TIMEOUT = 10.0
 """Seconds that Asterisk has to reply."""
+MAX_UNDER_WAY = 1000
+"""Requests of one call at a time, those that are held up included; what its handler asks for beyond them raises
+``LocalProtocolError``."""
 OVERTAKING = 1.0
 """Seconds within which one request may overtake another on its way, over another connection."""
 
@@ -78,6 +81,11 @@ class Requests:
             return []
         out, self._out = self._out, []
         return out
+
+    def check_room(self) -> None:
+        """Raise unless one more may be asked for."""
+        if len(self._under_way) >= MAX_UNDER_WAY:
+            raise LocalProtocolError(f"{MAX_UNDER_WAY} requests of this call are under way or held up already")
 
     def send(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 
-from ..app import Backend, BaseApp
+from ..app import BaseApp
 from ..app.options import DEFAULT_URL
 from ..effects import LogLevel
 from ..errors import VoxtraError
@@ -61,9 +61,9 @@ def main(argv: Sequence[str] | None = None, *, backend: str | None = None) -> in
         quiet = LogLevel.INFO if arguments.command == "run" else LogLevel.WARNING  # the demo shows what happens itself
         app_class.backend.log_to_stderr(LogLevel.DEBUG if arguments.verbose else quiet)
         if arguments.command == "run":
-            return _run(arguments.app, app_class)
+            return _load(arguments.app, app_class).run()
         if arguments.command == "check":
-            return _check(arguments, app_class.backend)
+            return _check(arguments, app_class)
         return _demo(arguments, app_class)
     except KeyboardInterrupt:
         return 130
@@ -172,12 +172,13 @@ def _demo(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
     return demo_on_asterisk(app, show, endpoint=arguments.call, calls=arguments.calls)
 
 
-def _check(arguments: argparse.Namespace, backend: Backend) -> int:
+def _check(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
+    app = None if arguments.target is None else _load(arguments.target, app_class)
     try:
-        machine = check.machine_for(arguments, backend)
+        machine = check.machine_for(arguments, app_class.backend, app)
     except ValueError as error:
         raise _WrongArguments(f"{error}") from error
-    return check.run(machine, backend)
+    return check.run(machine, app_class.backend)
 
 
 def _provision(arguments: argparse.Namespace) -> int:
@@ -188,10 +189,10 @@ def _provision(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run(target: str, app_class: type[BaseApp]) -> int:
+def _load(target: str, app_class: type[BaseApp]) -> BaseApp:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
-        raise _WrongArguments(f"say which application to run as module:app, not {target!r}")
+        raise _WrongArguments(f"say which application it is as module:app, not {target!r}")
     sys.path.insert(0, "")  # the current directory, also for the console script
     try:
         module = import_module(module_name)
@@ -203,4 +204,4 @@ def _run(target: str, app_class: type[BaseApp]) -> int:
     if not isinstance(app, app_class):
         kind = f"a {type(app).__name__}" if app is not None else "nothing"
         raise _Refused(f"{target} should be a VoxtraApp of {app_class.__module__}, and is {kind}")
-    return app.run()
+    return app

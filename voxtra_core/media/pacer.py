@@ -1,7 +1,7 @@
 """When audio is due: one clock for all calls, ``anchor + n × 20 ms``, absolute, so that no lateness adds up.
 
-Asterisk's AudioSocket neither queues nor paces: what it gets, it passes on at once (``chan_audiosocket.c``). So 20 ms of
-audio have to be sent every 20 ms, also when there is nothing to say.
+Asterisk's AudioSocket neither queues nor paces: what it gets, it passes on at once (``chan_audiosocket.c``). So 20 ms
+of audio have to be sent every 20 ms, also when there is nothing to say.
 """
 
 from __future__ import annotations

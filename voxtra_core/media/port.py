@@ -56,7 +56,10 @@ class MediaPort(Protocol):
         """How often sending was so late that its clock began anew."""
 
     @property
-    def stirred(self) -> bool:
+    def refused(self) -> int:
+        """How many connections were turned away."""
+
+    def take_stirred(self) -> bool:
         """Whether anything but audio has happened since this was last asked."""
 
     def expect(self, line_id: str, line: MediaLine, audio_format: AudioFormat, now: float) -> None:

@@ -12,6 +12,7 @@ from .machine import (
     StasisMachine,
     WithdrawRequest,
     is_own,
+    is_snoop,
 )
 from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
@@ -33,4 +34,5 @@ __all__ = [
     "StasisMachine",
     "WithdrawRequest",
     "is_own",
+    "is_snoop",
 ]

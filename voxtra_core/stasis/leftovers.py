@@ -18,7 +18,7 @@ __all__ = ["LATER", "SETTLING", "Leftovers"]
 
 SETTLING = 2.0
 """Seconds between two looks of which both have to find a bridge empty: one that was made just now is empty, too."""
-LATER = 60.0
+LATER = 15.0
 """Seconds to the next look, where there are some that still have a channel."""
 
 

@@ -47,7 +47,7 @@ from ..call import (
 )
 from ..call.commands import Command, OpenMedia
 from ..call.requests import REPLY_TIMEOUT
-from ..deadlines import Deadlines
+from ..deadlines import Deadlines, soonest
 from ..effects import Log, LogLevel
 from ..errors import (
     AriConflict,
@@ -62,7 +62,7 @@ from ..errors import (
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
-from .orphans import OrphanFound, Orphans
+from .orphans import PATIENCE, OrphanFound, Orphans
 from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
@@ -82,12 +82,15 @@ __all__ = [
     "StasisMachine",
     "WithdrawRequest",
     "is_own",
+    "is_snoop",
 ]
 
 T = TypeVar("T")
 
 OWN_PREFIX = "voxtra-"
 """How the ids of channels begin that we ask for."""
+SNOOP_PREFIX = f"{OWN_PREFIX}snoop-"
+"""… and of those among them that snoop on a call."""
 MAX_REMEMBERED = 1000
 """How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
 
@@ -173,7 +176,8 @@ class StasisMachine:
 
     ``observer``, if given, is shown every event that comes in, before it has an effect. ``notify()`` is called whenever
     there may be commands to send, an event, or another deadline, for those who have many of these. What happens is
-    counted in ``counters``, which several may share. ``media_port`` is where the media channels of calls arrive.
+    counted in ``counters``, which several may share. What was in the application before us has ``orphan_patience``
+    seconds to be followed by whoever had it. ``media_port`` is where the media channels of calls arrive.
     """
 
     def __init__(
@@ -185,6 +189,7 @@ class StasisMachine:
         notify: Callable[[], None] | None = None,
         counters: Counters | None = None,
         media_port: MediaPort | None = None,
+        orphan_patience: float = PATIENCE,
     ) -> None:
         self.app_name = app_name
         self.calls: dict[str, CallMachine] = {}
@@ -224,6 +229,7 @@ class StasisMachine:
             is_known=self._is_known,
             found=self._found_unannounced,
             log=self._log,
+            patience=orphan_patience,
         )
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
@@ -244,20 +250,18 @@ class StasisMachine:
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
         self._collect()
-        deadline = self._call_deadlines.earliest()
-        others = (
-            self._request_deadlines.earliest(),
-            self._claims.next_deadline(),
-            self._resync.next_deadline(),
-            self._orphans.next_deadline(),
-            self._presence.next_deadline(),
-            self._media.next_deadline(),
-            self._leftovers.next_deadline(),
+        return soonest(
+            (
+                self._call_deadlines.earliest(),
+                self._request_deadlines.earliest(),
+                self._claims.next_deadline(),
+                self._resync.next_deadline(),
+                self._orphans.next_deadline(),
+                self._presence.next_deadline(),
+                self._media.next_deadline(),
+                self._leftovers.next_deadline(),
+            )
         )
-        for other in others:
-            if deadline is None or (other is not None and other < deadline):
-                deadline = other
-        return deadline
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -350,6 +354,7 @@ class StasisMachine:
         timeout: float | None = 30.0,
         args: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        formats: str | None = None,
     ) -> tuple[CallMachine, Pending[None]]:
         """Call an endpoint (``"PJSIP/alice"``); see :meth:`CallMachine.originate`.
 
@@ -368,7 +373,9 @@ class StasisMachine:
             counters=self.counters,
         )
         self._begin_without_link(call, now)
-        pending = call.originate(endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables)
+        pending = call.originate(
+            endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables, formats=formats
+        )
         self.calls[call.id] = call
         self.counters.outbound += 1
         return call, pending
@@ -381,7 +388,7 @@ class StasisMachine:
         It is registered under an id of our own before the request leaves, so that no event can come too early.
         """
         call = CallMachine(
-            f"{OWN_PREFIX}snoop-{self._new_id()}",
+            f"{SNOOP_PREFIX}{self._new_id()}",
             CallDirection.OUTBOUND,
             new_id=self._new_id,
             snoops_on=target,
@@ -408,6 +415,12 @@ class StasisMachine:
         """The request of that id, while somebody waits for its reply."""
         asked = self._asked.get(request_id)
         return asked.request if asked is not None else None
+
+    def owner_of(self, request_id: str) -> CallMachine | None:
+        """The call that a request is for; ``None`` where it is nobody's, or is to place the call in the first place."""
+        asked = self._asked.get(request_id)
+        owner = asked.owner if asked is not None else None
+        return owner if isinstance(owner, CallMachine) and owner.channel is not None else None
 
     def link_lost(self, now: float) -> None:
         """There is no link for now: the calls are told, and nothing is late until there is one again."""
@@ -791,6 +804,11 @@ def is_own(channel_id: str) -> bool:
 def _channel_id_of(event: Event) -> str:
     channel = getattr(event, "channel", None)
     return channel.id if isinstance(channel, Channel) else ""
+
+
+def is_snoop(channel_id: str) -> bool:
+    """Whether we have asked for this channel to snoop on a call: without that it is of no use to anybody."""
+    return channel_id.startswith(SNOOP_PREFIX)
 
 
 def _number_of(caller_id: str) -> str:

@@ -38,8 +38,8 @@ STEADY = 5.0
 """Seconds that a media channel has to last to be opened again when it is lost once more."""
 
 NO_PORT = (
-    "Asterisk could not bring audio here: it is on another machine, and this one listens to itself only. Give VoxtraApp "
-    "media=AudioSocket(listen='0.0.0.0:9092', address='this-host:9092')"
+    "Asterisk could not bring audio here: it is on another machine, and this one listens to itself only. Give "
+    "VoxtraApp media=AudioSocket(listen='0.0.0.0:9092', address='this-host:9092')"
 )
 
 

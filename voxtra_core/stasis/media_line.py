@@ -1,7 +1,7 @@
 """One media channel in Asterisk, from the request for it to its removal.
 
-All ids are ours, and registered with :class:`~.media.MediaChannels` before the requests leave. Whatever was asked for is
-removed again, and not before Asterisk has answered for it: on another connection the removal could come first.
+All ids are ours, and registered with :class:`~.media.MediaChannels` before the requests leave. Whatever was asked for
+is removed again, and not before Asterisk has answered for it: on another connection the removal could come first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ class Stage(Enum):
 
 
 class Line:
-    """A media channel, and what else it needs, in a bridge of their own. A :class:`~voxtra_core.media.port.MediaLine`."""
+    """A media channel, and what else it needs, in a bridge of their own.
+
+    It is a :class:`~voxtra_core.media.port.MediaLine`.
+    """
 
     def __init__(self, owner: MediaChannels, call: CallMachine, line_id: str) -> None:
         assert call.audio is not None

@@ -12,6 +12,7 @@ from enum import StrEnum
 import attrs
 
 from ..ari import CallBroadcast, Channel
+from ..deadlines import soonest
 
 __all__ = ["CallOffer", "Claim", "ClaimOutcome", "Claims"]
 
@@ -123,7 +124,7 @@ class Claims:
 
     def next_deadline(self) -> float | None:
         """When a call is expected no longer, or ``None``."""
-        return min((claim.until for claim in self._open if claim.until is not None), default=None)
+        return soonest([claim.until for claim in self._open])
 
     def handle_timeout(self, now: float) -> None:
         """Give up those whose time is over."""

@@ -16,6 +16,7 @@ import attrs
 
 from ..ari import Application, Channel, Request, applications, channels
 from ..call import Pending
+from ..deadlines import soonest
 from ..effects import LogLevel
 from ..errors import AriNotFound, LinkError, VoxtraError
 from .resync import runs_stasis
@@ -32,6 +33,9 @@ DESCRIBED_AT_ONCE = 50
 """How many channels are asked for at a time: what waits to be sent is bounded."""
 DOUBT = 2.0
 """Seconds that a channel has to be announced, to be gone, or to be followed by whoever had it until now."""
+PATIENCE = 10.0
+"""Seconds that one has which was there before us. Asterisk does not tell whether whoever had it lives: it may be about
+to follow it under another name, and slow."""
 
 
 @attrs.frozen
@@ -47,6 +51,8 @@ class _Look:
 
     app_name: str
     after_outage: bool
+    doubt_until: float
+    """Until when whoever had a channel before us, or has it now, may yet show."""
     failures: int = 0
     list_at: float | None = None
     """When to ask again what the application has."""
@@ -68,10 +74,23 @@ class Orphans:
     ``found(channel, is_orphan)`` is called for each: an orphan was there before us; any other came when we had no link.
     Being listed with the application says little: whoever calls a Local channel is subscribed to its other half as
     well, wherever that is (seen on 22.10.1). A channel of ours that is still followed by whoever had our name before us
-    has somebody.
+    has somebody. An orphan has been seen without anybody twice: after :data:`DOUBT`, and after ``patience`` seconds,
+    unless that is less.
     """
 
-    __slots__ = ("_ask", "_clock", "_found", "_is_known", "_log", "_look", "_old", "_suspects")
+    __slots__ = (
+        "_ask",
+        "_clock",
+        "_disowned",
+        "_found",
+        "_is_known",
+        "_log",
+        "_look",
+        "_old",
+        "_patience",
+        "_seen",
+        "_suspects",
+    )
 
     def __init__(
         self,
@@ -81,6 +100,7 @@ class Orphans:
         is_known: Callable[[str], bool],
         found: Callable[[Channel, bool], None],
         log: Callable[[LogLevel, str], None],
+        patience: float = PATIENCE,
     ) -> None:
         self._ask = ask
         self._clock = clock
@@ -88,40 +108,48 @@ class Orphans:
         self._found = found
         self._log = log
         self._look: _Look | None = None
+        self._patience = patience
         self._old: set[str] = set()
+        self._disowned: set[str] = set()
+        self._seen: set[str] = set()
         self._suspects: dict[str, float] = {}
 
     def look(self, app_name: str, now: float, *, after_outage: bool) -> None:
         """Ask Asterisk which channels the application has, again and again until it tells."""
         self._stop_looking()
-        self._look = _Look(app_name, after_outage)
+        self._look = _Look(app_name, after_outage, now + self._patience)
         self._list(self._look, now)
 
     def disown(self, channel_id: str) -> None:
         """Its call was given up here: should it be found, nobody has it."""
         self._old.add(channel_id)
+        self._disowned.add(channel_id)
 
     def link_lost(self) -> None:
         """Look no further; there will be another look.
 
-        Of what is suspected nobody can say any more whether it was there before us or has just come and was announced
-        on the lost link. The latter is assumed: to give an orphan a handler does less harm than to hang up a caller.
+        Of what is suspected for the first time nobody can say any more whether it was there before us or has just come
+        and was announced on the lost link. The latter is assumed: to give an orphan a handler does less harm than to
+        hang up a caller.
         """
         self._stop_looking()
-        self._old -= self._suspects.keys()
+        self._old -= self._suspects.keys() - self._seen
+        self._disowned &= self._old
+        self._seen.clear()
         self._suspects.clear()
 
     def forget(self) -> None:
         """The application is another's, and so is what may be found there."""
         self._stop_looking()
         self._old.clear()
+        self._disowned.clear()
+        self._seen.clear()
         self._suspects.clear()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        suspected = min(self._suspects.values(), default=None)
         list_at = self._look.list_at if self._look is not None else None
-        return min((deadline for deadline in (suspected, list_at) if deadline is not None), default=None)
+        return soonest((list_at, *self._suspects.values()))
 
     def handle_timeout(self, now: float) -> None:
         """Ask again what the application has; ask who else has those of which nothing has been heard."""
@@ -191,10 +219,32 @@ class Orphans:
             return
         others = [application for application in applications_there if application.name != look.app_name]
         elsewhere = {channel_id for other in others for channel_id in other.channel_ids}
-        asides = [other for other in others if other.name.startswith(ASIDE_PREFIX)]
-        taken = {channel_id for aside in asides for channel_id in aside.channel_ids}
-        look.undescribed += [(channel_id, channel_id in elsewhere) for channel_id in unknown if channel_id not in taken]
+        asides = [frozenset(other.channel_ids) for other in others if other.name.startswith(ASIDE_PREFIX)]
+        unowned = [channel_id for channel_id in unknown if not any(channel_id in aside for aside in asides)]
+        ours = {id for application in applications_there if application not in others for id in application.channel_ids}
+        doubtful = self._doubtful(look, unowned, asides, ours)
+        self._suspects |= doubtful
+        self._seen |= doubtful.keys()
+        certain = [channel_id for channel_id in unowned if channel_id not in doubtful]
+        look.undescribed += [(channel_id, channel_id in elsewhere) for channel_id in certain]
         self._describe(look)
+
+    def _doubtful(
+        self, look: _Look, unowned: list[str], asides: list[frozenset[str]], ours: set[str]
+    ) -> dict[str, float]:
+        """Which of these may yet be somebody's, and when to look again: what was there before us may have belonged to
+        one who is slow to move aside. One who is just about it has an application already, with none or some of them.
+        """
+        now = self._clock()
+        if now >= look.doubt_until:
+            return {}
+        somebody_moves = any(not aside or aside & ours for aside in asides)
+        soon = min(now + DOUBT, look.doubt_until)
+        return {
+            channel_id: soon if somebody_moves else look.doubt_until
+            for channel_id in unowned
+            if somebody_moves or channel_id in self._old - self._disowned
+        }
 
     def _describe(self, look: _Look) -> None:
         while look.undescribed and look.describing < DESCRIBED_AT_ONCE:

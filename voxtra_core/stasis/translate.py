@@ -50,6 +50,7 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
                 caller_id=command.caller_id,
                 timeout=command.timeout,
                 variables=command.variables or None,
+                formats=command.formats,
                 channel_id=channel,
             )
         case Answer():

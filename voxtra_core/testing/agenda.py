@@ -34,7 +34,11 @@ class Agenda:
 
     def after(self, seconds: float, action: Callable[[], object]) -> Appointment:
         """Run ``action`` in so many seconds. With 0 it runs when what runs now has ended, before time goes on."""
-        appointment = Appointment(self.now + max(seconds, 0.0), action)
+        return self.at(self.now + max(seconds, 0.0), action)
+
+    def at(self, due: float, action: Callable[[], object]) -> Appointment:
+        """Run ``action`` at this time, which is not over."""
+        appointment = Appointment(max(due, self.now), action)
         heapq.heappush(self._heap, (appointment.due, next(self._order), appointment))
         return appointment
 

@@ -34,6 +34,8 @@ class Application:
     """What has been said without a socket, and will be told."""
     interest: Counter[str] = attrs.field(factory=Counter)
     """How often it is subscribed to each channel."""
+    bridges: set[str] = attrs.field(factory=set)
+    """The bridges that it is subscribed to, until they are gone."""
     allowed: list[dict[str, Any]] = attrs.field(factory=list)
     disallowed: list[dict[str, Any]] = attrs.field(factory=list)
 
@@ -57,7 +59,7 @@ class Application:
         return {
             "name": self.name,
             "channel_ids": sorted(self.interest),
-            "bridge_ids": [],
+            "bridge_ids": sorted(self.bridges),
             "endpoint_ids": [],
             "device_names": [],
             "events_allowed": self.allowed,
@@ -141,6 +143,12 @@ class Applications:
             if app.subscribe_all or channel_id in app.interest:
                 self.tell(app, event, fields)
 
+    def publish_bridge(self, bridge_id: str, event: str, fields: dict[str, Any]) -> None:
+        """An event for everybody who is subscribed to the bridge."""
+        for app in self._by_name.values():
+            if app.subscribe_all or bridge_id in app.bridges:
+                self.tell(app, event, fields)
+
     def unsubscribe(self, app: Application, channel_id: str) -> None:
         """Once less."""
         app.interest[channel_id] -= 1
@@ -154,6 +162,17 @@ class Applications:
             if app.interest.pop(channel_id, 0):
                 self._forget_if_useless(app)
 
+    def unsubscribe_bridge(self, app: Application, bridge_id: str) -> None:
+        """It hears no more of the bridge."""
+        app.bridges.discard(bridge_id)
+        self._forget_if_useless(app)
+
+    def forget_bridge(self, bridge_id: str) -> None:
+        """The bridge is gone."""
+        for app in list(self._by_name.values()):
+            if bridge_id in app.bridges:
+                self.unsubscribe_bridge(app, bridge_id)
+
     def _forget_if_useless(self, app: Application) -> None:
-        if not app.active and not app.interest and self._by_name.get(app.name) is app:
+        if not app.active and not app.interest and not app.bridges and self._by_name.get(app.name) is app:
             del self._by_name[app.name]

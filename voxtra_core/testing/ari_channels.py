@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from .channels import Channel
 from .digits import SendDigits
+from .external import external_media
 from .originate import Origination
 from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
 from .snooping import Snooping
@@ -47,6 +48,7 @@ def channel_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
     return {
         ("GET", "/channels"): resource.list,
         ("POST", "/channels"): resource.originate,
+        ("POST", "/channels/externalMedia"): lambda request: external_media(exchange, request),
         ("GET", one): resource.get,
         ("POST", one): resource.originate,
         ("DELETE", one): resource.hang_up,
@@ -85,7 +87,7 @@ def _mute(on: bool) -> Callable[[Parameters], Callable[[Line], None]]:
             raise refuse(400, "Direction is required")
         if direction not in _DIRECTIONS:
             raise refuse(400, "Invalid direction specified")
-        return _nothing if direction == "in" else lambda line: line.mute(on)
+        return lambda line: line.mute(on, direction)
 
     return parse
 

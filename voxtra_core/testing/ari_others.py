@@ -56,7 +56,7 @@ def playback_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
 
 
 def application_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
-    """By method and path. Of the event sources only channels are modelled."""
+    """By method and path. Of the event sources only channels and bridges are modelled."""
 
     def find(request: RestRequest) -> Application:
         app = exchange.applications.get(request.ids["applicationName"])
@@ -64,8 +64,8 @@ def application_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler
             raise refuse(404, "Application not found")
         return app
 
-    def sources(request: RestRequest) -> list[str]:
-        """The ids of the channels that are named."""
+    def sources(request: RestRequest) -> list[tuple[str, str]]:
+        """Of what is named, whether it is a channel or a bridge, and its id."""
         given = request.parameters.texts("eventSource")
         if not given:
             raise refuse(400, "Missing parameter eventSource")
@@ -74,25 +74,31 @@ def application_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler
             scheme, _, id = source.partition(":")
             if scheme not in _SOURCES:
                 raise refuse(400, "Invalid event source URI scheme")
-            if scheme != "channel" or not id:
+            if scheme not in {"channel", "bridge"} or not id:
                 raise refuse(501, f"Event sources like {source!r} are not simulated")
-            ids.append(id)
+            ids.append((scheme, id))
         return ids
 
     def subscribe(request: RestRequest) -> Reply:
         app, ids = find(request), sources(request)
-        if any(id not in exchange.channels for id in ids):
+        if any(id not in (exchange.channels if scheme == "channel" else exchange.bridges) for scheme, id in ids):
             raise refuse(422, "Event source does not exist")
-        for id in ids:
-            app.subscribe(id)
+        for scheme, id in ids:
+            if scheme == "channel":
+                app.subscribe(id)
+            else:
+                app.bridges.add(id)
         return ok(app.snapshot())
 
     def unsubscribe(request: RestRequest) -> Reply:
         app, ids = find(request), sources(request)
-        if any(id not in app.interest for id in ids):
+        if any(id not in (app.interest if scheme == "channel" else app.bridges) for scheme, id in ids):
             raise refuse(422, "Event source was not subscribed to")
-        for id in ids:
-            exchange.applications.unsubscribe(app, id)
+        for scheme, id in ids:
+            if scheme == "channel":
+                exchange.applications.unsubscribe(app, id)
+            else:
+                exchange.applications.unsubscribe_bridge(app, id)
         return ok(app.snapshot())
 
     def set_filter(request: RestRequest) -> Reply:

@@ -6,9 +6,9 @@ happens between one deadline and the next. What it does was learnt from a real 2
 one races, the order here is always the same: a reply comes before what the request causes, except for the operations
 that Asterisk answers when they are done. :class:`~.link.SimulatedLink` can delay either.
 
-An operation that is not modelled is answered with 501 and says so: bridges, recordings, external media,
-``create`` and ``dial``, redirection, device states, mailboxes. Read-only users and requests over the event socket
-belong to the transport.
+An operation that is not modelled is answered with 501 and says so: recordings, external media by anything but
+AudioSocket, prompts and music on a bridge, ``create`` and ``dial``, redirection, device states, mailboxes. Read-only
+users and requests over the event socket belong to the transport.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from .ari_bridges import bridge_handlers
 from .ari_channels import channel_handlers
 from .ari_others import application_handlers, asterisk_handlers, event_handlers, playback_handlers
 from .callers import Callee, Caller
 from .channels import Channel, Party, Place
 from .dialplan import Extension
 from .exchange import Exchange
+from .external import Door
 from .lines import DirectLine
 from .messages import SimClosed, SimEvent, SimMessage, SimReply
 from .originate import endpoint_key
@@ -78,6 +80,11 @@ class SimulatedAsterisk:
         return list(self._exchange.channels)
 
     @property
+    def bridge_ids(self) -> Sequence[str]:
+        """The bridges there are."""
+        return list(self._exchange.bridges)
+
+    @property
     def now(self) -> float:
         """How far it has come, in the caller's clock."""
         return self._exchange.agenda.now
@@ -121,6 +128,18 @@ class SimulatedAsterisk:
             self._exchange.outbound.append(outbound)
         else:
             outbound.keep_up(self._exchange)
+
+    def add_door(self, address: str, door: Door) -> None:
+        """Somebody listens for AudioSocket connections at ``address``, a ``host:port``."""
+        self._exchange.doors[address] = door
+
+    def remove_door(self, address: str) -> None:
+        """Nobody does so any more."""
+        self._exchange.doors.pop(address, None)
+
+    def set_default_door(self, door: Door | None) -> None:
+        """Who is asked where Asterisk connects to any other address; without one nobody listens there."""
+        self._exchange.default_door = door
 
     def call(self, caller: Caller, app: str, now: float, *, args: Sequence[str] = (), answered: bool = False) -> Person:
         """Somebody calls, and the dialplan says ``Stasis(app,args)``; with ``answered`` it says ``Answer()`` before.
@@ -225,12 +244,20 @@ class SimulatedAsterisk:
         if socket in self._lane_of_socket:
             self._stalled[socket] = room
 
+    def hang_up(self, channel_id: str, now: float, cause: int = 16) -> None:
+        """The channel ends for a reason of Asterisk's own, or at an operator's command. Unknown ids are no error."""
+        self._advance(now)
+        channel = self._exchange.channels.get(channel_id)
+        if channel is not None:
+            self._exchange.hang_up(channel, cause)
+        self._advance(now)
+
     def restart(self, now: float, *, boots: float = 0.0) -> None:
         """Asterisk is killed and started again, and answers 503 for the ``boots`` seconds that this takes.
 
-        Nothing of what was is left, and nobody is told: no channel, playback, application, subscription or global
-        variable; requests that have not been answered never will be, and everybody on the phone is cut off. The people,
-        the dialplan and the endpoints are the same as before.
+        Nothing of what was is left, and nobody is told: no channel, bridge, playback, application, subscription or
+        global variable; requests that have not been answered never will be, and everybody on the phone is cut off. The
+        people, the dialplan and the endpoints are the same as before.
         """
         self._advance(now)
         old, self._exchange = self._exchange, self._new_exchange()
@@ -325,6 +352,7 @@ def _handlers(exchange: Exchange) -> dict[tuple[str, str], Handler]:
     """What answers each method and path."""
     return {
         **channel_handlers(exchange),
+        **bridge_handlers(exchange),
         **playback_handlers(exchange),
         **application_handlers(exchange),
         **asterisk_handlers(exchange),

@@ -15,6 +15,10 @@ from typing import Self, TypeAlias
 
 import attrs
 
+from ..media.chunk import AudioChunk
+from ..media.formats import SLIN
+from ..media.wav import read_wav
+
 __all__ = [
     "Answer",
     "Callee",
@@ -99,9 +103,12 @@ class Press:
 
 @attrs.frozen
 class Talk:
-    """Says something, for so many seconds."""
+    """Says something, for so many seconds; with ``waits=False`` the next step begins at once."""
 
     seconds: float
+    audio: AudioChunk | None = None
+    """What; without it something that is as good as any other."""
+    waits: bool = True
 
 
 @attrs.frozen
@@ -148,6 +155,8 @@ class Script:
     """What a person does, step by step. Every method returns the script with one more step."""
 
     steps: tuple[Step, ...] = attrs.field(default=(), kw_only=True)
+    rate: int = attrs.field(default=8000, kw_only=True)
+    """Of what the telephone sends and plays: signed linear, so many samples a second."""
 
     def then(self, *steps: Step) -> Self:
         """The same script with these steps at its end."""
@@ -174,9 +183,17 @@ class Script:
         """Presses keys: the first after ``after`` seconds, each for ``duration``, with ``between`` after each."""
         return self.then(Press(digits, after, between, duration))
 
-    def talks(self, seconds: float) -> Self:
-        """Says something for so long, and is silent then."""
-        return self.then(Talk(seconds))
+    def talks(self, what: float | bytes | AudioChunk, *, waits: bool = True) -> Self:
+        """Says something, and is silent then: for so many seconds, or this audio, or the WAV in these bytes.
+
+        Bytes that are no WAV are signed linear at 8 kHz. Audio at another rate than the telephone's is resampled. With
+        ``waits=False`` the next step begins while it is being said.
+        """
+        if isinstance(what, int | float):
+            return self.then(Talk(what, waits=waits))
+        if not isinstance(what, AudioChunk):
+            what = read_wav(what) if what.startswith(b"RIFF") else AudioChunk(what, SLIN)
+        return self.then(Talk(what.seconds, what, waits))
 
     def holds(self) -> Self:
         """Puts the other side on hold."""

@@ -9,6 +9,7 @@ import attrs
 
 if TYPE_CHECKING:
     from .agenda import Appointment
+    from .bridges import Bridge
     from .broadcast import Broadcast
     from .dialing import Attempt
     from .lines import Line, LocalLine
@@ -111,6 +112,8 @@ class Channel:
     """While it is being dialled."""
     control: Control | None = None
     """While it is in ``Stasis``."""
+    bridge: Bridge | None = None
+    """While it is in one."""
     talk_detector: TalkDetector | None = None
     """While ``TALK_DETECT`` is set."""
     snoops: list[Channel] = attrs.field(factory=list)

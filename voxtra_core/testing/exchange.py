@@ -11,10 +11,13 @@ import attrs
 
 from .agenda import Agenda
 from .applications import Applications
+from .bridges import Bridge
 from .broadcast import Broadcast, offer
 from .callers import Callee, Script
 from .channels import Channel, Place, ari_date, cause_text
 from .dialplan import Extension
+from .external import Door
+from .frames import FrameClock
 from .outbound import Outbound
 from .people import Person
 from .playback import Playbacks
@@ -43,6 +46,8 @@ class Exchange:
         self.agenda = Agenda()
         self.applications = Applications(self._compose, send)
         self.channels: dict[str, Channel] = {}
+        self.bridges: dict[str, Bridge] = {}
+        self.frames = FrameClock(self)
         self.playbacks = Playbacks(self, sounds)
         self.variables: dict[str, str] = {}
         """Global ones."""
@@ -52,6 +57,10 @@ class Exchange:
         """By context and extension."""
         self.outbound: list[Outbound] = []
         """Where Asterisk connects for single calls."""
+        self.doors: dict[str, Door] = {}
+        """Who listens for AudioSocket connections, by ``host:port``, and"""
+        self.default_door: Door | None = None
+        """… at any other address."""
         self.people: list[Person] = []
         self.new_id = new_id
         self.asterisk_id = ASTERISK_ID
@@ -66,10 +75,14 @@ class Exchange:
         self.agenda.run_until(old.agenda.now)
         self.started = self.date()
         self.callees, self.dialplan, self.people = old.callees, old.dialplan, old.people
+        self.doors, self.default_door = old.doors, old.default_door
         self._channels_made = old._channels_made  # the ids of channels hold a second, and could come again
         for person in self.people:
             if person.ended_at is None:
                 person.is_cut_off(0)
+        for channel in old.channels.values():
+            if channel.line is not None:
+                channel.line.cut_off()
 
     # ---- events ------------------------------------------------------------------------------------------------------
 
@@ -194,6 +207,8 @@ class Exchange:
             channel.leaving.cancel()
         if channel.talk_detector is not None:
             channel.talk_detector.stop()
+        if channel.bridge is not None:
+            channel.bridge.remove(channel)
         for snoop in channel.snoops:
             self.hang_up(snoop, 16)
         if channel.line is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
+
+from .frames import Path
 
 if TYPE_CHECKING:
     from .callers import Refuse
@@ -19,6 +22,11 @@ __all__ = ["DirectLine", "Line", "LocalLine"]
 class Line(ABC):
     """One person's connection to one channel. The third person singular is the person; the infinitive is Asterisk."""
 
+    takes_silence = False
+    """Whether every frame is passed on to the far end, also of silence."""
+    keeps_own_time = False
+    """Whether its frames come when they come, and not when a telephone's do."""
+
     def __init__(self, exchange: Exchange, channel: Channel, person: Person) -> None:
         self.channel = channel
         self.person = person
@@ -27,9 +35,13 @@ class Line(ABC):
         self._music: str | None = None
         self._ringing = False
         self._muted = False
+        self._voice_muted = False
         self._silence = False
         self._audible: str | None = None
         self._whispers: dict[Line, str] = {}
+        self._paths: dict[Line, Path] = {}
+        self.taps: list[Callable[[bytes], None]] = []
+        """Who hears what is sent to the person."""
         self.is_talking = False
         """Whether the person is saying something."""
         channel.line = self
@@ -73,9 +85,12 @@ class Line(ABC):
         self._ringing = on
         self._update()
 
-    def mute(self, on: bool) -> None:
-        """Nothing that is played reaches the person."""
-        self._muted = on
+    def mute(self, on: bool, direction: str) -> None:
+        """Nothing that is played reaches the person (``"out"``), nothing that they say comes in, or ``"both"``."""
+        if direction != "in":
+            self._muted = on
+        if direction != "out":
+            self._voice_muted = on
         self._update()
 
     def hold(self, on: bool) -> None:
@@ -86,11 +101,15 @@ class Line(ABC):
         """The call has been answered by Asterisk."""
         self.indicate_ringing(False)
         self.person.is_answered()
+        self._exchange.frames.look()
 
     def sends_digit(self, digit: str, duration: float) -> None:
         """A tone of so many seconds has reached the person; a silence before it is over."""
         self._silence = False
         self.person.hears_tone(digit)
+
+    def cut_off(self) -> None:
+        """Asterisk is no more."""
 
     def release(self, cause: int) -> None:
         """The channel is about to be destroyed."""
@@ -110,6 +129,44 @@ class Line(ABC):
         if audible != self._audible:
             self._audible = audible
             self.person.hears(audible)
+
+    # ---- audio -------------------------------------------------------------------------------------------------------
+
+    @property
+    def rate(self) -> int:
+        """Of the audio in both directions, signed linear, in Hz."""
+        return self.person.rate
+
+    @property
+    def sends_silence(self) -> bool:
+        """Whether a frame comes from the far end every 20 ms, also of silence: a telephone that is off the hook."""
+        return self.person.is_on_the_line
+
+    def frame(self, tick: int) -> bytes | None:
+        """What the person says in this frame, ``None`` for silence."""
+        return None if self._voice_muted else self.person.voice.frame(tick)
+
+    def is_heard_from(self, tick: int) -> bool:
+        """Whether the person says anything in this frame or a later one."""
+        return self.person.voice.is_heard_from(tick)
+
+    def receive_audio(self, data: bytes) -> None:
+        """Audio for the person, at this line's rate. What is played on the channel takes its place."""
+        if not (self._muted or self._prompt or self._music or self._silence):
+            self.person.hears_audio(data)
+            for tap in self.taps:
+                tap(data)
+
+    def path_from(self, source: Line) -> Path:
+        """The way of the other's audio to here."""
+        path = self._paths.get(source)
+        if path is None:
+            path = self._paths[source] = Path(source.rate, self.rate)
+        return path
+
+    def forget_paths(self) -> None:
+        """The others are others now."""
+        self._paths.clear()
 
     # ---- what the person does to Asterisk ----------------------------------------------------------------------------
 
@@ -139,10 +196,14 @@ class Line(ABC):
     def presses(self, digit: str, duration: float) -> None:
         """Has pressed a key for so many seconds."""
         self._exchange.publish(self.channel, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
+        if self.channel.bridge is not None:
+            self.channel.bridge.pass_on_digit(self, digit, duration)
 
     def talks(self, on: bool) -> None:
         """Says something from now on, or stops."""
         self.is_talking = on
+        if on:
+            self._exchange.frames.look()
         if self.channel.talk_detector is not None:
             self.channel.talk_detector.hears(on)
 

@@ -77,6 +77,8 @@ class SimulatedLink:
         """Which replies get lost: Asterisk has done what was asked, and ``RequestOutcomeUnknown`` is all that comes."""
         self.duplicate_event: Callable[[str], bool] = lambda text: False
         """Which events come twice."""
+        self.lose_event: Callable[[str], bool] = lambda text: False
+        """Which events never come, as if nobody had sent them."""
         self._subscribe_all = subscribe_all
         self._lane = asterisk.new_number()
         self._socket: int | None = None
@@ -237,7 +239,7 @@ class SimulatedLink:
                     reply_delay = self.reply_delay
                     delay = reply_delay(pending.request) if callable(reply_delay) else reply_delay
                     self._send(message, self.asterisk.now + delay)
-                case SimEvent(socket, text) if socket == self._socket:
+                case SimEvent(socket, text) if socket == self._socket and not self.lose_event(text):
                     event_delay = self.event_delay
                     delay = event_delay(text) if callable(event_delay) else event_delay
                     self._last_event_due = max(self.asterisk.now + delay, self._last_event_due)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, assert_never
 
 import attrs
 
+from ..media.formats import format_of
+from ..media.transcode import Transcoder
 from .callers import (
     Answer,
     HangUp,
@@ -23,25 +25,14 @@ from .callers import (
     WaitForDigits,
     WaitForPrompt,
 )
+from .frames import Voice, humming
+from .hearing import Heard, Hearing
 
 if TYPE_CHECKING:
     from .agenda import Agenda, Appointment
     from .lines import Line
 
 __all__ = ["Digit", "Heard", "Person"]
-
-
-@attrs.define
-class Heard:
-    """Something that was heard, from ``start`` to ``end`` in the simulation's seconds.
-
-    ``what`` is the URI of a prompt (``"sound:hello-world"``), ``"music:default"`` or ``"ringing"``. Silence is what
-    lies between. ``end`` is ``None`` while it lasts.
-    """
-
-    what: str
-    start: float
-    end: float | None = None
 
 
 @attrs.frozen
@@ -59,7 +50,12 @@ class Person:
         self.script = script
         self.line: Line
         """What joins this person to Asterisk; set before anything else happens."""
-        self.heard: list[Heard] = []
+        self.rate = script.rate
+        """Of the telephone's audio, in Hz."""
+        self.heard = Hearing(script.rate)
+        """Prompts and music by name, and all audio."""
+        self.voice = Voice(script.rate)
+        """What this person says, frame by frame."""
         self.held: list[Heard] = []
         """When the other side had this person on hold; ``what`` is ``"hold"``."""
         self.tones: list[Digit] = []
@@ -74,6 +70,8 @@ class Person:
         self._next_step = 0
         self._waits_for: Step | None = None
         self._timer: Appointment | None = None
+        self._falls_silent: Appointment | None = None
+        self._talks_until = 0.0
         self._started = 0  # what waits_for_prompt has not yet seen start, and end
         self._ended = 0
         self._digits_taken = 0
@@ -86,6 +84,11 @@ class Person:
     def channel_id(self) -> str:
         """The id of the channel that the application sees."""
         return self.line.channel.id
+
+    @property
+    def is_on_the_line(self) -> bool:
+        """Whether the call has been answered, by either side, and not ended."""
+        return self.answered_at is not None and self.ended_at is None
 
     @property
     def digits(self) -> str:
@@ -112,6 +115,11 @@ class Person:
             self.heard.append(Heard(what, self._agenda.now))
         self._check()
 
+    def hears_audio(self, data: bytes) -> None:
+        """The next of what the other side says; its end is not told."""
+        if self.ended_at is None:
+            self.heard.put(data, self._agenda.now)
+
     def hears_tone(self, digit: str) -> None:
         """The other side has sent a digit."""
         self.tones.append(Digit(digit, self._agenda.now))
@@ -131,13 +139,14 @@ class Person:
         self.ended_at, self.cause = self._agenda.now, cause
         self._waits_for = None
         self._set_timer(None, None)
+        self.voice.stop()
+        if self._falls_silent is not None:
+            self._falls_silent.cancel()
 
     # ---- the script --------------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
         """Run steps until one has to wait for something."""
-        if isinstance(self._waits_for, Talk):
-            self.line.talks(False)
         self._waits_for = None
         self._set_timer(None, None)
         steps = self.script.steps
@@ -172,9 +181,8 @@ class Person:
                 self.line.runs("SendDTMF", f"{step.digits},{step.between * 1000:.0f},{step.duration * 1000:.0f}")
                 self._waits_for = step
                 self._press(step, 0, step.after)
-            case Talk(seconds):
-                self.line.talks(True)
-                self._pause(step, seconds)
+            case Talk():
+                self._talk(step)
             case Hold(on):
                 self.line.holds(on)
             case HangUp(cause):
@@ -184,6 +192,27 @@ class Person:
                 self.line.refuses(step)
             case _:
                 assert_never(step)
+
+    def _talk(self, step: Talk) -> None:
+        """Say it behind what is being said, if anything is."""
+        now = self._agenda.now
+        seconds = step.seconds
+        if step.audio is None:
+            self.voice.say(humming(seconds, self.rate), now)
+        else:
+            transcoder = Transcoder(step.audio.format, format_of("slin", self.rate))
+            self.voice.say(transcoder.convert(step.audio.data) + transcoder.flush(), now)
+        self._talks_until = max(self._talks_until, now) + seconds
+        if self._falls_silent is not None:
+            self._falls_silent.cancel()
+        self._falls_silent = self._agenda.at(self._talks_until, self._fall_silent)
+        self.line.talks(True)
+        if step.waits:
+            self._pause(step, self._talks_until - now)
+
+    def _fall_silent(self) -> None:
+        self._falls_silent = None
+        self.line.talks(False)
 
     def _pause(self, step: Step, seconds: float) -> None:
         if self.ended_at is None:  # who picks up for an application that is not there is hung up at once

@@ -1,7 +1,7 @@
 """The simulated Asterisk on a port: for clients that have sockets.
 
 A :class:`SimulatorServer` is a machine that a driver runs, like an application. It answers HTTP and event sockets as
-Asterisk does, and its calls take as long as real ones.
+Asterisk does, connects by AudioSocket to whom it is told to, and its calls take as long as real ones.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..wire.server import AriServer, ListenFailed, RequestReceived, SocketClosed
 from .asterisk import SimulatedAsterisk
 from .callers import Caller
 from .messages import SimClosed, SimEvent, SimReply
+from .serve_media import AudioSockets
 
 __all__ = ["SimulatorServer"]
 
@@ -43,6 +44,7 @@ class SimulatorServer:
         """Settled with the port as soon as that is known, or with ``ConnectFailed`` if it can't be listened on."""
         self._connections = count(1)
         self._server = AriServer(host=host, port=port, tls=tls, users=users, new_conn=self.new_connection)
+        self._media = AudioSockets(asterisk, self.new_connection)
         self._address = f"{host}:{port}"
         self._driver: Driver | None = None
         self._stopping = False
@@ -82,7 +84,8 @@ class SimulatorServer:
 
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports."""
-        self._server.receive(event, now)
+        if not self._media.receive(event, now):
+            self._server.receive(event, now)
         self._pump(now)
 
     def new_connection(self) -> int:
@@ -104,7 +107,8 @@ class SimulatorServer:
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""
-        effects = self._server.effects_to_perform()
+        effects = [*self._media.effects, *self._server.effects_to_perform()]
+        self._media.effects.clear()
         if self._finish is not None and not self._finished:
             self._finished = True
             effects.append(self._finish)
@@ -121,6 +125,7 @@ class SimulatorServer:
         """Carry messages between server and simulation until neither has any."""
         if self._stopping:
             self._server.close(now)
+            self._media.close_all()
         while self._hand_in(now) or self._hand_out(now):
             pass
         if self._server.port is not None:

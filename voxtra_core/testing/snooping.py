@@ -1,12 +1,18 @@
-"""Snoop channels (``res/res_stasis_snoop.c``): what is played on one is whispered. What one hears is not modelled."""
+"""Snoop channels (``res/res_stasis_snoop.c``).
+
+What is played on one is whispered; audio that comes to it from a bridge is not. In a bridge the others hear what it
+spies on, frame by frame, also while a prompt is played to the person it snoops on: the prompt itself has no audio.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from ..media._audioop import audioop
 from .callers import Callee
 from .channels import Channel, Place
+from .frames import frame_bytes, silence
 from .lines import DirectLine
 from .people import Person
 from .rest import Parameters, refuse
@@ -26,12 +32,12 @@ class Snooping:
     def __init__(self, exchange: Exchange, id: str, parameters: Parameters) -> None:
         self._exchange = exchange
         self._id = id
-        spy, self._whisper = (parameters.text(name) or "none" for name in ("spy", "whisper"))
-        if spy not in _DIRECTIONS:
+        self._spy, self._whisper = (parameters.text(name) or "none" for name in ("spy", "whisper"))
+        if self._spy not in _DIRECTIONS:
             raise refuse(400, "Invalid direction specified for spy")
         if self._whisper not in _DIRECTIONS:
             raise refuse(400, "Invalid direction specified for whisper")
-        if spy == self._whisper == "none":
+        if self._spy == self._whisper == "none":
             raise refuse(400, "Direction must be specified for at least spy or whisper")
         self._app = parameters.text("app") or ""
         if not self._app:
@@ -46,7 +52,7 @@ class Snooping:
             raise refuse(500, "Snoop channel could not be created")
         name = f"Snoop/{target.id}-{exchange.next_snoop_number()}"
         channel = exchange.add_channel(self._id or exchange.new_channel_id(), name, "Up", Place("default", "s"))
-        _SnoopLine(exchange, channel, target.line if self._whisper in {"out", "both"} else None)
+        _SnoopLine(exchange, channel, target.line, spy=self._spy, whisper=self._whisper)
         target.snoops.append(channel)
         exchange.agenda.after(0, self._enter(channel))
         return channel
@@ -60,11 +66,54 @@ class Snooping:
 
 
 class _SnoopLine(DirectLine):
-    """A line with nobody at its end: what is played goes to the person who is whispered to, if there is one."""
+    """A line with nobody at its end: what is played goes to the person who is whispered to, if there is one, and what
+    is said there comes from here.
+    """
 
-    def __init__(self, exchange: Exchange, channel: Channel, listener: Line | None) -> None:
-        super().__init__(exchange, channel, Person(Callee(), exchange.agenda))
-        self._listener = listener
+    def __init__(self, exchange: Exchange, channel: Channel, target: Line | None, *, spy: str, whisper: str) -> None:
+        rate = target.rate if target is not None else 8000
+        super().__init__(exchange, channel, Person(Callee(rate=rate), exchange.agenda))
+        self._listener = target if whisper in {"out", "both"} else None
+        self._spied_on = target if spy in {"in", "both"} else None
+        self._sent_there = bytearray()
+        self._target = target
+        if target is not None and spy in {"out", "both"}:
+            target.taps.append(self._tap)
+
+    @property
+    def sends_silence(self) -> bool:
+        """While the channel that it snoops on is there."""
+        return self._target is not None and not self._target.channel.hung_up
+
+    def frame(self, tick: int) -> bytes | None:
+        """What is said there, to there, or both."""
+        said = self._spied_on.frame(tick) if self._spied_on is not None else None
+        size = frame_bytes(self.rate)
+        heard, self._sent_there = bytes(self._sent_there[:size]), self._sent_there[size:]
+        if not heard:
+            return said
+        heard += silence(size - len(heard))
+        return heard if said is None else audioop.add(said, heard, 2)
+
+    def is_heard_from(self, tick: int) -> bool:
+        """Whether anything is said there."""
+        return bool(self._sent_there) or (self._spied_on is not None and self._spied_on.is_heard_from(tick))
+
+    def receive_audio(self, data: bytes) -> None:
+        """A whisper, which is not modelled."""
+
+    def _tap(self, data: bytes) -> None:
+        if self.channel.bridge is not None:
+            self._sent_there += data
+            self._exchange.frames.look()
+        else:
+            self._sent_there.clear()
+
+    def released(self, cause: int) -> None:
+        """It hears nothing more."""
+        if self._target is not None and self._tap in self._target.taps:
+            self._target.taps.remove(self._tap)
+        super().released(cause)
 
     def _update(self) -> None:
         super()._update()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from .playback import Playback
+
 if TYPE_CHECKING:
     from .applications import Application
     from .channels import Channel
@@ -59,6 +61,11 @@ class Control:
         self._running: Command | None = None
         self._exit: Callable[[], None] | None = None
         self._next_app: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether a prompt is being played, or one that is paused: the channel is out of its bridge's mix meanwhile."""
+        return isinstance(self._running, Playback)
 
     def enqueue(self, command: Command) -> None:
         """Run a command after those before it. Never within this call, so that a reply can go out first."""
@@ -108,6 +115,8 @@ class Control:
         self._wake()
 
     def _end(self) -> None:
+        if self._channel.bridge is not None:
+            self._channel.bridge.remove(self._channel)
         self._channel.control = self._channel.broadcast = None
         self._tell_end()
         self._exchange.set_variable(self._channel, "STASISSTATUS", self.status)

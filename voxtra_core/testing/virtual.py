@@ -22,9 +22,11 @@ from ..call import Pending
 from ..driving import Pump
 from ..effects import CancelTask, Effect, Finish, Log, LogLevel, Machine, StartTask, TaskDone
 from ..errors import LocalProtocolError
+from ..media.port import MediaPort
 from .asterisk import SimulatedAsterisk
 from .link import SimulatedLink
 from .listener import SimulatedListener
+from .media_port import SimulatedMediaPort
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -101,6 +103,7 @@ class VirtualLoop:
         self._environ = environ or {}
         self._ids = count(1)
         self._ready: deque[VirtualTask] = deque()
+        self._tasks: set[VirtualTask] = set()  # one that waits for a stream is held by nobody else
         self._drivers: list[VirtualDriver] = []
         self._sleepers: list[tuple[float, int, Pending[None]]] = []
         self._on_signal: SignalHandler | None = None
@@ -110,6 +113,8 @@ class VirtualLoop:
     def spawn(self, body: Coroutine[Any, Any, Any], name: str = "task") -> VirtualTask:
         """Start a task; it takes its first step when the loop runs."""
         task = VirtualTask(self, body, name)
+        self._tasks.add(task)
+        task.done.add_waker(partial(self._tasks.discard, task))
         self.schedule(task)
         return task
 
@@ -354,6 +359,8 @@ class VirtualApp(BaseApp):
         self.backend = loop
         self.listeners: list[SimulatedListener] = []
         """With ``listen``, those of all runs, to be given to :meth:`SimulatedAsterisk.add_outbound`."""
+        self.media_ports: list[SimulatedMediaPort] = []
+        """Where the audio of calls comes to, one of each run."""
         self._asterisk = asterisk
         url = "http://simulated:8088" if listen is None else None
         super().__init__(url, "simulated", "simulated", listen=listen, **options)
@@ -364,3 +371,7 @@ class VirtualApp(BaseApp):
     def _listener(self, new_conn: Callable[[], int]) -> Listener:
         self.listeners.append(SimulatedListener(self._asterisk))
         return self.listeners[-1]
+
+    def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
+        self.media_ports.append(SimulatedMediaPort(self._asterisk))
+        return self.media_ports[-1]

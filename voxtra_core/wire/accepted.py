@@ -14,6 +14,7 @@ from typing import Any
 from ..ari.codec import parse_object
 from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..ari.request import Request
+from ..deadlines import soonest
 from ..effects import Effect, Input, Received
 from ..errors import ConnectionLost, LinkError, LocalProtocolError, RequestNotSent
 from .event_socket import EventSocket, SocketLost
@@ -219,7 +220,7 @@ class AcceptedSocket:
         deadlines = [self._deadline, self._socket.next_deadline()]
         for link in self._links.values():
             deadlines += [link._close_by, link._requests.next_deadline()]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest(deadlines)
 
     def links_to_ask(self) -> list[AcceptedLink]:
         """The links that may have messages: those that live, and those that have ended since this was called last."""

@@ -8,6 +8,8 @@
 ``LinkOpened`` comes on the way into OPEN, ``LinkClosed`` on the way into CLOSED. Asterisk registers the application
 while it answers the WebSocket's handshake, and forgets it when that socket ends; so the socket *is* the link, and the
 HTTP connections come and go under it.
+
+Why it ends is told in our own words: whatever answers there has been told the password, and may repeat it.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ from enum import Enum, auto
 from typing import Any, Literal
 from urllib.parse import quote
 
+import attrs
+
 from .. import diagnosis
-from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
+from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
+from ..deadlines import soonest
 from ..effects import TLS, Effect, FailureKind, Input
 from ..errors import (
     AuthenticationFailed,
@@ -163,7 +168,9 @@ class AriLink:
         self._early: list[EventReceived] = []
         base = f"{path_prefix.rstrip('/')}/ari"
         self._url = f"{'http' if tls is None else 'https'}://{self._host_field}{base}"
-        authorization = ("Authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii"))
+        credentials = b64encode(f"{user}:{password}".encode()).decode("ascii")
+        authorization = ("Authorization", f"Basic {credentials}")
+        self._secrets = _forms_of(password, credentials)
         self._socket = EventSocket(
             new_conn(),
             WebSocketClient(
@@ -276,8 +283,7 @@ class AriLink:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        deadlines = [self._deadline, self._socket.next_deadline(), *(way.next_deadline() for way in self._ways)]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return soonest([self._deadline, self._socket.next_deadline(), *[way.next_deadline() for way in self._ways]])
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order; each is handed out once."""
@@ -287,22 +293,32 @@ class AriLink:
 
     def next_message(self) -> LinkMessage | None:
         """The next message for the application, or ``None``."""
-        return self._messages.popleft() if self._messages else None
+        message = self._messages.popleft() if self._messages else None
+        if isinstance(message, Reply) and message.status >= 300:
+            return self._without_secrets(message)
+        return message
 
     # ---- inside ----
+
+    def _without_secrets(self, refusal: Reply) -> Reply:
+        """Why a request is refused is told in Asterisk's words: or in those of a proxy, which may quote what it got."""
+        reason, body = refusal.reason.encode("utf-8", "replace"), refusal.body
+        for secret in self._secrets:
+            reason, body = reason.replace(secret, b"***"), body.replace(secret, b"***")
+        return attrs.evolve(refusal, reason=reason.decode(), body=body)
 
     def _settle(self, now: float) -> None:
         """Take what the event socket has; when closing, go as far as that can be gone."""
         while (event := self._socket.next_event()) is not None:
             match event:
-                case TextReceived(text):
-                    self._take(text, now)
+                case TextReceived():
+                    self._take(event.text, now)
                 case WebSocketOpened():
                     for way in self._ways:
                         way.begin(now)
                     self._open_if_ready()
-                case WebSocketRejected(status, reason, body):
-                    self._finish(_rejection(status, reason, body, self._url))
+                case WebSocketRejected(status, _, body):
+                    self._finish(_rejection(status, body, self._url))
                 case SocketLost():
                     self._socket_lost(event)
         if self._state is _State.CLOSING:
@@ -380,7 +396,15 @@ def _host_field(host: str, port: int) -> str:
     return f"{host}:{port}"
 
 
-def _rejection(status: int, reason: str, body: bytes, url: str) -> ConnectFailed:
+def _forms_of(password: str, credentials: str) -> tuple[bytes, ...]:
+    """How they may stand in what somebody repeats, in JSON or out of it; none of these is part of one after it."""
+    forms = {credentials.rstrip("="), password, quote(password, safe=""), quote(password)}
+    forms |= {json.dumps(form, ensure_ascii=ascii)[1:-1] for form in forms for ascii in (True, False)}
+    forms |= {form.replace("/", r"\/") for form in forms}
+    return tuple(form.encode() for form in sorted(forms, key=len, reverse=True) if form)
+
+
+def _rejection(status: int, body: bytes, url: str) -> ConnectFailed:
     if not diagnosis.is_asterisks(body):
         return diagnosis.not_asterisk(url, status).error
     if status == 401:
@@ -392,16 +416,6 @@ def _rejection(status: int, reason: str, body: bytes, url: str) -> ConnectFailed
             f"Asterisk answered 403 at {url}: this address is not permitted; see permit, deny and acl of the user in "
             "its ari.conf"
         )
-    said = f"Asterisk refused the event socket at {url}: {status} {_message(body) or reason}".rstrip()
+    said = f"Asterisk refused the event socket at {url} with status {status}"
     check = _WHAT_TO_CHECK.get(status)
     return ConnectFailed(f"{said} ({check})" if check else said)
-
-
-def _message(body: bytes) -> str:
-    """The ``message`` of Asterisk's JSON, or ``""``: some refusals are HTML."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return ""
-    message = value.get("message") if isinstance(value, dict) else None
-    return message[:200] if isinstance(message, str) else ""

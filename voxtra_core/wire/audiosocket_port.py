@@ -132,6 +132,7 @@ class AudioSocketPort:
         self._effects: list[Effect] = []
         self._stirred = False
         self.frames_sent = 0
+        self.refused = 0
 
     def __repr__(self) -> str:
         return f"<AudioSocketPort at {self._address or 'no address yet'}: {len(self._connections)} lines>"
@@ -141,8 +142,7 @@ class AudioSocketPort:
         """How often sending was so late that the pacer began anew."""
         return self._pacer.stalls
 
-    @property
-    def stirred(self) -> bool:
+    def take_stirred(self) -> bool:
         """Whether anything but audio has happened since this was last asked."""
         stirred, self._stirred = self._stirred, False
         return stirred
@@ -256,6 +256,7 @@ class AudioSocketPort:
 
     def _accept(self, conn: int, peer: str, now: float) -> None:
         if self._peers is not None and not self._is_expected(peer):
+            self.refused += 1
             self._effects.append(Close(conn))
             self._log(f"nobody is expected from {peer or 'there'}", now)
             return
@@ -297,6 +298,7 @@ class AudioSocketPort:
 
     def _turn_away(self, visitor: _Visitor, why: str, now: float) -> None:
         del self._visitors[visitor.conn]
+        self.refused += 1
         self._effects.append(Close(visitor.conn))
         self._log(why, now)
 

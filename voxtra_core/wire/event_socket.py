@@ -191,8 +191,8 @@ class EventSocket:
             match event:
                 case TextReceived() | WebSocketOpened() | WebSocketRejected():
                     return event
-                case WebSocketClosed(code, reason):
-                    self._lose(_closed(code, reason), code=None if code == _NO_CLOSE_FRAME else code)
+                case WebSocketClosed(code):
+                    self._lose(_closed(code), code=None if code == _NO_CLOSE_FRAME else code)
         lost, self._lost = self._lost, None
         if lost is not None:
             self._is_done = True
@@ -240,7 +240,8 @@ class EventSocket:
         self._lost = SocketLost(reason, code, failed)
 
 
-def _closed(code: int, reason: str) -> str:
+def _closed(code: int) -> str:
+    """Without the reason that stands in the frame: Asterisk gives none, and others could repeat what we have sent."""
     if code == _NO_CLOSE_FRAME:
         return "the connection ended without a closing handshake"
-    return f"closed by Asterisk with code {code}" + (f", {reason}" if reason else "")
+    return f"closed by Asterisk with code {code}"

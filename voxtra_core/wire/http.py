@@ -6,6 +6,7 @@ out. What comes out never depends on how the stream was cut into pieces.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, TypeAlias
@@ -35,6 +36,9 @@ MAX_HEAD = 16 * 1024
 """Bytes of a start line with its header section, of a chunk's header, or of a trailer section; one byte more passes."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
+
+_QUOTATION = re.compile(r": | b['\"]| bytearray\(")
+"""Where h11 begins to quote what it has read: that may be what we have sent, credentials included."""
 
 _OURS = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
 """Header fields that decide how a message is framed, or end HTTP: never taken from a caller."""
@@ -117,7 +121,8 @@ class MessageReader:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as exc:
-                raise RemoteProtocolError(f"not HTTP/1.1: {exc}", status=exc.error_status_hint) from exc
+                what = _QUOTATION.split(f"{exc}", maxsplit=1)[0]
+                raise RemoteProtocolError(f"not HTTP/1.1: {what}", status=exc.error_status_hint) from None
             if event is h11.NEED_DATA:
                 if self._unread:
                     room = self._max_head + 1 - len(self._h11.trailing_data[0])

@@ -14,7 +14,7 @@ from ..ari.request import Request
 from ..effects import TLS, Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
 from ..errors import LinkError, RemoteProtocolError, RequestNotSent, RequestOutcomeUnknown
 from .http import Headers, HTTPClient, HTTPResponse
-from .requests import WITHDRAWN_TIMEOUT, body_text
+from .requests import WITHDRAWN_TIMEOUT, WaitingLine, body_text
 from .rest import RestResponse
 
 __all__ = ["HTTPPool"]
@@ -56,7 +56,8 @@ class HTTPPool:
     They are opened as they are needed and closed after ``idle_timeout`` of rest. ``base`` stands in front of each
     request's target, ``headers`` are sent with each.
 
-    A request takes an idle connection, or else a new one, or else waits its turn; ``max_waiting`` may wait. A request
+    A request takes an idle connection, or else a new one, or else waits its turn, in a
+    :class:`~voxtra_core.wire.requests.WaitingLine`; ``max_waiting`` may wait. A request
     whose connection dies is repeated, once and on a fresh connection, when HTTP allows it
     (:attr:`~voxtra_core.wire.http.HTTPClient.can_repeat`). Effects and messages are appended to the lists given.
     """
@@ -94,7 +95,7 @@ class HTTPPool:
         self._idle_timeout = idle_timeout
         self._max_unsent = max_unsent
         self._members: dict[int, _Member] = {}
-        self._waiting: deque[_Exchange] = deque()
+        self._waiting = WaitingLine[_Exchange]()
 
     @property
     def is_ready(self) -> bool:
@@ -133,10 +134,7 @@ class HTTPPool:
         if len(self._waiting) == self._max_waiting and not self._has_room:
             self._fail(exchange, f"{self._max_waiting} requests are waiting already")
         else:
-            if exchange.method == "DELETE":
-                self._waiting.appendleft(exchange)  # hangs up, or stops: that must not wait behind what goes on
-            else:
-                self._waiting.append(exchange)
+            self._waiting.append(exchange, exchange.method)
             self._serve_waiting(now)
         return True
 
@@ -186,7 +184,7 @@ class HTTPPool:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        soonest = min((member.deadline for member in self._members.values()), default=math.inf)
+        soonest = min([member.deadline for member in self._members.values()], default=math.inf)
         return None if soonest == math.inf else soonest
 
     def close(self, reason: str) -> None:

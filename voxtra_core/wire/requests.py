@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..ari.request import Request
 from ..effects import Input
 from ..errors import LocalProtocolError
 from .rest import RestResponse
 
-__all__ = ["WITHDRAWN_TIMEOUT", "RequestWay", "body_text"]
+__all__ = ["WITHDRAWN_TIMEOUT", "RequestWay", "WaitingLine", "body_text"]
+
+E = TypeVar("E")
 
 WITHDRAWN_TIMEOUT = 5.0
 """Seconds that a reply for which nobody waits may still occupy something."""
@@ -68,6 +72,38 @@ class RequestWay(Protocol):
 
     def close(self, reason: str) -> None:
         """Fail all requests for that reason."""
+
+
+class WaitingLine(Generic[E]):
+    """Requests that wait for their turn: first come, first served, but for those that hang up or stop something.
+
+    These, ``DELETE`` all of them, have a line of their own ahead of the others. They must not wait behind what goes on,
+    and among themselves the first is still the first, also when everybody hangs up at once.
+    """
+
+    def __init__(self) -> None:
+        self._deletes: deque[E] = deque()
+        self._others: deque[E] = deque()
+
+    def __len__(self) -> int:
+        return len(self._deletes) + len(self._others)
+
+    def __iter__(self) -> Iterator[E]:
+        yield from self._deletes
+        yield from self._others
+
+    def append(self, waiting: E, method: str) -> None:
+        """At the end of the line for that method."""
+        (self._deletes if method == "DELETE" else self._others).append(waiting)
+
+    def popleft(self) -> E:
+        """Whose turn it is."""
+        return (self._deletes or self._others).popleft()
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        self._deletes.clear()
+        self._others.clear()
 
 
 def body_text(request: Request[Any]) -> str | None:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from ..ari.messages import ListenFailed
+from ..deadlines import soonest
 from ..effects import (
     TLS,
     Accepted,
@@ -276,7 +277,7 @@ class AriServer:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        return min((client.deadline for client in self._clients.values() if client.deadline is not None), default=None)
+        return soonest([client.deadline for client in self._clients.values()])
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now, in order; each is handed out once."""

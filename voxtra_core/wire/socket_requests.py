@@ -14,7 +14,7 @@ from ..ari.request import Request
 from ..effects import Input
 from ..errors import LinkError, RequestNotSent, RequestOutcomeUnknown
 from .event_socket import MAX_TEXT, EventSocket
-from .requests import WITHDRAWN_TIMEOUT, body_text
+from .requests import WITHDRAWN_TIMEOUT, WaitingLine, body_text
 from .rest import RestResponse, request_members, request_text
 
 __all__ = ["SocketRequests"]
@@ -37,7 +37,8 @@ class SocketRequests:
     """A :class:`~voxtra_core.wire.requests.RequestWay` over an event socket, which others may share.
 
     ``max_under_way`` requests are sent ahead of their replies, as long as the socket :attr:`~.EventSocket.has_room`;
-    ``max_waiting`` more may wait. What waits has not left us: it fails with ``RequestNotSent`` when the socket is lost.
+    ``max_waiting`` more may wait, in a :class:`~voxtra_core.wire.requests.WaitingLine`. What waits has not left us: it
+    fails with ``RequestNotSent`` when the socket is lost.
 
     On the wire a request has a number that is never used again. So a reply which comes too late answers nobody.
 
@@ -59,7 +60,7 @@ class SocketRequests:
         self._max_waiting = max_waiting
         self._reply_timeout = math.inf if reply_timeout is None else reply_timeout
         self._under_way: dict[str, _Exchange] = {}
-        self._waiting: deque[_Exchange] = deque()
+        self._waiting = WaitingLine[_Exchange]()
         self._probe = _Exchange("", request_members(asterisk.ping(), None))
         self._is_ready = False
 
@@ -89,7 +90,7 @@ class SocketRequests:
 
     def begin(self, now: float) -> None:
         """Ask Asterisk something, to learn whether it knows such requests."""
-        self._waiting.append(self._probe)
+        self._waiting.append(self._probe, "GET")
         self._serve_waiting(now)
 
     def send(self, request_id: str, request: Request[Any], now: float) -> bool:
@@ -101,7 +102,7 @@ class SocketRequests:
         if len(self._waiting) == self._max_waiting and not self._has_room:
             self._fail(exchange, RequestNotSent(f"{self._max_waiting} requests are waiting already"))
         else:
-            self._waiting.append(exchange)
+            self._waiting.append(exchange, request.method)
             self._serve_waiting(now)
         return True
 

@@ -1,9 +1,9 @@
 """WebSocket (RFC 6455), the client's end and the server's, over wsproto: whole messages, no I/O.
 
 The opening handshakes are done here, over h11, so that a refusal keeps its reason and its body, and a reply that is no
-HTTP at all is told apart. The frames are wsproto's; messages are joined of them here, because its ``Connection`` takes
-twice as long for one, most of which goes into an incremental UTF-8 decoder for each. No extension is ever offered or
-accepted: Asterisk knows none.
+HTTP at all is told apart. The frames are wsproto's, all but the plainest, of which an Asterisk sends thousands a
+second. Messages are joined of them here, because its ``Connection`` takes twice as long for one, most of which goes
+into an incremental UTF-8 decoder for each. No extension is ever offered or accepted: Asterisk knows none.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ __all__ = [
 _NO_CLOSE_FRAME = 1006  # RFC 6455, 7.4.1
 
 _TEXT = Opcode.TEXT  # looking up a member of an enumeration takes CPython 3.11 a tenth of a microsecond
+
+_TEXT_HEAD = b"\x81\x7e"
+"""How a frame begins that is a whole text message, not masked, its length in the next two bytes (RFC 6455, 5.2)."""
+_SHORTEST_TEXT = 4 + 126
+"""Such a frame's bytes at least: a shorter text has its length in one byte."""
 
 _NOT_ASTERISK = "is this Asterisk's HTTP port?"
 
@@ -95,7 +100,20 @@ WebSocketEvent: TypeAlias = (
 
 
 class _Frames(FrameDecoder):
-    """wsproto's decoder, without a look for extensions in every frame, which takes it a seventh of its time."""
+    """wsproto's decoder, with a short cut for the one frame that comes by the thousand, and no look for extensions."""
+
+    def process_buffer(self) -> Frame | None:
+        """A server's whole text of 126 to 65,535 bytes, as ARI's events are, is taken out here: wsproto needs 3 µs for
+        it, six times as much. All else is left to wsproto, the judgement of what is no frame included.
+        """
+        data = self.buffer.buffer
+        if self.client and self.header is None and data.startswith(_TEXT_HEAD) and len(data) > 4:
+            end = 4 + (data[2] << 8 | data[3])
+            if _SHORTEST_TEXT <= end <= len(data):
+                payload = bytes(data[4:end])
+                del data[:end]
+                return Frame(_TEXT, payload, frame_finished=True, message_finished=True)
+        return super().process_buffer()
 
     def extension_processing(self, opcode: Opcode, rsv: RsvBits, payload_len: int) -> None:
         """None is ever agreed on, so no reserved bit may be set (RFC 6455, 5.2)."""

@@ -36,6 +36,8 @@ BASE_FIELDS: Facts = {**MODELS["Event"]["fields"], "asterisk_id": MODELS["Messag
 
 # Models that are of no use without their id.
 IDENTIFIED = {"Bridge", "Channel", "Playback"}
+DEFERRED = {"Channel"}
+"""Of these only the id is decoded at first (:mod:`voxtra_core.ari.deferred`)."""
 
 SNAKE_CASE = {"RTPstat": "rtp_stat", "rtpstatistics": "rtp_statistics"}
 
@@ -104,6 +106,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from .deferred import Deferred
+
 '''
 )
 
@@ -129,7 +133,8 @@ DECODERS_HEAD = (
 
 Straight-line code, since every event of every call comes through here: the type of each value is tested in line, and
 only the wrong ones go to :mod:`.coerce`. Instances are made by ``__new__`` and ``__init__``: CPython 3.11 builds a
-dictionary of the arguments when a class is called, which is 1.5 µs for an event with a channel.
+dictionary of the arguments when a class is called, which is 1.5 µs for an event with a channel. A channel is decoded
+as far as its id, and the rest of it by a second function (:mod:`.deferred`).
 
 They raise ``KeyError`` for an event without one of its required fields, and :class:`~.coerce.Malformed`.
 """
@@ -337,7 +342,7 @@ def class_lines(name: str, facts: Facts, words: str, *, base: str = "") -> Itera
     yield "@attrs.frozen(kw_only=True)"
     yield f"class {name}({base}):" if base else f"class {name}:"
     yield from docstring(summary_first(f"{words} {since(facts)}".strip()))
-    if base or name == "Event":
+    if "Event" in {name, base}:
         yield ""
         yield f"    type: ClassVar[str]{f' = {json.dumps(name)}' if base else ''}"
     if facts["fields"]:
@@ -357,7 +362,8 @@ def models_module() -> Iterator[str]:
     for name in PLAIN_MODELS:
         yield ""
         yield ""
-        yield from class_lines(name, MODELS[name], WORDING["models"][name])
+        base = "Deferred" if name in DEFERRED else ""
+        yield from class_lines(name, MODELS[name], WORDING["models"][name], base=base)
 
 
 def event_types_module() -> Iterator[str]:
@@ -416,20 +422,29 @@ def keyword_argument(name: str, parts: list[str]) -> Iterator[str]:
 
 
 def decoder_lines(name: str, fields: Facts, *, of_event: bool) -> Iterator[str]:
+    is_deferred = name in DEFERRED
+    identity = ["v", 'if type(v := raw.get("id")) is str and v', f'else coerce.identity("{name}", v)']
     yield f"def {snake(name)}(raw: Object) -> {name}:"
     if not fields:
         yield f"    return {name}()"
         return
     yield f"    made = new({name})"
+    if is_deferred:
+        yield f'    put(made, "id", {" ".join(identity)})'
+        yield f'    put(made, "_rest", (whole_{snake(name)}, raw))'
+        yield "    return made"
+        yield ""
+        yield ""
+        yield f"def whole_{snake(name)}(made: {name}, raw: Object) -> None:"
     yield f"    {name}.__init__("
     yield "        made,"
     for field, field_facts in fields.items():
-        parts = decoding(field, field_facts, of_event=of_event)
-        if field == "id" and name in IDENTIFIED:
-            parts = ["v", 'if type(v := raw.get("id")) is str and v', f'else coerce.identity("{name}", v)']
+        is_identity = field == "id" and name in IDENTIFIED
+        parts = identity if is_identity else decoding(field, field_facts, of_event=of_event)
         yield from keyword_argument(python_name(field), parts)
     yield "    )"
-    yield "    return made"
+    if not is_deferred:
+        yield "    return made"
 
 
 def decoders_module() -> Iterator[str]:
@@ -440,6 +455,7 @@ def decoders_module() -> Iterator[str]:
     yield '__all__ = ["EVENTS", "MODELS"]'
     yield ""
     yield "new = object.__new__"
+    yield "put = object.__setattr__  # what models are frozen against"
     for name in PLAIN_MODELS:
         yield ""
         yield ""

@@ -1,0 +1,167 @@
+"""Bridges (``res/res_stasis.c``, ``main/bridge.c``): who is in one, what is said about that, and who hears whom.
+
+Two members hear each other at once, as in ``simple_bridge``; of three and more everybody hears the sum of the others
+every 20 ms, as in ``softmix``. While a prompt is played on a member it is out of the mix: it neither hears nor is heard
+(no event says so). Music on hold, and silence, are played on a member in it: it hears those and is heard all the same
+(seen on 22.10.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ..media._audioop import audioop
+from .frames import frame_bytes, is_silence, silence
+
+if TYPE_CHECKING:
+    from .channels import Channel
+    from .exchange import Exchange
+    from .lines import Line
+
+__all__ = ["Bridge"]
+
+
+@attrs.define(eq=False)
+class Bridge:
+    """One that ARI has made. An application hears of it from when the first of its channels has entered it."""
+
+    exchange: Exchange = attrs.field(repr=False)
+    id: str
+    name: str
+    is_holding: bool
+    created: str
+    """``creationtime``."""
+    members: list[Channel] = attrs.field(factory=list)
+    """In the order in which they came."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """The model ``Bridge``."""
+        return {
+            "id": self.id,
+            "technology": self._technology,
+            "bridge_type": "holding" if self.is_holding else "mixing",
+            "bridge_class": "stasis",
+            "creator": "Stasis",
+            "name": self.name,
+            "channels": [channel.id for channel in self.members],
+            "creationtime": self.created,
+            "video_mode": "none" if self.is_holding else "talker",
+        }
+
+    @property
+    def _technology(self) -> str:
+        if self.is_holding:
+            return "holding_bridge"
+        return "softmix" if len(self.members) > 2 else "simple_bridge"
+
+    # ---- members -----------------------------------------------------------------------------------------------------
+
+    def add(self, channel: Channel) -> None:
+        """It comes in, and leaves the one where it was. One that is hung up, or has left ``Stasis``, does not."""
+        if channel.hung_up or channel.control is None or self.exchange.bridges.get(self.id) is not self:
+            return
+        if channel.bridge is not None:
+            channel.bridge.remove(channel)
+        channel.control.app.bridges.add(self.id)
+        self.members.append(channel)
+        channel.bridge = self
+        self._publish("ChannelEnteredBridge", channel)
+        self._name_peers()
+        self.exchange.frames.look()
+
+    def remove(self, channel: Channel) -> None:
+        """It leaves. An empty bridge is still there."""
+        self.members.remove(channel)
+        channel.bridge = None
+        for each in (channel, *self.members):
+            if each.line is not None:
+                each.line.forget_paths()
+        if channel.variables.get("BRIDGEPEER"):
+            self.exchange.set_variable(channel, "BRIDGEPEER", "")
+        self._publish("ChannelLeftBridge", channel)
+        self._name_peers()
+
+    def destroy(self) -> None:
+        """All leave, and it is gone."""
+        for channel in list(self.members):
+            self.remove(channel)
+        self._publish("BridgeDestroyed")
+        self.exchange.bridges.pop(self.id, None)
+        self.exchange.applications.forget_bridge(self.id)
+
+    def _name_peers(self) -> None:
+        if len(self.members) < 2 or self.is_holding:
+            return
+        for channel in list(self.members):
+            others = [other.name for other in reversed(self.members) if other is not channel]
+            self.exchange.set_variable(channel, "BRIDGEPEER", ",".join(others))
+
+    def _publish(self, event: str, channel: Channel | None = None) -> None:
+        about = {} if channel is None else {"channel": channel.snapshot()}
+        self.exchange.applications.publish_bridge(self.id, event, {"bridge": self.snapshot(), **about})
+
+    # ---- audio -------------------------------------------------------------------------------------------------------
+
+    def needs_frames(self, tick: int) -> bool:
+        """Whether anybody here hears anything from this frame on, for which somebody has to keep time."""
+        if len(self.members) < 2 or self.is_holding:
+            return False
+        lines = [channel.line for channel in self.members if channel.line is not None]
+        return any(line.is_heard_from(tick) for line in lines) or (
+            any(line.takes_silence for line in lines) and any(line.sends_silence for line in lines)
+        )
+
+    def mix(self, tick: int) -> None:
+        """A frame has ended: everybody who is in the mix hears the others'."""
+        if not self.needs_frames(tick):
+            return
+        lines = self._in_the_mix()
+        # of two, who sends frames at times of its own is heard at those: pass_on()
+        frames = [(line, line.frame(tick)) for line in lines if len(self.members) > 2 or not line.keeps_own_time]
+        for listener in lines:
+            mixed: bytes | None = None
+            for source, frame in frames:
+                if source is not listener:
+                    heard = listener.path_from(source).convert(frame)
+                    mixed = heard if mixed is None else mixed if heard is None else audioop.add(mixed, heard, 2)
+            if mixed is None and listener.takes_silence and any(s.sends_silence for s in lines if s is not listener):
+                mixed = silence(frame_bytes(listener.rate))
+            if mixed is not None:
+                listener.receive_audio(mixed)
+
+    def pass_on(self, source: Line, data: bytes) -> bool:
+        """Audio that has come in by itself goes to the other of two. ``False`` where it has to wait to be mixed."""
+        if len(self.members) > 2:
+            return False
+        lines = self._in_the_mix()
+        if source in lines:
+            for listener in lines:
+                if listener is not source:
+                    heard = listener.path_from(source).convert(None if is_silence(data) else data)
+                    if heard is None and listener.takes_silence:
+                        heard = silence(2 * round(len(data) / 2 * listener.rate / source.rate))
+                    if heard is not None:
+                        listener.receive_audio(heard)
+        return True
+
+    def pass_on_digit(self, source: Line, digit: str, duration: float) -> None:
+        """A key that a member has pressed is heard by the others."""
+        lines = self._in_the_mix()
+        if source in lines:
+            for line in lines:
+                if line is not source:
+                    line.sends_digit(digit, duration)
+
+    def _in_the_mix(self) -> list[Line]:
+        if self.is_holding:
+            return []
+        return [
+            channel.line
+            for channel in self.members
+            if channel.line is not None
+            and not channel.hung_up
+            and channel.control is not None
+            and not channel.control.is_playing
+        ]
