@@ -168,9 +168,6 @@ def weight() -> list[Row]:
         ) -> tuple[CallSession, Pending[None]]:
             raise NotImplementedError
 
-        def wire_format(self, wanted: AudioFormat) -> AudioFormat:
-            raise NotImplementedError
-
     class NoDriver:
         def time(self) -> float:
             return 0.0
