@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened, RequestFailed
+from ..ari.messages import Link, LinkAlive, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..call import CallMachine
 from ..call.outage import MAX_REPEATS
 from ..errors import LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
-from ..stasis import SendRequest, StasisMachine
+from ..stasis import ProbeLink, SendRequest, StasisMachine
 
 __all__ = ["Registration"]
 
@@ -87,7 +87,7 @@ class Registration:
         self.lost_until = until
         last = [*messages]
         for message in last:
-            if not isinstance(message, RequestFailed | LinkClosed):
+            if not isinstance(message, RequestFailed | LinkAlive | LinkClosed):
                 self.stasis.receive(message, now)
         self.stasis.link_lost(now)
         self._repeats = {id: n for id, n in self._repeats.items() if self.stasis.request_under_way(id) is not None}
@@ -98,7 +98,7 @@ class Registration:
         for message in messages:
             if isinstance(message, RequestFailed) and self._can_wait(message):
                 continue
-            if not isinstance(message, LinkOpened | LinkClosed):
+            if not isinstance(message, LinkOpened | LinkAlive | LinkClosed):
                 self.stasis.receive(message, now)
 
     def _can_wait(self, failed: RequestFailed) -> bool:
@@ -130,6 +130,9 @@ class Registration:
                     self._send(self._link, command, now)
                 else:
                     self._wait(command, now)
+            elif isinstance(command, ProbeLink):
+                if self._link is not None:
+                    self._link.probe(now)
             else:
                 self._withdraw(command.request_id, now)
         return self._send_waiting(now) or bool(commands)
@@ -161,8 +164,10 @@ class Registration:
         left = deque(command for command in self._waiting if command.request_id != request_id)
         if len(left) < len(self._waiting):
             self._waiting = left
-        elif self._link is not None:
-            self._link.withdraw_request(request_id, now)
+            was_sent = request_id in self._repeats
+        else:
+            was_sent = self._link is None or self._link.withdraw_request(request_id, now)
+        self.stasis.withdrawn(request_id, now, was_sent=was_sent)
 
     def give_up(self, now: float) -> None:
         """There will be no other link in time: its calls have ended, and what waited was not sent."""
