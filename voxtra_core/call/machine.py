@@ -425,6 +425,10 @@ class CallMachine:
         if exchange is None:
             return
         error = no_reply(exchange, was_sent=was_sent)
+        if was_sent:
+            self._counters.requests_overdue += 1
+        else:
+            self._counters.requests_not_sent += 1
         match exchange.command:
             case Originate():
                 self._originate_refused(error, now)

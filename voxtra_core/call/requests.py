@@ -244,7 +244,6 @@ class Requests:
     def _give_up_reply(self, request_id: str) -> None:
         """Whoever carries the commands out says now whether this one had left us at all."""
         if request_id in self._under_way:
-            self._counters.requests_overdue += 1
             self._out.append(Withdraw(request_id=request_id, channel_id=self.channel_id))
             self.changed()
 

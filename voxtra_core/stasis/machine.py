@@ -271,7 +271,6 @@ class StasisMachine:
         for request_id in self._request_deadlines.due(now):
             asked = self._asked[request_id]
             asked.deadline, asked.is_withdrawn = None, True
-            self.counters.requests_overdue += 1
             self._out.append(WithdrawRequest(request_id))
             self._probe()
 
@@ -409,10 +408,12 @@ class StasisMachine:
         if isinstance(asked.owner, CallMachine):
             asked.owner.receive_no_reply(request_id, now, was_sent=was_sent)
         elif was_sent:
+            self.counters.requests_overdue += 1
             asked.owner.fail(
                 ReplyTimeout(f"{asked.request.operation}: no reply from Asterisk within {asked.timeout:g} s")
             )
         else:
+            self.counters.requests_not_sent += 1
             asked.owner.fail(RequestNotSent(f"{asked.request.operation}: not sent within {asked.timeout:g} s"))
 
     def request_under_way(self, request_id: str) -> Request[Any] | None:
