@@ -14,14 +14,13 @@ import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.stasis.truth import assert_it_is_so
 from voxtra_core import CallSession, CallState
 from voxtra_core.app import Reconnect
 from voxtra_core.ari import channels
-from voxtra_core.call import TERMINAL, CallMachine
-from voxtra_core.call.commands import StopPlayback
+from voxtra_core.call import TERMINAL
 from voxtra_core.errors import CallEnded, ConnectFailed, OriginateFailed, RequestOutcomeUnknown
 from voxtra_core.testing import Callee, Caller, Extension, Person
-from voxtra_core.testing.channels import Channel
 from voxtra_core.testing.virtual import Cancelled
 
 from .test_hangup_at_any_instant import delays
@@ -208,36 +207,7 @@ class Office:
         link = self.world.link
         if registration.link is None or stasis.is_resyncing or link._frozen or self.world.asterisk._stalled:
             return
-        there = self.world.asterisk._exchange.channels
-        for call in stasis.calls.values():
-            channel = there.get(call.id)
-            if channel is None:
-                assert call._origination.unseen or "missing" in call._requests.timers, f"{call!r} is gone"
-            else:
-                assert (channel.state == "Up") == (call.state in {CallState.IN_PROGRESS, CallState.ON_HOLD})
-                assert (channel.control is not None) == call.in_stasis
-                self.compare_sounds(call, channel)
-        if stasis._orphans._look is None and not stasis._asked:
-            ours = {id for id, channel in there.items() if channel.control is not None}
-            assert ours <= stasis.calls.keys() | stasis._dead.keys(), "nobody has them"
-
-    def compare_sounds(self, call: CallMachine, channel: Channel) -> None:
-        """What is played, whether it is music, and who talks."""
-        requests, line = call._requests, channel.line
-        assert line is not None
-        known = call._player._playbacks
-        playing = {
-            playback.id for playback in self.world.asterisk._exchange.playbacks._all if playback._channel is channel
-        }
-        for id, playback in known.items():
-            if playback.accepted.done and id not in playing:
-                assert playback.ending is not None, "it has ended, and nobody was told"
-        assert playing <= known.keys() or requests.any_of((StopPlayback,)), "it plays, and nobody knows"
-        if not call._music.under_way and not call._music.uncertain and not call._player.queue and not playing:
-            assert (line._music is not None) == (call.state is CallState.ON_HOLD)
-        if call.talking:
-            assert channel.talk_detector is not None
-            assert channel.talk_detector._since is not None
+        assert_it_is_so(stasis, self.world.asterisk)
 
 
 @settings(max_examples=300, deadline=None)

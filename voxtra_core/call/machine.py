@@ -498,6 +498,8 @@ class CallMachine:
         self._resume(now)
         if not self._untold_outages:
             return
+        if channel is not None and self._origination.asked and channel.state != "Up":
+            in_stasis = False  # our application follows it from the beginning; it enters when it has answered
         if channel is None and self._origination.is_under_way:
             self._untold_outages = ()
         elif channel is None or (self._doubts_stasis and not in_stasis):
