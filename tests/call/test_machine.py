@@ -552,8 +552,7 @@ class CallProperties(RuleBasedStateMachine):
     @rule()
     def the_link_is_lost(self) -> None:
         """Once, or again before Asterisk has told what became of the channel."""
-        if not self.lost:
-            self.stasis_is_old_news = self.call.in_stasis
+        self.stasis_is_old_news = self.call.in_stasis
         self.call.link_lost(self.now)
         self.lost, self.is_suspicious, self.talking = not self.call.is_over, False, False
         assert self.collect() == []
@@ -580,8 +579,10 @@ class CallProperties(RuleBasedStateMachine):
                 if not was_over:
                     self.is_seen()
                     self.missing_since = None
-                inside, has_left = found == "in Stasis", "left" in self.call._requests.timers
-                self.call.link_restored(channel(self.channel_id, state), self.now, in_stasis=inside)
+                still_rings = self.originating is not None and state == "Ring" and not was_in_stasis
+                has_left = "left" in self.call._requests.timers
+                self.call.link_restored(channel(self.channel_id, state), self.now, in_stasis=found == "in Stasis")
+                inside = found == "in Stasis" and not still_rings
                 if not was_over:
                     assert self.call.is_over == (self.stasis_is_old_news and not inside)
                     assert self.call.is_over or self.call.in_stasis == (was_in_stasis or (inside and not has_left))

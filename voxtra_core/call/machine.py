@@ -498,7 +498,7 @@ class CallMachine:
         self._resume(now)
         if not self._untold_outages:
             return
-        if channel is not None and self._origination.asked and channel.state != "Up":
+        if channel is not None and channel.state != "Up" and self._origination.asked and not self.in_stasis:
             in_stasis = False  # our application follows it from the beginning; it enters when it has answered
         if channel is None and self._origination.is_under_way:
             self._untold_outages = ()
