@@ -579,10 +579,8 @@ class CallProperties(RuleBasedStateMachine):
                 if not was_over:
                     self.is_seen()
                     self.missing_since = None
-                still_rings = self.originating is not None and state == "Ring" and not was_in_stasis
-                has_left = "left" in self.call._requests.timers
-                self.call.link_restored(channel(self.channel_id, state), self.now, in_stasis=found == "in Stasis")
-                inside = found == "in Stasis" and not still_rings
+                inside, has_left = found == "in Stasis", "left" in self.call._requests.timers
+                self.call.link_restored(channel(self.channel_id, state), self.now, in_stasis=inside)
                 if not was_over:
                     assert self.call.is_over == (self.stasis_is_old_news and not inside)
                     assert self.call.is_over or self.call.in_stasis == (was_in_stasis or (inside and not has_left))

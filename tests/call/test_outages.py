@@ -15,7 +15,7 @@ from voxtra_core.call.player import LATE
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import CallEnded, ReplyTimeout, RequestNotSent, RequestOutcomeUnknown
 
-from .bench import Bench, channel, error_of, inbound, outbound, playback_finished, stasis_start, talking_started
+from .bench import Bench, channel, error_of, inbound, outbound, playback_finished, talking_started
 
 LOST = RequestOutcomeUnknown("lost with the link")
 
@@ -141,18 +141,6 @@ def test_of_the_time_to_ring_what_was_left_is_left(answered: bool) -> None:
     assert bench.all(Hangup) == []
     bench.wait(0.1)
     assert [command.reason for command in bench.all(Hangup)] == ["no_answer"]
-
-
-def test_a_call_that_still_rings_has_not_been_reached() -> None:
-    """Our application is subscribed to its channel, as to those that are in it."""
-    bench, pending, originate = outbound()
-    bench.reply(originate)
-    bench.call.link_lost(bench.now)
-    bench.call.link_restored(channel(state="Ringing"), bench.now, in_stasis=True)
-    assert not pending.done
-    assert not bench.call.in_stasis
-    bench.event(stasis_start(state="Up"))
-    assert pending.result() is None
 
 
 # ---- a link in doubt -------------------------------------------------------------------------------------------------

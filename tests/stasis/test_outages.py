@@ -41,7 +41,7 @@ class Link(SimulatedLink):
     continued: set[str]
 
     def send_request(self, request_id: str, request: Request[Any], now: float) -> None:
-        if request.operation == "channels.continue_in_dialplan" and self.is_open and not self._frozen:
+        if request.operation == "channels.continue_in_dialplan" and self.is_open:
             self.continued.add(request.path.split("/")[2])
         super().send_request(request_id, request, now)
 
@@ -277,6 +277,42 @@ class OutageProperties(RuleBasedStateMachine):
 
 OutageProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestOutages = OutageProperties.TestCase
+
+
+# ---- what it has found -----------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_still_rings_after_an_outage_has_not_been_reached() -> None:
+    """Its application is subscribed to its channel, as to those that are in it."""
+    world = OutageProperties()
+    world.opens()
+    world.we_call(timeout=None)
+    world.the_link_is_lost(how="drop")
+    world.pass_time(0.9)
+    [asked] = world.asked
+    assert world.has_link
+    assert not asked.pending.done
+    world.pass_time(0.1)
+    assert asked.pending.result() is None
+    assert asked.call.in_stasis
+
+
+def test_a_call_that_we_placed_and_that_has_left_during_an_outage() -> None:
+    """The application is still subscribed to its channel."""
+    world = OutageProperties()
+    world.opens()
+    world.we_call(timeout=None)
+    world.pass_time(1.0)
+    [call] = world.calls()
+    world.the_link_is_lost(how="freeze")
+    link = world.asterisk.new_number()
+    target = f"/channels/{call.id}/continue?context=later&extension=s&priority=1"
+    world.asterisk.receive_request(1, "POST", target, b"", world.now, lane=link)
+    world.pass_time(0.5)
+    world.the_frozen_one_is_found_out()
+    world.pass_time(5.0)
+    assert call.end is not None
+    assert call.end.by is EndedBy.OUTAGE
 
 
 @pytest.mark.soak

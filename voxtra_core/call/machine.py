@@ -498,8 +498,6 @@ class CallMachine:
         self._resume(now)
         if not self._untold_outages:
             return
-        if channel is not None and channel.state != "Up" and self._origination.asked and not self.in_stasis:
-            in_stasis = False  # our application follows it from the beginning; it enters when it has answered
         if channel is None and self._origination.is_under_way:
             self._untold_outages = ()
         elif channel is None or (self._doubts_stasis and not in_stasis):
@@ -957,7 +955,11 @@ class CallMachine:
             return CallEnd(self._remote_cause, EndedBy.REMOTE)
         if self._hanging_up.cause is not None and (self._hanging_up.has_left or not untold):
             return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
-        if self.continuing and (not untold or self._requests.any_of((Continue,), have_left=True)):
+        if (
+            self.continuing
+            and not self._origination.unseen
+            and (not untold or self._requests.any_of((Continue,), have_left=True))
+        ):
             return CallEnd(0, EndedBy.DIALPLAN)
         if self._soft:
             return CallEnd(16, EndedBy.ASTERISK)

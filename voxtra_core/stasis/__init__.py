@@ -12,10 +12,10 @@ from .machine import (
     StasisEvent,
     StasisMachine,
     WithdrawRequest,
-    is_own,
 )
 from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
+from .own import is_own
 from .presence import Heard
 
 __all__ = [

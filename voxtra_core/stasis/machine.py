@@ -61,6 +61,7 @@ from ..errors import (
 )
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import OrphanFound, Orphans
+from .own import OWN_PREFIX, is_own
 from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
@@ -77,13 +78,10 @@ __all__ = [
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
-    "is_own",
 ]
 
 T = TypeVar("T")
 
-OWN_PREFIX = "voxtra-"
-"""How the ids of channels begin that we ask for."""
 MAX_REMEMBERED = 1000
 """How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
 
@@ -792,14 +790,6 @@ class StasisMachine:
 
     def _log(self, level: LogLevel, message: str) -> None:
         self._events.append(Log(level, message))
-
-
-def is_own(channel_id: str) -> bool:
-    """Whether we have asked for this channel.
-
-    The second half of a Local one is named after the first (``;2``), and is not ours.
-    """
-    return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
 
 
 def _number_of(caller_id: str) -> str:
