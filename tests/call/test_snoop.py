@@ -150,6 +150,14 @@ def test_one_that_is_asked_for_again_is_there_already() -> None:
     assert type(error_of(is_refused.pending)) is RequestOutcomeUnknown
 
 
+def test_one_that_nobody_wants_any_more_is_not_asked_for_again() -> None:
+    snooped = Snooped()
+    snooped.pending.abandon(snooped.bench.now)
+    snooped.bench.refuse(snooped.command, RequestOutcomeUnknown("lost"))
+    assert snooped.bench.all(Snoop) == [snooped.command]
+    assert len(snooped.bench.all(Hangup)) == 1
+
+
 def test_nobody_knows_again_and_again_whether_it_was_asked_for() -> None:
     snooped = Snooped()
     lost = RequestOutcomeUnknown("lost")

@@ -770,6 +770,8 @@ class CallMachine:
             return True
         if isinstance(exchange.command, Snoop) and not self._origination.unseen:
             return True  # its channel has been seen
+        if isinstance(exchange.command, Snoop) and self._hanging_up.reason is not None:
+            return False  # nobody wants it any more
         if isinstance(exchange.command, Snoop) and self.snoops_on is not None:
             exchange.command = attrs.evolve(exchange.command, target_id=self.snoops_on.id)
         if may_repeat(exchange.command):
