@@ -10,6 +10,7 @@ from ..call.cause import REASON_CAUSES, HangupReason
 from ..call.commands import (
     Answer,
     AskChannel,
+    AskLink,
     AskPlayback,
     Command,
     Continue,
@@ -37,7 +38,7 @@ _NAMED: Mapping[int, HangupReason] = {cause: reason for reason, cause in REASON_
 
 
 def request_for(command: Command, app_name: str) -> Request[Any] | None:
-    """The request that carries a command out; ``None`` for a ``Withdraw``, which is none."""
+    """The request that carries a command out; ``None`` for a ``Withdraw`` or an ``AskLink``, which are none."""
     channel = command.channel_id
     match command:
         case Originate():
@@ -106,7 +107,7 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return channels.continue_in_dialplan(
                 channel, context=command.context, extension=command.extension, priority=command.priority
             )
-        case Withdraw():
+        case Withdraw() | AskLink():
             return None
         case _ as unreachable:
             assert_never(unreachable)
