@@ -103,6 +103,10 @@ class WaitingLine(Generic[E]):
         """Whose turn it is."""
         return (self._deletes or self._others).popleft()
 
+    def remove(self, waiting: E) -> None:
+        """It waits no more. ``ValueError`` if it did not."""
+        (self._deletes if waiting in self._deletes else self._others).remove(waiting)
+
     def clear(self) -> None:
         """Nobody waits any more."""
         self._deletes.clear()
