@@ -248,7 +248,8 @@ class CallSession:
     Every method that waits raises :class:`~voxtra_core.errors.CallEnded` when the call ends meanwhile, or has ended
     before, unless it says otherwise; and :class:`~voxtra_core.errors.AriError` where Asterisk refuses,
     :class:`~voxtra_core.errors.LocalProtocolError` where the call's state does not allow it,
-    :class:`~voxtra_core.errors.OperationTimeout` where Asterisk says nothing, and ``ValueError`` for an argument out of
+    :class:`~voxtra_core.errors.OperationTimeout` where Asterisk says nothing,
+    :class:`~voxtra_core.errors.RequestNotSent` where it could not be asked, and ``ValueError`` for an argument out of
     its range. Any of them may be cancelled at any point: what can be put back or undone is.
     """
 

@@ -760,12 +760,10 @@ class AppMachine:
         try:
             await handler(session)
         except Exception as error:
-            if not _only_call_ended(error):
+            if not (_only_call_ended(error) and session.machine.is_over):  # another call's end is no end of this one
                 self._counters.handlers_failed += 1
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
-            elif not session.machine.is_over:
-                self._log(LogLevel.WARNING, f"call {session.id}: another call ended under its handler", error)
         finally:
             session.machine.let_go(self._driver.time(), reason)
             self._driver.wake()
