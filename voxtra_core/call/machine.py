@@ -1047,11 +1047,8 @@ class CallMachine:
             return CallEnd(self._remote_cause, EndedBy.REMOTE)
         if self._hanging_up.cause is not None and (self._hanging_up.has_left or not untold):
             return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
-        if (
-            self.continuing
-            and not self._origination.unseen
-            and (not untold or self._requests.any_of((Continue,), have_left=True))
-        ):
+        has_left = self._requests.any_of((Continue,), have_left=True) and not self._origination.unseen
+        if self.continuing and (has_left or not untold):
             return CallEnd(0, EndedBy.DIALPLAN)
         if self._soft:
             return CallEnd(16, EndedBy.ASTERISK)
