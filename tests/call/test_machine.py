@@ -803,12 +803,13 @@ class CallProperties(RuleBasedStateMachine):
         """No reply, no event: what Asterisk replies to at once is given up, and a channel to be hung up asked after."""
         before = len(self.sent)
         until = self.now + LONGEST_ASK + 2 * REPLY_TIMEOUT
-        while (deadline := self.call.next_deadline()) is not None and deadline <= until:
-            self.deadline_comes(late=0.0)
+        while True:
             if self.is_suspicious:
                 self.the_link_is_alive()
-        if self.is_suspicious:
-            self.the_link_is_alive()
+            deadline = self.call.next_deadline()
+            if deadline is None or deadline > until:
+                break
+            self.deadline_comes(late=0.0)
         self.now = until
         at_once = {"ring", "get_variable", "hold", "unhold", "accepted", "stop_playback", "control_playback", "snoop"}
         assert self.call.is_over or not any(self.is_awaited(w) for w in self.waiting if w.what in at_once)
