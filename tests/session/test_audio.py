@@ -721,14 +721,7 @@ def test_a_key_that_is_told_twice_is_heard_once(
 
     def prepare(world: World) -> None:
         nth, port = count(), world.app.media_ports[-1]
-        # Neither way swaps keys of its own: TCP keeps their order.
-        due = [0.0]
-
-        def delay(digit: str) -> float:
-            due[0] = max(due[0], world.asterisk.now + by_media[next(nth) % len(by_media)])
-            return due[0] - world.asterisk.now
-
-        port.digit_delay = delay
+        port.digit_delay = lambda digit: by_media[next(nth) % len(by_media)]
         port.lose_digit = lambda digit: lost == "media"
         world.link.lose_event = lambda text: lost == "ari" and "ChannelDtmfReceived" in text
         ari = count()

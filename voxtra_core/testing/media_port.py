@@ -99,7 +99,9 @@ class SimulatedMediaPort:
         self.refuse: Callable[[str], bool] = lambda uuid: False
         """Which connections are refused, by the UUID."""
         self.digit_delay: float | Callable[[str], float] = 0.0
-        """Seconds by which a key comes later than it was pressed, or a function of the key. They keep no order."""
+        """Seconds by which a key comes later than it was pressed, or a function of the key. They keep their order, as
+        TCP does.
+        """
         self.lose_digit: Callable[[str], bool] = lambda digit: False
         """Which keys are not told here, but by ARI alone."""
         self.is_stalled = False
@@ -235,8 +237,10 @@ class SimulatedMediaPort:
         if self.lose_digit(digit.digit):
             return
         delay = self.digit_delay(digit.digit) if callable(self.digit_delay) else self.digit_delay
-        if delay:
-            heapq.heappush(self._late, (self.asterisk.now + delay, next(self._order), connection, digit))
+        ahead = max((due for due, _, other, _ in self._late if other is connection), default=0.0)
+        due = max(self.asterisk.now + delay, ahead)
+        if due > self.asterisk.now:
+            heapq.heappush(self._late, (due, next(self._order), connection, digit))
         else:
             self._arrives(connection, digit)
 
