@@ -15,8 +15,10 @@ import attrs
 from ..ari import (
     Application,
     ApplicationReplaced,
+    BridgeDestroyed,
     CallBroadcast,
     Channel,
+    ChannelLeftBridge,
     ChannelUserevent,
     Dial,
     Event,
@@ -352,6 +354,8 @@ class StasisMachine:
                 return
             case ChannelUserevent():
                 self._presence.receive_event(event)
+            case BridgeDestroyed() | ChannelLeftBridge():
+                self._media.receive_bridge_event(event, now)
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
