@@ -18,6 +18,7 @@ from ..ari import (
     BridgeDestroyed,
     CallBroadcast,
     Channel,
+    ChannelEnteredBridge,
     ChannelLeftBridge,
     ChannelUserevent,
     Dial,
@@ -354,7 +355,7 @@ class StasisMachine:
                 return
             case ChannelUserevent():
                 self._presence.receive_event(event)
-            case BridgeDestroyed() | ChannelLeftBridge():
+            case BridgeDestroyed() | ChannelEnteredBridge() | ChannelLeftBridge():
                 self._media.receive_bridge_event(event, now)
         call = self._call_of(event)
         if call is not None:

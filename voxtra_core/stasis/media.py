@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import attrs
 
@@ -25,6 +26,7 @@ from ..ari import (
     BridgeDestroyed,
     Channel,
     ChannelDestroyed,
+    ChannelEnteredBridge,
     ChannelLeftBridge,
     Event,
     Request,
@@ -56,6 +58,8 @@ APART = 0.5
 """Seconds for it to be said why a call has left its bridge: as a rule it is just ending, or moving."""
 STEADY = 5.0
 """Seconds that a media channel has to last to be opened again when it is lost once more."""
+
+BridgeEvent: TypeAlias = BridgeDestroyed | ChannelEnteredBridge | ChannelLeftBridge
 
 NO_PORT = (
     "Asterisk could not bring audio here: it is on another machine, and this one listens to itself only. Give "
@@ -182,7 +186,7 @@ class MediaChannels:
             case _:
                 pass
 
-    def receive_bridge_event(self, event: BridgeDestroyed | ChannelLeftBridge, now: float) -> None:
+    def receive_bridge_event(self, event: BridgeEvent, now: float) -> None:
         """Something has happened to a bridge, which may be one of ours."""
         line = next((line for line in self._lines() if line.bridge_id == event.bridge.id), None)
         if line is None:
@@ -190,7 +194,8 @@ class MediaChannels:
         if isinstance(event, BridgeDestroyed):
             self.lost(line, "somebody has destroyed its bridge", now)
         elif isinstance(line, Voice) and event.channel.id == line.call.id and line.stage is Stage.OPEN:
-            line.is_apart, line.deadline = True, now + APART
+            line.is_apart = isinstance(event, ChannelLeftBridge)
+            line.deadline = now + APART if line.is_apart else None
 
     def handle_timeout(self, now: float) -> None:
         """Give up what has taken too long, and what is not needed any more."""
