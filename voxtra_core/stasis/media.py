@@ -193,7 +193,12 @@ class MediaChannels:
             return
         if isinstance(event, BridgeDestroyed):
             self.lost(line, "somebody has destroyed its bridge", now)
-        elif isinstance(line, Voice) and event.channel.id == line.call.id and line.stage is Stage.OPEN:
+        elif (
+            isinstance(line, Voice)
+            and line.stage is Stage.OPEN
+            and event.channel is not None
+            and event.channel.id == line.call.id
+        ):
             line.is_apart = isinstance(event, ChannelLeftBridge)
             line.deadline = now + APART if line.is_apart else None
 
