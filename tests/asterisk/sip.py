@@ -33,7 +33,9 @@ a=rtpmap:0 PCMU/8000\r
 class SipPhone:
     """One phone, and its call: what it got from Asterisk stands in ``received``, methods and statuses in order."""
 
-    def __init__(self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int], contact: str, port: int) -> None:
+    def __init__(
+        self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int], contact: str, port: int, pause: float
+    ) -> None:
         self.received: list[str] = []
         self.invite = ""
         """The whole of the last INVITE, whoever sent it."""
@@ -43,6 +45,7 @@ class SipPhone:
         self._answers = answers
         self._contact = f"<sip:{contact or 'phone'}@{HOST}:{asterisk.sip_port if contact else port}>"
         self._port = port
+        self._pause = pause
         self._sequence = 1
         self._local = self._remote = self._call_id = ""
         self._target = ""
@@ -113,6 +116,7 @@ class SipPhone:
             self._remote = _field(message, "from")
             self._target = _uri(message)
             for status in self._answers:
+                await anyio.sleep(self._pause)
                 await self.answer(status)
         elif method == "CANCEL":
             await self._answer(message, 200)
@@ -160,19 +164,19 @@ class SipPhone:
 
 @asynccontextmanager
 async def sip_phone(
-    asterisk: Asterisk, answers: Sequence[int] = (180, 200), *, contact: str = "", port: int = 0
+    asterisk: Asterisk, answers: Sequence[int] = (180, 200), *, contact: str = "", port: int = 0, pause: float = 0
 ) -> AsyncIterator[SipPhone]:
     """A phone at ``PJSIP/anybody@uas``, which answers a call with these statuses, one after another.
 
-    With ``contact``, a user at Asterisk, it wants to be called there: where a 302 leads to. With a ``port`` of its own it
-    is at ``PJSIP/uas/sip:anybody@127.0.0.1:port``.
+    With ``contact``, a user at Asterisk, it wants to be called there: where a 302 leads to. With a ``port`` of its own
+    it is at ``PJSIP/uas/sip:anybody@127.0.0.1:port``. It takes ``pause`` seconds before each answer.
     """
     port = port or asterisk.uas_port
     async with (
         await anyio.create_udp_socket(local_host=HOST, local_port=port) as socket,
         anyio.create_task_group() as tasks,
     ):
-        phone = SipPhone(socket, asterisk, answers, contact, port)
+        phone = SipPhone(socket, asterisk, answers, contact, port, pause)
         tasks.start_soon(phone.serve)
         yield phone
         tasks.cancel_scope.cancel()

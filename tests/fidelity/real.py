@@ -20,7 +20,7 @@ from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnec
 
 from tests.asterisk.pbx import Asterisk
 from tests.asterisk.sip import sip_phone
-from tests.fidelity.stage import PATIENCE, Door, Entry, Far, NeverCame, Phone, Scenario, Stage
+from tests.fidelity.stage import PATIENCE, SIP_PAUSE, Door, Entry, Far, NeverCame, Phone, Scenario, Stage
 
 __all__ = ["RealStage", "play_real"]
 
@@ -43,7 +43,8 @@ class RealStage(Stage):
         self._began = time.monotonic()
         self.arrivals: queue.Queue[Entry] = queue.Queue()
         self._sockets: list[tuple[str, socket.socket]] = []
-        self._far_calls = 0
+        self._phones = f"{app}far"  # whose events are the far end's own business
+        self._has_phones = False
         self._portal: BlockingPortal | None = None
         self.open(app)
 
@@ -99,7 +100,8 @@ class RealStage(Stage):
                     case TextMessage(data=part, message_finished=finished):
                         text += part
                         if finished:
-                            self.arrived("event", to=app, event=json.loads(text))
+                            if app != self._phones:
+                                self.arrived("event", to=app, event=json.loads(text))
                             text = ""
                     case Ping():
                         sock.sendall(connection.send(event.response()))
@@ -137,22 +139,21 @@ class RealStage(Stage):
 
     # ---- the far ends ------------------------------------------------------------------------------------------------
 
-    def call(self, *, answered: bool = False) -> Far:
-        return self._call(f"Local/{self.app}@{'stasis-answer' if answered else 'stasis'}/n")
+    def call(self) -> Far:
+        return self._call(f"Local/{self.app}@stasis/n")
 
     def offer(self) -> Far:
         return self._call(f"Local/for-{self.app}@bcast/n")
 
     def _call(self, endpoint: str) -> Far:
-        self._far_calls += 1
-        phone = f"{self.app}-far{self._far_calls}"
-        if self._far_calls == 1:  # nobody reads its events in what is compared
-            self.open(f"{self.app}far")
+        if not self._has_phones:
+            self._has_phones = True
+            self.open(self._phones)
         self.mark("far", does="calls")
-        query = {"endpoint": endpoint, "app": f"{self.app}far", "callerId": "Al <100>"}
-        status, _, body = self.ask("POST", f"/channels/{phone}?{urlencode(query)}")
+        query = {"endpoint": endpoint, "app": self._phones, "callerId": "Al <100>"}
+        status, _, body = self.ask("POST", f"/channels?{urlencode(query)}")
         assert status == 200, body
-        return _RealFar(self, phone)
+        return _RealFar(self, body["id"])
 
     def phone(self, statuses: Sequence[int]) -> Phone:
         return _RealPhone(self, statuses)
@@ -204,7 +205,7 @@ class _RealFar(Far):
 
     def _talk(self) -> None:
         self._in_stasis()
-        self._ask("POST", "/play", media="sound:hello-world")
+        self._ask("POST", "/play", media="sound:hello-world,sound:silence/3")
 
     def _hang_up(self) -> None:
         self._ask("DELETE", "")
@@ -220,7 +221,7 @@ class _RealPhone(Phone):
         stage.aliases[f"127.0.0.1:{port}"] = "PHONE"
         self.endpoint = f"PJSIP/uas/sip:alice@127.0.0.1:{port}"
         self._phone = stage.stack.enter_context(
-            self._portal.wrap_async_context_manager(sip_phone(stage.asterisk, statuses, port=port))
+            self._portal.wrap_async_context_manager(sip_phone(stage.asterisk, statuses, port=port, pause=SIP_PAUSE))
         )
 
     def _do(self, what: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Final
 
-from tests.fidelity.stage import Door, Entry, Far, Phone, Scenario, Stage
+from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage
 from voxtra_core.testing import (
     AudioSocketCall,
     Callee,
@@ -72,10 +73,9 @@ class SimulatedStage(Stage):
         for exten, callee in everybody.items():
             self.asterisk.add_endpoint(f"Local/{exten}@far", callee)
         self.asterisk.add_extension("far", "answer", Extension("Wait", "300"))
-        self.asterisk.add_extension("after", "wait", Extension("Wait", "30", lasts=30))
+        self.asterisk.add_extension("after", "waits", Extension("Wait", "30", lasts=30))
         self.asterisk.add_extension("after", "s", Extension("Playback", "beep", lasts=0.44))
-        back = Extension("NoOp", "", lasts=0.0, app=self.app, args=("back",))
-        self.asterisk.add_extension("after", "back", back)
+        self.asterisk.add_extension("after", "back", Extension("Stasis", f"{self.app},back"))
 
     @property
     def now(self) -> float:
@@ -90,19 +90,17 @@ class SimulatedStage(Stage):
         number = max(number for number, name in self._sockets.items() if name == app)
         self.asterisk.disconnect(number, self.now)
 
-    def call(self, *, answered: bool = False) -> Far:
-        context = "stasis-answer" if answered else "stasis"
-        caller = Caller("100", "Al", self.app, context=context, endpoint=f"Local/{self.app}@{context}")
+    def call(self) -> Far:
+        caller = Caller("100", "Al", self.app, context="stasis", endpoint=f"Local/{self.app}@stasis")
         self.mark("far", does="calls")
-        args = ["answered"] if answered else ["100"]
-        return _SimulatedFar(self, self.asterisk.call(caller, self.app, self.now, args=args, answered=answered))
+        return _SimulatedFar(self, self.asterisk.call(caller, self.app, self.now, args=["100"]))
 
     def offer(self) -> Far:
         exten = f"for-{self.app}"
         self.asterisk.add_extension("bcast", exten, Extension("StasisBroadcast", f"1000,^{self.app},arg1:arg2,yes"))
         caller = Caller("100", "Al", exten, context="bcast", endpoint=f"Local/{exten}@bcast")
         self.mark("far", does="calls")
-        return _SimulatedFar(self, self.asterisk.dial(caller, self.now, answered=True))
+        return _SimulatedFar(self, self.asterisk.dial(caller, self.now))
 
     def phone(self, statuses: Sequence[int]) -> Phone:
         return _SimulatedPhone(self, statuses)
@@ -148,11 +146,11 @@ class _SimulatedFar(Far):
 
     def _press(self, digits: str) -> None:
         for number, digit in enumerate(digits, 1):
-            self._agenda.after(0.2 * number, lambda digit=digit: self._person.line.presses(digit, 0.1))
+            self._agenda.after(0.2 * number, partial(self._person.line.presses, digit, 0.1))
 
     def _talk(self) -> None:
-        self._person.line.talks(True)
-        self._agenda.after(1.42, lambda: self._person.line.talks(False))
+        self._agenda.after(0.08, lambda: self._person.line.talks(True))  # when the voice in hello-world begins and ends
+        self._agenda.after(1.34, lambda: self._person.line.talks(False))
 
     def _hang_up(self) -> None:
         self._person.line.hangs_up(16)
@@ -161,13 +159,14 @@ class _SimulatedFar(Far):
 class _SimulatedPhone(Phone):
     def __init__(self, stage: SimulatedStage, statuses: Sequence[int]) -> None:
         super().__init__(stage)
-        self.endpoint = "PJSIP/uas/sip:alice@PHONE"
+        self.endpoint = "PJSIP/uas/sip:alice@127.0.0.1:5060"
+        stage.aliases["127.0.0.1:5060"] = "PHONE"
         self._asterisk = stage.asterisk
         self._person: Person | None = None
         callee = Callee()
         for status in statuses:
-            callee = _answering(callee, status)
-        stage.asterisk.add_endpoint(self.endpoint, callee)
+            callee = _answering(callee.waits(SIP_PAUSE), status)
+        stage.asterisk.add_endpoint(self.endpoint, callee, context="sip-in")
 
     @property
     def person(self) -> Person:

@@ -20,6 +20,8 @@ __all__ = ["Door", "Entry", "Far", "NeverCame", "Phone", "Reply", "Scenario", "S
 T = TypeVar("T")
 PATIENCE = 6.0
 """Seconds that anything may take which a scenario waits for."""
+SIP_PAUSE = 0.05
+"""Seconds that a SIP phone takes for each answer: one that takes none races with Asterisk's own word about the call."""
 
 
 class NeverCame(Exception):
@@ -160,7 +162,11 @@ class Stage(ABC):
     # ---- requests ----------------------------------------------------------------------------------------------------
 
     def begin(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | str | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | str | None = None,
     ) -> int:
         """Send a request, and don't wait for its reply. Returns its number."""
         number = self._requests
@@ -181,7 +187,11 @@ class Stage(ABC):
         return Reply(entry.fields["status"], entry.fields["body"])
 
     def request(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | str | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | str | None = None,
     ) -> Reply:
         """Send a request, and wait for its reply."""
         return self.reply_to(self.begin(method, path, query, body))
@@ -229,18 +239,25 @@ class Stage(ABC):
     def _until(self, found: Callable[[], T | None], timeout: float, what: str) -> T:
         end = self.now + timeout
         while (value := found()) is None:
-            if not self._pump(end) and (value := found()) is None:
-                raise NeverCame(what)
-            if value is not None:
+            if not self._pump(end):
+                value = found()
                 break
+        if value is None:
+            raise NeverCame(what)
         return value
 
     # ---- calls -------------------------------------------------------------------------------------------------------
 
     def incoming(self, *, answered: bool = False) -> tuple[str, Far]:
-        """Somebody calls, and the application has the call: its channel's id, and who is at the other end."""
-        far = self.call(answered=answered)
-        return self.wait("StasisStart")["channel"]["id"], far
+        """Somebody calls, and the application has the call, and answers it: the channel's id, and who is at the other
+        end.
+        """
+        far = self.call()
+        call: str = self.wait("StasisStart")["channel"]["id"]
+        if answered:
+            self.post(f"/channels/{call}/answer")
+            self.wait("ChannelStateChange", channel=call)
+        return call, far
 
     def placed(self, exten: str = "answer", name: str = "c1", **query: str) -> str:
         """Call ``Local/exten@far`` until somebody answers. Returns the channel's id."""
@@ -274,7 +291,7 @@ class Stage(ABC):
         """Close the last socket that was opened for it."""
 
     @abstractmethod
-    def call(self, *, answered: bool = False) -> Far:
+    def call(self) -> Far:
         """Somebody calls from a telephone that the dialplan joins to ``Stasis(APP,100)``."""
 
     @abstractmethod

@@ -13,9 +13,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import attrs
 
+from tests.fidelity.accepted import accepting
 from tests.fidelity.stage import Stage
 
 __all__ = ["Trace", "differences"]
@@ -75,8 +77,8 @@ class _Naming:
         match = _NUMBER.search(name)
         new = name
         if match is not None and not name.startswith("AudioSocket/"):
-            base = name[: match.start()]
-            numbers = self._numbers.setdefault(re.sub(r"^Snoop/.*", "Snoop", base), [])
+            base = "Snoop" if name.startswith("Snoop/") else name[: match.start()]
+            numbers = self._numbers.setdefault(base, [])
             if match[1] not in numbers:
                 numbers.append(match[1])
             half = "" if _COMES_IN.match(base) else match[2] or ""
@@ -122,7 +124,7 @@ class _Naming:
         for old, new in self._by_length:
             text = text.replace(old, new)
         for old, new in self._stage.aliases.items():
-            text = text.replace(old, new)
+            text = text.replace(old, new).replace(quote(old), new)
         text = text.replace(self._stage.app, "APP")
         return _NUMBERS.sub("-*", _UUID.sub("*", text)) if not text.startswith("AudioSocket/") else text
 
@@ -158,10 +160,13 @@ def _one_line(channel: Mapping[str, Any]) -> str:
 # ---- comparison ------------------------------------------------------------------------------------------------------
 
 
-def differences(theirs: Trace, ours: Trace, *, tolerance: float = TOLERANCE) -> list[str]:
-    """What the real and the simulated Asterisk do differently, in words; those of time alone begin with ``time:``."""
+def differences(theirs: Trace, ours: Trace, *, without: str = "", tolerance: float = TOLERANCE) -> list[str]:
+    """What the real and the simulated Asterisk do differently, in words; those of time alone begin with ``time:``.
+
+    What is accepted is none, but for the accepted difference that is named.
+    """
     found = []
-    real, simulated = _by_key(theirs), _by_key(ours)
+    real, simulated = (_by_key(accepting(trace.lines, without)) for trace in (theirs, ours))
     for key in sorted(real.keys() | simulated.keys()):
         expected, said = real.get(key, []), simulated.get(key, [])
         if [_content(line) for line in expected] != [_content(line) for line in said]:
@@ -175,15 +180,17 @@ def differences(theirs: Trace, ours: Trace, *, tolerance: float = TOLERANCE) -> 
             late = (said_line["at"] - expected_line["at"] - shift) / 1000
             if abs(late) > tolerance:
                 found.append(f"time: {key}: {late:+.3f} s: {_brief(expected_line)} | {_brief(said_line)}")
-            for name in _ABOUT & expected_line.keys():
-                if abs(expected_line[name] - said_line[name]) > _MEASURED:
-                    found.append(f"time: {key}: {name} {expected_line[name]} | {said_line[name]}")
+            found += [
+                f"time: {key}: {name} {expected_line[name]} | {said_line[name]}"
+                for name in _ABOUT & expected_line.keys()
+                if abs(expected_line[name] - said_line[name]) > _MEASURED
+            ]
     return found
 
 
-def _by_key(trace: Trace) -> dict[str, list[Mapping[str, Any]]]:
+def _by_key(trace: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     keys: dict[str, list[Mapping[str, Any]]] = {}
-    for line in trace.lines:
+    for line in trace:
         for key in _keys(line):
             keys.setdefault(key, []).append(line)
     return keys

@@ -84,7 +84,9 @@ def told_by_a_user(s: Stage) -> None:
 
 def told_about_a_channel(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
-    s.request("POST", "/events/user/Told", {"application": s.app, "source": f"channel:{call}"}, {"variables": {"a": "b"}})
+    s.request(
+        "POST", "/events/user/Told", {"application": s.app, "source": f"channel:{call}"}, {"variables": {"a": "b"}}
+    )
     s.wait("ChannelUserevent")
     s.hang_up(call)
 

@@ -60,6 +60,39 @@ def three_talk(s: Stage) -> None:
     s.delete(f"/bridges/{bridge}")
 
 
+def four_talk(s: Stage) -> None:
+    calls = [s.incoming(answered=True)[0] for _ in range(4)]
+    bridge = _bridge(s)
+    for call in calls:
+        s.post(f"/bridges/{bridge}/addChannel", channel=call)
+        s.sleep(0.1)
+    for call in calls:
+        s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
+def sip_phones_talk(s: Stage) -> None:
+    """Each learns who the other is."""
+    alice, bob = s.phone([]), s.phone([180, 200])
+    alice.calls()
+    one = s.wait("StasisStart")["channel"]["id"]
+    s.post(f"/channels/{one}/answer")
+    two = s.id("c1")
+    s.originate(bob.endpoint, callerId="Bob <200>")
+    s.wait("StasisStart", channel=two)
+    bridge = _bridge(s)
+    s.post(f"/bridges/{bridge}/addChannel", channel=one)
+    s.post(f"/bridges/{bridge}/addChannel", channel=two)
+    s.sleep(0.3)
+    bob.hangs_up()
+    s.wait("ChannelDestroyed", channel=two)
+    alice.hangs_up()
+    s.wait("StasisEnd", channel=one)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
 def added_twice(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
     bridge = _bridge(s)
@@ -79,7 +112,7 @@ def what_is_refused(s: Stage) -> None:
     s.post(f"/bridges/{bridge}/addChannel")
     s.post(f"/bridges/{bridge}/removeChannel", channel=call)
     s.post(f"/bridges/{bridge}/removeChannel", channel=s.id("nobody"))
-    s.post(f"/channels/{call}/continue", context="after", extension="wait")
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
     s.wait("StasisEnd", channel=call)
     s.sleep(0.1)
     s.post(f"/bridges/{bridge}/addChannel", channel=call)
@@ -95,9 +128,31 @@ def destroyed_with_members(s: Stage) -> None:
     s.post(f"/bridges/{bridge}/addChannel", channel=two)
     s.sleep(0.2)
     s.delete(f"/bridges/{bridge}")
-    s.wait("BridgeDestroyed")
+    s.wait("ChannelLeftBridge", channel=one)
+    s.wait("ChannelLeftBridge", channel=two)
     s.hang_up(one)
     s.hang_up(two)
+
+
+def destroyed_with_a_member(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    bridge = _bridge(s)
+    s.post(f"/bridges/{bridge}/addChannel", channel=call)
+    s.sleep(0.2)
+    s.delete(f"/bridges/{bridge}")
+    s.wait("ChannelLeftBridge", channel=call)
+    s.hang_up(call)
+
+
+def destroyed_by_who_has_subscribed_to_it(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    bridge = _bridge(s)
+    s.post(f"/applications/{s.app}/subscription", eventSource=f"bridge:{bridge}")
+    s.post(f"/bridges/{bridge}/addChannel", channel=call)
+    s.sleep(0.2)
+    s.delete(f"/bridges/{bridge}")
+    s.wait("BridgeDestroyed")
+    s.hang_up(call)
 
 
 def a_member_hangs_up(s: Stage) -> None:
@@ -143,7 +198,7 @@ def a_member_goes_on_in_the_dialplan(s: Stage) -> None:
     bridge = _bridge(s)
     s.post(f"/bridges/{bridge}/addChannel", channel=call)
     s.wait("ChannelEnteredBridge")
-    s.post(f"/channels/{call}/continue", context="after", extension="wait")
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
     s.wait("StasisEnd", channel=call)
     s.delete(f"/channels/{call}")
     s.delete(f"/bridges/{bridge}")
@@ -178,7 +233,7 @@ def in_a_holding_bridge(s: Stage) -> None:
 
 def placed_and_joined(s: Stage) -> None:
     one, _ = s.incoming(answered=True)
-    two = s.placed()
+    two = s.placed(callerId="Al <100>")
     bridge = _bridge(s)
     s.post(f"/bridges/{bridge}/addChannel", channel=f"{one},{two}")
     s.sleep(0.3)

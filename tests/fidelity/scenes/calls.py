@@ -19,12 +19,6 @@ def answered_and_the_caller_hangs_up(s: Stage) -> None:
     s.wait("StasisEnd", channel=call)
 
 
-def answered_by_the_dialplan(s: Stage) -> None:
-    call, _ = s.incoming(answered=True)
-    s.post(f"/channels/{call}/answer")
-    s.hang_up(call)
-
-
 def the_caller_gives_up(s: Stage) -> None:
     call, far = s.incoming()
     s.sleep(0.2)
@@ -148,7 +142,7 @@ def sip_holds_and_resumes(s: Stage) -> None:
 
 def goes_on_in_the_dialplan(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
-    s.post(f"/channels/{call}/continue", context="after", extension="wait")
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
     s.wait("StasisEnd", channel=call)
     s.sleep(0.2)
     s.post(f"/channels/{call}/answer")

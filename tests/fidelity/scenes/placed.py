@@ -75,7 +75,7 @@ def for_an_application_that_is_not_there(s: Stage) -> None:
 
 
 def into_the_dialplan(s: Stage) -> None:
-    query = {"endpoint": "Local/answer@far/n", "context": "after", "extension": "wait"}
+    query = {"endpoint": "Local/answer@far/n", "context": "after", "extension": "waits"}
     s.request("POST", f"/channels/{s.id('c1')}", query)
     s.sleep(0.5)
     s.get(f"/channels/{s.id('c1')}")
@@ -104,7 +104,7 @@ def asterisk_chooses_the_id(s: Stage) -> None:
 
 def goes_on_in_the_dialplan(s: Stage) -> None:
     call = s.placed()
-    s.post(f"/channels/{call}/continue", context="after", extension="wait")
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
     s.wait("StasisEnd", channel=call)
     s.sleep(0.2)
     s.delete(f"/channels/{call}")

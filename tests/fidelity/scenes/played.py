@@ -12,6 +12,7 @@ def _play(s: Stage, call: str, name: str, *media: str, **query: str) -> str:
 def one_prompt(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
     playback = _play(s, call, "p1", "sound:beep")
+    s.wait("PlaybackStarted", playback=playback)
     s.get(f"/playbacks/{playback}")
     s.wait("PlaybackFinished", playback=playback)
     s.get(f"/playbacks/{playback}")
@@ -81,14 +82,44 @@ def paused_and_resumed(s: Stage) -> None:
     s.hang_up(call)
 
 
-def wound_forward_and_restarted(s: Stage) -> None:
+def wound_forward(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
-    playback = _play(s, call, "p1", "sound:tt-monkeys", skipms="8000")
+    playback = _play(s, call, "p1", "sound:please-try-call-later", skipms="1000")
     s.wait("PlaybackStarted", playback=playback)
     s.sleep(0.2)
-    for operation in ("forward", "restart", "reverse", "forward", "forward"):
-        s.post(f"/playbacks/{playback}/control", operation=operation)
-        s.sleep(0.2)
+    s.post(f"/playbacks/{playback}/control", operation="forward")
+    s.wait("PlaybackFinished", playback=playback)
+    s.hang_up(call)
+
+
+def wound_back(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    playback = _play(s, call, "p1", "sound:hello-world", skipms="500")
+    s.wait("PlaybackStarted", playback=playback)
+    s.sleep(0.8)
+    s.post(f"/playbacks/{playback}/control", operation="reverse")
+    s.wait("PlaybackFinished", playback=playback)
+    s.hang_up(call)
+
+
+def wound_beyond_both_ends(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    playback = _play(s, call, "p1", "sound:hello-world", skipms="5000")
+    s.wait("PlaybackStarted", playback=playback)
+    s.sleep(0.4)
+    s.post(f"/playbacks/{playback}/control", operation="reverse")
+    s.sleep(0.4)
+    s.post(f"/playbacks/{playback}/control", operation="forward")
+    s.wait("PlaybackFinished", playback=playback)
+    s.hang_up(call)
+
+
+def restarted(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    playback = _play(s, call, "p1", "sound:hello-world")
+    s.wait("PlaybackStarted", playback=playback)
+    s.sleep(0.8)
+    s.post(f"/playbacks/{playback}/control", operation="restart")
     s.wait("PlaybackFinished", playback=playback)
     s.hang_up(call)
 
@@ -147,7 +178,7 @@ def goes_on_in_the_dialplan_meanwhile(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
     playback = _play(s, call, "p1", "sound:beep")
     s.wait("PlaybackStarted", playback=playback)
-    s.post(f"/channels/{call}/continue", context="after", extension="wait")
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
     s.wait("StasisEnd", channel=call)
     s.delete(f"/channels/{call}")
 
