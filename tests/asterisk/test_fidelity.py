@@ -12,7 +12,7 @@ from tests.asterisk.pbx import Asterisk
 from tests.fidelity.scenes.every import SCENARIOS
 from tests.fidelity.simulated import play_simulated
 from tests.fidelity.stage import Scenario
-from tests.fidelity.together import play_together, trace_of_real
+from tests.fidelity.together import LEAVE_TRACES, play_together, trace_of_real
 from tests.fidelity.trace import Trace, differences
 
 
@@ -22,7 +22,10 @@ def traces(request: pytest.FixtureRequest, asterisk: Asterisk) -> dict[str, Trac
     chosen = {
         item.callspec.id for item in request.session.items if item.path == request.path and hasattr(item, "callspec")
     }
-    return play_together([scenario for scenario in SCENARIOS if scenario.name in chosen], asterisk)
+    traces = play_together([each for each in SCENARIOS if each.name in chosen - LEAVE_TRACES], asterisk)
+    if others := [each for each in SCENARIOS if each.name in chosen & LEAVE_TRACES]:
+        traces |= play_together(others, request.getfixturevalue("throwaway"))
+    return traces
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

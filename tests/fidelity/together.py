@@ -11,9 +11,11 @@ from tests.fidelity.real import play_real
 from tests.fidelity.stage import Scenario
 from tests.fidelity.trace import Trace
 
-__all__ = ["play_together", "trace_of_real"]
+__all__ = ["LEAVE_TRACES", "play_together", "trace_of_real"]
 
 _AT_ONCE = 10
+LEAVE_TRACES = frozenset({"refused_an_id_that_is_taken"})
+"""The scenarios that need an Asterisk which nobody needs afterwards."""
 
 
 def trace_of_real(scenario: Scenario, asterisk: Asterisk) -> Trace | Exception:

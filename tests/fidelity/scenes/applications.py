@@ -135,3 +135,34 @@ def claims_that_are_refused(s: Stage) -> None:
     call, _ = s.incoming(answered=True)
     s.post("/events/claim", channelId=call, application=s.app)
     s.hang_up(call)
+
+
+def offered_and_claimed_for_nobody(s: Stage) -> None:
+    s.offer()
+    call = s.wait("CallBroadcast")["channel"]["id"]
+    s.post("/events/claim", channelId=call, application=s.id("nobody"))
+    s.sleep(0.3)
+    s.get(f"/channels/{call}")
+
+
+def a_filter_that_bans_and_allows(s: Stage) -> None:
+    path = f"/applications/{s.app}/eventFilter"
+    both = {"allowed": [{"type": "StasisStart"}, {"type": "StasisEnd"}], "disallowed": [{"type": "StasisEnd"}]}
+    s.request("PUT", path, body=both)
+    call, _ = s.incoming()
+    s.post(f"/channels/{call}/answer")
+    s.delete(f"/channels/{call}")
+    s.sleep(0.3)
+    s.get(f"/applications/{s.app}")
+
+
+def subscribed_twice(s: Stage) -> None:
+    other = f"{s.app}other"
+    s.open(other)
+    call, _ = s.incoming()
+    s.post(f"/applications/{other}/subscription", eventSource=f"channel:{call}")
+    s.post(f"/applications/{other}/subscription", eventSource=f"channel:{call}")
+    s.delete(f"/applications/{other}/subscription", eventSource=f"channel:{call}")
+    s.post(f"/channels/{call}/answer")
+    s.sleep(0.1)
+    s.hang_up(call)

@@ -248,3 +248,72 @@ def subscribed_to_before_anybody_is_in_it(s: Stage) -> None:
     s.post(f"/applications/{s.app}/subscription", eventSource=f"bridge:{bridge}")
     s.delete(f"/bridges/{bridge}")
     s.wait("BridgeDestroyed")
+
+
+def _member(s: Stage) -> tuple[str, str]:
+    call, _ = s.incoming(answered=True)
+    bridge = _bridge(s)
+    s.post(f"/bridges/{bridge}/addChannel", channel=call)
+    s.wait("ChannelEnteredBridge")
+    return call, bridge
+
+
+def hung_up_during_a_prompt(s: Stage) -> None:
+    call, bridge = _member(s)
+    s.post(f"/channels/{call}/play/{s.id('p1')}", media="sound:hello-world")
+    s.wait("PlaybackStarted")
+    s.sleep(0.2)
+    s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
+def added_during_a_prompt(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    bridge = _bridge(s)
+    s.post(f"/channels/{call}/play/{s.id('p1')}", media="sound:beep")
+    s.wait("PlaybackStarted")
+    s.post(f"/bridges/{bridge}/addChannel", channel=call)
+    s.wait("ChannelEnteredBridge")
+    s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
+def removed_during_a_prompt(s: Stage) -> None:
+    call, bridge = _member(s)
+    s.post(f"/channels/{call}/play/{s.id('p1')}", media="sound:beep")
+    s.wait("PlaybackStarted")
+    s.post(f"/bridges/{bridge}/removeChannel", channel=call)
+    s.wait("ChannelLeftBridge")
+    s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+
+
+def moved_to_another_application(s: Stage) -> None:
+    other = f"{s.app}other"
+    s.open(other)
+    call, bridge = _member(s)
+    s.post(f"/channels/{call}/move", app=other)
+    s.wait("StasisStart", channel=call, to=other)
+    s.get(f"/bridges/{bridge}")
+    s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
+def music_for_a_member(s: Stage) -> None:
+    call, bridge = _member(s)
+    s.post(f"/channels/{call}/moh")
+    s.sleep(0.1)
+    s.delete(f"/channels/{call}/moh")
+    s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
+def told_by_a_user_about_it(s: Stage) -> None:
+    bridge = _bridge(s)
+    s.request("POST", "/events/user/Told", {"application": s.app, "source": f"bridge:{bridge}"})
+    s.wait("ChannelUserevent")
+    s.delete(f"/bridges/{bridge}")

@@ -206,3 +206,56 @@ def two_at_once(s: Stage) -> None:
     far.hangs_up()
     s.wait("StasisEnd", channel=two)
     s.hang_up(one)
+
+
+def hung_up_while_it_rings(s: Stage) -> None:
+    call, _ = s.incoming()
+    s.post(f"/channels/{call}/ring")
+    s.sleep(0.1)
+    s.hang_up(call)
+
+
+def hung_up_while_music_plays(s: Stage) -> None:
+    call, far = s.incoming(answered=True)
+    s.post(f"/channels/{call}/moh")
+    s.post(f"/channels/{call}/hold")
+    s.sleep(0.1)
+    far.hangs_up()
+    s.wait("StasisEnd", channel=call)
+
+
+def hung_up_at_once(s: Stage) -> None:
+    """The answer, and the hangup right behind it."""
+    call, _ = s.incoming()
+    answer = s.begin("POST", f"/channels/{call}/answer")
+    s.reply_to(answer)
+    s.delete(f"/channels/{call}")
+    s.wait("StasisEnd", channel=call)
+
+
+def goes_on_and_is_hung_up_at_once(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
+    s.delete(f"/channels/{call}")
+    s.wait("StasisEnd", channel=call)
+
+
+def moved_while_a_prompt_plays(s: Stage) -> None:
+    other = f"{s.app}other"
+    s.open(other)
+    call, _ = s.incoming(answered=True)
+    s.post(f"/channels/{call}/play/{s.id('p1')}", media="sound:beep")
+    s.wait("PlaybackStarted")
+    s.post(f"/channels/{call}/move", app=other)
+    s.wait("StasisStart", channel=call, to=other)
+    s.post(f"/channels/{call}/play/{s.id('p2')}", media="sound:beep")
+    s.wait("PlaybackFinished", to=other)
+    s.hang_up(call)
+
+
+def moved_to_where_it_is(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    s.post(f"/channels/{call}/move", app=s.app, appArgs="again")
+    s.wait("StasisEnd", channel=call)
+    s.wait("StasisStart", channel=call)
+    s.hang_up(call)

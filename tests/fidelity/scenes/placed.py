@@ -204,3 +204,38 @@ def sip_given_up_while_it_rings(s: Stage) -> None:
     s.sleep(0.2)
     s.delete(f"/channels/{s.id('c1')}")
     s.wait("ChannelDestroyed", channel=s.id("c1"))
+
+
+def sip_moved_and_hung_up(s: Stage) -> None:
+    other = f"{s.app}other"
+    s.open(other)
+    phone = s.phone([180, 200])
+    s.originate(phone.endpoint)
+    s.wait("StasisStart", channel=s.id("c1"))
+    s.post(f"/channels/{s.id('c1')}/move", app=other)
+    s.wait("StasisStart", channel=s.id("c1"), to=other)
+    s.hang_up(s.id("c1"), "ChannelDestroyed")
+
+
+def for_another_application(s: Stage) -> None:
+    """Who asks is not who is told."""
+    other = f"{s.app}other"
+    s.open(other)
+    s.request("POST", f"/channels/{s.id('c1')}", {"endpoint": "Local/answer@far/n", "app": other})
+    s.wait("StasisStart", channel=s.id("c1"), to=other)
+    s.hang_up(s.id("c1"), "ChannelDestroyed")
+
+
+def sip_hung_up_with_a_reason(s: Stage) -> None:
+    phone = s.phone([180, 200])
+    s.originate(phone.endpoint)
+    s.wait("StasisStart", channel=s.id("c1"))
+    s.delete(f"/channels/{s.id('c1')}", reason="busy")
+    s.wait("ChannelDestroyed", channel=s.id("c1"))
+
+
+def with_a_reason_while_it_rings(s: Stage) -> None:
+    s.originate("Local/ringing@far/n")
+    s.wait("Dial", dialstatus="RINGING")
+    s.delete(f"/channels/{s.id('c1')}", reason="answered_elsewhere")
+    s.wait("ChannelDestroyed", channel=s.id("c1"))

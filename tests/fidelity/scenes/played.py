@@ -320,3 +320,80 @@ def talk_detection(s: Stage) -> None:
     s.wait("ChannelTalkingFinished", channel=call)
     s.post(f"/channels/{call}/variable", variable="TALK_DETECT(remove)", value="")
     s.hang_up(call)
+
+
+def what_waits_for_a_prompt(s: Stage) -> None:
+    """A variable is set, and a call answered, when the prompt has ended; ringing and music are not waited for."""
+    call, _ = s.incoming()
+    _play(s, call, "p1", "sound:beep")
+    s.wait("PlaybackStarted")
+    s.post(f"/channels/{call}/ring")
+    variable = s.begin("POST", f"/channels/{call}/variable", {"variable": "X", "value": "1"})
+    s.sleep(0.05)
+    answer = s.begin("POST", f"/channels/{call}/answer")
+    s.reply_to(variable)
+    s.reply_to(answer)
+    s.hang_up(call)
+
+
+def two_of_the_same_id(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    _play(s, call, "p1", "sound:beep")
+    s.wait("PlaybackStarted")
+    _play(s, call, "p1", "sound:beeperr")
+    s.wait("PlaybackFinished")
+    s.wait("PlaybackFinished")
+    s.hang_up(call)
+
+
+def stopped_while_it_is_paused(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    playback = _play(s, call, "p1", "sound:hello-world")
+    s.wait("PlaybackStarted")
+    s.sleep(0.2)
+    s.post(f"/playbacks/{playback}/control", operation="pause")
+    s.sleep(0.3)
+    s.delete(f"/playbacks/{playback}")
+    s.wait("PlaybackFinished", playback=playback)
+    s.hang_up(call)
+
+
+def hung_up_while_it_is_paused(s: Stage) -> None:
+    call, far = s.incoming(answered=True)
+    playback = _play(s, call, "p1", "sound:hello-world")
+    s.wait("PlaybackStarted")
+    s.sleep(0.2)
+    s.post(f"/playbacks/{playback}/control", operation="pause")
+    s.sleep(0.2)
+    far.hangs_up()
+    s.wait("StasisEnd", channel=call)
+
+
+def to_who_is_called(s: Stage) -> None:
+    call = s.placed()
+    _play(s, call, "p1", "sound:beep")
+    s.wait("PlaybackFinished")
+    s.hang_up(call, "ChannelDestroyed")
+
+
+def digits_with_pauses(s: Stage) -> None:
+    call = s.placed()
+    s.post(f"/channels/{call}/dtmf", dtmf="1w2W3")
+    s.wait("ChannelDtmfReceived", digit="3")
+    s.hang_up(call, "ChannelDestroyed")
+
+
+def digits_after_a_prompt(s: Stage) -> None:
+    call = s.placed()
+    _play(s, call, "p1", "sound:beep")
+    s.post(f"/channels/{call}/dtmf", dtmf="1")
+    s.wait("ChannelDtmfReceived", digit="1")
+    s.hang_up(call, "ChannelDestroyed")
+
+
+def talk_detection_that_is_wrong(s: Stage) -> None:
+    call, far = s.incoming(answered=True)
+    s.post(f"/channels/{call}/variable", variable="TALK_DETECT(set)", value="nonsense")
+    far.talks()
+    s.sleep(0.5)
+    s.hang_up(call)

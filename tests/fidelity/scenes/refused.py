@@ -89,3 +89,14 @@ def lists(s: Stage) -> None:
     s.get(f"/bridges/{s.id('nobody')}")
     s.delete(f"/bridges/{s.id('nobody')}")
     s.request("OPTIONS", "/channels")
+
+
+def an_id_that_is_taken(s: Stage) -> None:
+    """After which a real 22.10 has a channel too many, until it ends."""
+    call = s.placed()
+    endpoint = {"endpoint": "Local/answer@far/n", "app": s.app}
+    s.request("POST", f"/channels/{call}", endpoint)
+    s.request("POST", "/channels", {**endpoint, "channelId": call})
+    s.request("POST", "/channels", {**endpoint, "channelId": s.id("free"), "otherChannelId": call})
+    s.request("POST", "/channels", {**endpoint, "channelId": s.id("same"), "otherChannelId": s.id("same")})
+    s.hang_up(call, "ChannelDestroyed")

@@ -73,3 +73,35 @@ def in_a_bridge(s: Stage) -> None:
     s.wait("StasisEnd", channel=snoop)
     s.delete(f"/bridges/{bridge}")
     s.sleep(0.2)
+
+
+def hung_up_while_it_whispers(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    snoop = _snoop(s, call, spy="in", whisper="out")
+    s.post(f"/channels/{snoop}/play/{s.id('p1')}", media="sound:hello-world")
+    s.wait("PlaybackStarted")
+    s.sleep(0.2)
+    s.hang_up(call)
+    s.wait("StasisEnd", channel=snoop)
+
+
+def of_a_call_that_goes_on_in_the_dialplan(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    snoop = _snoop(s, call, spy="in")
+    s.post(f"/channels/{call}/continue", context="after", extension="waits")
+    s.wait("StasisEnd", channel=call)
+    s.sleep(0.2)
+    s.get(f"/channels/{snoop}")
+    s.delete(f"/channels/{call}")
+    s.wait("StasisEnd", channel=snoop)
+
+
+def two_of_them(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    s.post(f"/channels/{call}/snoop/{s.id('s1')}", app=s.app, spy="in")
+    s.wait("StasisStart")
+    s.post(f"/channels/{call}/snoop/{s.id('s2')}", app=s.app, spy="out")
+    s.wait("StasisStart")
+    s.hang_up(s.id("s1"))
+    s.hang_up(s.id("s2"))
+    s.hang_up(call)
