@@ -1,8 +1,8 @@
 """Record scenarios anew from a real Asterisk 22: ``AST_DIR=… python -m tests.fidelity.record [NAME …]``.
 
 ``AST_DIR`` is the folder of one that ``tests/asterisk/start`` has started. Names are beginnings of scenarios' names;
-without any all are recorded, and recordings of scenarios that are no more are removed. Some leave a channel behind until
-that Asterisk ends.
+without any all are recorded, and recordings of scenarios that are no more are removed. Some leave a channel
+behind until that Asterisk ends.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ class Applications:
 
         Subscriptions and filter of an application that still exists survive; ``subscribe_all`` then has no effect.
         """
+        self.clean_up()
         for name in dict.fromkeys(names):
             app = self._by_name.setdefault(name, Application(name, subscribe_all))
             if app.socket is not None and app.socket != socket:
@@ -161,10 +162,13 @@ class Applications:
             self._forget_if_useless(app)
 
     def forget_channel(self, channel_id: str) -> None:
-        """The channel is destroyed: no subscription to it is left."""
-        for app in list(self._by_name.values()):
-            if app.interest.pop(channel_id, 0):
-                self._forget_if_useless(app)
+        """The channel is destroyed: no subscription to it is left.
+
+        An application that only this one kept is there until Asterisk looks, the next time that a channel leaves one
+        or a socket opens.
+        """
+        for app in self._by_name.values():
+            app.interest.pop(channel_id, 0)
 
     def unsubscribe_bridge(self, app: Application, bridge_id: str) -> None:
         """Once less."""
@@ -178,6 +182,11 @@ class Applications:
         for app in list(self._by_name.values()):
             if app.bridges.pop(bridge_id, 0):
                 self._forget_if_useless(app)
+
+    def clean_up(self) -> None:
+        """Forget the applications that are of no use any more."""
+        for app in list(self._by_name.values()):
+            self._forget_if_useless(app)
 
     def _forget_if_useless(self, app: Application) -> None:
         if not app.active and not app.interest and not app.bridges and self._by_name.get(app.name) is app:

@@ -128,6 +128,7 @@ class Control:
     def _tell_end(self) -> None:
         # The subscription goes first: an inbound channel's last event is StasisEnd (res_stasis.c).
         self._exchange.applications.unsubscribe(self.app, self._channel.id)
+        self._exchange.applications.clean_up()
         self._exchange.applications.tell(self.app, "StasisEnd", {"channel": self._channel.snapshot()})
         if self.app.keeper is not None:
             self.app.keeper.left(self._channel.id)

@@ -166,3 +166,28 @@ def subscribed_twice(s: Stage) -> None:
     s.post(f"/channels/{call}/answer")
     s.sleep(0.1)
     s.hang_up(call)
+
+
+def subscribed_to_a_channel_in_the_dialplan(s: Stage) -> None:
+    query = {"endpoint": "Local/ring2@far/n", "context": "after", "extension": "waits"}
+    s.request("POST", f"/channels/{s.id('c1')}", query)
+    s.post(f"/applications/{s.app}/subscription", eventSource=f"channel:{s.id('c1')}")
+    s.get(f"/applications/{s.app}")
+    s.wait("ChannelDialplan", channel=s.id("c1"), dialplan_app="Wait")
+    s.delete(f"/applications/{s.app}/subscription", eventSource=f"channel:{s.id('c1')}")
+    s.delete(f"/applications/{s.app}/subscription", eventSource=f"channel:{s.id('c1')}")
+    s.delete(f"/channels/{s.id('c1')}")
+
+
+def subscribed_and_gone(s: Stage) -> None:
+    """An application that a subscription keeps, and one that nothing keeps."""
+    other = f"{s.app}other"
+    call, _ = s.incoming(answered=True)
+    s.open(other)
+    s.post(f"/applications/{other}/subscription", eventSource=f"channel:{call}")
+    s.close(other)
+    s.sleep(0.2)
+    s.get(f"/applications/{other}")
+    s.hang_up(call)
+    s.sleep(0.2)
+    s.get(f"/applications/{other}")

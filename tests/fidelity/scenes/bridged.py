@@ -295,6 +295,7 @@ def moved_to_another_application(s: Stage) -> None:
     s.open(other)
     call, bridge = _member(s)
     s.post(f"/channels/{call}/move", app=other)
+    s.wait("StasisEnd", channel=call, to=s.app)
     s.wait("StasisStart", channel=call, to=other)
     s.get(f"/bridges/{bridge}")
     s.hang_up(call)

@@ -247,6 +247,7 @@ def moved_while_a_prompt_plays(s: Stage) -> None:
     s.post(f"/channels/{call}/play/{s.id('p1')}", media="sound:beep")
     s.wait("PlaybackStarted")
     s.post(f"/channels/{call}/move", app=other)
+    s.wait("StasisEnd", channel=call, to=s.app)
     s.wait("StasisStart", channel=call, to=other)
     s.post(f"/channels/{call}/play/{s.id('p2')}", media="sound:beep")
     s.wait("PlaybackFinished", to=other)
