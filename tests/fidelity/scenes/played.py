@@ -15,6 +15,7 @@ def one_prompt(s: Stage) -> None:
     s.wait("PlaybackStarted", playback=playback)
     s.get(f"/playbacks/{playback}")
     s.wait("PlaybackFinished", playback=playback)
+    s.sleep(0.05)
     s.get(f"/playbacks/{playback}")
     s.hang_up(call)
 
@@ -54,6 +55,7 @@ def stopped(s: Stage) -> None:
     s.sleep(0.3)
     s.delete(f"/playbacks/{playback}")
     s.wait("PlaybackFinished", playback=playback)
+    s.sleep(0.05)
     s.delete(f"/playbacks/{playback}")
     s.hang_up(call)
 
