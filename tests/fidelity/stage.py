@@ -339,14 +339,12 @@ class Scenario:
 
     name: str
     play: Callable[[Stage], None]
-    differs: frozenset[str] = frozenset()
-    """The accepted differences that it shows; ``docs/simulated.md`` has the reasons."""
 
 
 def scenarios_of(**modules: Any) -> list[Scenario]:
     """The functions of these modules that are theirs and public."""
     return [
-        Scenario(f"{prefix}_{name}", play, frozenset(getattr(play, "differs", ())))
+        Scenario(f"{prefix}_{name}", play)
         for prefix, module in modules.items()
         for name, play in vars(module).items()
         if callable(play) and not name.startswith("_") and getattr(play, "__module__", "") == module.__name__

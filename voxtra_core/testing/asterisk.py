@@ -1,10 +1,11 @@
 """An Asterisk 22 in virtual time, as seen through ARI.
 
 Sans-IO like the rest of the core: inputs come with ``now``, outputs are collected from ``next_message()``, and nothing
-happens between one deadline and the next. What it does was learnt from a real 22.10.1, whose recordings it reproduces
-(``tests/testing``). Two things are simpler. What follows from something happens at the same instant. And where the real
-one races, the order here is always the same: a reply comes before what the request causes, except for the operations
-that Asterisk answers when they are done. :class:`~.link.SimulatedLink` can delay either.
+happens between one deadline and the next. What it does was learnt from a real 22.10.1, and is compared with one in the
+scenarios of ``tests/fidelity``; ``docs/simulated.md`` has the differences. Two things are simpler. What follows from
+something happens at the same instant. And where the real one races, the order here is always the same: a reply comes
+before what the request causes, except for the operations that Asterisk answers when they are done.
+:class:`~.link.SimulatedLink` can delay either.
 
 An operation that is not modelled is answered with 501 and says so: recordings, external media by anything but
 AudioSocket, prompts and music on a bridge, ``create`` and ``dial``, redirection, device states, mailboxes. Read-only
