@@ -299,6 +299,7 @@ def moved_to_another_application(s: Stage) -> None:
     s.wait("StasisStart", channel=call, to=other)
     s.get(f"/bridges/{bridge}")
     s.hang_up(call)
+    s.wait("ChannelLeftBridge", to=s.app)
     s.delete(f"/bridges/{bridge}")
     s.sleep(0.2)
 
