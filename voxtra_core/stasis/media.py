@@ -344,15 +344,11 @@ class MediaChannels:
             self._close(ear, now)
 
     def _has_come_apart(self, voice: Voice, now: float) -> None:
-        """Somebody has taken the call out of its bridge. Wherever it is now, it is not torn away from there."""
+        """The bridge has been destroyed, which is seldom told, or somebody has taken the call out of it."""
         voice.is_apart, voice.deadline = False, None
-        call = voice.call
-        if call.in_stasis and not call.is_over:
-            reason = "somebody has taken the call out of its bridge"
-            self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
-            del self._voices[call]
-            self._close(voice, now)
-            call.media_failed(MediaFailed(reason), now)
+        if voice.call.in_stasis and not voice.call.is_over:
+            there = self.ask(bridges.get(voice.bridge_id), now)
+            there.add_waker(partial(self._looked, voice, there, was_taken_out=True))
 
     def _looked_for_snoop(self, ear: Ear, snooping: Pending[Channel]) -> None:
         if ear.stage is Stage.OPEN and isinstance(snooping.error, AriNotFound):
@@ -362,13 +358,24 @@ class MediaChannels:
         for command in self._held.pop(call, ()):
             self._send(call, attrs.evolve(command, channel_id=call.id))  # by now the call may be on another channel
 
-    def _looked(self, voice: Voice, there: Pending[Bridge]) -> None:
+    def _looked(self, voice: Voice, there: Pending[Bridge], *, was_taken_out: bool = False) -> None:
+        call = voice.call
         if voice.stage is not Stage.OPEN:
             return
         if isinstance(there.error, AriNotFound):
             self.lost(voice, "its bridge is gone", self.clock())
-        elif there.error is None and voice.call.in_stasis and voice.call.id not in there.result().channels:
-            voice.join(self.clock())
+        elif there.error is None and call.in_stasis and call.id not in there.result().channels:
+            if was_taken_out:  # and is not torn away from wherever it is now
+                self._fail(voice, "somebody has taken the call out of its bridge")
+            else:
+                voice.join(self.clock())
+
+    def _fail(self, voice: Voice, reason: str) -> None:
+        call, now = voice.call, self.clock()
+        self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
+        del self._voices[call]
+        self._close(voice, now)
+        call.media_failed(MediaFailed(reason), now)
 
     def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1
