@@ -22,7 +22,14 @@ from fuzz.search import mutated, search
 from fuzz.seeds import seeds_of
 from fuzz.targets import TARGETS
 from fuzz.wired import Wired
+from voxtra_core.app.dialling import Dialling
+from voxtra_core.app.machine import AppMachine
+from voxtra_core.app.registration import Registration
+from voxtra_core.ari.messages import LinkOpened
 from voxtra_core.effects import Close, Connect, Effect, Input, Send
+from voxtra_core.session import CallSession
+from voxtra_core.wire import AriLink, AriListener, AudioSocketServer, BytesReceived, HTTPClient, WebSocketServer
+from voxtra_core.wire.audiosocket_port import AudioSocketPort
 
 EVERY_TARGET = pytest.mark.parametrize("name", TARGETS)
 
@@ -198,3 +205,75 @@ def test_the_command_keeps_a_finding_to_be_run_again(
 def test_the_command_knows_its_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit):
         run(monkeypatch, "nonsense")
+
+
+# ---- bugs that are planted, and have to be found ---------------------------------------------------------------------
+
+
+def no_callbacks(machine: AppMachine, *arguments: object) -> None:
+    """The hangup callbacks of a call are forgotten."""
+
+
+def callbacks_twice(session: CallSession) -> object:
+    """Each is handed out once more than it should be."""
+    if not session._callbacks:
+        return None
+    if session.metadata.setdefault("handed out", 0) == 0:
+        session.metadata["handed out"] = 1
+        return session._callbacks[0]
+    session.metadata["handed out"] = 0
+    return session._callbacks.pop(0)
+
+
+def always_now(reach: Dialling) -> float:
+    """A deadline that has come, and comes again."""
+    return 0.0
+
+
+def nothing_given_up(registration: Registration, now: float) -> None:
+    """The way to Asterisk is gone, and the calls are not told."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "planted"),
+    [
+        (AppMachine, "start_callbacks", no_callbacks),
+        (CallSession, "take_callback", callbacks_twice),
+        (Dialling, "next_deadline", always_now),
+        (Registration, "give_up", nothing_given_up),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bug_in_the_application_is_found(
+    owner: type, name: str, planted: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, name, planted)
+    monkeypatch.setattr("fuzz.search.shrunk", lambda target, data: data)
+    _, found = search(TARGETS["application"], seeds_of("application"), seconds=60.0, tries=2000)
+    assert found is not None
+
+
+def parts_are_messages(server: WebSocketServer, opcode: object, payload: bytes, finished: bool) -> None:
+    """What has come of a message so far is taken for one."""
+    server._events.append(BytesReceived(payload))
+
+
+@pytest.mark.parametrize(
+    ("target", "owner", "name", "planted"),
+    [
+        ("http_client", HTTPClient, "receive_data", lambda client, data: client._reader.receive_data(data)),
+        ("websocket_server", WebSocketServer, "_receive_part", parts_are_messages),
+        ("audiosocket_server", AudioSocketServer, "_check", lambda server, kind, length: None),
+        ("ari_link", AriLink, "withdraw_request", lambda link, request_id, now: link._messages.append(LinkOpened())),
+        ("ari_listener", AriListener, "_forget", lambda listener, conn: None),
+        ("audiosocket_port", AudioSocketPort, "_turn_away", lambda port, visitor, why, now: None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bug_in_the_wire_is_found(
+    target: str, owner: type, name: str, planted: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, name, planted)
+    monkeypatch.setattr("fuzz.search.shrunk", lambda target, data: data)
+    _, found = search(TARGETS[target], seeds_of(target), seconds=60.0, tries=2000)
+    assert found is not None
