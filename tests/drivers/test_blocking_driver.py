@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from voxtra_core.testing.serve import SimulatorServer
 from . import blocking_driver
 from .blocking_app import BlockingBackend, VoxtraApp
 from .blocking_driver import BlockingDriver, Cancelled
+from .loops import open_sockets
 
 PATIENCE = 20.0
 """Seconds until a test that waits for what never comes fails."""
@@ -55,6 +57,18 @@ class Site:
         self.do(self.server.stop)
         self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The tests behind these count sockets, and here they are closed a little later."""
+    monkeypatch.setattr(blocking_driver, "LINGER", 0.02)
+    before = open_sockets()
+    yield
+    until = time.monotonic() + PATIENCE
+    while open_sockets() != before:
+        assert time.monotonic() < until, "a socket is left"
+        time.sleep(0.005)
 
 
 @pytest.fixture
