@@ -380,7 +380,7 @@ class Story:
     def happen(self) -> None:
         """The next thing."""
         choices, link = self.choices, self.app.links[-1]
-        match choices.below(24):
+        match choices.below(30):
             case 0 | 1:
                 link.opened()
             case 2:
@@ -406,6 +406,10 @@ class Story:
                     choices.of(self.others[-8:]).cancel()
             case 20 | 21 | 22:
                 self.media()
+            case 24 | 25 | 26 | 27 | 28:
+                link.comply(choices)
+            case 29:
+                self.talk()
             case 23:
                 match choices.below(16):
                     case 0:
@@ -430,6 +434,15 @@ class Story:
         calls = list(self.app.calls.values())
         if calls:
             self.follow(self.choices.of(calls[:200]))
+
+    def talk(self) -> None:
+        """Asterisk connects for the newest line, says who it is, and says something."""
+        wired = self.driver.wired
+        if wired.listeners and self.gossip.lines and (conn := self.driver.number()) is not None:
+            wired.join(conn)
+            wired.tell(Accepted(wired.listeners[-1], conn, "127.0.0.1"))
+            wired.feed(conn, message(1, UUID(self.gossip.lines[-1]).bytes))
+            wired.feed(conn, message(0x10, bytes(320)) * self.choices.below(4))
 
     def media(self) -> None:
         """Something on the port of the audio."""

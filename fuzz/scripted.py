@@ -150,6 +150,49 @@ class Gossip:
             members.pop(choices.of(list(members)))
         return json.dumps(members)
 
+    def compliance(self, request: Request[Any], choices: Choices) -> tuple[bytes, list[str]]:
+        """What Asterisk does with a sound request, in short: the body of its reply, and the events that come of it."""
+        path = [unquote(segment) for segment in request.path.split("/")[1:]]
+        values = dict(request.query) | {name: str(value) for name, value in (request.body or {}).items()}
+        subject = path[1] if len(path) > 1 else ""
+        about = self.channel(choices)
+        about["id"] = values.get("channelId") or values.get("snoopId") or values.get("channel") or subject
+        about["state"] = "Up"
+        heard = self.playback(choices)
+        heard |= {"id": values.get("playbackId") or path[-1], "target_uri": f"channel:{subject}"}
+        bridge = {**self.bridge(choices), "id": subject, "name": self.app}
+        kinds: list[str] = []
+        match [request.method, *path]:
+            case ["POST", "channels"] | ["POST", "channels", "externalMedia"] | ["POST", "channels", _, "snoop", *_]:
+                kinds = ["ChannelStateChange", "StasisStart"]
+            case ["POST", "channels", _, "answer"]:
+                kinds = ["ChannelStateChange"]
+            case ["DELETE", "channels", _] | ["POST", "channels", _, "continue"]:
+                kinds = ["StasisEnd", "ChannelDestroyed"]
+            case ["POST", "channels", _, "play", *_]:
+                kinds = ["PlaybackStarted", "PlaybackFinished"][: 1 + choices.below(2)]
+                heard["state"] = "playing" if len(kinds) == 1 else "done"
+            case ["DELETE", "playbacks", _]:
+                kinds = ["PlaybackFinished"]
+                heard["state"] = "done"
+            case ["POST", "bridges", _, "addChannel"]:
+                kinds = ["ChannelEnteredBridge"]
+            case ["POST", "bridges", _, "removeChannel"]:
+                kinds = ["ChannelLeftBridge"]
+            case _:
+                pass
+        members: dict[str, Any] = {
+            "application": self.app,
+            "timestamp": "2026-11-22T07:30:36.000+0000",
+            "channel": about,
+            "args": [],
+        }
+        members |= {"playback": heard, "bridge": bridge, "cause": 16, "cause_txt": "Normal Clearing"}
+        models = {"Channel": about, "Playback": heard, "Bridge": bridge}
+        model = models.get(request.response)
+        body = self.body(request.response, choices) if model is None else json.dumps(model).encode()
+        return body, [json.dumps({"type": kind} | members) for kind in kinds]
+
     def body(self, response: str, choices: Choices) -> bytes:
         """What answers a request that went well, most often; of a list some."""
         spoilt = choices.below(16)
@@ -227,6 +270,19 @@ class ScriptedLink:
             self._said.append(Reply(request_id, 200, "OK", self._gossip.body(request.response, choices)))
         else:
             self._said.append(Reply(request_id, status, "No", b'{"message":"No"}'))
+
+    def comply(self, choices: Choices) -> None:
+        """The oldest requests are done as Asterisk would do them; events come before the reply or after it."""
+        for _ in range(1 + choices.below(4)):
+            if not self.asked or self.is_closed:
+                return
+            request_id = next(iter(self.asked))
+            request = self.asked.pop(request_id)
+            body, events = self._gossip.compliance(request, choices)
+            reply = Reply(request_id, 200 if body else 204, "OK", body)
+            said: list[LinkMessage] = [*map(EventReceived, events)]
+            said.insert(choices.below(len(said) + 1), reply)
+            self._said += said
 
     def lost(self) -> None:
         """The connection breaks."""
