@@ -37,9 +37,8 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("call", "stasis")
 TESTS = ["tests/call", "tests/stasis"]
 LAST = [
-    "tests/session/test_faults.py",
-    "tests/session/test_listening.py",
-    "tests/session/test_hangup_at_any_instant.py",
+    f"tests/session/test_{name}.py"
+    for name in ("faults", "listening", "audio", "hearing", "outages", "hangup_at_any_instant")
 ]
 """What is asked when those have noticed nothing."""
 COPIED = ("voxtra_core", "tests", "pyproject.toml")
