@@ -118,6 +118,8 @@ class BlockingDriver:
     def accepted(self, listener: int, arrival: tuple[socket.socket, tuple[str, int]]) -> None:
         if (conn := self.pump.accept()) is not None:
             self.connected(arrival[0], e.Accepted(listener, conn, arrival[1][0]))
+        else:
+            arrival[0].close()
 
     def watch(self, number: int, wait: Callable[[], Any], tell: Callable[[Any], None]) -> None:
         def told(outcome: Future[Any]) -> None:
