@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from voxtra_core.ari.decoders import EVENTS
-from voxtra_core.ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from voxtra_core.ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from voxtra_core.ari.request import Request
 from voxtra_core.effects import Effect, Input
 from voxtra_core.errors import (
@@ -314,8 +314,14 @@ class ScriptedLink:
         self.asked[request_id] = request
         self._gossip.overhear(request)
 
-    def withdraw_request(self, request_id: str, now: float) -> None:
-        """It may be answered all the same."""
+    def withdraw_request(self, request_id: str, now: float) -> bool:
+        """It has left, and may be answered all the same."""
+        return True
+
+    def probe(self, now: float) -> None:
+        """It is as alive as what it says."""
+        if self.is_open:
+            self._said.append(LinkAlive())
 
     def close(self, now: float) -> None:
         """It takes a second at most."""
