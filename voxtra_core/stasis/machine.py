@@ -67,7 +67,7 @@ from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import PATIENCE, OrphanFound, Orphans
-from .own import OWN_PREFIX, SNOOP_PREFIX, is_own
+from .own import OWN_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
@@ -610,7 +610,7 @@ class StasisMachine:
             self._media.rejoin(call_or_none, now)
             return
         claimed = self._claims.arrived(channel.id)
-        if channel.id in self._dead:
+        if channel.id in self._dead or is_snoop(channel.id):  # a snoop is nobody's call
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
             return
