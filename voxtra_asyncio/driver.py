@@ -159,8 +159,9 @@ class AsyncioDriver:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Send():
-                if effect.conn in self._streams:
-                    self._streams[effect.conn].send(effect.data, effect.tell_drained)
+                stream = self._streams.get(effect.conn)
+                if stream is not None:
+                    stream.send(effect.data, effect.tell_drained)
             case Connect():
                 self._connect(effect)
             case Close():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from voxtra_core.driving import LINGER, Unread
-from voxtra_core.effects import Drained, Failed, Input, accept_failed
+from voxtra_core.effects import Drained, Failed, Input, Received, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
@@ -55,8 +55,13 @@ class Stream(asyncio.Protocol):
         return str(name[0]) if name else ""
 
     def send(self, data: bytes, tell_drained: bool = True) -> None:
-        """Have this written in the loop's next turn, after what was sent before, and in one go with it."""
+        """Have this written in the loop's next turn, after what was sent before, and in one go with it; or at once
+        where it need not be told of. That is audio, and a turn for it costs as much as to send it.
+        """
         if not self._is_open or self._transport is None or self._transport.is_closing():
+            return
+        if not (tell_drained or self._unsent or self._tls is not None):
+            self._transport.write(data)
             return
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._write)
@@ -152,6 +157,9 @@ class Stream(asyncio.Protocol):
     def _received(self, data: bytes) -> None:
         """A slice is handed over at once, and one in each further turn of the loop; the end is behind them."""
         if self.conn is None:
+            return
+        if self._unread.passes(data):
+            self._report(Received(self.conn, data))
             return
         if self._unread.add(data):
             self._hand_in()

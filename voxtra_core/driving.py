@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 from .effects import Effect, EndOfStream, Failed, Finish, Input, Machine, Received, failed
 
@@ -81,6 +80,10 @@ class Unread:
         self._parts.clear()
         self._size = 0
 
+    def passes(self, data: bytes) -> bool:
+        """Whether these need not be added: nothing is ahead of them, and the machine can take them at once."""
+        return not self._parts and len(data) <= SLICE
+
     def _append(self, *parts: bytes | BaseException) -> bool:
         was_empty = not self._parts
         self._parts.extend(parts)
@@ -111,7 +114,7 @@ class Pump:
         self._perform = perform
         self._schedule = schedule
         self._crash = crash
-        self._steps: deque[Callable[[float], None]] = deque()
+        self._steps: deque[tuple[Callable[..., None], tuple[Input, ...]]] = deque()
         self._started = False
         self._stepping = False
         self._woken = False
@@ -120,7 +123,7 @@ class Pump:
     def start(self) -> None:
         """The first step, and then those that were asked for before it."""
         self._started = True
-        self._steps.appendleft(self.machine.start)
+        self._steps.appendleft((self.machine.start, ()))
         self._run()
 
     def wake(self) -> None:
@@ -139,7 +142,7 @@ class Pump:
 
     def report(self, event: Input) -> None:
         """Something has happened: tell the machine, after what it is being told already."""
-        self._add(partial(self.machine.receive, event))
+        self._add(self.machine.receive, event)
 
     def accept(self) -> int | None:
         """The number for a connection that a listener has accepted; ``None`` when nobody wants it any more."""
@@ -156,9 +159,9 @@ class Pump:
         self._stopped = True
         self._steps.clear()
 
-    def _add(self, step: Callable[[float], None]) -> None:
+    def _add(self, step: Callable[..., None], *event: Input) -> None:
         if not self._stopped:
-            self._steps.append(step)
+            self._steps.append((step, event))
             if self._started and not self._stepping:
                 self._run()
 
@@ -166,7 +169,8 @@ class Pump:
         self._stepping = True
         try:
             while self._steps:
-                self._steps.popleft()(self._time())
+                step, event = self._steps.popleft()
+                step(*event, self._time())
                 for effect in self.machine.effects_to_perform():
                     if isinstance(effect, Finish):
                         self.stop()

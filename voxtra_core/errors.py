@@ -10,6 +10,7 @@
     ├── TooManyCalls                the application has as many calls as it may; nothing was sent
     ├── MediaFailed                 no audio of a call that lives
     ├── OperationTimeout            nothing came back in time; the call goes on
+    │   └── ReplyTimeout                … to a request: it was sent, so it is a RequestOutcomeUnknown as well
     ├── AriError                    Asterisk refused a request, by status:
     │   ├── AriBadRequest           400
     │   ├── AriUnauthorized         401
@@ -30,6 +31,10 @@
         ├── NameTaken               another program has registered our application's name
         ├── RequestNotSent          this request never left; it may be repeated
         └── RequestOutcomeUnknown   this request left, its reply never came
+            └── ReplyTimeout            … in time, although the connection lives
+
+What became of a request is always told, as one of four: it was done (the operation returns), it was refused
+(:class:`AriError`), it never left (:class:`RequestNotSent`), or nobody knows (:class:`RequestOutcomeUnknown`).
 """
 
 from __future__ import annotations
@@ -63,6 +68,7 @@ __all__ = [
     "OperationTimeout",
     "OriginateFailed",
     "RemoteProtocolError",
+    "ReplyTimeout",
     "RequestNotSent",
     "RequestOutcomeUnknown",
     "TLSFailed",
@@ -136,7 +142,10 @@ class TooManyCalls(VoxtraError):
 
 
 class OperationTimeout(VoxtraError):
-    """Asterisk did not say within the operation's own deadline how it ended. The call goes on."""
+    """Asterisk did not say within the operation's own deadline how it ended. The call goes on.
+
+    Of a request it says :class:`ReplyTimeout` where it had been sent; one that had not is a :class:`RequestNotSent`.
+    """
 
 
 class AriError(VoxtraError):
@@ -250,8 +259,15 @@ class NameTaken(LinkError):
 
 
 class RequestNotSent(LinkError):
-    """This request never left us. It had no effect, and may be repeated."""
+    """This request never left us, and will not any more. It had no effect, and may be repeated."""
 
 
 class RequestOutcomeUnknown(LinkError):
     """This request left us and its reply never came. It may or may not have had its effect."""
+
+
+class ReplyTimeout(OperationTimeout, RequestOutcomeUnknown):
+    """This request left us, and Asterisk has not replied in time. The connection lives, and so does the call.
+
+    It may or may not have had its effect, or may yet have it.
+    """

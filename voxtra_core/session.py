@@ -148,12 +148,15 @@ class AudioStream(EventStream[AudioChunk]):
         self._audio_feed = feed
 
     async def __anext__(self) -> AudioChunk:
-        try:
-            return await super().__anext__()
-        except StopAsyncIteration:
-            if self._audio_feed.error is not None:
-                raise self._audio_feed.error.with_traceback(None) from None
-            raise
+        feed = self._audio_feed
+        while True:
+            await self._park(feed.ready())
+            if len(feed):
+                return feed.take()
+            if feed.is_over:
+                if feed.error is not None:
+                    raise feed.error.with_traceback(None)
+                raise StopAsyncIteration
 
 
 class PlaybackHandle:
@@ -245,7 +248,8 @@ class CallSession:
     Every method that waits raises :class:`~voxtra_core.errors.CallEnded` when the call ends meanwhile, or has ended
     before, unless it says otherwise; and :class:`~voxtra_core.errors.AriError` where Asterisk refuses,
     :class:`~voxtra_core.errors.LocalProtocolError` where the call's state does not allow it,
-    :class:`~voxtra_core.errors.OperationTimeout` where Asterisk says nothing, and ``ValueError`` for an argument out of
+    :class:`~voxtra_core.errors.OperationTimeout` where Asterisk says nothing,
+    :class:`~voxtra_core.errors.RequestNotSent` where it could not be asked, and ``ValueError`` for an argument out of
     its range. Any of them may be cancelled at any point: what can be put back or undone is.
     """
 
@@ -460,11 +464,19 @@ class CallSession:
     async def send_audio(self, chunk: AudioChunk) -> None:
         """Say this to the far end, behind what was sent before, in any format.
 
-        Returns when there is room for it: of what is sent faster than it can be heard, 0.2 s and one chunk wait.
+        Returns when there is room for it, at once as a rule, and then it is no checkpoint: of what is sent faster than
+        it can be heard, 0.2 s and one chunk wait.
         While a prompt, tones or music are played to the far end it waits, and is heard afterwards. Cancelled while it
         waits for room, it is not said. Raises :class:`~voxtra_core.errors.MediaFailed` where the call has no audio.
         """
-        await self._outcome(self._audio(chunk.format).send(chunk))
+        audio = self._machine.audio
+        if audio is not None and audio.is_open and not self._machine.is_played_to:
+            sent = audio.send(chunk)  # the port's clock takes it: nothing has to be performed
+        else:
+            sent = self._audio(chunk.format).send(chunk)
+            self._driver.wake()
+        if not sent.done:
+            await taken(self._driver, sent)
 
     async def flush_audio(self) -> float:
         """Drop at once what has not been sent to the far end yet. Returns how much has: seconds of audio, since the

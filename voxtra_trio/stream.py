@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import socket as stdlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 
 import trio
 
 from voxtra_core.driving import LINGER, READ, Unread
-from voxtra_core.effects import Drained, Failed, Input, accept_failed
+from voxtra_core.effects import Drained, Failed, Input, Received, accept_failed
 from voxtra_core.tls import TLSConnection
 
 __all__ = ["Stream"]
@@ -38,24 +39,41 @@ class Stream:
         self._unread = Unread()
         self._taken = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._socket: stdlib.socket | None = None
+        """To send at once what can be, beside the writer; there is one while it is open, without TLS."""
         self._unsent = bytearray()
+        self._writing = False
         self._drained = True
         self._poke = trio.Event()
 
     def send(self, data: bytes, tell_drained: bool = True) -> None:
-        """Have this written after what was sent before."""
+        """Have this written after what was sent before: by the writer, or at once where it can be and need not be told
+        of. That is audio, and to wake the writer for it costs more than to send it.
+        """
         if not self._is_open or self._closing:
             return
-        if self._tls is not None:
-            try:
+        try:
+            if self._tls is not None:
                 self._tls.send(data)
-            except OSError as error:
-                self.fail(error)
-                return
-            data = self._tls.data_to_send()
+                data = self._tls.data_to_send()
+            elif not (tell_drained or self._unsent or self._writing):
+                data = self._send_now(data)
+        except OSError as error:
+            self.fail(error)
+            return
         if tell_drained:
             self._drained = False
-        self._write_later(data)
+        if data or tell_drained:
+            self._write_later(data)
+
+    def _send_now(self, data: bytes) -> bytes:
+        """Send what can be without waiting; the rest."""
+        if self._socket is None:
+            return data
+        try:
+            return data[self._socket.send(data) :]
+        except BlockingIOError:
+            return data
 
     def close(self) -> None:
         """Write what was sent, say that it was all, and wait for the peer to do the same; not for ever."""
@@ -98,9 +116,25 @@ class Stream:
             self._is_open = True
             self.scope.deadline = inf
             self._nursery = nursery
-            self._report(event)
-            nursery.start_soon(self._read, socket)
-            await self._write(socket)
+            with self._sending_at_once(socket):
+                self._report(event)
+                nursery.start_soon(self._read, socket)
+                await self._write(socket)
+
+    @contextmanager
+    def _sending_at_once(self, socket: trio.SocketStream) -> Iterator[None]:
+        """A second object for the same socket, since trio's sends only where one may wait. It does not close it."""
+        if self._tls is not None:
+            yield
+            return
+        sock = socket.socket
+        self._socket = stdlib.socket(sock.family, sock.type, sock.proto, sock.fileno())
+        self._socket.setblocking(False)
+        try:
+            yield
+        finally:
+            self._socket.detach()
+            self._socket = None
 
     async def _shake_hands(self, socket: trio.SocketStream, tls: TLSConnection) -> None:
         try:
@@ -152,7 +186,9 @@ class Stream:
 
     def _received(self, data: bytes) -> None:
         """A slice is handed over at once, and one in each further turn of the loop; the end is behind them."""
-        if self._unread.add(data):
+        if self.conn is not None and not self._closing and self._unread.passes(data):
+            self._report(Received(self.conn, data))
+        elif self._unread.add(data):
             self._hand_in()
             if self._unread and self._nursery is not None:
                 self._nursery.start_soon(self._hand_in_later)
@@ -187,7 +223,9 @@ class Stream:
             while self._unsent or not self._drained or not self._closing:
                 if self._unsent:
                     data, self._unsent = self._unsent, bytearray()
+                    self._writing = True
                     await socket.send_all(data)
+                    self._writing = False
                 elif not self._drained:
                     self._drained = True
                     if self.conn is not None and not self._closing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from time import monotonic
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ from voxtra_core.ari import (
     StasisStart,
 )
 from voxtra_core.call import CallDirection, CallMachine, CallState, NotPlayed, Outage, Pending
-from voxtra_core.call.commands import Command, Originate
+from voxtra_core.call.commands import AskLink, Command, Originate, Withdraw
 from voxtra_core.errors import VoxtraError, ari_error
 
 T = TypeVar("T")
@@ -130,12 +131,25 @@ class Bench:
         self.commands: list[Command] = []
         self.not_played: list[NotPlayed] = []
         self.states: list[CallState] = [CallState.RINGING]
+        self.is_link_alive = True
+        """Whether it proves so at once when it is asked."""
+        self.has_left: Callable[[str], bool] = lambda request_id: True
+        """Whether a request had been sent by the time that it is withdrawn."""
         ids = count(1)
         self.call = CallMachine("channel-1", direction, new_id=lambda: f"id-{next(ids)}")
 
     def collect(self) -> list[Command]:
         """Take what the machine has to say; returns the new commands."""
-        new = self.call.commands_to_send()
+        new: list[Command] = []
+        while commands := self.call.commands_to_send():
+            for command in commands:
+                if not isinstance(command, AskLink):
+                    new.append(command)
+                elif self.is_link_alive:
+                    self.call.link_is_alive(self.now)
+                if isinstance(command, Withdraw):
+                    was_sent = self.has_left(command.request_id)
+                    self.call.receive_no_reply(command.request_id, self.now, was_sent=was_sent)
         self.commands += new
         while (change := self.call.next_event()) is not None:
             if isinstance(change, NotPlayed):

@@ -34,6 +34,7 @@ from voxtra_core.call import (
 from voxtra_core.call.commands import (
     Answer,
     AskChannel,
+    AskLink,
     AskPlayback,
     Command,
     Continue,
@@ -175,6 +176,7 @@ class CallProperties(RuleBasedStateMachine):
         self.frozen: float | None = None
         self.target: CallMachine | None = None
         """The call that this one snoops on."""
+        self.is_suspicious = False
         self.lost = False
         self.untold = False
         self.back_at: set[float] = set()
@@ -239,20 +241,27 @@ class CallProperties(RuleBasedStateMachine):
             self.states.append(change.state)
         assert self.states[-1] is self.call.state
         assert self.call.answered_at == self.up_at
-        commands = self.call.commands_to_send()
-        for command in commands:
-            if isinstance(command, Withdraw):
-                self.check_withdrawal(command)
-            else:
-                self.check_command(command)
-        return commands
+        collected: list[Command] = []
+        while commands := self.call.commands_to_send():
+            for command in commands:
+                if isinstance(command, Withdraw):
+                    self.check_withdrawal(command)
+                elif isinstance(command, AskLink):
+                    assert not self.lost
+                    self.is_suspicious = True
+                else:
+                    self.check_command(command)
+                    collected.append(command)
+        return collected
 
     def check_withdrawal(self, command: Withdraw) -> None:
         withdrawn, sent_at = self.sent[command.request_id]
         del self.open[command.request_id]
         if not self.call.is_over:
-            assert self.now >= sent_at + REPLY_TIMEOUT
+            done_already = isinstance(withdrawn, Snoop) and self.seen
+            assert done_already or self.now >= sent_at + REPLY_TIMEOUT
             self.learn(withdrawn, RequestOutcomeUnknown("overdue"))
+            self.call.receive_no_reply(command.request_id, self.now, was_sent=True)
 
     def check_command(self, command: Command) -> None:
         assert not self.call.is_over, f"{command} after the end"
@@ -271,8 +280,10 @@ class CallProperties(RuleBasedStateMachine):
             assert tape.accepted or (tape.doubtful and isinstance(command, AskPlayback))
         if isinstance(command, AskChannel):
             assert self.sent_on or any(isinstance(other, Hangup) for other, _ in self.sent.values())
-        if isinstance(command, Originate | Snoop):
+        if isinstance(command, Originate):
             assert not self.sent
+        if isinstance(command, Snoop):
+            assert not any(isinstance(other, Snoop) for other in self.open.values())
         self.sent[command.request_id] = (command, self.now)
         self.open[command.request_id] = command
 
@@ -541,10 +552,9 @@ class CallProperties(RuleBasedStateMachine):
     @rule()
     def the_link_is_lost(self) -> None:
         """Once, or again before Asterisk has told what became of the channel."""
-        if not self.lost:
-            self.stasis_is_old_news = self.call.in_stasis
+        self.stasis_is_old_news = self.call.in_stasis
         self.call.link_lost(self.now)
-        self.lost = not self.call.is_over
+        self.lost, self.is_suspicious, self.talking = not self.call.is_over, False, False
         assert self.collect() == []
 
     @precondition(lambda self: self.lost or self.untold)
@@ -575,6 +585,13 @@ class CallProperties(RuleBasedStateMachine):
                     assert self.call.is_over == (self.stasis_is_old_news and not inside)
                     assert self.call.is_over or self.call.in_stasis == (was_in_stasis or (inside and not has_left))
                     assert self.call.is_over or state == "Ring" or self.call.state is not CallState.RINGING
+        self.collect()
+
+    @precondition(lambda self: self.is_suspicious)
+    @rule()
+    def the_link_is_alive(self) -> None:
+        self.is_suspicious = False
+        self.call.link_is_alive(self.now)
         self.collect()
 
     @rule(seconds=st.sampled_from([0.0, 0.2, 1.0]), data=st.data())
@@ -740,7 +757,8 @@ class CallProperties(RuleBasedStateMachine):
         """Asked for, or owed to a call that nobody wants or looks after any more."""
         if self.unattended and not self.call.continuing:
             self.wants_it_to_end()
-        if self.must_hang_up and self.exists and not self.call.is_over and not self.lost:
+        asked_again = not self.seen and any(isinstance(command, Snoop) for command in self.open.values())
+        if self.must_hang_up and self.exists and not (self.call.is_over or self.lost or asked_again):
             assert self.hangups_sent() > self.hangups_refused
 
     def hangups_sent(self) -> int:
@@ -773,6 +791,8 @@ class CallProperties(RuleBasedStateMachine):
                 return
             if self.open:
                 self.do(next(iter(self.open.values())))
+            elif self.is_suspicious:
+                self.the_link_is_alive()
             else:
                 self.deadline_comes(late=0.0)
         raise AssertionError(f"still waiting: {[waiting.what for waiting in self.waiting if not waiting.pending.done]}")
@@ -783,7 +803,12 @@ class CallProperties(RuleBasedStateMachine):
         """No reply, no event: what Asterisk replies to at once is given up, and a channel to be hung up asked after."""
         before = len(self.sent)
         until = self.now + LONGEST_ASK + 2 * REPLY_TIMEOUT
-        while (deadline := self.call.next_deadline()) is not None and deadline <= until:
+        while True:
+            if self.is_suspicious:
+                self.the_link_is_alive()
+            deadline = self.call.next_deadline()
+            if deadline is None or deadline > until:
+                break
             self.deadline_comes(late=0.0)
         self.now = until
         at_once = {"ring", "get_variable", "hold", "unhold", "accepted", "stop_playback", "control_playback", "snoop"}

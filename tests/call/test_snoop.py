@@ -8,7 +8,8 @@ import pytest
 
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, CallState, EndedBy, Pending
 from voxtra_core.call.cause import HangupReason
-from voxtra_core.call.commands import Continue, Hangup, Snoop
+from voxtra_core.call.commands import Continue, Hangup, Snoop, Withdraw
+from voxtra_core.call.outage import MAX_REPEATS
 from voxtra_core.errors import (
     AriBadRequest,
     AriNotFound,
@@ -118,10 +119,50 @@ def test_accepted_and_never_seen() -> None:
     assert len(snooped.bench.all(Hangup)) == 1
 
 
-def test_nobody_knows_whether_it_was_asked_for() -> None:
+def test_whether_it_was_asked_for_is_unknown_and_it_is_asked_for_again() -> None:
+    """With the same id: there cannot be two."""
+    snooped = Snooped()
+    snooped.bench.refuse(snooped.command, RequestOutcomeUnknown("lost"))
+    again = snooped.bench.last(Snoop)
+    assert again.request_id != snooped.command.request_id
+    assert (again.channel_id, again.target_id) == (snooped.command.channel_id, snooped.command.target_id)
+    snooped.bench.reply(again)
+    snooped.comes()
+    assert snooped.pending.done
+    assert not snooped.pending.failed
+
+
+def test_one_that_is_asked_for_again_is_there_already() -> None:
+    """It shows before it is refused, and then nothing is left to be asked for; or after, and then it is not wanted."""
+    shows, is_refused = Snooped(), Snooped()
+    for snooped in (shows, is_refused):
+        snooped.bench.refuse(snooped.command, RequestOutcomeUnknown("lost"))
+    again = shows.bench.last(Snoop)
+    shows.comes()
+    assert [command.request_id for command in shows.bench.all(Withdraw)] == [again.request_id]
+    shows.bench.refuse(again, 500, "Snoop channel could not be created")
+    assert not shows.pending.failed
+    assert shows.pending.done
+    is_refused.bench.refuse(is_refused.bench.last(Snoop), 500, "Snoop channel could not be created")
+    is_refused.comes()
+    assert len(is_refused.bench.all(Hangup)) >= 1
+    is_refused.bench.event(stasis_end("snoop-1"))
+    assert type(error_of(is_refused.pending)) is RequestOutcomeUnknown
+
+
+def test_one_that_nobody_wants_any_more_is_not_asked_for_again() -> None:
+    snooped = Snooped()
+    snooped.pending.abandon(snooped.bench.now)
+    snooped.bench.refuse(snooped.command, RequestOutcomeUnknown("lost"))
+    assert snooped.bench.all(Snoop) == [snooped.command]
+    assert len(snooped.bench.all(Hangup)) == 1
+
+
+def test_nobody_knows_again_and_again_whether_it_was_asked_for() -> None:
     snooped = Snooped()
     lost = RequestOutcomeUnknown("lost")
-    snooped.bench.refuse(snooped.command, lost)
+    for _ in range(MAX_REPEATS + 1):
+        snooped.bench.refuse(snooped.bench.last(Snoop), lost)
     assert not snooped.pending.done
     snooped.bench.refuse(snooped.bench.last(Hangup), 404)
     snooped.bench.wait(1.0)

@@ -12,7 +12,10 @@ from typing import Self
 
 import anyio
 
-__all__ = ["Door", "Peer", "TLSPeer", "addresses", "closed_port"]
+__all__ = ["HERE", "Door", "Peer", "TLSPeer", "addresses", "closed_port"]
+
+HERE = "127.0.0.1"
+"""The address that those come from who come from this machine."""
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER, for no time: closing sends a reset
 

@@ -218,6 +218,73 @@ async def test_a_reply_is_sent_from_within_a_step(backend: TestedBackend) -> Non
                 assert await peer.exactly(4) == b"echo"
 
 
+# ---- as audio is sent ------------------------------------------------------------------------------------------------
+
+
+async def test_who_does_not_ask_is_not_told_that_it_has_drained(backend: TestedBackend) -> None:
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script):
+            with await connect(script, door) as peer:
+                for _ in range(50):
+                    script.ask(Send(1, b"frame", tell_drained=False))
+                    await turns(2)
+                assert await peer.exactly(250) == b"frame" * 50
+                await turns()
+                assert script.seen == [Connected(1)]
+                script.ask(Send(1, b"and the last"), Send(1, b"but one", tell_drained=False))
+                await script.until(Drained(1))
+                await turns()
+                assert script.seen == [Connected(1), Drained(1)]
+                assert await peer.exactly(19) == b"and the lastbut one"
+
+
+async def test_who_has_asked_is_told_when_what_followed_unasked_has_left_too(backend: TestedBackend) -> None:
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script):
+            with await connect(script, door) as peer:
+                script.ask(Send(1, PLENTY, tell_drained=False), Send(1, b"x"), Send(1, PLENTY, tell_drained=False))
+                await turns()
+                assert Drained(1) not in script.seen
+                await peer.exactly(2 * len(PLENTY) + 1)
+                await script.until(Drained(1))
+                await turns()
+                assert script.seen == [Connected(1), Drained(1)]
+
+
+async def test_what_is_sent_at_once_never_overtakes_what_waits(backend: TestedBackend) -> None:
+    """In small pieces, to a peer that reads now and then: some are sent at once, and some wait for room."""
+    script = Script()
+    pieces = [bytes([number % 256]) * 40_000 for number in range(400)]
+    whole = b"".join(pieces)
+    with Door() as door:
+        async with running(backend.driver(), script):
+            with await connect(script, door) as peer:
+                got = bytearray()
+                for number, piece in enumerate(pieces):
+                    script.ask(Send(1, piece, tell_drained=number % 7 == 0))
+                    if number % 5 == 0:
+                        await turns(1)
+                    if number % 50 == 49:
+                        got += await peer.exactly(1_000_000)
+                got += await peer.exactly(len(whole) - len(got))
+                assert bytes(got) == whole
+
+
+async def test_a_reset_is_one_failure_also_for_who_sends_at_once(backend: TestedBackend) -> None:
+    script = Script()
+    with Door() as door:
+        async with running(backend.driver(), script):
+            (await connect(script, door)).reset()
+            while not isinstance(script.seen[-1], Failed):
+                script.ask(*[Send(1, b"frame", tell_drained=False)] * 10)
+                await turns(1)
+            script.ask(Send(1, b"frame", tell_drained=False), Close(1))
+            await turns()
+    assert script.seen == [Connected(1), Failed(1, "connection reset by the peer")]
+
+
 # ---- the peer ends or breaks it --------------------------------------------------------------------------------------
 
 

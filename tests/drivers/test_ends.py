@@ -28,7 +28,7 @@ from voxtra_core.effects import (
 )
 
 from .loops import TestedBackend, tasks_alive
-from .peers import Door, Peer
+from .peers import HERE, Door, Peer
 from .script import PATIENCE, Script, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -79,7 +79,7 @@ async def test_everything_is_closed_and_cancelled(backend: TestedBackend) -> Non
                 StartTask(2, "task", task),
             )
             with await door.accept() as peer, Peer.to(listening.port) as client:
-                await script.until(Connected(2), Accepted(1, 1000))
+                await script.until(Connected(2), Accepted(1, 1000, HERE))
                 script.ask(Finish())
                 assert await peer.to_the_end() == b""
                 assert await client.to_the_end() == b""
@@ -241,7 +241,7 @@ async def test_an_error_later(backend: TestedBackend, where: str) -> None:
             (listening,) = script.seen
             assert isinstance(listening, Listening)
             with Peer.to(listening.port) as peer:
-                await script.until(Accepted(1, 1000))
+                await script.until(Accepted(1, 1000, HERE))
                 script.ask(Send(1000, b"the last words"))
                 await script.until(Drained(1000))
                 script.broken = True

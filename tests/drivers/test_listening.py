@@ -25,7 +25,7 @@ from voxtra_core.effects import (
 )
 
 from .loops import TestedBackend
-from .peers import Door, Peer, addresses
+from .peers import HERE, Door, Peer, addresses
 from .script import Script, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -50,9 +50,9 @@ async def test_peers_are_accepted_under_numbers_of_the_machine(backend: TestedBa
     async with running(backend.driver(), script):
         port = await listen(script)
         with Peer.to(port) as first:
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
             with Peer.to(port) as second:
-                await script.until(Accepted(1, 1001))
+                await script.until(Accepted(1, 1001, HERE))
                 await second.send(b"two")
                 assert await second.exactly(3) == b"TWO"
                 await first.send(b"one")
@@ -70,7 +70,7 @@ async def test_accepted_connections_outlive_their_listener(backend: TestedBacken
     async with running(backend.driver(), script):
         port = await listen(script)
         with Peer.to(port) as peer:
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
             script.ask(Close(1))
             await turns()
             with pytest.raises(ConnectionRefusedError):
@@ -84,7 +84,7 @@ async def test_many_at_once(backend: TestedBackend) -> None:
     async with running(backend.driver(), script):
         port = await listen(script)
         peers = [Peer.to(port) for _ in range(50)]
-        await script.until(*(Accepted(1, 1000 + number) for number in range(50)))
+        await script.until(*(Accepted(1, 1000 + number, HERE) for number in range(50)))
         for peer in peers:
             peer.close()
         await script.until(*(EndOfStream(1000 + number) for number in range(50)))
@@ -140,7 +140,7 @@ async def test_a_name_with_two_addresses(backend: TestedBackend, monkeypatch: py
     async with running(backend.driver(), script):
         await script.until(Listening(1, port))
         with Peer.to(port), Peer.to(port, "127.0.0.2"):
-            await script.until(Accepted(1, 1000), Accepted(1, 1001))
+            await script.until(Accepted(1, 1000, HERE), Accepted(1, 1001, HERE))
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -172,9 +172,9 @@ async def test_closing_while_somebody_connects(
         with Peer.to(port) as peer:
             await turns(turn)
             script.ask(Close(1))
-            accepted = Accepted(1, 1000) in script.seen
+            accepted = Accepted(1, 1000, HERE) in script.seen
             await turns()
-            assert (Accepted(1, 1000) in script.seen) == accepted
+            assert (Accepted(1, 1000, HERE) in script.seen) == accepted
             if not accepted:
                 await peer.ended()
 
@@ -208,7 +208,7 @@ async def test_without_descriptors_it_is_tried_again(backend: TestedBackend, cap
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             assert script.seen == [Listening(1, port)]
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
     assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
@@ -237,6 +237,18 @@ async def test_one_machine_is_both_ends(backend: TestedBackend) -> None:
     async with running(backend.driver(), script):
         port = await listen(script)
         script.ask(Connect(2, "127.0.0.1", port))
-        await script.until(Connected(2), Accepted(1, 1000))
+        await script.until(Connected(2), Accepted(1, 1000, HERE))
         script.ask(Send(2, b"to myself"), Close(2))
         await script.until(Received(1000, b"to myself"), EndOfStream(1000))
+
+
+@pytest.mark.parametrize(("host", "peer"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1")])
+async def test_who_has_come_is_told(backend: TestedBackend, host: str, peer: str) -> None:
+    """By its address, so that a machine may turn it away."""
+    script = Script(Listen(1, host, 0))
+    async with running(backend.driver(), script):
+        await script.until_so(lambda: bool(script.seen))
+        (listening,) = script.seen
+        assert isinstance(listening, Listening)
+        with Peer.to(listening.port, host):
+            await script.until(Accepted(1, 1000, peer))

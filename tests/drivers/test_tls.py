@@ -40,7 +40,7 @@ from voxtra_core.effects import (
 )
 
 from .loops import TestedBackend
-from .peers import Door, Peer, TLSPeer
+from .peers import HERE, Door, Peer, TLSPeer
 from .script import Script, in_small_turns, running, turns
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_left")]
@@ -478,9 +478,9 @@ async def test_who_has_shaken_hands_is_accepted(backend: TestedBackend) -> None:
             await turns()
             assert script.seen == [Listening(1, port)]
             await second.shake_hands()  # the second is the first
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
             await first.shake_hands()
-            await script.until(Accepted(1, 1001))
+            await script.until(Accepted(1, 1001, HERE))
             await second.send(b"two")
             assert await second.exactly(3) == b"TWO"
             await first.send(b"one")
@@ -495,7 +495,7 @@ async def test_what_a_client_says_with_its_last_word_of_the_handshake(backend: T
     async with running(backend.driver(), script):
         with client_to(await listen(script)) as peer:
             await peer.shake_hands(with_the_last=b"hello")
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
             await script.until_so(lambda: received(script, 1000) == b"hello")
 
 
@@ -526,9 +526,9 @@ async def test_who_says_something_else_is_not_accepted(backend: TestedBackend, d
             await script.until(ENDED)
         with client_to(port) as good:
             await good.shake_hands()
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
     listening, nonsense, *others = script.seen[:5]
-    assert [listening, *others] == [Listening(1, port), BROKEN, ENDED, Accepted(1, 1000)]
+    assert [listening, *others] == [Listening(1, port), BROKEN, ENDED, Accepted(1, 1000, HERE)]
     assert isinstance(nonsense, AcceptFailed)
     assert nonsense.kind is FailureKind.TLS
 
@@ -623,7 +623,7 @@ async def test_of_too_many_the_oldest_has_to_go(
             await Peer.receive(peer)  # its end
         for number, peer in enumerate(peers[2:]):
             await peer.shake_hands()
-            await script.until(Accepted(1, 1000 + number))
+            await script.until(Accepted(1, 1000 + number, HERE))
         for peer in peers:
             peer.close()
 
@@ -650,9 +650,9 @@ async def test_closing_the_listener_while_somebody_shakes_hands(
                 tasks.start_soon(shake_hands)
                 await turns(turn)
                 script.ask(effect)
-                accepted = Accepted(1, 1000) in script.seen
+                accepted = Accepted(1, 1000, HERE) in script.seen
                 await turns()
-                assert (Accepted(1, 1000) in script.seen) == accepted
+                assert (Accepted(1, 1000, HERE) in script.seen) == accepted
                 if not accepted or isinstance(effect, Finish):
                     await peer.ended()
                 tasks.cancel_scope.cancel()
@@ -664,7 +664,7 @@ async def test_who_is_still_shaking_hands_goes_with_the_listener(backend: Tested
         port = await listen(script)
         with Peer.to(port) as silent, client_to(port) as other:
             await other.shake_hands()
-            await script.until(Accepted(1, 1000))
+            await script.until(Accepted(1, 1000, HERE))
             script.ask(Close(1))
             await silent.ended()
             script.ask(Send(1000, b"who was accepted stays"))
@@ -683,6 +683,6 @@ async def test_one_machine_is_both_ends(backend: TestedBackend) -> None:
     async with running(backend.driver(), script):
         port = await listen(script)
         script.ask(Connect(2, "localhost", port, CLIENT))
-        await script.until(Connected(2), Accepted(1, 1000))
+        await script.until(Connected(2), Accepted(1, 1000, HERE))
         script.ask(Send(2, b"to myself"), Close(2))
         await script.until(Received(1000, b"to myself"), EndOfStream(1000))

@@ -764,14 +764,14 @@ CASES = [
 
 def cancel_after(steps: int, case: Case, delays: Delays) -> bool:
     """Cancel after so many steps of the loop; whether it was still awaited."""
-    acting = cancelled = done = False
+    began = acting = cancelled = done = False
 
     async def handler(call: CallSession) -> None:
-        nonlocal acting, cancelled, done
+        nonlocal began, acting, cancelled, done
         await call.answer()
         if case.fills:
             await call.send_audio(chunk(noise(0.4, seed=3)))
-        acting = True
+        began = acting = True
         try:
             await case.act(call)
         except Cancelled:
@@ -786,7 +786,7 @@ def cancel_after(steps: int, case: Case, delays: Delays) -> bool:
         await call.hangup()
 
     with phoning(handler, ALICE.waits_for_answer(), delays) as phone:
-        while not acting:
+        while not began:
             assert phone.world.loop.step()
         task = phone.world.handler_task(phone.person.channel_id)
         assert task is not None
@@ -814,7 +814,7 @@ def test_cancelled_at_every_step(case: Case) -> None:
     for steps in count():
         if not cancel_after(steps, case, Delays(replies=(0.1,), events=(0.05, 0.15))):
             break
-    assert steps > 0
+    assert steps > 0 or case.name == "send"  # what there is room for is taken at once, and nothing is awaited
 
 
 @settings(max_examples=40)

@@ -28,7 +28,7 @@ from voxtra_core.errors import (
     AriServerError,
     AriUnprocessable,
     CallEnded,
-    OperationTimeout,
+    ReplyTimeout,
     RequestOutcomeUnknown,
     VoxtraError,
 )
@@ -307,7 +307,7 @@ def test_a_404_is_the_end_of_the_call(name: str) -> None:
 def test_a_reply_that_is_overdue(name: str) -> None:
     """The call goes on, in the state that Asterisk's events say."""
     _, (result,), took, call = one_fault(name, "silent")
-    assert type(result) is OperationTimeout
+    assert type(result) is ReplyTimeout
     assert took == pytest.approx(10.0)
     assert call.state is CallState.COMPLETED
 

@@ -169,7 +169,7 @@ def test_after_a_bug_in_the_core_nobody_waits_for_ever() -> None:
         assert isinstance(task.error, RequestOutcomeUnknown)
 
 
-def test_the_end_of_another_call_is_no_reason_to_be_silent() -> None:
+def test_the_end_of_another_call_is_no_normal_end_of_a_handler() -> None:
     with World() as world:
         calls: list[CallSession] = []
 
@@ -184,10 +184,10 @@ def test_the_end_of_another_call_is_no_reason_to_be_silent() -> None:
         world.app.default()(handler)
         world.start()
         world.call(Caller("1").waits_for_answer().waits(3.0).hangs_up())
-        world.call(Caller("2"))
+        person = world.call(Caller("2"))
         world.run(10.0)
-        assert [line for line in world.log() if "another call ended" in line] != []
-        assert isinstance(calls[1].end, object)
+        assert world.log() == [f"call {person.channel_id}: its handler failed"]
+        assert person.cause == 41
 
 
 def test_what_could_not_be_played_is_logged() -> None:

@@ -122,8 +122,12 @@ class SlowLink:
         assert len(self.given) < self.refuses_beyond
         self.given.append((request_id, request))
 
-    def withdraw_request(self, request_id: str, now: float) -> None:
+    def withdraw_request(self, request_id: str, now: float) -> bool:
         self.given = [(id, request) for id, request in self.given if id != request_id]
+        return True
+
+    def probe(self, now: float) -> None:
+        pass
 
 
 class Bench:

@@ -11,7 +11,7 @@ import pytest
 from tests.call.bench import error_of
 from tests.call.walk import walk
 from voxtra_core.ari import Request, asterisk
-from voxtra_core.ari.messages import EventReceived, LinkClosed, LinkMessage, Reply, RequestFailed
+from voxtra_core.ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, Reply, RequestFailed
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, CallState, EndedBy, Pending
 from voxtra_core.effects import Log, LogLevel
 from voxtra_core.errors import (
@@ -24,7 +24,17 @@ from voxtra_core.errors import (
     RemoteProtocolError,
     RequestOutcomeUnknown,
 )
-from voxtra_core.stasis import AppReplaced, CallArrived, CallChanged, CallOver, SendRequest, StasisEvent, StasisMachine
+from voxtra_core.stasis import (
+    AppReplaced,
+    CallArrived,
+    CallChanged,
+    CallOver,
+    ProbeLink,
+    SendRequest,
+    StasisEvent,
+    StasisMachine,
+    WithdrawRequest,
+)
 from voxtra_core.stasis.machine import MAX_REMEMBERED
 
 from .bench import body_for, channel, event, of_channel, parameter, playback, subject_of
@@ -41,16 +51,26 @@ class Application:
         self.said: list[StasisEvent] = []
         self.requests: dict[str, Request[Any]] = {}
         self.withdrawn: list[str] = []
+        self.was_sent = True
+        self.is_link_alive = True
+        self.probes = 0
 
     def collect(self) -> list[Request[Any]]:
         """Take what there is; returns the new requests."""
         new = []
-        for command in self.machine.commands_to_send():
-            if isinstance(command, SendRequest):
-                self.requests[command.request_id] = command.request
-                new.append(command.request)
-            else:
-                self.withdrawn.append(command.request_id)
+        while commands := self.machine.commands_to_send():
+            for command in commands:
+                match command:
+                    case SendRequest(request_id, request):
+                        self.requests[request_id] = request
+                        new.append(request)
+                    case WithdrawRequest(request_id):
+                        self.withdrawn.append(request_id)
+                        self.machine.withdrawn(request_id, self.now, was_sent=self.was_sent)
+                    case ProbeLink() if self.is_link_alive:
+                        self.machine.receive(LinkAlive(), self.now)
+                    case ProbeLink():
+                        self.probes += 1
         while (said := self.machine.next_event()) is not None:
             self.said.append(said)
         return new

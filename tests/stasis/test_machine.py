@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.call.bench import search
 from tests.call.walk import walk, what_is_kept
 from voxtra_core.ari import Request, asterisk
-from voxtra_core.ari.messages import EventReceived, LinkClosed, LinkMessage, Reply, RequestFailed
+from voxtra_core.ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, Reply, RequestFailed
 from voxtra_core.call import TERMINAL, CallMachine, EndedBy, Pending
 from voxtra_core.effects import Log
 from voxtra_core.errors import CallEnded, LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
@@ -28,6 +28,7 @@ from voxtra_core.stasis import (
     CallArrived,
     CallChanged,
     CallOver,
+    ProbeLink,
     SendRequest,
     StasisMachine,
     WithdrawRequest,
@@ -160,6 +161,12 @@ class ApplicationProperties(RuleBasedStateMachine):
                 case WithdrawRequest(request_id):
                     del self.open[request_id]
                     self.closed.add(request_id)
+                    self.machine.withdrawn(request_id, self.now, was_sent=True)
+                    self.collect()
+                case ProbeLink():
+                    assert not self.lost
+                    self.machine.receive(LinkAlive(), self.now)
+                    self.collect()
 
     def whom(self, request: Request[Any]) -> Followed | None:
         subject = subject_of(request)

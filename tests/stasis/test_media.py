@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.call.bench import search
 from voxtra_core.ari import Request, channels
-from voxtra_core.ari.messages import EventReceived, Reply, RequestFailed
+from voxtra_core.ari.messages import EventReceived, LinkAlive, Reply, RequestFailed
 from voxtra_core.ari.operations.literals import Encapsulation, Transport
 from voxtra_core.call import CallMachine, Feed, Playback
 from voxtra_core.call.audio import AudioFeed
@@ -31,7 +31,15 @@ from voxtra_core.errors import RequestOutcomeUnknown
 from voxtra_core.media import AudioChunk
 from voxtra_core.media.formats import SLIN, ULAW, AudioFormat
 from voxtra_core.media.port import MediaLine
-from voxtra_core.stasis import CallArrived, CallOver, OrphanFound, SendRequest, StasisMachine, WithdrawRequest
+from voxtra_core.stasis import (
+    CallArrived,
+    CallOver,
+    OrphanFound,
+    ProbeLink,
+    SendRequest,
+    StasisMachine,
+    WithdrawRequest,
+)
 from voxtra_core.stasis.media import MEDIA_PREFIX, OPEN_TIMEOUT, STEADY
 
 from .bench import channel, of_channel, parameter, playback, subject_of
@@ -44,13 +52,15 @@ class ScriptedPort:
 
     encapsulation: Encapsulation = "audiosocket"
     transport: Transport = "tcp"
-    frames_sent = stalls = 0
-    stirred = False
+    frames_sent = stalls = refused = 0
 
     def __init__(self) -> None:
         self.is_open = False
         self.lines: dict[str, MediaLine] = {}
         self.started: set[str] = set()
+
+    def take_stirred(self) -> bool:
+        return False
 
     def expect(self, line_id: str, line: MediaLine, audio_format: AudioFormat, now: float) -> None:
         assert line_id not in self.lines
@@ -256,9 +266,14 @@ class World:
             commands = self.machine.commands_to_send()
             for command in commands:
                 if isinstance(command, WithdrawRequest):
-                    self.waiting = [each for each in self.waiting if each.request_id != command.request_id]
+                    left = [each for each in self.waiting if each.request_id != command.request_id]
+                    was_sent, self.waiting = len(left) == len(self.waiting), left
                     self.sent.pop(command.request_id, None)
                     self.answers.pop(command.request_id, None)
+                    self.machine.withdrawn(command.request_id, self.now, was_sent=was_sent)
+                elif isinstance(command, ProbeLink):
+                    if self.has_link:
+                        self.machine.receive(LinkAlive(), self.now)
                 elif self.has_link and (command.at_once or not (self.waiting or self.machine.is_resyncing)):
                     self._send(command)
                 else:

@@ -26,7 +26,7 @@ from voxtra_core.errors import (
     AriError,
     LinkError,
     LocalProtocolError,
-    OperationTimeout,
+    ReplyTimeout,
     RequestNotSent,
     RequestOutcomeUnknown,
 )
@@ -38,6 +38,7 @@ from voxtra_core.stasis import (
     ClaimOutcome,
     SendRequest,
     StasisMachine,
+    WithdrawRequest,
 )
 from voxtra_core.stasis.offers import CALL_FOLLOWS
 
@@ -249,17 +250,20 @@ class PoolProperties(RuleBasedStateMachine):
         assert deadline is not None
         self.now = max(self.now, deadline + late)
         self.machine.handle_timeout(self.now)
+        assert self.collect() == []
         for claim in self.claims:
             if claim.lookup is not None and claim.lookup_until <= self.now:
                 is_first, claim.lookup = claim.lookup.request.operation == "applications.get", None
                 if claim.expected_until is not None:
                     claim.expected_until = self.now + CALL_FOLLOWS if is_first else None
             elif claim.lookup is None and claim.outcome.done and claim.expected_until == float("inf"):
-                assert isinstance(error_of(claim.outcome), OperationTimeout)
-                claim.expected_until = None
+                assert isinstance(error_of(claim.outcome), ReplyTimeout)  # it may have been granted all the same
+                claim.lookup, claim.lookup_until = self.lookups.pop(0), self.now + REPLY_TIMEOUT
+                assert claim.lookup.request.operation == "applications.get"
             elif claim.expected_until is not None and claim.expected_until <= self.now:
                 claim.expected_until = None
         assert self.collect() == []
+        assert self.lookups == []
         deadline = self.machine.next_deadline()
         assert deadline is None or deadline > self.now
 
@@ -286,8 +290,12 @@ class PoolProperties(RuleBasedStateMachine):
                     assert self.arrived[call.id] is call
                 case _:
                     pass
-        commands = self.machine.commands_to_send()
-        self.lookups += [command for command in commands if isinstance(command, SendRequest)]
+        while commands := self.machine.commands_to_send():
+            for command in commands:
+                if isinstance(command, SendRequest):
+                    self.lookups.append(command)
+                elif isinstance(command, WithdrawRequest):
+                    self.machine.withdrawn(command.request_id, self.now, was_sent=True)
         return arrived
 
     @invariant()

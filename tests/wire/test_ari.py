@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.ari.codec import reason_of
-from voxtra_core.ari.messages import EventReceived, Link, LinkClosed, LinkOpened, Reply, RequestFailed
+from voxtra_core.ari.messages import EventReceived, Link, LinkAlive, LinkClosed, LinkOpened, Reply, RequestFailed
 from voxtra_core.ari.request import Request
 from voxtra_core.effects import TLS, Close, Connect, Connected, EndOfStream, Failed, FailureKind, Received, Send
 from voxtra_core.errors import (
@@ -425,20 +425,32 @@ def test_a_reply_that_comes_too_late_for_a_reply_timeout() -> None:
     assert received(network)[-1].target == "/b"
 
 
-@pytest.mark.parametrize("when", ["waiting", "connecting", "sent"])
-def test_a_withdrawn_request_takes_its_course_for_a_while(when: str) -> None:
+@pytest.mark.parametrize("when", ["waiting", "connecting"])
+def test_a_withdrawn_request_that_has_not_left_never_does(when: str) -> None:
     network = open_network(max_under_way=1)
     if when == "waiting":
         send(network, "first")
     network.link.send_request("a", request("a"), network.now)
     network.run()
-    if when == "sent":
-        network.carry_all()
-    for _ in range(2):  # again is no error, nor is one that nobody knows
-        network.link.withdraw_request("a", network.now)
-        network.link.withdraw_request("unknown", network.now)
+    assert not network.link.withdraw_request("a", network.now)
+    network.run()
+    assert failures(network) == {"a": RequestNotSent}
+    assert network.link.withdraw_request("a", network.now), "it is nothing that anybody knows any more"
     if when == "waiting":
         reply(network)
+    send(network, "b")
+    assert [request.target for request in received(network)][-1] == "/b"
+    assert "/a" not in [request.target for request in received(network)]
+
+
+def test_a_withdrawn_request_takes_its_course_for_a_while() -> None:
+    network = open_network(max_under_way=1)
+    network.link.send_request("a", request("a"), network.now)
+    network.run()
+    network.carry_all()
+    for _ in range(2):  # again is no error, nor is one that nobody knows
+        assert network.link.withdraw_request("a", network.now)
+        assert network.link.withdraw_request("unknown", network.now)
     network.carry_all()
     assert received(network)[-1].target == "/a"
     network.advance(4.9)
@@ -581,6 +593,68 @@ def test_a_lively_event_socket_gets_no_pings_and_a_quiet_one_is_not_lost() -> No
         network.carry_all()
     assert len(network.link_effects) == sent + 6  # a ping every 15 s and a bit
     assert not [message for message in network.messages if isinstance(message, LinkClosed)]
+
+
+def test_a_link_that_is_to_prove_itself_is_pinged_at_once() -> None:
+    """Once, until the answer is there; then what was asked is answered."""
+    network = open_network()
+    sent = len(network.link_effects)
+    network.advance(5.0)
+    for _ in range(2):
+        network.link.probe(network.now)
+        network.run()
+    assert len(network.link_effects) == sent + 1
+    assert network.messages == []
+    network.carry_all()
+    assert network.messages == [LinkAlive()]
+    network.carry_all()
+    assert network.messages == [LinkAlive()]
+    network.advance(14.9)
+    assert len(network.link_effects) == sent + 1
+
+
+def test_a_ping_that_is_out_already_will_do() -> None:
+    network = open_network()
+    network.advance(15.0)
+    sent = len(network.link_effects)
+    network.advance(9.0)
+    network.link.probe(network.now)
+    network.run()
+    assert len(network.link_effects) == sent
+    network.advance(1.0)
+    assert isinstance(network.messages[-1], LinkClosed)
+
+
+def test_anything_at_all_proves_that_a_link_is_alive() -> None:
+    """Behind what it said: a reply that came with it is no longer missed."""
+    network = open_network()
+    network.link.probe(network.now)
+    network.server.send_text(2, "an event")
+    network.run()
+    network.carry_down(network.cables[0])
+    assert network.messages == [EventReceived("an event"), LinkAlive()]
+
+
+def test_a_link_that_cannot_prove_itself_is_lost() -> None:
+    network = open_network()
+    network.advance(5.0)
+    network.link.probe(network.now)
+    network.run()
+    network.advance(9.9)
+    assert network.messages == []
+    network.advance(0.1)
+    assert [type(message) for message in network.messages] == [LinkClosed]
+
+
+def test_a_link_that_ends_has_proved_nothing() -> None:
+    network = open_network()
+    network.link.probe(network.now)
+    network.server.close_socket(2, 1001, now=network.now)
+    network.run()
+    network.carry_down(network.cables[0])
+    assert [type(message) for message in network.messages] == [LinkClosed]
+    network.link.probe(network.now)
+    assert network.link.next_deadline() is None
 
 
 def test_a_ping_is_answered_and_a_flood_of_them_is_not_buffered_for_ever() -> None:

@@ -307,6 +307,21 @@ def test_a_thousand_that_say_nothing() -> None:
     assert len(bench.logged()) == 2
 
 
+def test_many_that_are_expected_may_come_before_the_first_has_been_read() -> None:
+    """As after a moment in which nothing was read: they are not turned away for one another, nor for some others."""
+    bench = Bench()
+    ids = [str(UUID(int=number)) for number in range(100, 400)]
+    lines = [bench.expect(line_id) for line_id in ids]
+    bench.listening()
+    for _ in range(MAX_UNIDENTIFIED):
+        bench.come()
+    conns = [bench.come() for _ in ids]
+    for conn, line_id in zip(conns, ids, strict=True):
+        bench.say(conn, AudioSocketClient().identify(line_id))
+    assert all(line.told[-1] == ("started",) for line in lines)
+    assert len(bench.port._visitors) == MAX_UNIDENTIFIED
+
+
 @pytest.mark.parametrize(
     ("peer", "is_welcome"),
     [
@@ -409,8 +424,9 @@ def test_a_peer_that_reads_nothing_is_given_up_after_two_seconds() -> None:
     line, conn, _ = bench.connect()
     bench.stuck.add(conn)
     bench.wait(1.95)
-    assert line.end is None
+    before = line.end
     bench.wait(0.1)
+    assert before is None
     assert line.end == "Asterisk reads no audio any more"
     assert bench.closed(conn)
     assert len(bench.sent(conn)) <= (MAX_UNSENT + 1) * 323
@@ -549,15 +565,27 @@ def test_what_is_not_about_the_port_is_left_to_others() -> None:
 def test_it_says_whether_anything_but_audio_has_happened() -> None:
     bench = Bench()
     line, conn, asterisk = bench.connect()
-    seen = [bench.port.stirred, bench.port.stirred]
+    seen = [bench.port.take_stirred(), bench.port.take_stirred()]
     bench.say(conn, asterisk.audio(FRAME))
     bench.wait(0.1)
-    seen.append(bench.port.stirred)
+    seen.append(bench.port.take_stirred())
     bench.say(conn, asterisk.dtmf("1"))
-    seen.append(bench.port.stirred)
+    seen.append(bench.port.take_stirred())
     bench.port.receive(EndOfStream(conn), bench.now)
     assert line.end
-    assert [*seen, bench.port.stirred] == [True, False, False, True, True]
+    assert [*seen, bench.port.take_stirred()] == [True, False, False, True, True]
+
+
+def test_whoever_comes_or_goes_without_a_name_is_something_that_has_happened() -> None:
+    """There is another deadline, or a connection to close: whoever asks for those after anything but audio must ask."""
+    bench = Bench()
+    bench.expect()
+    bench.listening()
+    seen = [bench.port.take_stirred()]
+    conn = bench.come()
+    seen.append(bench.port.take_stirred())
+    bench.port.receive(EndOfStream(conn), bench.now)
+    assert [*seen, bench.port.take_stirred()] == [True, True, True]
 
 
 # ---- any chunking ----------------------------------------------------------------------------------------------------

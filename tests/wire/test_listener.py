@@ -16,6 +16,7 @@ from voxtra_core.ari.messages import (
     EventReceived,
     Link,
     LinkAccepted,
+    LinkAlive,
     LinkClosed,
     LinkMessage,
     LinkOpened,
@@ -509,6 +510,27 @@ def test_a_quiet_asterisk_is_asked_for_a_sign_of_life_and_lost_without_one() -> 
     assert room.told() == []
     room.wait(0.1)
     assert isinstance(room.told()[-1], LinkClosed)
+
+
+def test_links_that_are_to_prove_themselves() -> None:
+    """All of a socket are as alive as it is; those are told that have asked."""
+    room = Room()
+    asterisk = persistent(room, "app", "other")
+    asterisk.look()
+    for link in room.links:
+        room.told(link)
+    asked, other = room.links
+    asked.probe(room.now)
+    room.wait(0.0)
+    asterisk.look()
+    assert room.told(asked) == [LinkAlive()]
+    assert room.told(other) == []
+    other.probe(room.now)
+    room.wait(10.0)
+    for link in room.links:
+        assert [type(message) for message in room.told(link)] == [LinkClosed]
+        link.probe(room.now)
+    assert room.listener.next_deadline() is None
 
 
 def test_closing_a_link_lets_its_requests_finish_and_then_closes_the_socket() -> None:

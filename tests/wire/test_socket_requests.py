@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.ari import recordings
-from voxtra_core.ari.messages import EventReceived, LinkClosed, LinkOpened, Reply, RequestFailed
+from voxtra_core.ari.messages import EventReceived, LinkAlive, LinkClosed, LinkOpened, Reply, RequestFailed
 from voxtra_core.ari.request import Request
 from voxtra_core.effects import Close, Received, Send
 from voxtra_core.errors import (
@@ -331,19 +331,24 @@ def test_a_late_reply_is_not_taken_for_that_of_a_later_request_with_the_same_id(
     assert network.messages == [Reply("a", 200, "in time")]
 
 
-@pytest.mark.parametrize("waiting", [False, True])
-def test_a_withdrawn_request_takes_its_course_for_a_while(waiting: bool) -> None:
+def test_a_withdrawn_request_that_has_not_left_never_does() -> None:
     network = open_network(max_under_way=1)
-    if waiting:
-        ask(network, "first")
+    ask(network, "first")
+    ask(network, "a")
+    assert not network.link.withdraw_request("a", network.now)
+    network.run()
+    assert failures(network) == {"a": RequestNotSent}
+    reply(network)
+    ask(network, "b")
+    assert received(network)[-2:] == ["first", "b"]
+
+
+def test_a_withdrawn_request_takes_its_course_for_a_while() -> None:
+    network = open_network(max_under_way=1)
     ask(network, "a")
     for _ in range(2):  # again is no error, nor is one that nobody knows
-        network.link.withdraw_request("a", network.now)
-        network.link.withdraw_request("unknown", network.now)
-    if waiting:
-        network.advance(6.0)
-        reply(network)
-        network.messages.clear()
+        assert network.link.withdraw_request("a", network.now)
+        assert network.link.withdraw_request("unknown", network.now)
     assert received(network)[-1] == "a"
     network.advance(4.9)
     assert failures(network) == {}
@@ -470,6 +475,19 @@ def test_a_busy_asterisk_answers_no_ping_and_is_not_lost_for_a_while() -> None:
     network.advance(0.1)
     assert type(closed(network)) is ConnectionLost
     assert "silent for 60 seconds" in str(closed(network))
+
+
+def test_a_busy_asterisk_has_as_long_to_prove_that_it_is_there() -> None:
+    network = open_network()
+    network.answers_pings = False
+    ask(network, "slow")
+    network.advance(10.0)
+    network.link.probe(network.now)
+    network.run()
+    network.advance(59.9)
+    assert network.messages == []
+    respond(network, "2")
+    assert [type(message) for message in network.messages] == [Reply, LinkAlive]
 
 
 @pytest.mark.parametrize("swallowed", [False, True])

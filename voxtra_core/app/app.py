@@ -483,9 +483,9 @@ class BaseApp:
         """Any of ARI's operations, as one of the builders in :mod:`voxtra_core.ari` makes it; the reply, typed.
 
         Raises :class:`~voxtra_core.errors.AriError` where Asterisk refuses,
-        :class:`~voxtra_core.errors.OperationTimeout` after ``timeout`` seconds without a reply, and
-        :class:`~voxtra_core.errors.RequestNotSent` or :class:`~voxtra_core.errors.RequestOutcomeUnknown` when the
-        connection is lost.
+        :class:`~voxtra_core.errors.ReplyTimeout` after ``timeout`` seconds without a reply,
+        :class:`~voxtra_core.errors.RequestNotSent` where it has not left by then and never will, and
+        :class:`~voxtra_core.errors.RequestOutcomeUnknown` when its reply is lost with the connection.
         """
         machine, driver = self._running()
         return await outcome_of(driver, machine.stasis.request(operation, driver.time(), timeout))

@@ -161,6 +161,9 @@ class AppMachine:
         self._task = 0
         self._effects: list[Effect] = []
         self._deadline: float | None = None
+        self._next_deadline: float | None = None
+        self._has_moved = True  # since the last time that somebody has asked for the deadline
+        self._is_as_before = False  # but for audio
         self._error: Exception | None = None
         self._cancelled = False
         self._hung_up = 0
@@ -188,7 +191,8 @@ class AppMachine:
                 self._telling.discard(task.name)
             self._claiming.task_done(event.task)
         elif self._media_port is not None and self._media_port.receive(event, now):
-            if not self._media_port.stirred:
+            if not self._media_port.take_stirred():
+                self._is_as_before = not self._has_moved
                 return  # audio, of which there is much: it is for a call's readers, and moves nothing else
         else:
             self._reach.receive(event, now)
@@ -209,6 +213,14 @@ class AppMachine:
 
     def next_deadline(self) -> float | None:
         """The earliest of all deadlines."""
+        if self._is_as_before:
+            self._is_as_before = False
+            return self._next_deadline
+        self._has_moved = False
+        self._next_deadline = self._earliest_deadline()
+        return self._next_deadline
+
+    def _earliest_deadline(self) -> float | None:
         if self.phase is Phase.FINISHED:
             return None
         media = self._media_port.next_deadline() if self._media_port is not None else None
@@ -440,6 +452,7 @@ class AppMachine:
 
     def _pump(self, now: float) -> None:
         """Carry messages between the rooms until all of them are silent."""
+        self._has_moved, self._is_as_before = True, False
         while (event := self._reach.next_event(now)) is not None:
             match event:
                 case Happened():
@@ -747,12 +760,10 @@ class AppMachine:
         try:
             await handler(session)
         except Exception as error:
-            if not _only_call_ended(error):
+            if not (_only_call_ended(error) and session.machine.is_over):  # another call's end is no end of this one
                 self._counters.handlers_failed += 1
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
-            elif not session.machine.is_over:
-                self._log(LogLevel.WARNING, f"call {session.id}: another call ended under its handler", error)
         finally:
             session.machine.let_go(self._driver.time(), reason)
             self._driver.wake()

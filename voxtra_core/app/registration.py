@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from ..ari.messages import Link, LinkClosed, LinkMessage, LinkOpened, RequestFailed
+from ..ari.messages import Link, LinkAlive, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..call import CallMachine
 from ..call.outage import MAX_REPEATS
 from ..errors import LocalProtocolError, RequestNotSent, RequestOutcomeUnknown
-from ..stasis import SendRequest, StasisMachine
+from ..stasis import ProbeLink, SendRequest, StasisMachine
 
 __all__ = ["Registration"]
 
@@ -103,7 +103,7 @@ class Registration:
         self.lost_until = until
         last = [*messages]
         for message in last:
-            if not isinstance(message, RequestFailed | LinkClosed):
+            if not isinstance(message, RequestFailed | LinkAlive | LinkClosed):
                 self.stasis.receive(message, now)
         self.stasis.link_lost(now)
         self._repeats = {id: n for id, n in self._repeats.items() if self.stasis.request_under_way(id) is not None}
@@ -115,7 +115,7 @@ class Registration:
         for message in messages:
             if isinstance(message, RequestFailed) and (command := self._can_wait(message)) is not None:
                 self._add(command, self.stasis.owner_of(command.request_id))
-            elif not isinstance(message, LinkOpened | LinkClosed):
+            elif not isinstance(message, LinkOpened | LinkAlive | LinkClosed):
                 self.stasis.receive(message, now)
         self._waiting |= waiting  # what comes back has waited longer
 
@@ -150,6 +150,9 @@ class Registration:
                     self._send(link, command, now)
                 else:
                     self._wait(command, now)
+            elif isinstance(command, ProbeLink):
+                if self._link is not None:
+                    self._link.probe(now)
             else:
                 self._withdraw(command.request_id, now)
         return self._send_waiting(now) or bool(commands)
@@ -210,8 +213,12 @@ class Registration:
     def _withdraw(self, request_id: str, now: float) -> None:
         if request_id in self._waiting:
             self._take(request_id)
-        elif self._urgent.pop(request_id, None) is None and self._link is not None:
-            self._link.withdraw_request(request_id, now)
+            was_sent = request_id in self._repeats
+        elif self._urgent.pop(request_id, None) is not None:
+            was_sent = False
+        else:
+            was_sent = self._link is None or self._link.withdraw_request(request_id, now)
+        self.stasis.withdrawn(request_id, now, was_sent=was_sent)
 
     def give_up(self, now: float) -> None:
         """There will be no other link in time: its calls have ended, and what waited was not sent."""

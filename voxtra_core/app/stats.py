@@ -76,7 +76,7 @@ class RequestStats:
     """How many lost their reply (:class:`~voxtra_core.errors.RequestOutcomeUnknown`), those among them that were sent
     again."""
     overdue: int
-    """How many had no reply in time (:class:`~voxtra_core.errors.OperationTimeout`)."""
+    """How many were sent and had no reply in time (:class:`~voxtra_core.errors.ReplyTimeout`)."""
     repeated: int
     """How many were sent again: their reply was lost, and doing them twice does no harm."""
 

@@ -15,6 +15,7 @@ __all__ = [
     "EventReceived",
     "Link",
     "LinkAccepted",
+    "LinkAlive",
     "LinkClosed",
     "LinkMessage",
     "LinkOpened",
@@ -68,7 +69,12 @@ class LinkClosed:
     error: LinkError | None
 
 
-LinkMessage: TypeAlias = LinkOpened | EventReceived | Reply | RequestFailed | LinkClosed
+@attrs.frozen
+class LinkAlive:
+    """Something has come from Asterisk since it was asked for by :meth:`Link.probe`."""
+
+
+LinkMessage: TypeAlias = LinkOpened | EventReceived | Reply | RequestFailed | LinkAlive | LinkClosed
 
 
 class Link(Protocol):
@@ -87,11 +93,17 @@ class Link(Protocol):
     def send_request(self, request_id: str, request: Request[Any], now: float) -> None:
         """Send; answered by exactly one ``Reply`` or ``RequestFailed`` with that id."""
 
-    def withdraw_request(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more.
+    def withdraw_request(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more; whether the request may have left us.
 
-        The request still takes its course; should its reply not come soon, what it occupies is given up. One that is
-        not under way is no error.
+        Where it has not it never will: ``RequestNotSent`` is its answer. Where it has it takes its course; should its
+        reply not come soon, what it occupies is given up. One that is not under way is no error, and may have left.
+        """
+
+    def probe(self, now: float) -> None:
+        """Find out whether the link is alive, as somebody waits for a reply in vain.
+
+        Ends within a bounded time in ``LinkAlive`` or ``LinkClosed``, unless the link is not open.
         """
 
     def close(self, now: float) -> None:

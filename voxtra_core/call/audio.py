@@ -182,9 +182,12 @@ class CallAudio:
         source = self._sources.get(chunk.format)
         if source is None:
             source = self._sources[chunk.format] = Transcoder(chunk.format, self.wire)
-        pending = Pending[None](lambda pending, _: self._playout.withdraw(pending))
+        pending: Pending[None] = Pending(self._withdraw)
         self._playout.put(source.convert(chunk.data), pending)
         return pending
+
+    def _withdraw(self, pending: Pending[None], now: float) -> None:
+        self._playout.withdraw(pending)
 
     def next_frame(self) -> bytes | None:
         """20 ms for the transport; ``None`` where there is nothing to say, or it would not be heard now."""
@@ -203,10 +206,10 @@ class CallAudio:
         return seconds
 
     def drain(self) -> Pending[None]:
-        """Settled when nothing waits to be sent any more. Raises what the audio has failed with: all was dropped."""
-        if self._error is not None:
-            raise self._error
+        """Settled when nothing waits to be sent any more, or with what the audio has failed with: all was dropped."""
         pending = Pending[None]()
+        if self._error is not None:
+            pending.fail(self._error)
         self._playout.when_drained(pending)
         return pending
 

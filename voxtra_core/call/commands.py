@@ -14,6 +14,7 @@ __all__ = [
     "QUEUED",
     "Answer",
     "AskChannel",
+    "AskLink",
     "AskPlayback",
     "Command",
     "Continue",
@@ -203,6 +204,14 @@ class Withdraw(_Command):
     """Nobody waits for the reply to the command of that id any more. It is no request of its own."""
 
 
+@attrs.frozen(kw_only=True)
+class AskLink(_Command):
+    """Find out whether the link is alive: :meth:`~.machine.CallMachine.link_alive` follows, or its loss.
+
+    It is no request, and has no reply.
+    """
+
+
 Command: TypeAlias = (
     Originate
     | Answer
@@ -215,6 +224,7 @@ Command: TypeAlias = (
     | ControlPlayback
     | AskPlayback
     | AskChannel
+    | AskLink
     | SendDtmf
     | GetVariable
     | SetVariable

@@ -22,7 +22,7 @@ LONGEST_ASK = 60.0
 class HangingUp:
     """Our hanging up of one channel. It sends, asks whether that has helped, and sends again."""
 
-    __slots__ = ("_asked", "_requests", "_waiting", "reason")
+    __slots__ = ("_asked", "_requests", "_waiting", "has_left", "reason")
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -30,6 +30,8 @@ class HangingUp:
         self._waiting: list[Pending[None]] = []
         self.reason: HangupReason | int | None = None
         """Why, once we want it to end: the first reason counts."""
+        self.has_left = False
+        """Whether it is known that Asterisk was sent it: what is only wanted has ended no call."""
 
     @property
     def cause(self) -> int | None:
@@ -49,7 +51,7 @@ class HangingUp:
         """Settled when the call has ended. Never withdrawn."""
         pending = Pending[None](lambda pending, _: self._forget(pending))
         self._waiting.append(pending)
-        self._requests.arm(pending, now + HANGUP_TIMEOUT, lambda _: self._overdue(pending))
+        self._give_time(pending, now)
         return pending
 
     def want(self, reason: HangupReason | int) -> bool:
@@ -85,12 +87,24 @@ class HangingUp:
     def pause(self) -> None:
         """There is no link: it is sent again when there is one."""
         self._requests.timers.cancel("hangup")
+        for pending in self._waiting:
+            self._requests.timers.cancel(pending)
+
+    def resume(self, now: float) -> None:
+        """There is one again: the time for it begins anew."""
+        for pending in self._waiting:
+            self._give_time(pending, now)
 
     def close(self) -> None:
         """The call has ended."""
         waiting, self._waiting = self._waiting, []
         for pending in waiting:
             pending.resolve(None)
+
+    def _give_time(self, pending: Pending[None], now: float) -> None:
+        if not self._requests.paused:
+            deadline = now + HANGUP_TIMEOUT
+            self._requests.arm_for_asterisk(pending, deadline, lambda _: self._overdue(pending))
 
     def _ask(self, now: float) -> None:
         pause = backoff(ASK_AFTER, self._asked, LONGEST_ASK)

@@ -24,6 +24,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
+import attrs
+
 from ..ari import (
     Channel,
     ChannelDestroyed,
@@ -42,8 +44,10 @@ from ..ari import (
     Variable,
 )
 from ..errors import (
+    AriConflict,
     AriError,
     AriNotFound,
+    AriServerError,
     CallEnded,
     LinkError,
     LocalProtocolError,
@@ -56,6 +60,7 @@ from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupRea
 from .commands import (
     Answer,
     AskChannel,
+    AskLink,
     AskPlayback,
     Command,
     Continue,
@@ -203,7 +208,6 @@ class CallMachine:
             channel_id,
             new_id=new_id,
             notify=self._changed,
-            overdue=self._reply_overdue,
             counters=self._counters,
         )
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
@@ -353,7 +357,9 @@ class CallMachine:
                 settle(exchange)
             case Ring() | SetVariable() | DetectTalking() | JoinBridge():
                 settle(exchange)
-            case Hangup() | OpenMedia() | Withdraw():
+            case Hangup():
+                self._hanging_up.has_left = True
+            case OpenMedia() | Withdraw() | AskLink():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
@@ -364,12 +370,19 @@ class CallMachine:
         exchange = self._requests.take(request_id)
         if exchange is None:
             return
+        if isinstance(exchange.command, Hangup) and not isinstance(error, RequestNotSent):
+            self._hanging_up.has_left = True
         if isinstance(error, RequestOutcomeUnknown) and self._find_out(exchange, error, now):
             self._changed()
             return
+        if isinstance(error, RequestNotSent) and exchange.has_left:
+            error = RequestOutcomeUnknown(f"sent when the connection was lost, and then not again: {error}")
         match exchange.command:
             case Originate():
                 self._originate_refused(error, now)
+            case Snoop() if exchange.repeats and isinstance(error, AriConflict | AriServerError):
+                # Asterisk has a channel of this id by now, or had one, or cannot snoop
+                self._snoop_refused(exchange.command, RequestOutcomeUnknown(f"Snoop: {error}"), now)
             case Snoop():
                 self._snoop_refused(exchange.command, error, now)
             case Hangup():
@@ -409,10 +422,41 @@ class CallMachine:
                 | JoinBridge()
             ):
                 self._refused(exchange, error, now)
-            case OpenMedia() | Withdraw():
+            case OpenMedia() | Withdraw() | AskLink():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
+        self._changed()
+
+    def link_is_alive(self, now: float) -> None:
+        """An :class:`AskLink` is answered: what Asterisk has not said by now is overdue."""
+        self._requests.timers.release(now)
+        self._changed()
+
+    def receive_no_reply(self, request_id: str, now: float, *, was_sent: bool) -> None:
+        """A :class:`Withdraw` is answered: whether the command of that id may have left us. If not it never will."""
+        exchange = self._requests.take(request_id)
+        if exchange is None:
+            return
+        error = no_reply(exchange, was_sent=was_sent)
+        if was_sent:
+            self._counters.requests_overdue += 1
+        else:
+            self._counters.requests_not_sent += 1
+        match exchange.command:
+            case Originate():
+                self._originate_refused(error, now)
+            case Hangup():  # the timer tries again
+                self._hanging_up.has_left = self._hanging_up.has_left or was_sent
+            case Snoop():
+                self._origination.fail(error)
+                self._snoop_refused(exchange.command, error, now)
+            case AskChannel():
+                pass  # the timer that asked asks again
+            case AskPlayback():
+                self._player.no_answer(_playback(exchange), now)
+            case _:
+                self._fail(exchange, error, now)
         self._changed()
 
     def receive_replacement(self, event: StasisStart, now: float) -> None:
@@ -477,12 +521,16 @@ class CallMachine:
 
     def link_lost(self, now: float) -> None:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
-        if self.end is None and self._lost_at is None:
+        if self.end is not None:
+            return
+        self._doubts_stasis = self.in_stasis
+        self.talking = False  # until an event says otherwise
+        if self._lost_at is None:
             self._lost_at = now
-            self._doubts_stasis = self.in_stasis
             self._requests.pause()
             self._hanging_up.pause()
-            self._changed()
+            self._origination.pause(now)
+        self._changed()
 
     def link_restored(self, channel: Channel | None, now: float, *, in_stasis: bool = True) -> None:
         """There is a link again, and this is what Asterisk says of the channel: ``None`` if it does not know it.
@@ -492,15 +540,14 @@ class CallMachine:
         if self.end is not None:
             return
         self._resume(now)
-        outages, self._untold_outages = self._untold_outages, ()
-        if not outages:
+        if not self._untold_outages:
             return
-        if channel is None:
-            if not self._origination.is_under_way:
-                self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
-        elif self._doubts_stasis and not in_stasis:
+        if channel is None and self._origination.is_under_way:
+            self._untold_outages = ()
+        elif channel is None or (self._doubts_stasis and not in_stasis):
             self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
         else:
+            outages, self._untold_outages = self._untold_outages, ()
             self._live_on(channel, outages, now, in_stasis=in_stasis)
         self._changed()
 
@@ -527,6 +574,8 @@ class CallMachine:
             self._untold_outages = (*self._untold_outages, Outage(self._lost_at, now))
             self._lost_at = None
             self._requests.resume(now)
+            self._hanging_up.resume(now)
+            self._origination.resume(now)
 
     def _live_on(self, channel: Channel, outages: Sequence[Outage], now: float, *, in_stasis: bool) -> None:
         self._requests.timers.cancel("missing")
@@ -804,32 +853,24 @@ class CallMachine:
         self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
         return pending
 
-    def _reply_overdue(self, exchange: Exchange, now: float) -> None:
-        match exchange.command:
-            case Originate():
-                if self._origination.unseen:
-                    self._make_sure_it_ends(now)
-            case Hangup() | AskChannel():
-                pass  # the timer tries again
-            case Snoop():
-                pass  # so is the snoop itself, at the same moment
-            case AskPlayback():
-                self._player.no_answer(_playback(exchange), now)
-            case _:
-                self._fail(exchange, no_reply(exchange.command), now)
-
     def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
         """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
         if isinstance(exchange.command, Answer | Ring) and self.state is not CallState.RINGING:
             settle(exchange)  # it has come up since: there is nothing to repeat
             return True
+        if isinstance(exchange.command, Snoop) and not self._origination.unseen:
+            return True  # its channel has been seen
+        if isinstance(exchange.command, Snoop) and self._hanging_up.reason is not None:
+            return False  # nobody wants it any more
+        if isinstance(exchange.command, Snoop) and self.snoops_on is not None:
+            exchange.command = attrs.evolve(exchange.command, target_id=self.snoops_on.id)
         if may_repeat(exchange.command):
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
             self._player.ask_whether_accepted(_playback(exchange), error, now)
             return True
         # whether the channel is there will be told when there is a link again
-        return isinstance(exchange.command, Originate | Snoop | Hangup) and self._lost_at is not None
+        return isinstance(exchange.command, Originate | Hangup) and self._lost_at is not None
 
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
@@ -909,6 +950,7 @@ class CallMachine:
         if self._origination.unseen:
             self._origination.unseen = False
             self._requests.timers.cancel("missing")  # a hangup has overtaken our request
+            self._requests.drop_repeats(Snoop)
             if self._hanging_up.reason is not None:
                 self._hanging_up.send(now)
 
@@ -943,7 +985,7 @@ class CallMachine:
     def _originate_overdue(self, now: float) -> None:
         if self.snoops_on is None:
             self._make_sure_it_ends(now, "no_answer")
-        else:
+        elif not self._origination.is_under_way:  # else it is about to be told what has become of the request
             self._origination.late()
             self._make_sure_it_ends(now)
 
@@ -996,12 +1038,17 @@ class CallMachine:
             self._hanging_up.send(now)
 
     def _verdict(self) -> CallEnd | None:
-        """How the call is ending, as far as anybody has said."""
+        """How the call is ending, as far as anybody has said.
+
+        Of what befell it while there was no link, only that can be the reason which is known to have left us before.
+        """
+        untold = self._lost_at is not None or bool(self._untold_outages)
         if self._remote_cause is not None:
             return CallEnd(self._remote_cause, EndedBy.REMOTE)
-        if self._hanging_up.cause is not None:
+        if self._hanging_up.cause is not None and (self._hanging_up.has_left or not untold):
             return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
-        if self.continuing:
+        has_left = self._requests.any_of((Continue,), have_left=True) and not self._origination.unseen
+        if self.continuing and (has_left or not untold):
             return CallEnd(0, EndedBy.DIALPLAN)
         if self._soft:
             return CallEnd(16, EndedBy.ASTERISK)

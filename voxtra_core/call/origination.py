@@ -31,10 +31,15 @@ class Origination:
     """
 
     __slots__ = (
+        "_deadline",
+        "_deadline",
         "_failure",
+        "_left",
         "_overdue",
+        "_patience",
         "_pending",
         "_requests",
+        "_rings_for",
         "_rings_until",
         "_undo",
         "dialstatus",
@@ -54,7 +59,11 @@ class Origination:
         self._undo = undo
         self._failure: Failure | None = None
         self._pending: Pending[None] | None = None
+        self._rings_for: int | None = None
         self._rings_until: float | None = None
+        self._patience: float | None = None
+        self._left: float | None = None
+        self._deadline: float | None = None
         self.dialstatus = ""
         """The last word of a ``Dial`` event: ``BUSY``, ``NOANSWER``, …"""
         self.refusal: VoxtraError | None = None
@@ -89,7 +98,7 @@ class Origination:
         if any("," in arg for arg in args):
             raise ValueError("an argument for Stasis cannot contain a comma: Asterisk splits there")
         seconds = -1 if timeout is None else -int(-timeout // 1)
-        self._rings_until = None if timeout is None else now + seconds
+        self._rings_for = None if timeout is None else seconds
         command = Originate(
             request_id=self._requests.new_id(),
             channel_id=self._requests.channel_id,
@@ -126,6 +135,17 @@ class Origination:
         )
         return self._ask(command, now, REPLY_TIMEOUT, failure)
 
+    def pause(self, now: float) -> None:
+        """There is no link: what is left of the time for it is kept."""
+        self._requests.timers.cancel("originate")
+        if self._deadline is not None:
+            self._left, self._deadline = max(self._deadline - now, REPLY_TIMEOUT), None
+
+    def resume(self, now: float) -> None:
+        """There is one again: its time goes on, or begins where our asking leaves only now."""
+        if self._pending is not None and not self._pending.done:
+            self._give_time(now, self._patience if self.is_under_way or self._left is None else self._left)
+
     def has_rung_out(self, now: float) -> bool:
         """Whether the time for it to answer is over, and no last word says that it ended otherwise."""
         return (
@@ -138,6 +158,7 @@ class Origination:
         """The channel is in Stasis."""
         if self._pending is not None:
             self._requests.timers.cancel("originate")
+            self._deadline = None
             self._pending.resolve(None)
 
     def fail(self, error: VoxtraError) -> None:
@@ -158,7 +179,15 @@ class Origination:
         self.unseen = True
         self._failure = failure
         self._pending = pending = Pending[None](self._undo)
+        self._patience = patience
         self._requests.send(command, now)
-        if patience is not None:
-            self._requests.arm("originate", now + patience, self._overdue)
+        if not self._requests.paused:
+            self._give_time(now, patience)
         return pending
+
+    def _give_time(self, now: float, patience: float | None) -> None:
+        if self._rings_until is None or self.is_under_way:
+            self._rings_until = None if self._rings_for is None else now + self._rings_for
+        if patience is not None:
+            self._deadline = now + patience
+            self._requests.arm_for_asterisk("originate", self._deadline, self._overdue)

@@ -1,7 +1,8 @@
 """A time without a link to Asterisk, and what can be done about the requests that it caught on their way.
 
 A request whose reply is lost may have been carried out or not. Those that do no harm when carried out twice are sent
-again. A playback has an id of our own: Asterisk is asked whether it knows it. Of tones and of seeking nobody can know:
+again; so is a snoop, whose channel has an id of our own, so that there cannot be two of them. A playback has one as
+well: Asterisk is asked whether it knows it. Of tones and of seeking nobody can know:
 who asked for them is told so (:class:`~voxtra_core.errors.RequestOutcomeUnknown`).
 """
 
@@ -21,6 +22,7 @@ from .commands import (
     JoinBridge,
     Ring,
     SetVariable,
+    Snoop,
     StartMusic,
     StopDetectingTalking,
     StopMusic,
@@ -42,6 +44,7 @@ _REPEATABLE = (
     JoinBridge,
     Ring,
     SetVariable,
+    Snoop,
     StartMusic,
     StopDetectingTalking,
     StopMusic,

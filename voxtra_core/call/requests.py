@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from ..errors import LocalProtocolError, OperationTimeout, VoxtraError
-from .commands import Command, Withdraw
+from ..errors import LocalProtocolError, ReplyTimeout, RequestNotSent, VoxtraError
+from .commands import AskLink, Command, Withdraw
 from .counters import Counters
 from .outage import MAX_REPEATS
 from .pending import Pending
@@ -37,6 +37,13 @@ class Exchange:
     """What the channel has to be done with before Asterisk can reply."""
     sent_at: float | None = None
     repeats: int = 0
+    is_accepted: bool = False
+    """Whether Asterisk has replied, and the command is here for what only that announced."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it is known to have been sent at least once: an outage does not take it back."""
+        return self.is_accepted or self.repeats > 0
 
 
 class Requests:
@@ -46,7 +53,6 @@ class Requests:
         "_counters",
         "_doubtful",
         "_out",
-        "_overdue",
         "_paused",
         "_under_way",
         "changed",
@@ -61,14 +67,12 @@ class Requests:
         *,
         new_id: Callable[[], str],
         notify: Callable[[], None],
-        overdue: Callable[[Exchange, float], None],
         counters: Counters,
     ) -> None:
         self.channel_id = channel_id
         self.new_id = new_id
         self.timers = Timers()
         self.changed = notify
-        self._overdue = overdue
         self._counters = counters
         self._out: list[Command] = []
         self._under_way: dict[str, Exchange] = {}
@@ -120,6 +124,7 @@ class Requests:
 
     def keep_waiting(self, exchange: Exchange, now: float) -> None:
         """The reply has come, and what it only announced has not: that is due after whatever is ahead."""
+        exchange.is_accepted = True
         self._under_way[exchange.command.request_id] = exchange
         if not exchange.ahead:
             self._expect_reply(exchange.command.request_id, now)
@@ -192,9 +197,19 @@ class Requests:
                 if exchange.sent_at is None:
                     del self._under_way[request_id]
 
-    def any_of(self, kinds: tuple[type[Command], ...]) -> bool:
-        """Whether a command of one of these kinds is under way."""
-        return any(isinstance(exchange.command, kinds) for exchange in self._under_way.values())
+    def drop_repeats(self, kind: type[Command]) -> None:
+        """What commands of this kind ask for has been done, although the reply was lost: once is enough."""
+        for request_id, exchange in [*self._under_way.items()]:
+            if isinstance(exchange.command, kind) and exchange.repeats:
+                self.take(request_id)
+                self._out.append(Withdraw(request_id=request_id, channel_id=self.channel_id))
+
+    def any_of(self, kinds: tuple[type[Command], ...], *, have_left: bool = False) -> bool:
+        """Whether a command of one of these kinds is under way; with ``have_left``, one that is known to have left."""
+        return any(
+            isinstance(exchange.command, kinds) and (exchange.has_left or not have_left)
+            for exchange in self._under_way.values()
+        )
 
     def close(self) -> list[Exchange]:
         """Forget everything, withdraw what is under way, and return it: the call has ended."""
@@ -217,6 +232,13 @@ class Requests:
         self.timers.set(name, deadline, action)
         self.changed()
 
+    def arm_for_asterisk(self, name: Hashable, deadline: float, action: Callable[[float], None]) -> None:
+        """The same for what Asterisk should have said by then: unless it is the link that has died.
+
+        The link is made to prove itself first. ``action`` is done when it has, and never if it is lost.
+        """
+        self.arm(name, deadline, lambda _: self._suspect(name, action))
+
     def _release(self, exchange: Exchange, now: float) -> None:
         exchange.sent_at = now
         self._out.append(exchange.command)
@@ -225,14 +247,18 @@ class Requests:
 
     def _expect_reply(self, request_id: str, now: float) -> None:
         if not self._paused:
-            self.arm(request_id, now + REPLY_TIMEOUT, lambda now: self._reply_overdue(request_id, now))
+            self.arm_for_asterisk(request_id, now + REPLY_TIMEOUT, lambda _: self._give_up_reply(request_id))
 
-    def _reply_overdue(self, request_id: str, now: float) -> None:
-        exchange = self.take(request_id)
-        if exchange is not None:
-            self._counters.requests_overdue += 1
+    def _suspect(self, name: Hashable, action: Callable[[float], None]) -> None:
+        self.timers.hold(name, action)
+        self._out.append(AskLink(request_id=self.new_id(), channel_id=self.channel_id))
+        self.changed()
+
+    def _give_up_reply(self, request_id: str) -> None:
+        """Whoever carries the commands out says now whether this one had left us at all."""
+        if request_id in self._under_way:
             self._out.append(Withdraw(request_id=request_id, channel_id=self.channel_id))
-            self._overdue(exchange, now)
+            self.changed()
 
 
 def settle(exchange: Exchange, error: VoxtraError | None = None) -> None:
@@ -245,6 +271,9 @@ def settle(exchange: Exchange, error: VoxtraError | None = None) -> None:
         exchange.pending.fail(error)
 
 
-def no_reply(command: Command) -> OperationTimeout:
+def no_reply(exchange: Exchange, *, was_sent: bool) -> ReplyTimeout | RequestNotSent:
     """What whoever waits is told when the reply is overdue."""
-    return OperationTimeout(f"{type(command).__name__}: no reply from Asterisk within {REPLY_TIMEOUT:g} s")
+    name = type(exchange.command).__name__
+    if was_sent or exchange.has_left:
+        return ReplyTimeout(f"{name}: no reply from Asterisk within {REPLY_TIMEOUT:g} s")
+    return RequestNotSent(f"{name}: not sent within {REPLY_TIMEOUT:g} s, too many others being ahead of it")

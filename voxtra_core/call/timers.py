@@ -10,10 +10,11 @@ __all__ = ["Timers", "backoff"]
 class Timers:
     """A few absolute deadlines, each with its name and what to do then. Setting a name again replaces it."""
 
-    __slots__ = ("_timers",)
+    __slots__ = ("_held", "_timers")
 
     def __init__(self) -> None:
         self._timers: dict[Hashable, tuple[float, Callable[[float], None]]] = {}
+        self._held: dict[Hashable, Callable[[float], None]] | None = None
 
     def __contains__(self, name: Hashable) -> bool:
         return name in self._timers
@@ -26,12 +27,27 @@ class Timers:
         self._timers[name] = (deadline, action)
 
     def cancel(self, name: Hashable) -> None:
-        """Forget it; one that is not set is no error."""
+        """Forget it, also one that is held; one that is not set is no error."""
         self._timers.pop(name, None)
+        if self._held is not None:
+            self._held.pop(name, None)
 
     def clear(self) -> None:
         """Forget them all."""
         self._timers.clear()
+        self._held = None
+
+    def hold(self, name: Hashable, action: Callable[[float], None]) -> None:
+        """Its deadline has come, and ``action`` waits for :meth:`release`."""
+        if self._held is None:
+            self._held = {}
+        self._held[name] = action
+
+    def release(self, now: float) -> None:
+        """Do all that is held."""
+        while self._held:
+            self._held.pop(next(iter(self._held)))(now)
+        self._held = None
 
     def next_deadline(self) -> float | None:
         """The earliest, or ``None``."""

@@ -59,8 +59,7 @@ class MediaPort(Protocol):
     def refused(self) -> int:
         """How many connections were turned away."""
 
-    @property
-    def stirred(self) -> bool:
+    def take_stirred(self) -> bool:
         """Whether anything but audio has happened since this was last asked."""
 
     def expect(self, line_id: str, line: MediaLine, audio_format: AudioFormat, now: float) -> None:

@@ -7,15 +7,15 @@ from .machine import (
     CallOffered,
     CallOver,
     CallSurvived,
+    ProbeLink,
     SendRequest,
     StasisEvent,
     StasisMachine,
     WithdrawRequest,
-    is_own,
-    is_snoop,
 )
 from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
+from .own import is_own, is_snoop
 from .presence import Heard
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "ClaimOutcome",
     "Heard",
     "OrphanFound",
+    "ProbeLink",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",

@@ -33,7 +33,7 @@ from ..ari import (
     events,
     reason_of,
 )
-from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from ..ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..call import (
     CallDirection,
     CallMachine,
@@ -45,7 +45,8 @@ from ..call import (
     SnoopDirection,
     StateChanged,
 )
-from ..call.commands import Command, OpenMedia
+from ..call.commands import AskLink, OpenMedia, Withdraw
+from ..call.commands import Command as CallCommand
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines, soonest
 from ..effects import Log, LogLevel
@@ -53,7 +54,7 @@ from ..errors import (
     AriConflict,
     AriNotFound,
     LocalProtocolError,
-    OperationTimeout,
+    ReplyTimeout,
     RequestNotSent,
     RequestOutcomeUnknown,
     VoxtraError,
@@ -63,6 +64,7 @@ from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import PATIENCE, OrphanFound, Orphans
+from .own import OWN_PREFIX, SNOOP_PREFIX, is_own
 from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
@@ -77,20 +79,15 @@ __all__ = [
     "CallOffered",
     "CallOver",
     "CallSurvived",
+    "ProbeLink",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
     "WithdrawRequest",
-    "is_own",
-    "is_snoop",
 ]
 
 T = TypeVar("T")
 
-OWN_PREFIX = "voxtra-"
-"""How the ids of channels begin that we ask for."""
-SNOOP_PREFIX = f"{OWN_PREFIX}snoop-"
-"""… and of those among them that snoop on a call."""
 MAX_REMEMBERED = 1000
 """How many channels that are known to be dead are remembered, so that a late event cannot raise one of them again."""
 
@@ -107,9 +104,17 @@ class SendRequest:
 
 @attrs.frozen
 class WithdrawRequest:
-    """Nobody waits for the reply of that id any more."""
+    """Nobody waits for the reply of that id any more: :meth:`~StasisMachine.withdrawn` tells whether it had left."""
 
     request_id: str
+
+
+@attrs.frozen
+class ProbeLink:
+    """A reply is overdue: is it for the link? ``LinkAlive`` or ``link_lost`` answers that."""
+
+
+Command: TypeAlias = SendRequest | WithdrawRequest | ProbeLink
 
 
 @attrs.frozen
@@ -169,6 +174,8 @@ class _Asked:
     owner: CallMachine | Pending[Any]
     deadline: float | None = None
     timeout: float | None = None
+    is_withdrawn: bool = False
+    """Whether its time is over, and whoever waits is told as soon as it is known whether it had left."""
 
 
 class StasisMachine:
@@ -202,13 +209,15 @@ class StasisMachine:
         self._dead: dict[str, None] = {}
         self._claims = Claims()
         self._dirty: dict[CallMachine, None] = {}
-        self._out: list[SendRequest | WithdrawRequest] = []
+        self._out: list[Command] = []
         self._events: deque[StasisEvent] = deque()
         self._now = 0.0
         self._call_deadlines = Deadlines[CallMachine](lambda call: call.next_deadline())
         self._request_deadlines = Deadlines[str](self._deadline_of)
         self._has_link = True
-        self._placed_without_link: dict[CallMachine, None] = {}
+        self._held_back: dict[CallMachine, None] = {}  # begun when nothing could be sent for them
+        self._suspicious: dict[CallMachine, None] = {}
+        self._is_probing = False
         self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._media = MediaChannels(
@@ -234,8 +243,12 @@ class StasisMachine:
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
-    def commands_to_send(self) -> list[SendRequest | WithdrawRequest]:
+    def commands_to_send(self) -> list[Command]:
         """What to send to Asterisk now, in order."""
+        if self._held_back and self._has_link and not self.is_resyncing:
+            held_back, self._held_back = self._held_back, {}
+            for call in held_back:
+                call.link_for_the_first_time(self._now)
         self._collect()
         if not self._out:
             return []
@@ -278,13 +291,10 @@ class StasisMachine:
         self._media.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
-            asked = self._asked.pop(request_id)
-            self.counters.requests_overdue += 1
+            asked = self._asked[request_id]
+            asked.deadline, asked.is_withdrawn = None, True
             self._out.append(WithdrawRequest(request_id))
-            if isinstance(asked.owner, Pending):
-                asked.owner.fail(
-                    OperationTimeout(f"{asked.request.operation}: no reply from Asterisk within {asked.timeout:g} s")
-                )
+            self._probe()
 
     def receive(self, message: LinkMessage, now: float) -> None:
         """Something the link reports. Never raises for what Asterisk sent."""
@@ -304,6 +314,11 @@ class StasisMachine:
                 self._claims.clear()
                 for call in list(self.calls.values()):
                     call.connection_lost(now)
+            case LinkAlive():
+                self._is_probing = False
+                suspicious, self._suspicious = self._suspicious, {}
+                for call in suspicious:
+                    call.link_is_alive(now)
             case LinkOpened():
                 pass
             case _ as unreachable:
@@ -372,7 +387,7 @@ class StasisMachine:
             notify=self._changed,
             counters=self.counters,
         )
-        self._begin_without_link(call, now)
+        self._hold_back(call, now)
         pending = call.originate(
             endpoint, now, caller_id=caller_id, timeout=timeout, args=args, variables=variables, formats=formats
         )
@@ -395,7 +410,7 @@ class StasisMachine:
             notify=self._changed,
             counters=self.counters,
         )
-        self._begin_without_link(call, now)
+        self._hold_back(call, now)
         pending = call.snoop(now, spy=spy, whisper=whisper)
         self.calls[call.id] = call
         return call, pending
@@ -410,6 +425,23 @@ class StasisMachine:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be positive seconds, or None, not {timeout!r}")
         return self._ask(request, now, timeout)
+
+    def withdrawn(self, request_id: str, now: float, *, was_sent: bool) -> None:
+        """A :class:`WithdrawRequest` has been carried out: the request had left us, or it never will."""
+        self._now = now
+        asked = self._forget(request_id)
+        if asked is None:
+            return
+        if isinstance(asked.owner, CallMachine):
+            asked.owner.receive_no_reply(request_id, now, was_sent=was_sent)
+        elif was_sent:
+            self.counters.requests_overdue += 1
+            asked.owner.fail(
+                ReplyTimeout(f"{asked.request.operation}: no reply from Asterisk within {asked.timeout:g} s")
+            )
+        else:
+            self.counters.requests_not_sent += 1
+            asked.owner.fail(RequestNotSent(f"{asked.request.operation}: not sent within {asked.timeout:g} s"))
 
     def request_under_way(self, request_id: str) -> Request[Any] | None:
         """The request of that id, while somebody waits for its reply."""
@@ -427,7 +459,7 @@ class StasisMachine:
         self._now = now
         self._collect()
         self._has_link = False
-        self._placed_without_link.clear()
+        self._held_back.clear()
         self._ask_no_more(now)
         self._media.link_lost()
         self._claims.link_lost()
@@ -444,10 +476,7 @@ class StasisMachine:
         """
         self._now = now
         self._has_link = True
-        placed, self._placed_without_link = self._placed_without_link, {}
-        for call in placed:
-            call.link_for_the_first_time(now)
-        calls = [call for call in self.calls.values() if call not in placed]
+        calls = [call for call in self.calls.values() if call not in self._held_back]
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         self._media.link_restored(now)
         for claim in self._claims.unsure():
@@ -535,6 +564,8 @@ class StasisMachine:
 
     def _ask_no_more(self, now: float) -> None:
         """What Asterisk is asked on behalf of a link that is gone need not be asked on the next."""
+        self._is_probing = False
+        self._suspicious.clear()
         self._resync.stop(now)
         self._orphans.link_lost()
         self._leftovers.stop(now)
@@ -590,6 +621,10 @@ class StasisMachine:
             notify=self._changed,
             counters=self.counters,
         )
+        if not self._has_link:  # it came with the last words of a link: what has become of it since is to be found out
+            call.link_lost(self._now)
+        else:
+            self._hold_back(call, self._now)
         self.calls[channel.id] = call
         self.counters.inbound += 1
         self._events.append(CallArrived(call, claimed))
@@ -612,11 +647,11 @@ class StasisMachine:
         else:
             self.adopt(channel, self._now, claimed=self._claims.arrived(channel.id))
 
-    def _begin_without_link(self, call: CallMachine, now: float) -> None:
-        """A call that is placed now: without a link it waits for one, and there is nothing about it to be found out."""
-        if not self._has_link:
+    def _hold_back(self, call: CallMachine, now: float) -> None:
+        """A call begins: while nothing can be sent its time does not run. Nothing is to be found out about it then."""
+        if not self._has_link or self.is_resyncing:
             call.link_lost(now)
-            self._placed_without_link[call] = None
+            self._held_back[call] = None
 
     def _receive_reply(self, reply: Reply, now: float) -> None:
         asked = self._forget(reply.request_id)
@@ -720,6 +755,8 @@ class StasisMachine:
                     self._media.open(call, self._now)
                 elif not self._media.holds(call, command, self._now):
                     self._send_command(call, command)
+                elif isinstance(command, Withdraw):
+                    call.receive_no_reply(command.request_id, self._now, was_sent=False)
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
                     self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
@@ -732,17 +769,20 @@ class StasisMachine:
                 self._bury(call)
             self._call_deadlines.update(call)
 
-    def _send_command(self, call: CallMachine, command: Command) -> None:
+    def _send_command(self, call: CallMachine, command: CallCommand) -> None:
         try:
             request = request_for(command, self.app_name)
         except (TypeError, ValueError) as error:
             call.receive_error(command.request_id, LocalProtocolError(str(error)), self._now)
             return
-        if request is not None:
+        if isinstance(command, AskLink):
+            self._suspicious[call] = None
+            self._probe()
+        elif request is None:
+            self._withdraw_for(call, command.request_id)
+        else:
             self._asked[command.request_id] = _Asked(request, call)
             self._out.append(SendRequest(command.request_id, request))
-        elif self._asked.pop(command.request_id, None) is not None:
-            self._out.append(WithdrawRequest(command.request_id))
 
     def _bury(self, call: CallMachine) -> None:
         if self.calls.get(call.id) is not call:
@@ -750,7 +790,8 @@ class StasisMachine:
         del self.calls[call.id]
         self._media.close(call, self._now)
         assert call.end is not None
-        self._placed_without_link.pop(call, None)
+        self._held_back.pop(call, None)
+        self._suspicious.pop(call, None)
         if call.end.by is EndedBy.CONNECTION:
             self._orphans.disown(call.id)
         if call.snoops_on is None:
@@ -775,6 +816,23 @@ class StasisMachine:
     def _ask_at_once(self, request: Request[T], now: float) -> Pending[T]:
         return self._ask(request, now, REPLY_TIMEOUT, at_once=True)
 
+    def _withdraw_for(self, call: CallMachine, request_id: str) -> None:
+        """Whoever waits is told whether it had left, unless the call is over, and nobody waits."""
+        asked = self._asked.get(request_id)
+        if asked is None:
+            call.receive_no_reply(request_id, self._now, was_sent=True)
+            return
+        if not asked.is_withdrawn:
+            asked.is_withdrawn = True
+            self._out.append(WithdrawRequest(request_id))
+        if call.is_over:
+            del self._asked[request_id]
+
+    def _probe(self) -> None:
+        if not self._is_probing and self._has_link:
+            self._is_probing = True
+            self._out.append(ProbeLink())
+
     def _withdraw(self, request_id: str) -> None:
         if self._forget(request_id) is not None:
             self._out.append(WithdrawRequest(request_id))
@@ -793,22 +851,9 @@ class StasisMachine:
         self._events.append(Log(level, message))
 
 
-def is_own(channel_id: str) -> bool:
-    """Whether we have asked for this channel.
-
-    The second half of a Local one is named after the first (``;2``), and is not ours.
-    """
-    return channel_id.startswith(OWN_PREFIX) and not channel_id.endswith(";2")
-
-
 def _channel_id_of(event: Event) -> str:
     channel = getattr(event, "channel", None)
     return channel.id if isinstance(channel, Channel) else ""
-
-
-def is_snoop(channel_id: str) -> bool:
-    """Whether we have asked for this channel to snoop on a call: without that it is of no use to anybody."""
-    return channel_id.startswith(SNOOP_PREFIX)
 
 
 def _number_of(caller_id: str) -> str:

@@ -20,7 +20,7 @@ from functools import partial
 
 from ..ari import Bridge, ChannelDestroyed, Event, Request, StasisEnd, StasisStart, bridges, channels
 from ..call import CallMachine, Pending
-from ..call.commands import Command, Hangup, Play, Withdraw
+from ..call.commands import AskLink, Command, Hangup, Play, Withdraw
 from ..call.outage import MAX_REPEATS
 from ..effects import LogLevel
 from ..errors import AriError, AriNotFound, MediaFailed, OperationTimeout, RequestOutcomeUnknown
@@ -137,7 +137,7 @@ class MediaChannels:
         if isinstance(command, Play):
             self._open_ear(call, now)
         held = self._held.get(call)
-        if held is None or isinstance(command, Hangup):
+        if held is None or isinstance(command, Hangup | AskLink):
             return False
         if isinstance(command, Withdraw):
             left = [waiting for waiting in held if waiting.request_id != command.request_id]

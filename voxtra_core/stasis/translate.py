@@ -10,6 +10,7 @@ from ..call.cause import REASON_CAUSES, HangupReason
 from ..call.commands import (
     Answer,
     AskChannel,
+    AskLink,
     AskPlayback,
     Command,
     Continue,
@@ -111,7 +112,7 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             )
         case JoinBridge():
             return bridges.add_channel(command.bridge_id, channel=[channel])
-        case OpenMedia() | Withdraw():
+        case OpenMedia() | Withdraw() | AskLink():
             return None
         case _ as unreachable:
             assert_never(unreachable)

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from ..ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
 from ..effects import Effect, Input
 from ..errors import ConnectFailed, ConnectionLost, RequestNotSent, RequestOutcomeUnknown
@@ -42,8 +42,14 @@ class _HungUp:
     """Asterisk has closed the socket."""
 
 
-_OnTheWay: TypeAlias = SimMessage | _GiveUp | _HungUp
+@attrs.frozen
+class _Pong:
+    """What a ping is answered with, at once."""
+
+
+_OnTheWay: TypeAlias = SimMessage | _GiveUp | _HungUp | _Pong
 _PATIENCE: Final = 5.0  # seconds, as the real link has
+_PING_TIMEOUT: Final = 10.0  # seconds, as the real link has by default
 _ROOM: Final = 1 << 20  # bytes of events that go into the buffers of a network that is dead
 
 
@@ -90,6 +96,7 @@ class SimulatedLink:
         self._on_the_way: list[tuple[float, int, _OnTheWay]] = []
         self._last_event_due = 0.0
         self._ready: deque[LinkMessage] = deque()
+        self._alive_by: float | None = None
 
     @property
     def socket(self) -> int | None:
@@ -133,11 +140,22 @@ class SimulatedLink:
         body = b"" if request.body is None else json.dumps(dict(request.body)).encode()
         self.asterisk.receive_request(number, request.method, request.target, body, now, lane=self._lane)
 
-    def withdraw_request(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more: after five more seconds ``RequestOutcomeUnknown`` stands in for it."""
+    def withdraw_request(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more: after five more seconds ``RequestOutcomeUnknown`` stands in for it.
+
+        It has left: nothing waits here.
+        """
         for number, pending in self._pending.items():
             if pending.id == request_id:
                 self._send(_GiveUp(number), now + _PATIENCE)
+        return True
+
+    def probe(self, now: float) -> None:
+        """Asterisk answers at once; on a network that is dead nobody does, and after ten seconds the link has ended."""
+        if self._socket is not None and self._alive_by is None:
+            self._alive_by = now + _PING_TIMEOUT
+            if not (self._frozen or self._has_vanished):
+                self._send(_Pong(), now)
 
     def close(self, now: float) -> None:
         """Close in good order."""
@@ -156,6 +174,8 @@ class SimulatedLink:
         times = [due for due, _, _ in self._on_the_way if due > self.asterisk.now]
         if (deadline := self.asterisk.next_deadline()) is not None:
             times.append(deadline)
+        if self._alive_by is not None and self._alive_by > self.asterisk.now:
+            times.append(self._alive_by)
         return min(times, default=None)
 
     def effects_to_perform(self) -> list[Effect]:
@@ -167,6 +187,8 @@ class SimulatedLink:
         self._collect()
         while not self._ready and self._on_the_way and self._on_the_way[0][0] <= self.asterisk.now:
             self._arrive(heapq.heappop(self._on_the_way)[2])
+        if self._alive_by is not None and self._alive_by <= self.asterisk.now:
+            self._close(ConnectionLost(f"silent for {_PING_TIMEOUT:g} seconds after a ping"), self.asterisk.now)
         return self._ready.popleft() if self._ready else None
 
     # ---- what Asterisk does ------------------------------------------------------------------------------------------
@@ -223,7 +245,7 @@ class SimulatedLink:
             self.asterisk.disconnect(self._socket, now)
         self._collect()
         self._on_the_way.clear()
-        self._socket, self._frozen = None, False
+        self._socket, self._frozen, self._alive_by = None, False, None
         for pending in self._pending.values():
             self._ready.append(RequestFailed(pending.id, RequestOutcomeUnknown("the link closed before the reply")))
         self._pending.clear()
@@ -262,9 +284,14 @@ class SimulatedLink:
                     self._ready.append(Reply(pending.id, status, reason, body))
             case SimEvent(text=text):
                 self._ready.append(EventReceived(text))
+            case _Pong():
+                pass
             case _HungUp():
                 self._close(None, self.asterisk.now)
             case SimClosed():
                 self._close(ConnectionLost("Asterisk has closed the simulated link"), self.asterisk.now)
             case _GiveUp(number) if (pending := self._pending.pop(number, None)) is not None:
                 self._ready.append(RequestFailed(pending.id, RequestOutcomeUnknown("nobody waited for the reply")))
+        if self._alive_by is not None and isinstance(message, SimReply | SimEvent | _Pong):
+            self._alive_by = None
+            self._ready.append(LinkAlive())

@@ -125,8 +125,7 @@ class SimulatedMediaPort:
         """How often sending was so late that the pacer began anew."""
         return self._pacer.stalls
 
-    @property
-    def stirred(self) -> bool:
+    def take_stirred(self) -> bool:
         """Nothing is reported by a driver."""
         return False
 

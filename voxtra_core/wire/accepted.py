@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ..ari.codec import parse_object
-from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, RequestFailed
+from ..ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, LinkOpened, RequestFailed
 from ..ari.request import Request
 from ..deadlines import soonest
 from ..effects import Effect, Input, Received
@@ -62,6 +62,7 @@ class AcceptedLink:
         self._requests = socket.new_requests(self._messages)
         self._close_by: float | None = None
         self._is_closed = False
+        self._is_probed = False
 
     def __repr__(self) -> str:
         state = "CLOSED" if self._is_closed else "OPEN" if self._close_by is None else "CLOSING"
@@ -92,14 +93,25 @@ class AcceptedLink:
             self._refuse(request_id, "only HTTP can carry files, and requests of more than 64 KiB")
         self._socket.changed()
 
-    def withdraw_request(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more.
+    def withdraw_request(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more; whether the request may have left us.
 
-        The request takes its course and is answered all the same; with ``RequestOutcomeUnknown`` if its reply takes
-        more than five seconds. One that is not under way is no error.
+        One that has not is not sent any more: ``RequestNotSent`` is its answer. Any other takes its course and is
+        answered all the same; with ``RequestOutcomeUnknown`` if its reply takes more than five seconds. One that is not
+        under way is no error, and may have left.
         """
-        self._requests.withdraw(request_id, now)
+        may_have_left = self._requests.withdraw(request_id, now)
         self._socket.changed()
+        return may_have_left
+
+    def probe(self, now: float) -> None:
+        """Send a ping now, unless one is out.
+
+        ``LinkAlive`` when anything at all comes, or ``LinkClosed`` after ``ping_timeout`` (or ``busy_timeout``).
+        """
+        if not self._is_closed and self._close_by is None:
+            self._is_probed = True
+            self._socket.probe(now)
 
     def close(self, now: float) -> None:
         """Let requests finish, for one second at most, then end; with the last link of a socket the socket is closed.
@@ -133,6 +145,11 @@ class AcceptedLink:
         self._messages.append(RequestFailed(request_id, RequestNotSent(reason)))
 
     # ---- for the socket ----
+
+    def _is_alive(self) -> None:
+        if self._is_probed:
+            self._is_probed = False
+            self._messages.append(LinkAlive())
 
     def _deliver(self, event: EventReceived) -> None:
         self._messages.append(event)
@@ -199,6 +216,11 @@ class AcceptedSocket:
             link.close(now)
         self.settle(now)
 
+    def probe(self, now: float) -> None:
+        """Have the WebSocket prove that it is alive."""
+        self._socket.probe(now)
+        self.settle(now)
+
     def receive(self, event: Input, now: float) -> None:
         """Something the driver reports about this connection."""
         self._socket.receive(event, now)
@@ -241,6 +263,9 @@ class AcceptedSocket:
                     for link in list(self._links.values()):
                         error = ConnectionLost(f"the socket of {link.application!r} is gone: {reason}")
                         self._end(link, None if code == 1000 else error)
+        if self._socket.take_proof():
+            for link in self._links.values():
+                link._is_alive()
         for link in list(self._links.values()):
             if link._is_done(now):
                 self._end(link, None)

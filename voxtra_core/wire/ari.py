@@ -27,7 +27,7 @@ from urllib.parse import quote
 import attrs
 
 from .. import diagnosis
-from ..ari.messages import EventReceived, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
+from ..ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
 from ..deadlines import soonest
 from ..effects import TLS, Effect, FailureKind, Input
@@ -242,14 +242,24 @@ class AriLink:
             if way.send(request_id, request, now):
                 break
 
-    def withdraw_request(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more.
+    def withdraw_request(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more; whether the request may have left us.
 
-        The request takes its course and is answered all the same; with ``RequestOutcomeUnknown`` if its reply takes
-        more than five seconds, so that nobody else lacks its place. One that is not under way is no error.
+        One that has not is not sent any more: ``RequestNotSent`` is its answer. Any other takes its course and is
+        answered all the same; with ``RequestOutcomeUnknown`` if its reply takes more than five seconds, so that nobody
+        else lacks its place. One that is not under way is no error, and may have left.
         """
-        for way in self._ways:
-            way.withdraw(request_id, now)
+        may_have_left = [way.withdraw(request_id, now) for way in self._ways]
+        return all(may_have_left)
+
+    def probe(self, now: float) -> None:
+        """Send a ping on the event socket now, unless one is out.
+
+        ``LinkAlive`` when anything at all comes, or ``LinkClosed`` after ``ping_timeout`` (or ``busy_timeout``).
+        """
+        if self._state is _State.OPEN:
+            self._socket.probe(now)
+            self._settle(now)
 
     def close(self, now: float) -> None:
         """Close the WebSocket and let requests finish, for one second at most."""
@@ -321,6 +331,8 @@ class AriLink:
                     self._finish(_rejection(status, body, self._url))
                 case SocketLost():
                     self._socket_lost(event)
+        if self._socket.take_proof() and self._state is _State.OPEN:
+            self._messages.append(LinkAlive())
         if self._state is _State.CLOSING:
             if self._socket.is_open and not any(way.needs_event_socket for way in self._ways):
                 self._socket.close(1000)

@@ -34,7 +34,7 @@ from .audiosocket import AudioSocketServer
 __all__ = ["MAX_UNIDENTIFIED", "AudioSocketPort"]
 
 MAX_UNIDENTIFIED = 100
-"""Connections that have not said who they are; the oldest of them makes room for a new one."""
+"""Connections that have not said who they are, beyond those that are expected; the oldest makes room for a new one."""
 IDENTIFY_TIMEOUT = 2.0
 """Seconds for a connection to say who it is. Asterisk sends the UUID as soon as it is connected."""
 MAX_UNSENT = 100
@@ -142,8 +142,7 @@ class AudioSocketPort:
         """How often sending was so late that the pacer began anew."""
         return self._pacer.stalls
 
-    @property
-    def stirred(self) -> bool:
+    def take_stirred(self) -> bool:
         """Whether anything but audio has happened since this was last asked."""
         stirred, self._stirred = self._stirred, False
         return stirred
@@ -261,9 +260,11 @@ class AudioSocketPort:
             self._effects.append(Close(conn))
             self._log(f"nobody is expected from {peer or 'there'}", now)
             return
-        if len(self._visitors) >= MAX_UNIDENTIFIED:
+        expected = len(self._expected) - len(self._connections)
+        if len(self._visitors) >= MAX_UNIDENTIFIED + expected:
             self._turn_away(next(iter(self._visitors.values())), "too many have not said who they are", now)
         self._visitors[conn] = _Visitor(conn, now + IDENTIFY_TIMEOUT)
+        self._stirred = True
 
     def _is_expected(self, peer: str) -> bool:
         try:
@@ -353,6 +354,7 @@ class AudioSocketPort:
             del self._visitors[visitor.conn]
             if is_open:
                 self._effects.append(Close(conn))
+            self._stirred = True
             return True
         connection = self._connections.get(conn)
         if connection is None:

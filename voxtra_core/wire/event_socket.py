@@ -74,6 +74,8 @@ class EventSocket:
         self._ping_at: float | None = None
         self._alive_by: float | None = None
         self._patience = limits.ping_timeout
+        self._is_probed = False
+        self._is_proved = False
         self.is_connected = False
         """Whether there has been a connection."""
         self.beginning = b""
@@ -137,6 +139,18 @@ class EventSocket:
         self._websocket.send_text(text)
         self._flush()
 
+    def probe(self, now: float) -> None:
+        """Have it prove that it is alive: with whatever comes next :meth:`take_proof` is true, or else it is lost."""
+        if self.is_open:
+            self._is_probed = True
+            if self._alive_by is None:
+                self._ping(now)
+
+    def take_proof(self) -> bool:
+        """Whether something has come since :meth:`probe`; told once."""
+        proved, self._is_proved = self._is_proved and self.is_open, False
+        return proved
+
     def close(self, code: int) -> None:
         """Begin the closing handshake. Only if :attr:`is_open`."""
         self._ping_at = self._alive_by = None
@@ -173,11 +187,7 @@ class EventSocket:
         if self._alive_by is not None and now >= self._alive_by:
             self._lose(f"silent for {self._patience:g} seconds after a ping")
         elif self._ping_at is not None and now >= self._ping_at:
-            self._patience = self._limits.busy_timeout if self.is_busy else self._limits.ping_timeout
-            self._ping_at, self._alive_by = None, now + self._patience
-            if self.has_room:  # else there are bytes to be acknowledged anyhow
-                self._websocket.ping()
-                self._flush()
+            self._ping(now)
 
     # ---- outputs ----
 
@@ -200,6 +210,13 @@ class EventSocket:
 
     # ---- inside ----
 
+    def _ping(self, now: float) -> None:
+        self._patience = self._limits.busy_timeout if self.is_busy else self._limits.ping_timeout
+        self._ping_at, self._alive_by = None, now + self._patience
+        if self.has_room:  # else there are bytes to be acknowledged anyhow
+            self._websocket.ping()
+            self._flush()
+
     def _receive(self, data: bytes | None, now: float) -> None:
         failure = None
         if data is not None and not self._websocket.is_open:
@@ -220,6 +237,7 @@ class EventSocket:
         """It is alive."""
         if self.is_open:
             self._ping_at, self._alive_by = now + self._limits.ping_interval, None
+            self._is_proved, self._is_probed = self._is_proved or self._is_probed, False
 
     def _flush(self) -> None:
         data = self._websocket.data_to_send()

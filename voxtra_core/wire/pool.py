@@ -31,7 +31,6 @@ class _Exchange:
     body: bytes = attrs.field(repr=False)
     left: bool = False
     """Whether some of it has been handed to the driver, on whichever connection."""
-    withdrawn: bool = False
 
     def failure(self, reason: str) -> LinkError:
         """What it means for this request that there will be no reply."""
@@ -138,16 +137,26 @@ class HTTPPool:
             self._serve_waiting(now)
         return True
 
-    def withdraw(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more: it may keep its connection for five seconds, from when it is sent."""
-        for waiting in self._waiting:
-            if waiting.request_id == request_id:
-                waiting.withdrawn = True
+    def withdraw(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more: it may keep its connection for five seconds.
+
+        One that has not left us is not sent any more, and fails at once: then, and only then, this is ``False``.
+        """
+        for exchange in self._waiting:
+            if exchange.request_id == request_id:
+                self._waiting.remove(exchange)
+                self._fail(exchange, "nobody waits for it any more")
+                return exchange.left
         for member in self._members.values():
-            exchange = member.exchange
-            if exchange is not None and exchange.request_id == request_id:
-                exchange.withdrawn = True
-                member.deadline = min(member.deadline, now + WITHDRAWN_TIMEOUT)
+            if member.exchange is None or member.exchange.request_id != request_id:
+                continue
+            if not member.exchange.left:
+                self._drop(member)
+                self._fail(member.exchange, "nobody waits for it any more")
+                self._serve_waiting(now)
+                return False
+            member.deadline = min(member.deadline, now + WITHDRAWN_TIMEOUT)
+        return True
 
     def take(self, response: RestResponse, now: float) -> bool:
         """No reply comes that way."""
@@ -211,8 +220,6 @@ class HTTPPool:
     def _transmit(self, member: _Member, exchange: _Exchange, now: float) -> None:
         member.exchange = exchange
         member.deadline = now + self._reply_timeout
-        if exchange.withdrawn:
-            member.deadline = min(member.deadline, now + WITHDRAWN_TIMEOUT)
         member.http.send_request(exchange.method, exchange.target, exchange.headers, exchange.body)
         if member.unsent > self._max_unsent:
             self._close(member, "Asterisk has stopped reading", now)

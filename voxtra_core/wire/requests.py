@@ -18,7 +18,7 @@ __all__ = ["WITHDRAWN_TIMEOUT", "RequestWay", "WaitingLine", "body_text"]
 E = TypeVar("E")
 
 WITHDRAWN_TIMEOUT = 5.0
-"""Seconds that a reply for which nobody waits may still occupy something."""
+"""Seconds that a reply for which nobody waits any more may still occupy something."""
 
 _METHOD = re.compile(r"[A-Z]+")
 _PATH = re.compile(r"/[!-~]*")
@@ -55,8 +55,11 @@ class RequestWay(Protocol):
         Raises :class:`LocalProtocolError` if it can go no way at all.
         """
 
-    def withdraw(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more: give up what it occupies five seconds after it is or was sent."""
+    def withdraw(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more: give up what it occupies in five seconds.
+
+        One that has not left us is not sent any more, and fails at once: then, and only then, this is ``False``.
+        """
 
     def take(self, response: RestResponse, now: float) -> bool:
         """A response that came in on the event socket: whether it belongs to a request of this way."""
@@ -99,6 +102,10 @@ class WaitingLine(Generic[E]):
     def popleft(self) -> E:
         """Whose turn it is."""
         return (self._deletes or self._others).popleft()
+
+    def remove(self, waiting: E) -> None:
+        """It waits no more. ``ValueError`` if it did not."""
+        (self._deletes if waiting in self._deletes else self._others).remove(waiting)
 
     def clear(self) -> None:
         """Nobody waits any more."""

@@ -29,7 +29,6 @@ class _Exchange:
     request_id: str
     """As whoever asked knows it."""
     members: str = attrs.field(repr=False)
-    withdrawn: bool = False
     deadline: float = math.inf
 
 
@@ -106,14 +105,20 @@ class SocketRequests:
             self._serve_waiting(now)
         return True
 
-    def withdraw(self, request_id: str, now: float) -> None:
-        """Nobody waits for this reply any more: forget the request five seconds after it is or was sent."""
+    def withdraw(self, request_id: str, now: float) -> bool:
+        """Nobody waits for this reply any more: forget the request in five seconds.
+
+        One that has not left us is not sent any more, and fails at once: then, and only then, this is ``False``.
+        """
         for exchange in self._waiting:
-            if exchange.request_id == request_id:
-                exchange.withdrawn = True
+            if exchange.request_id == request_id and exchange is not self._probe:
+                self._waiting.remove(exchange)
+                self._fail(exchange, RequestNotSent("nobody waits for it any more"))
+                return False
         for exchange in self._under_way.values():
             if exchange.request_id == request_id:
                 exchange.deadline = min(exchange.deadline, now + WITHDRAWN_TIMEOUT)
+        return True
 
     def take(self, response: RestResponse, now: float) -> bool:
         """A response: whether it belongs to a request of this way."""
@@ -164,8 +169,7 @@ class SocketRequests:
     def _serve_waiting(self, now: float) -> None:
         while self._waiting and self._has_room:
             exchange = self._waiting.popleft()
-            patience = min(self._reply_timeout, WITHDRAWN_TIMEOUT) if exchange.withdrawn else self._reply_timeout
-            exchange.deadline = now + patience
+            exchange.deadline = now + self._reply_timeout
             number = self._socket.next_request_id()
             self._under_way[number] = exchange
             self._socket.send_text(request_text(number, exchange.members))
