@@ -95,7 +95,12 @@ class Followed:
 
     def withdraw(self, choices: Choices, now: float) -> None:
         """Somebody waits no more."""
-        self.link.withdraw_request(choices.of([*self.unanswered, "never"]), now)
+        request_id = choices.of([*self.unanswered, "never"])
+        if not self.link.withdraw_request(request_id, now):
+            self.look()
+            assert self.answers[request_id] == 1, "it has not left, and is not answered"
+        if choices.below(4) == 3:
+            self.link.probe(now)
 
     def assert_over(self) -> None:
         """It has said its last word, and everybody has been answered."""

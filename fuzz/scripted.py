@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from voxtra_core.ari.decoders import EVENTS
 from voxtra_core.ari.messages import EventReceived, LinkAlive, LinkClosed, LinkMessage, LinkOpened, Reply, RequestFailed
 from voxtra_core.ari.request import Request
+from voxtra_core.deadlines import soonest
 from voxtra_core.effects import Effect, Input
 from voxtra_core.errors import (
     AuthenticationFailed,
@@ -234,6 +235,7 @@ class ScriptedLink:
         self._gossip = gossip
         self._ids: set[str] = set()
         self._deadline: float | None = None
+        self._alive_by: float | None = None
         self._said: deque[LinkMessage] = deque()
 
     # ---- what the bytes decide
@@ -273,6 +275,9 @@ class ScriptedLink:
 
     def comply(self, choices: Choices) -> None:
         """The oldest requests are done as Asterisk would do them; events come before the reply or after it."""
+        if self._alive_by is not None:
+            self._alive_by = None
+            self._said.append(LinkAlive())
         for _ in range(1 + choices.below(4)):
             if not self.asked or self.is_closed:
                 return
@@ -315,13 +320,17 @@ class ScriptedLink:
         self._gossip.overhear(request)
 
     def withdraw_request(self, request_id: str, now: float) -> bool:
-        """It has left, and may be answered all the same."""
+        """One in three has not left; the others may be answered all the same."""
+        if request_id in self.asked and len(self._ids) % 3 == 0:
+            del self.asked[request_id]
+            self._said.append(RequestFailed(request_id, RequestNotSent("withdrawn")))
+            return False
         return True
 
     def probe(self, now: float) -> None:
-        """It is as alive as what it says."""
-        if self.is_open:
-            self._said.append(LinkAlive())
+        """It takes ten seconds at most."""
+        if self.is_open and self._alive_by is None:
+            self._alive_by = now + 10.0
 
     def close(self, now: float) -> None:
         """It takes a second at most."""
@@ -337,10 +346,12 @@ class ScriptedLink:
         """The end, of one kind or another."""
         if self._deadline is not None and self._deadline <= now:
             self._end(ConnectFailed("late") if self.is_opening else None)
+        elif self._alive_by is not None and self._alive_by <= now:
+            self._end(ConnectionLost("no sign of life"))
 
     def next_deadline(self) -> float | None:
         """Until then."""
-        return self._deadline
+        return soonest((self._deadline, self._alive_by))
 
     def effects_to_perform(self) -> list[Effect]:
         """None."""
@@ -353,7 +364,7 @@ class ScriptedLink:
     def _end(self, error: LinkError | None) -> None:
         self.is_opening = self.is_open = False
         self.is_closed = True
-        self._deadline = None
+        self._deadline = self._alive_by = None
         asked, self.asked = self.asked, {}
         for request_id in asked:
             self._said.append(RequestFailed(request_id, RequestOutcomeUnknown("the link is gone")))
