@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from itertools import count
+from random import Random
 
 import trio
 import trio.testing
@@ -45,17 +46,18 @@ class TrioInVirtualTime(TrioBackend):
         async def main() -> None:
             await function()
 
-        scheduler = trio._core._run
-        before, scheduler._ALLOW_DETERMINISTIC_SCHEDULING = scheduler._ALLOW_DETERMINISTIC_SCHEDULING, True
-        state = scheduler._r.getstate()
-        scheduler._r.seed(0)
+        scheduler = vars(trio._core._run)  # there is no public way to have the same order each time
+        dice: Random = scheduler["_r"]
+        before, state = scheduler["_ALLOW_DETERMINISTIC_SCHEDULING"], dice.getstate()
+        scheduler["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
+        dice.seed(0)
         try:
             trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
         except BaseExceptionGroup as group:
             raise sole_error(group) from None
         finally:
-            scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before
-            scheduler._r.setstate(state)
+            scheduler["_ALLOW_DETERMINISTIC_SCHEDULING"] = before
+            dice.setstate(state)
 
 
 def loop_in_virtual_time() -> TrioInVirtualTime:

@@ -255,7 +255,8 @@ class Caller(Script):
     """Seconds until they dial, where several call (:func:`~.run.run_calls`)."""
 
     def _who(self) -> list[object]:
-        return [self.number, self.name][: 2 if self.name else 1 if self.number else 0]
+        who: list[object] = [self.number, self.name]
+        return who[: 2 if self.name else 1 if self.number else 0]
 
     def _more(self) -> dict[str, object]:
         fields = attrs.fields(Caller)
@@ -333,9 +334,7 @@ def code_of(step: Step) -> str:
         case WaitForDigits(digits, timeout):
             return _method("waits_for_digits", digits, timeout=(timeout, None))
         case Press(digits, after, between, duration):
-            return _method(
-                "presses", digits, after=(after, 0.0), between=(between, 0.25), duration=(duration, 0.1)
-            )
+            return _method("presses", digits, after=(after, 0.0), between=(between, 0.25), duration=(duration, 0.1))
         case Talk(seconds, audio, waits, words, wav):
             what = words or audio or seconds
             return _method("talks", what, waits=(waits, True), wav=(wav, ""))

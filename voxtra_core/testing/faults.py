@@ -22,6 +22,7 @@ from .link import SimulatedLink
 from .media_port import SimulatedMediaPort
 
 __all__ = [
+    "ChannelGone",
     "Fault",
     "Faults",
     "LateEvent",
@@ -84,6 +85,13 @@ class RefusedRequest:
 
     nth: int
     status: int
+
+
+@attrs.frozen
+class ChannelGone:
+    """The channel that the nth request is about is hung up just before that arrives: it is answered 404."""
+
+    nth: int
 
 
 @attrs.frozen
@@ -154,6 +162,7 @@ Fault: TypeAlias = (
     | NoReply
     | RepeatedReply
     | RefusedRequest
+    | ChannelGone
     | LateEvent
     | RepeatedEvent
     | Outage
@@ -175,7 +184,7 @@ class Faults:
     faults: tuple[Fault, ...]
 
     def __init__(self, *faults: Fault) -> None:
-        self.__attrs_init__(faults)  # type: ignore[attr-defined]
+        self.__attrs_init__(faults)
 
     def __repr__(self) -> str:
         return f"Faults({', '.join(map(repr, self.faults))})"
@@ -224,7 +233,9 @@ class Misfortunes:
             match fault:
                 case LateEvent(nth) | RepeatedEvent(nth):
                     self.of_event.setdefault(nth, []).append(fault)
-                case LateRequest() | LateReply() | LostReply() | NoReply() | RepeatedReply() | RefusedRequest():
+                case LateRequest() | LateReply() | LostReply() | NoReply() | RepeatedReply():
+                    self.of_request.setdefault(fault.nth, []).append(fault)
+                case RefusedRequest() | ChannelGone():
                     self.of_request.setdefault(fault.nth, []).append(fault)
                 case _:
                     timed.append((fault.at, fault))
@@ -312,7 +323,11 @@ class FaultyLink(SimulatedLink):
         if refusal is not None and self.is_open:
             body = json.dumps({"message": "not today"}).encode()
             self._told.append(Reply(request_id, refusal.status, "not today", body))
-        elif late:
+            return
+        for fault in faults:
+            if isinstance(fault, ChannelGone) and request.path.startswith("/channels/"):
+                self.asterisk.hang_up(request.path.split("/")[2], now)
+        if late:
             self._leaving.append((now + late, request_id, request))
         else:
             super().send_request(request_id, request, now)

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar, assert_never, cast
 
 import attrs
 
@@ -51,8 +50,6 @@ from .callers import (
 
 __all__ = ["PeopleSyntaxError", "format_people", "parse_people"]
 
-P = TypeVar("P", Caller, Agent)
-
 
 class PeopleSyntaxError(ValueError):
     """A line that is not understood: where, and what to write instead."""
@@ -64,7 +61,7 @@ class PeopleSyntaxError(ValueError):
         self.advice = advice
 
 
-class _Wrong(Exception):  # noqa: N818 - it is made a PeopleSyntaxError of
+class _Wrong(Exception):
     """What to write instead."""
 
 
@@ -114,13 +111,13 @@ _PLAIN: dict[str, Step] = {
 
 _ADVICE = (
     "a step is one of: wait 2 s · wait for answer · wait for prompt hello-world · wait for digits 12 · "
-    'press 1234# after 0.5 s · talk 2 s · say "words" · talk "file.wav" · hold · resume · ring · early media · answer · '
-    "be busy · be congested · refuse with cause 21 · hang up"
+    'press 1234# after 0.5 s · talk 2 s · say "words" · talk "file.wav" · hold · resume · ring · early media · '
+    "answer · be busy · be congested · refuse with cause 21 · hang up"
 )
 _STARTS = {
     "wait": "write: wait 2 s, wait for answer, wait for prompt hello-world to start, wait for digits 12; "
     "each may end in: at most 20 s",
-    "press": "write: press 1234# after 0.5 s, 0.25 s apart, held 0.1 s (keys are 0-9 * # A-D; the rest may be left out)",
+    "press": "write: press 1234# after 0.5 s, 0.25 s apart, held 0.1 s (keys: 0-9 * # A-D; the rest may be left out)",
     "talk": 'write: talk 2 s, or: talk "file.wav"; either may end in: meanwhile',
     "say": 'write: say "the words", in straight double quotes',
     "hang": "write: hang up, hang up with cause 21, or: hang up without cause",
@@ -157,10 +154,12 @@ def parse_people(
 
 def format_people(people: Iterable[Caller | Agent]) -> str:
     """These people as text. ``ValueError`` for audio that has no file's name."""
-    return "\n".join("\n".join([_head(person), *(f"    {line}" for line in _lines(person))]) + "\n" for person in people)
+    return "\n".join(
+        "\n".join([_head(person), *(f"    {line}" for line in _lines(person))]) + "\n" for person in people
+    )
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def _caller(rest: str) -> Caller:
@@ -201,16 +200,16 @@ def _agent(words: str) -> Agent:
     return Agent(endpoint=match[1], rate=int(match[2] or 8000))
 
 
-def _with_step(person: P, words: str, read_wav: Callable[[str], bytes] | None) -> P:
+def _with_step(person: Caller | Agent, words: str, read_wav: Callable[[str], bytes] | None) -> Caller | Agent:
     if isinstance(person, Caller) and (match := _SET.fullmatch(words)) is not None:
         return person.sets(match[1], match[2])
     if (match := _WAV.fullmatch(words)) is not None:
         wav = _unquoted(match[1])
         if read_wav is None:
             raise _Wrong("nobody has said where WAV files are: give read_wav= to parse_people()")
-        return person.talks(read_wav(wav), waits=match[2] is None, wav=wav)
+        return person.talks(read_wav(wav), waits=not match[2], wav=wav)
     if (match := _SAY.fullmatch(words)) is not None:
-        return person.talks(_unquoted(match[1]), waits=match[2] is None)
+        return person.talks(_unquoted(match[1]), waits=not match[2])
     step = _step(words)
     if isinstance(person, Caller) and isinstance(step, Ring | Progress | Answer | Refuse):
         raise _Wrong("a caller does not ring, answer or refuse: that is for an agent")
@@ -238,7 +237,7 @@ def _step(words: str) -> Step:
             match[1].upper(), after or 0.0, 0.25 if between is None else between, 0.1 if held is None else held
         )
     if (match := _TALK.fullmatch(words)) is not None:
-        return Talk(float(match[1]), waits=match[2] is None)
+        return Talk(float(match[1]), waits=not match[2])
     if (match := _HANG_UP.fullmatch(words)) is not None:
         return HangUp(None if match[2] else int(match[1] or 16))
     if (match := _REFUSE.fullmatch(words)) is not None:
@@ -254,7 +253,7 @@ def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------------
+# ---- writing ---------------------------------------------------------------------------------------------------------
 
 
 def _head(person: Caller | Agent) -> str:
@@ -302,8 +301,6 @@ def _line(step: Step) -> str:
             return f"refuse with cause {cause}"
         case Ring() | Progress() | Answer() | Hold() | Refuse():
             return next(line for line, plain in _PLAIN.items() if plain == step)
-        case _:
-            assert_never(cast("object", step))  # type: ignore[arg-type]
 
 
 def _at_most(timeout: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import attrs
@@ -114,6 +114,8 @@ class RunReport:
     """Of a whole run: one for each who called or was called in :attr:`calls`, and what belongs to none."""
 
     faults: Faults
+    sounds: Mapping[str, float]
+    """The seconds of each prompt."""
     calls: list[CallReport] = attrs.field(factory=list)
     log: list[Log] = attrs.field(factory=list)
     """What would have been logged."""
@@ -358,6 +360,7 @@ class CallReport:
                     yield from self._of_handler(at, kind, what)
 
     def _of_handler(self, at: float, kind: str, what: Any) -> Iterator[Moment]:
+        handled: Handled
         handled, more = what if isinstance(what, tuple) else (what, None)
         if handled is not self.handled:
             return

@@ -11,7 +11,7 @@ two. The same call gives the same report each time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache, partial
 from importlib import import_module
 from itertools import count
@@ -36,6 +36,7 @@ from .people import Person
 from .report import CallReport, Handled, HangupCall, Left, Operation, RunReport
 from .sounds import SOUNDS
 from .virtual import VirtualLoop, VirtualTask
+from .watching import on_report
 
 __all__ = ["BackendName", "LoopInVirtualTime", "Run", "Target", "run_call", "run_calls"]
 
@@ -139,10 +140,6 @@ def run_calls(
     return run.report
 
 
-on_report: list[Callable[[RunReport], object]] = []
-"""Who is shown each report: the pytest plugin."""
-
-
 def _loop(backend: BackendName | LoopInVirtualTime) -> LoopInVirtualTime:
     if not isinstance(backend, str):
         return backend
@@ -153,7 +150,7 @@ def _loop(backend: BackendName | LoopInVirtualTime) -> LoopInVirtualTime:
     return cast("LoopInVirtualTime", import_module(_BACKENDS[backend]).loop_in_virtual_time())
 
 
-# ---- the run -----------------------------------------------------------------------------------------------------------
+# ---- the run ---------------------------------------------------------------------------------------------------------
 
 
 class _Spins(BaseException):
@@ -207,7 +204,7 @@ class Run:
         metadata: Mapping[str, Any] | None = None,
         limit: float = 600.0,
     ) -> None:
-        self.report = RunReport(faults)
+        self.report = RunReport(faults, sounds)
         self.loop: LoopInVirtualTime = loop if loop is not None else _VirtualLoop()
         serial = count(1)
         self.asterisk = SimulatedAsterisk(new_id=lambda: f"asterisk-{next(serial)}", sounds=sounds)
@@ -258,6 +255,50 @@ class Run:
                     self.report.error = error
         self._finish(people)
 
+    # ---- step by step, in virtual time only ------------------------------------------------------------------------
+
+    def start(self, person: Caller | Agent) -> Person:
+        """Somebody calls, or is called, and stays until :meth:`stop`."""
+        loop = cast("VirtualLoop", self.loop)
+        self._stage = self._staged()
+        self._stage.__enter__()
+        self._scripts = [person]
+        self._serving = loop.spawn(self._serve(), "serve")
+        met: list[Person | None] = []
+
+        async def begin() -> None:
+            await self.app.started()
+            met.append(await self.begin(person))
+
+        self._do(begin())
+        assert met[0] is not None
+        return met[0]
+
+    def let_pass(self, seconds: float) -> None:
+        """Let so much time pass."""
+        loop = cast("VirtualLoop", self.loop)
+        self._do(loop.sleep(seconds))
+
+    def stop(self) -> RunReport:
+        """Whoever is on the line hangs up; wait until nothing is left."""
+        self._limit = 0.0
+        self._do(self.until_over())
+        self._do(self.loop.park(self._serving.done))
+        self._stage.__exit__()
+        self._finish(self._scripts)
+        return self.report
+
+    def _do(self, body: Coroutine[Any, Any, None]) -> None:
+        loop = cast("VirtualLoop", self.loop)
+        task = loop.spawn(body)
+        try:
+            loop.run_until(task.done)
+        except _Spins:
+            self.report.spins = True
+            self._cancel_all()
+        if task.error is not None:
+            raise task.error
+
     async def _serve(self) -> None:
         await self.app.serve()
 
@@ -274,9 +315,7 @@ class Run:
         """Somebody calls, or is called."""
         before = len(self.asterisk.people)
         if isinstance(person, Caller):
-            self.asterisk.call(
-                person, self.app.app_name, self.loop.time(), args=self._args, answered=self._answered
-            )
+            self.asterisk.call(person, self.app.app_name, self.loop.time(), args=self._args, answered=self._answered)
             self._wake()
         else:
             try:
@@ -494,7 +533,7 @@ class _Overheard:
         return [effect for effect in effects if not isinstance(effect, Log)]
 
 
-# ---- watching a call ---------------------------------------------------------------------------------------------------
+# ---- watching a call -------------------------------------------------------------------------------------------------
 
 _OPERATIONS = (
     "answer",
@@ -527,7 +566,8 @@ Tell: TypeAlias = Callable[[tuple[float, str, Any]], None]
 
 def _watch(call: CallSession, handled: Handled, time: Callable[[], float], tell: Tell) -> None:
     vars(call)[_WATCH] = (handled, time, tell)
-    call.__class__ = _watched_class(type(call))
+    session_class: Any = type(call)
+    call.__class__ = _watched_class(session_class)
     machine = call.machine
     handled.states.append((time(), call.state))
     feed = machine.follow(1000)
@@ -549,7 +589,7 @@ def _watch(call: CallSession, handled: Handled, time: Callable[[], float], tell:
 
 
 @lru_cache(maxsize=8)
-def _watched_class(session_class: type[CallSession]) -> type[CallSession]:
+def _watched_class(session_class: Any) -> type[CallSession]:
     """Of sessions that write down what is asked of them. They are the same objects as before."""
     members: dict[str, Any] = {
         name: _operation(name, getattr(session_class, name)) for name in _OPERATIONS if hasattr(session_class, name)
@@ -600,7 +640,7 @@ def _operation(name: str, method: Callable[..., Awaitable[Any]]) -> Callable[...
     return operation
 
 
-# ---- the wrong loop ----------------------------------------------------------------------------------------------------
+# ---- the wrong loop --------------------------------------------------------------------------------------------------
 
 _SAYS = {"no running event loop": "asyncio", "must be called from async context": "trio"}
 
@@ -619,4 +659,3 @@ def _wrong_loop(error: BaseException, name: str) -> LocalProtocolError | None:
     if needs is None or needs == name:
         return None
     return LocalProtocolError(f"the handler awaits the {needs} loop itself ({error}): pass backend={needs!r}")
-

@@ -74,7 +74,7 @@ class VirtualTask:
                 self._parked = None
                 parked.discard_waker(self._wake)
                 self._cancelled = False
-                waits_for = self._context.run(self._body.throw, Cancelled())
+                waits_for: object = self._context.run(self._body.throw, Cancelled())
             elif parked is None or parked.done:
                 self._parked = None
                 waits_for = self._context.run(self._body.send, None)
