@@ -15,6 +15,7 @@ from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
 from .media import media
 from .row import Benchmark, Row
+from .simulated_call import simulated_call
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     import_time,
@@ -26,6 +27,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     driver_events,
     handed_over,
     media,
+    simulated_call,
 )
 
 

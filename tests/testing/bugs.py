@@ -14,7 +14,7 @@ from voxtra_core.ari import bridges
 from voxtra_core.call.dtmf import DigitQueue, TwinDigits
 from voxtra_core.stasis.machine import StasisMachine
 
-__all__ = ["BUGS", "Bug", "echo", "menu", "pin"]
+__all__ = ["BUGS", "Bug", "collects_while_it_listens", "echo", "has_music_until_the_caller_goes", "menu", "pin"]
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -65,6 +65,24 @@ async def echo(call: CallSession) -> None:
         await call.send_audio(chunk)
         if await call.listen_dtmf(timeout=0) is not None:
             return
+
+
+async def collects_while_it_listens(call: CallSession) -> None:
+    """Up to four digits, of a caller whose voice is heard meanwhile."""
+    await call.answer()
+    voice = call.audio_stream()
+    await call.play_file("agent-pass")
+    for _ in range(4):
+        if await call.listen_dtmf(timeout=3) is None:
+            break
+    voice.close()
+
+
+async def has_music_until_the_caller_goes(call: CallSession) -> None:
+    """As a queue does."""
+    await call.answer()
+    await call.hold()
+    await call.wait_ended()
 
 
 # ---- handlers that are wrong -----------------------------------------------------------------------------------------
@@ -181,7 +199,7 @@ BUGS = [
     Bug("an end that is caught", tries_again_and_again, "ends"),
     Bug("double callback", menu, "callbacks once", calls_back_twice),
     Bug("a lost digit", pin, "digits", loses_a_digit),
-    Bug("a digit twice", echo, "digits", doubles_a_digit),
-    Bug("a missed event across a reconnect", menu, "told of the end", misses_an_end),
+    Bug("a digit twice", collects_while_it_listens, "digits", doubles_a_digit),
+    Bug("a missed event across a reconnect", has_music_until_the_caller_goes, "ends", misses_an_end),
     Bug("a leaked bridge", echo, "nothing left", leaks_a_bridge),
 ]

@@ -16,7 +16,7 @@ from .run import ALWAYS_ALLOWED
 
 __all__ = ["Flaw", "flaws"]
 
-_RACES: Final = frozenset({404, 409, 412})
+_RACES: Final = frozenset({400, 404, 409, 412})
 """What Asterisk answers about a channel that has just gone."""
 _HAIR: Final = 0.05
 """Seconds by which a prompt may be cut short before anybody hears it."""

@@ -103,6 +103,8 @@ class Handled:
     error: BaseException | None = None
     was_told_end: bool = False
     call_ended_at: float | None = None
+    follows: object = None
+    """Keeps what tells of the states."""
 
 
 Trace = list[tuple[float, str, Any]]
@@ -265,9 +267,8 @@ class CallReport:
     @property
     def requests(self) -> list[RequestMade]:
         """The requests to Asterisk that are about this call."""
-        if len(self.run.calls) == 1:
-            return self.run.requests
-        return [made for made in self.run.requests if self._concerns(unquote(made.request.target))]
+        made = [made for made in self.run.requests if is_about_calls(made.request)]
+        return [one for one in made if self._concerns(unquote(one.request.target))]
 
     @property
     def log(self) -> list[Log]:

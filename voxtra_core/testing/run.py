@@ -570,7 +570,7 @@ def _watch(call: CallSession, handled: Handled, time: Callable[[], float], tell:
     call.__class__ = _watched_class(session_class)
     machine = call.machine
     handled.states.append((time(), call.state))
-    feed = machine.follow(1000)
+    handled.follows = feed = machine.follow(1000)
 
     def look() -> None:
         while len(feed):
