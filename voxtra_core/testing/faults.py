@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ..ari.messages import EventReceived, LinkMessage, Reply, RequestFailed
+from ..ari.messages import EventReceived, LinkClosed, LinkMessage, Reply, RequestFailed
 from ..ari.request import Request
 from ..errors import ConnectFailed, RequestNotSent
 from .asterisk import SimulatedAsterisk
@@ -314,6 +314,10 @@ class FaultyLink(SimulatedLink):
             faults = misfortunes.of_request.get(misfortunes.requests, faults)
         misfortunes.tell(now, "request", (request_id, request, faults))
         self._requests_by_id[request_id] = request
+        if self._ready and isinstance(self._ready[-1], LinkClosed):  # it has just been closed: its end comes last
+            error = RequestNotSent("the simulated link is not open")
+            self._ready.insert(len(self._ready) - 1, RequestFailed(request_id, error))
+            return
         if not faults:
             super().send_request(request_id, request, now)
             return

@@ -124,9 +124,7 @@ class SimulatedLink:
     def send_request(self, request_id: str, request: Request[Any], now: float) -> None:
         """It reaches Asterisk now."""
         if self._socket is None:
-            failed = RequestFailed(request_id, RequestNotSent("the simulated link is not open"))
-            has_just_closed = bool(self._ready) and isinstance(self._ready[-1], LinkClosed)
-            self._ready.insert(len(self._ready) - has_just_closed, failed)  # nothing comes behind a link's end
+            self._ready.append(RequestFailed(request_id, RequestNotSent("the simulated link is not open")))
             return
         number = next(self._requests)
         self._pending[number] = _Pending(request_id, request)

@@ -28,7 +28,7 @@ _MOST_RUNS = 3
 
 @pytest.fixture
 def run_call() -> Callable[..., Any]:
-    """:func:`voxtra_core.testing.run_call`."""
+    """:func:`voxtra_core.testing.run.run_call`."""
     from .run import run_call
 
     return run_call
@@ -36,7 +36,7 @@ def run_call() -> Callable[..., Any]:
 
 @pytest.fixture
 def run_calls() -> Callable[..., Any]:
-    """:func:`voxtra_core.testing.run_calls`."""
+    """:func:`voxtra_core.testing.run.run_calls`."""
     from .run import run_calls
 
     return run_calls

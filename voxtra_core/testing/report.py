@@ -24,7 +24,7 @@ from .people import Digit, Person
 if TYPE_CHECKING:
     from ..session import CallSession
 
-__all__ = ["CallReport", "HangupCall", "Left", "Operation", "RequestMade", "RunReport", "Trace"]
+__all__ = ["CallReport", "Handled", "HangupCall", "Left", "Operation", "RequestMade", "RunReport", "Trace"]
 
 
 @attrs.define
