@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from ..ari.messages import LinkOpened, Reply, RequestFailed
+from ..ari.messages import LinkClosed, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
 from ..call import CallEnd, CallState
 from ..effects import Log, LogLevel
@@ -159,6 +159,13 @@ class RunReport:
         for at, kind, what in self.trace:
             if kind == "event" and (event := _parsed(what)) is not None:
                 yield at, event
+
+    @property
+    def lost_connection(self) -> bool:
+        """Whether the application was without a connection to Asterisk for a time: keys of that time are lost."""
+        return any(
+            isinstance(what, LinkClosed) and at < self.seconds for at, kind, what in self.trace if kind == "link"
+        )
 
     def ladder(self) -> str:
         """All calls as one ladder diagram, one after another."""

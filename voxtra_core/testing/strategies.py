@@ -199,7 +199,7 @@ def check_call_flow(
 
     By default callers wait for the prompts that the handler plays; they hang up after ``patience`` seconds at the
     latest, by default 120, and 15 where the call's audio is used, which takes longer to compute. ``check`` is your own:
-    called with each report, it raises ``AssertionError`` for what must not be.
+    called with each report of a call that the handler got, it raises ``AssertionError`` for what must not be.
 
     Raises :class:`CallFlowError` with the smallest scenario found. ``max_examples`` are tried, by default 400, and 100
     with audio; the rest is as in the Hypothesis profile that is loaded.
@@ -227,7 +227,8 @@ def check_call_flow(
         found: list[Flaw | str] = [*flaws(report, max_silence=max_silence)]
         if not found and check is not None:
             try:
-                check(report.calls[0])
+                if report.calls[0].call is not None:
+                    check(report.calls[0])
             except AssertionError as error:
                 found.append(f"your check: {error}")
         if found:
