@@ -6,6 +6,7 @@ Virtual time; Hypothesis chooses, and is derandomised in CI.
 from __future__ import annotations
 
 import ast
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +32,11 @@ from .bugs import BUGS, Bug, echo, menu, pin
 @pytest.mark.parametrize("handler", [menu, pin])
 def test_what_is_right_passes(handler: object) -> None:
     check_call_flow(handler, max_examples=60)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_on_any_loop(backend: Literal["trio", "asyncio"]) -> None:
+    check_call_flow(menu, max_examples=15, backend=backend)
 
 
 def test_so_does_what_has_audio() -> None:
