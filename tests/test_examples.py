@@ -9,10 +9,7 @@ from types import ModuleType
 import pytest
 
 from voxtra_core.media import SLIN, SLIN16, Tone, read_wav, rms_dbfs
-from voxtra_core.testing.asterisk import SimulatedAsterisk
-from voxtra_core.testing.callers import Caller
-from voxtra_core.testing.people import Person
-from voxtra_core.testing.virtual import VirtualApp, VirtualLoop
+from voxtra_core.testing import Caller, Person, flaws, run_call
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
@@ -28,23 +25,10 @@ def load(name: str) -> ModuleType:
 
 def call(example: str, caller: Caller) -> Person:
     """One call to an example's handler of the same name, in virtual time; who called, with all they heard."""
-    loop = VirtualLoop()
-    asterisk = SimulatedAsterisk(new_id=loop.new_id)
-    app = VirtualApp(loop, asterisk)
-    app.default()(getattr(load(f"{example}_asyncio"), example))
-    people: list[Person] = []
-
-    async def use() -> None:
-        await app.started()
-        people.append(asterisk.call(caller, app.app_name, loop.now))
-        await loop.sleep(120)
-        await app.stop()
-
-    async def main() -> None:
-        await loop.together(app.serve, use)
-
-    loop.run(main)
-    return people[0]
+    report = run_call(getattr(load(f"{example}_asyncio"), example), caller, limit=120.0)
+    assert flaws(report.run) == []
+    assert report.person is not None
+    return report.person
 
 
 @pytest.mark.parametrize("example", sorted(path.stem.removesuffix("_trio") for path in EXAMPLES.glob("*_trio.py")))

@@ -25,7 +25,13 @@ NEVER_LOADED = frozenset(
     "socket _socket ssl _ssl select selectors asyncio trio anyio threading time random uuid secrets logging subprocess "
     "multiprocessing concurrent h11 wsproto hypothesis".split()
 )
-NEEDS_MORE = ("voxtra_core.wire", "voxtra_core.cli", "voxtra_core.testing.serve", "voxtra_core.testing.strategies")
+NEEDS_MORE = (
+    "voxtra_core.wire",
+    "voxtra_core.cli",
+    "voxtra_core.testing.serve",
+    "voxtra_core.testing.strategies",
+    "voxtra_core.testing.plugin",
+)
 """These, and whatever lies below them, may load more than attrs does."""
 
 REPORT_LOADED = f"""
@@ -93,6 +99,7 @@ THIRD_PARTY = {
     "h11": "wire/",
     "wsproto": "wire/",
     "hypothesis": "testing/strategies",
+    "pytest": "testing/plugin.py",
 }
 """The libraries, and below which path of the core each may be imported. ``audioop`` is one from Python 3.13 on."""
 
@@ -129,7 +136,7 @@ ARROWS: dict[str, frozenset[str]] = {
 
 WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
-ASYNC = ("session.py", "app/", "cli/demo.py", "testing/virtual.py")
+ASYNC = ("session.py", "app/", "cli/demo.py", "testing/virtual.py", "testing/run.py")
 PRINTS = ("cli/",)
 
 
@@ -223,6 +230,7 @@ def test_the_core_keeps_its_rules() -> None:
         ("media/wav.py", "import numpy"),
         ("stasis/a.py", "from wsproto import ConnectionType"),
         ("testing/a.py", "import hypothesis"),
+        ("testing/run.py", "import pytest"),
         ("call/a.py", "import voxtra_core.errors"),
         ("call/a.py", "import requests"),
         ("call/a.py", "from ..stasis.app import x"),

@@ -15,6 +15,7 @@ from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
 from .media import media
 from .row import Benchmark, Row
+from .simulated_call import simulated_call
 from .voice import voice
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -28,6 +29,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     handed_over,
     media,
     voice,
+    simulated_call,
 )
 
 

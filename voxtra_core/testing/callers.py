@@ -3,10 +3,12 @@
 ::
 
     Caller("5550100", "Alice", dials="200").waits_for_answer().waits_for_prompt("hello-world").presses("1").hangs_up()
-    Callee().rings(2.0).answers().waits(1.0).presses("1234*#")
+    Agent("PJSIP/bob").rings(2.0).answers().waits(1.0).presses("1234*#")
 
 A step begins when the one before has ended. At the end of the script the person stays on the line until the other side
 hangs up. Somebody who waits for something with a ``timeout`` hangs up when it has not come.
+
+The ``repr`` of a script is the code that makes it. :mod:`~.people_text` has them as text.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ..media.formats import SLIN
 from ..media.wav import read_wav
 
 __all__ = [
+    "Agent",
     "Answer",
     "Callee",
     "Caller",
@@ -36,7 +39,9 @@ __all__ = [
     "WaitForAnswer",
     "WaitForDigits",
     "WaitForPrompt",
+    "code_of",
     "media_uri",
+    "prompt_name",
 ]
 
 
@@ -109,6 +114,10 @@ class Talk:
     audio: AudioChunk | None = None
     """What; without it something that is as good as any other."""
     waits: bool = True
+    words: str = ""
+    """What is said, in words."""
+    wav: str = ""
+    """The name of the file that the audio is from."""
 
 
 @attrs.frozen
@@ -150,13 +159,31 @@ Step: TypeAlias = (
 )
 
 
-@attrs.frozen
+SECONDS_PER_CHARACTER = 0.07
+"""Of spoken English, 14 characters a second."""
+
+
+@attrs.frozen(repr=False)
 class Script:
     """What a person does, step by step. Every method returns the script with one more step."""
 
     steps: tuple[Step, ...] = attrs.field(default=(), kw_only=True)
     rate: int = attrs.field(default=8000, kw_only=True)
     """Of what the telephone sends and plays: signed linear, so many samples a second."""
+
+    def __repr__(self) -> str:
+        who = [repr(value) for value in self._who()]
+        more = [f"{name}={value!r}" for name, value in self._more().items()]
+        return "".join([f"{type(self).__name__}({', '.join(who + more)})", *self._code()])
+
+    def _who(self) -> list[object]:
+        return []
+
+    def _more(self) -> dict[str, object]:
+        return {} if self.rate == 8000 else {"rate": self.rate}
+
+    def _code(self) -> list[str]:
+        return [code_of(step) for step in self.steps]
 
     def then(self, *steps: Step) -> Self:
         """The same script with these steps at its end."""
@@ -183,17 +210,20 @@ class Script:
         """Presses keys: the first after ``after`` seconds, each for ``duration``, with ``between`` after each."""
         return self.then(Press(digits, after, between, duration))
 
-    def talks(self, what: float | bytes | AudioChunk, *, waits: bool = True) -> Self:
-        """Says something, and is silent then: for so many seconds, or this audio, or the WAV in these bytes.
+    def talks(self, what: float | str | bytes | AudioChunk, *, waits: bool = True, wav: str = "") -> Self:
+        """Says something, and is silent then: for so many seconds, or these words, this audio, the WAV in these bytes.
 
-        Bytes that are no WAV are signed linear at 8 kHz. Audio at another rate than the telephone's is resampled. With
-        ``waits=False`` the next step begins while it is being said.
+        Bytes that are no WAV are signed linear at 8 kHz. Audio at another rate than the telephone's is resampled.
+        Words take as long as they usually do, and sound like any other. With ``waits=False`` the next step begins while
+        it is being said. ``wav`` is the name of the file that the audio is from.
         """
         if isinstance(what, int | float):
             return self.then(Talk(what, waits=waits))
+        if isinstance(what, str):
+            return self.then(Talk(round(len(what) * SECONDS_PER_CHARACTER, 2), waits=waits, words=what))
         if not isinstance(what, AudioChunk):
             what = read_wav(what) if what.startswith(b"RIFF") else AudioChunk(what, SLIN)
-        return self.then(Talk(what.seconds, what, waits))
+        return self.then(Talk(what.seconds, what, waits, wav=wav))
 
     def holds(self) -> Self:
         """Puts the other side on hold."""
@@ -208,7 +238,7 @@ class Script:
         return self.then(HangUp(cause))
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Caller(Script):
     """Somebody who calls: who they are, what they dial, and what they do then."""
 
@@ -221,6 +251,21 @@ class Caller(Script):
     """Technology and name of the phone or trunk that it comes from."""
     variables: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
     """Channel variables that the dialplan has set before ``Stasis()``."""
+    after: float = attrs.field(default=0.0, kw_only=True)
+    """Seconds until they dial, where several call (:func:`~.run.run_calls`)."""
+
+    def _who(self) -> list[object]:
+        who: list[object] = [self.number, self.name]
+        return who[: 2 if self.name else 1 if self.number else 0]
+
+    def _more(self) -> dict[str, object]:
+        fields = attrs.fields(Caller)
+        named = (fields.dials, fields.context, fields.endpoint, fields.after)
+        different = {f.name: getattr(self, f.name) for f in named if getattr(self, f.name) != f.default}
+        return {**different, **super()._more()}
+
+    def _code(self) -> list[str]:
+        return [*(f".sets({name!r}, {value!r})" for name, value in self.variables), *super()._code()]
 
     def waits_for_answer(self, *, timeout: float | None = None) -> Self:
         """Listens to the ringing until the call is answered."""
@@ -231,7 +276,7 @@ class Caller(Script):
         return attrs.evolve(self, variables=(*self.variables, (name, value)))
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Callee(Script):
     """Somebody who is called. One whose script says neither ``answers`` nor a refusal lets the caller wait for ever."""
 
@@ -258,3 +303,56 @@ class Callee(Script):
     def rejects(self, cause: int = 21) -> Self:
         """Refuses the call with a Q.850 cause."""
         return self.then(Refuse(cause, "Hangup", str(cause)))
+
+
+@attrs.frozen(repr=False)
+class Agent(Callee):
+    """A :class:`Callee` with the endpoint to be reached at: ``Agent("PJSIP/bob").rings(2.0).answers()``."""
+
+    endpoint: str = "PJSIP/agent"
+
+    def _who(self) -> list[object]:
+        return [self.endpoint]
+
+
+def code_of(step: Step) -> str:
+    """The method call that adds this step to a script."""
+    match step:
+        case Ring():
+            return ".rings()"
+        case Progress():
+            return ".progresses()"
+        case Answer():
+            return ".answers()"
+        case Wait(seconds):
+            return f".waits({seconds!r})"
+        case WaitForAnswer(timeout):
+            return _method("waits_for_answer", timeout=(timeout, None))
+        case WaitForPrompt(uri, ended, timeout):
+            until = "ended" if ended else "started"
+            return _method("waits_for_prompt", prompt_name(uri), until=(until, "ended"), timeout=(timeout, None))
+        case WaitForDigits(digits, timeout):
+            return _method("waits_for_digits", digits, timeout=(timeout, None))
+        case Press(digits, after, between, duration):
+            return _method("presses", digits, after=(after, 0.0), between=(between, 0.25), duration=(duration, 0.1))
+        case Talk(seconds, audio, waits, words, wav):
+            what = words or audio or seconds
+            return _method("talks", what, waits=(waits, True), wav=(wav, ""))
+        case Hold(on):
+            return ".holds()" if on else ".resumes()"
+        case HangUp(cause):
+            return ".hangs_up()" if cause == 16 else f".hangs_up({cause!r})"
+        case Refuse(cause, application):
+            return {"Busy": ".is_busy()", "Congestion": ".is_congested()"}.get(application, f".rejects({cause})")
+
+
+def _method(name: str, *positional: object, **named: tuple[object, object]) -> str:
+    """``named`` has values and their defaults."""
+    more = [f"{key}={value!r}" for key, (value, default) in named.items() if value != default]
+    return f".{name}({', '.join([*map(repr, positional), *more])})"
+
+
+def prompt_name(uri: str) -> str:
+    """The other way round than :func:`media_uri`."""
+    name = uri.removeprefix("sound:")
+    return uri if ":" in name else name

@@ -200,6 +200,11 @@ class SimulatedMediaPort:
                 connection.call.hung_up()
                 self._arrives(connection, _Closed("the simulated connection was killed"))
 
+    def hear(self, data: bytes) -> None:
+        """This comes in on every line, as its audio."""
+        for connection in self._connections.values():
+            self._arrives(connection, _Audio(data))
+
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _open(self, now: float) -> None:

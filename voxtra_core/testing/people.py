@@ -59,6 +59,11 @@ class Person:
         self.held: list[Heard] = []
         """When the other side had this person on hold; ``what`` is ``"hold"``."""
         self.tones: list[Digit] = []
+        """What the other side has sent."""
+        self.pressed: list[Digit] = []
+        """The keys, each when it was let go."""
+        self.done: list[tuple[float, Step]] = []
+        """The steps so far, and when each began."""
         self.answered_at: float | None = None
         """When either side answered."""
         self.ended_at: float | None = None
@@ -67,6 +72,8 @@ class Person:
         self.hung_up_first = False
         """Whether it was this person who ended the call."""
         self._agenda = agenda
+        self.is_idle = False
+        """Whether all steps are done, and this person just stays on the line."""
         self._next_step = 0
         self._waits_for: Step | None = None
         self._timer: Appointment | None = None
@@ -98,6 +105,12 @@ class Person:
     def act(self) -> None:
         """Start with the script."""
         self._go_on()
+
+    def does(self, *steps: Step) -> None:
+        """These steps as well, behind those of the script: as soon as this person is free."""
+        self.script = self.script.then(*steps)
+        if self._waits_for is None and self.is_idle:
+            self._go_on()
 
     # ---- what happens to this person ---------------------------------------------------------------------------------
 
@@ -148,12 +161,14 @@ class Person:
     def _go_on(self) -> None:
         """Run steps until one has to wait for something."""
         self._waits_for = None
+        self.is_idle = False
         self._set_timer(None, None)
         steps = self.script.steps
         while self._is_free() and self._next_step < len(steps):
             self._next_step += 1
             self._begin(steps[self._next_step - 1])
         if self._is_free():
+            self.is_idle = True
             self.line.runs("Wait", "300")
 
     def _is_free(self) -> bool:
@@ -161,6 +176,7 @@ class Person:
         return self.ended_at is None and not self.hung_up_first and self._waits_for is None
 
     def _begin(self, step: Step) -> None:
+        self.done.append((self._agenda.now, step))
         match step:
             case Ring():
                 self.line.rings()
@@ -226,6 +242,7 @@ class Person:
             return
 
         def let_go() -> None:
+            self.pressed.append(Digit(step.digits[index], self._agenda.now))
             self.line.presses(step.digits[index], step.duration)
             self._press(step, index + 1, step.between)
 

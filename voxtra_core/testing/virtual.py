@@ -74,7 +74,7 @@ class VirtualTask:
                 self._parked = None
                 parked.discard_waker(self._wake)
                 self._cancelled = False
-                waits_for = self._context.run(self._body.throw, Cancelled())
+                waits_for: object = self._context.run(self._body.throw, Cancelled())
             elif parked is None or parked.done:
                 self._parked = None
                 waits_for = self._context.run(self._body.send, None)
@@ -88,11 +88,20 @@ class VirtualTask:
             self.error = error
             self.done.resolve(None)
         else:
+            if not isinstance(waits_for, Pending):
+                self._body.close()
+                raise foreign(waits_for)
             self._parked = waits_for
             waits_for.add_waker(self._wake)
 
     def _wake(self) -> None:
         self._loop.schedule(self)
+
+
+def foreign(waits_for: object) -> LocalProtocolError:
+    """What to say of a coroutine that waits for something which only another loop has."""
+    loop = "trio" if type(waits_for).__module__.startswith("trio") else "asyncio"
+    return LocalProtocolError(f"a task awaits the {loop} loop itself, which does not run here: pass backend={loop!r}")
 
 
 class VirtualLoop:

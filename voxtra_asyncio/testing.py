@@ -1,0 +1,86 @@
+"""asyncio with a clock that nobody waits for: what ``run_call(…, backend="asyncio")`` runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+
+from voxtra_core.app import SignalHandler
+from voxtra_core.errors import LocalProtocolError
+
+from .backend import AsyncioBackend
+
+__all__ = ["AsyncioInVirtualTime", "VirtualTimeLoop", "loop_in_virtual_time"]
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for no real time: it has the loop's clock jump instead."""
+
+    def __init__(self, jump: Callable[[float], None]) -> None:
+        super().__init__()
+        self._jump = jump
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise LocalProtocolError(
+                    "nothing is left that could happen: what a handler waits for must come in virtual time, "
+                    "and not from a thread or a socket"
+                )
+            self._jump(max(timeout, 0.0))
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """Time stands still while anything can run, and then jumps to the next timer. It begins at 0.0."""
+
+    def __init__(self) -> None:
+        super().__init__(_Selector(self._pass))
+        self._now = 0.0
+        self._clock_resolution = 1e-9
+
+    def time(self) -> float:
+        """The virtual time, in seconds."""
+        return self._now
+
+    def _pass(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class AsyncioInVirtualTime(AsyncioBackend):
+    """A :class:`VirtualTimeLoop` for each run."""
+
+    name = "asyncio"
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+
+    def new_id(self) -> str:
+        """A running number in the form of a UUID."""
+        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
+
+    def chance(self) -> float:
+        """Always the middle."""
+        return 0.5
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, in virtual time."""
+        await asyncio.sleep(seconds)
+
+    def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
+        """Run ``function()`` in a loop of its own, from 0.0 on. There are no signals."""
+
+        async def main() -> Any:
+            return await function()
+
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(main())
+
+
+def loop_in_virtual_time() -> AsyncioInVirtualTime:
+    """One for one run."""
+    return AsyncioInVirtualTime()
