@@ -54,8 +54,10 @@ be seen, as its phase is the same before and after."""
 PATIENCE = 15.0
 """Seconds until it must be noticed that a peer reads no more. The system takes some audio for it, and the port two
 seconds."""
-SAID = 0.6
-"""Seconds of it."""
+MEANWHILE = 0.8
+"""Seconds for which something else is done."""
+SAID = 0.4
+"""Seconds of what we say meanwhile."""
 SPEECH = "demo-congrats"
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
@@ -128,8 +130,8 @@ async def test_a_tone_arrives_at_its_level_without_gap_or_repeat(rig: Rig, audio
     async with rig.serving(rig.app):
         call = await rig.app.originate("Local/tone@far/n")
         async with rig.recorded(call, by=rig.app) as reference:  # what Asterisk itself hears of it
-            await anyio.sleep(1.0)
-        data = await hear(call, 4.0, audio_format)
+            await anyio.sleep(0.5)
+        data = await hear(call, 2.0, audio_format)
         await call.hangup()
     rate = as_format(audio_format).rate
     tone = voice.Tone(voice.samples_of(to_slin(data, audio_format))[rate // 5 :], rate, 1004)
@@ -144,17 +146,17 @@ async def test_a_sip_caller_arrives_likewise(rig: Rig, sipp: Sipp, audio_format:
     @rig.app.default()
     async def listen(call: CallSession) -> None:
         await call.answer()
-        heard.append(await hear(call, 4.0, audio_format))
+        heard.append(await hear(call, 2.5, audio_format))
         await call.wait_ended()
 
     async with rig.serving(rig.app):
-        await sipp.call("caller-talks", rig.asterisk.sip_port, rig.app_name, pause=5.0, caller="5550")
+        await sipp.call("caller-talks", rig.asterisk.sip_port, rig.app_name, pause=3.0, caller="5550")
     rate = as_format(audio_format).rate
     samples = voice.samples_of(to_slin(heard[0], audio_format))
     # what was there before its RTP began is silence
     begin = next(n for n, sample in enumerate(samples) if abs(sample) > 1000) + rate // 5
     tone = voice.Tone(samples[begin:], rate, 440)
-    assert len(tone.amplitudes) > 300
+    assert len(tone.amplitudes) > 150
     assert tone.flaws() == []
     assert tone.level == pytest.approx(TALK_LEVEL + DBM0_IN_DBFS, abs=1.0)
 
@@ -252,7 +254,7 @@ KEYS = "159#"
 
 async def prompt(call: CallSession) -> None:
     playback = await call.start_playback("demo-congrats")
-    await anyio.sleep(1.0)
+    await anyio.sleep(MEANWHILE)
     await playback.stop()
     await playback.wait()
 
@@ -264,7 +266,7 @@ async def two_prompts(call: CallSession) -> None:
 
 async def hold(call: CallSession) -> None:
     await call.hold()
-    await anyio.sleep(1.0)
+    await anyio.sleep(MEANWHILE)
     await call.unhold()
 
 
@@ -275,18 +277,18 @@ async def prompt_on_hold(call: CallSession) -> None:
 
 
 async def tones(call: CallSession) -> None:
-    await call.send_dtmf(KEYS, duration=150, between=100)
+    await call.send_dtmf(KEYS, duration=100, between=80)
 
 
 async def variables(call: CallSession) -> None:
     await call.set_variable("MOOD", "fine")
     assert await call.get_variable("MOOD") == "fine"
-    await anyio.sleep(1)
+    await anyio.sleep(MEANWHILE)
 
 
 async def snoop(call: CallSession) -> None:
     other = await call.snoop(spy="both")
-    await anyio.sleep(1)
+    await anyio.sleep(MEANWHILE)
     await other.hangup()
 
 
@@ -357,7 +359,7 @@ async def test_a_voice_beside_something_else(rig: Rig, doing: Doing, opened: str
         async with anyio.create_task_group() as tasks:
             if opened == "before":
                 tasks.start_soon(us.listen, call)
-                await eventually(lambda: len(us.chunks) > 12)
+                await eventually(lambda: len(us.chunks) > 8)
             span.append(time.monotonic())
             async with anyio.create_task_group() as doings:
                 doings.start_soon(doing.do, call)
@@ -373,12 +375,12 @@ async def test_a_voice_beside_something_else(rig: Rig, doing: Doing, opened: str
                 tasks.start_soon(us.listen, call)
                 tasks.start_soon(speak, call)
             seen = len(us.chunks)
-            await eventually(lambda: len(us.chunks) >= seen + 12)
+            await eventually(lambda: len(us.chunks) >= seen + 10)
             to_press.set()
             await was_said.wait()
             await was_pressed.wait()
             digits.extend([await call.listen_dtmf(timeout=2), await call.listen_dtmf(timeout=2)])
-            digits.append(await call.listen_dtmf(timeout=0.2))
+            digits.append(await call.listen_dtmf(timeout=0.15))
             await call.hangup()
 
     async def press(phone: CallSession) -> None:
