@@ -33,7 +33,9 @@ a=rtpmap:0 PCMU/8000\r
 class SipPhone:
     """One phone, and its call: what it got from Asterisk stands in ``received``, methods and statuses in order."""
 
-    def __init__(self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int], contact: str) -> None:
+    def __init__(
+        self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int], contact: str, port: int, pause: float
+    ) -> None:
         self.received: list[str] = []
         self.invite = ""
         """The whole of the last INVITE, whoever sent it."""
@@ -41,8 +43,9 @@ class SipPhone:
         self._sending = anyio.Lock()
         self._asterisk = asterisk
         self._answers = answers
-        self._contact = f"<sip:{contact or 'phone'}@{HOST}:{asterisk.sip_port if contact else asterisk.uas_port}>"
-        self._port = asterisk.uas_port
+        self._contact = f"<sip:{contact or 'phone'}@{HOST}:{asterisk.sip_port if contact else port}>"
+        self._port = port
+        self._pause = pause
         self._sequence = 1
         self._local = self._remote = self._call_id = ""
         self._target = ""
@@ -113,6 +116,7 @@ class SipPhone:
             self._remote = _field(message, "from")
             self._target = _uri(message)
             for status in self._answers:
+                await anyio.sleep(self._pause)
                 await self.answer(status)
         elif method == "CANCEL":
             await self._answer(message, 200)
@@ -160,17 +164,19 @@ class SipPhone:
 
 @asynccontextmanager
 async def sip_phone(
-    asterisk: Asterisk, answers: Sequence[int] = (180, 200), *, contact: str = ""
+    asterisk: Asterisk, answers: Sequence[int] = (180, 200), *, contact: str = "", port: int = 0, pause: float = 0
 ) -> AsyncIterator[SipPhone]:
     """A phone at ``PJSIP/anybody@uas``, which answers a call with these statuses, one after another.
 
-    With ``contact``, a user at Asterisk, it wants to be called there: where a 302 leads to.
+    With ``contact``, a user at Asterisk, it wants to be called there: where a 302 leads to. With a ``port`` of its own
+    it is at ``PJSIP/uas/sip:anybody@127.0.0.1:port``. It takes ``pause`` seconds before each answer.
     """
+    port = port or asterisk.uas_port
     async with (
-        await anyio.create_udp_socket(local_host=HOST, local_port=asterisk.uas_port) as socket,
+        await anyio.create_udp_socket(local_host=HOST, local_port=port) as socket,
         anyio.create_task_group() as tasks,
     ):
-        phone = SipPhone(socket, asterisk, answers, contact)
+        phone = SipPhone(socket, asterisk, answers, contact, port, pause)
         tasks.start_soon(phone.serve)
         yield phone
         tasks.cancel_scope.cancel()

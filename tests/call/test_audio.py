@@ -280,7 +280,7 @@ def test_the_calls_end_is_no_error_to_a_reader_and_one_to_who_waits() -> None:
 
 def test_what_is_overheard_counts_while_nothing_else_comes() -> None:
     """The media channel brings a frame each 20 ms until 0.1 s; the ear has all of them 5 ms later, to the end."""
-    audio = audio_of()
+    audio = CallAudio(SLIN, is_held=lambda: False, is_played_to=lambda: True, counters=Counters())
     feed = audio.listen(SLIN, 100)
     for number in range(20):
         if number <= 5:

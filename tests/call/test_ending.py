@@ -365,6 +365,16 @@ def test_asterisk_is_asked_again_and_again_whether_the_channel_is_still_there() 
     assert bench.call.end == CallEnd(16, EndedBy.LOCAL)
 
 
+def test_the_pauses_before_asterisk_is_asked_double() -> None:
+    bench = inbound()
+    bench.call.hangup(bench.now)
+    for pause in (2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0):
+        bench.reply(bench.last(Hangup))
+        assert bench.wait(pause - 0.1) == []
+        assert [type(command) for command in bench.wait(0.2)] == [AskChannel]
+        assert [type(command) for command in bench.reply(bench.last(AskChannel))] == [Hangup]
+
+
 def test_a_channel_that_never_goes_is_asked_after_for_days() -> None:
     bench = inbound()
     bench.call.hangup(bench.now)

@@ -86,7 +86,8 @@ def check(world: World, story: Story, caller: Person, cause: int | None) -> None
     assert call.state is (CallState.FAILED if caller.answered_at is None else CallState.COMPLETED)
     assert call.end is not None
     if caller.hung_up_first:
-        assert (call.end.by, call.end.cause) == (EndedBy.REMOTE, 16 if cause is None else cause)
+        none = 127 if caller.answered_at is None else 16  # to give up a call is a CANCEL
+        assert (call.end.by, call.end.cause) == (EndedBy.REMOTE, none if cause is None else cause)
     else:
         assert (call.end.by, call.end.cause) == (EndedBy.LOCAL, 21)
     duration = call.duration

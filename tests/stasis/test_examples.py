@@ -177,6 +177,13 @@ def test_the_number_of_a_caller_id(caller_id: str | None, number: str) -> None:
 # ---- coming back -----------------------------------------------------------------------------------------------------
 
 
+def test_a_snoop_of_the_program_before_us_is_no_call() -> None:
+    app = Application()
+    (request,) = app.receive(of_channel("StasisStart", "voxtra-snoop-of-another"))
+    assert (request.operation, subject_of(request)) == ("channels.hangup", "voxtra-snoop-of-another")
+    assert app.machine.calls == {}
+
+
 def test_the_channel_of_a_call_that_has_ended_comes_back() -> None:
     app = Application()
     call = app.caller()

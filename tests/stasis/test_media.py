@@ -114,6 +114,8 @@ class Pbx:
     def __init__(self) -> None:
         self.channels: dict[str, str] = {}
         """Ids, and the kind of each: ``caller``, ``media`` or ``snoop``."""
+        self.line_ids: dict[str, str] = {}
+        """What each media channel names when it connects."""
         self.bridges: dict[str, list[str]] = {}
         self.playing: dict[str, str] = {}
         """Playbacks, and the channel of each."""
@@ -153,7 +155,11 @@ class Pbx:
         match request.operation:
             case "channels.external_media":
                 id = parameter(request, "channelId")
+                line_id = parameter(request, "data")
                 assert id is not None
+                assert line_id is not None
+                assert line_id not in id, "who knows the channel does not know what it is to name"
+                self.line_ids[id] = line_id
                 return self._enter(id, "media")
             case "channels.snoop_channel_with_id":
                 if subject not in self.channels:
@@ -450,13 +456,13 @@ class World:
 
     def startable(self) -> list[str]:
         """The lines to which Asterisk can connect."""
-        media = {id.removeprefix(MEDIA_PREFIX) for id, kind in self.pbx.channels.items() if kind == "media"}
+        media = {self.pbx.line_ids[id] for id, kind in self.pbx.channels.items() if kind == "media"}
         return sorted((media & self.port.lines.keys()) - self.port.started)
 
     def without_a_socket(self) -> list[str]:
         """Asterisk ends these by itself: the port has turned them away."""
         media = [id for id, kind in self.pbx.channels.items() if kind == "media"]
-        return [id for id in media if id.removeprefix(MEDIA_PREFIX) not in self.port.lines]
+        return [id for id in media if self.pbx.line_ids[id] not in self.port.lines]
 
 
 def is_ours(request: Request[Any]) -> bool:
@@ -705,7 +711,10 @@ def test_it_comes_about_in_any_order(order: tuple[str, ...]) -> None:
     world.settle()
     assert followed.updates == [MediaOpened]
     (members,) = world.pbx.bridges.values()
-    assert sorted(members) == ["caller-1", f"{MEDIA_PREFIX}{line_of(world)}"]
+    assert {member if member == "caller-1" else world.pbx.line_ids[member] for member in members} == {
+        "caller-1",
+        line_of(world),
+    }
 
 
 @pytest.mark.parametrize("operation", ["channels.external_media", "bridges.create_with_id", "bridges.add_channel"])
@@ -784,6 +793,7 @@ def test_a_media_channel_of_nobody_is_hung_up_and_is_no_call() -> None:
     """A process before us has asked for it, and had gone when it came."""
     world = World()
     world.pbx.channels[f"{MEDIA_PREFIX}0"] = "media"
+    world.pbx.line_ids[f"{MEDIA_PREFIX}0"] = "nobody's"
     world.machine.receive(of_channel("StasisStart", f"{MEDIA_PREFIX}0"), world.now)
     world.step()
     world.settle()

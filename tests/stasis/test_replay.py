@@ -273,7 +273,7 @@ def test_the_same_inputs_give_the_same_effects(delays: list[float], cancels: lis
 
 def test_the_recorded_run_is_a_busy_one() -> None:
     """Without this the property above could compare silence with silence."""
-    recorder = record([0.05, 0.0, 0.2], [1.8, 2.0], drop=True)
+    recorder = record([0.05, 0.0, 0.2], [1.7, 2.0], drop=True)
     methods = {step.method for step in recorder.steps}
     assert methods >= {*STASIS_INPUTS, *STASIS_OUTPUTS, *CALL_OPERATIONS, "abandon"} - {
         "wait_ended",

@@ -303,7 +303,7 @@ def test_the_connection_ends_with_the_channel_and_the_channel_with_the_connectio
     world.asterisk.handle_timeout(world.now)
     world.run(0.0)
     assert world.types("ChannelVarset") == ["StasisEnd", "ChannelDestroyed"]
-    assert world.last("ChannelDestroyed")["cause"] == 16
+    assert world.last("ChannelDestroyed")["cause"] == 0
 
 
 @pytest.mark.parametrize(("format", "size"), [("slin", 320), ("slin16", 640), ("slin48", 1920)])

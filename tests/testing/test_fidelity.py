@@ -142,6 +142,11 @@ def is_about_what_bridges_play(method: str, target: str) -> bool:
     return target.startswith(("/bridges/br-1/play", "/bridges/br-1/record", "/bridges/br-1/moh", "/recordings"))
 
 
+def is_about_what_holding_bridges_play(method: str, target: str) -> bool:
+    """Likewise."""
+    return target.endswith("/moh")
+
+
 def is_of_a_far_half_or_what_bridges_play(event: Said) -> bool:
     """The hidden channels that play and record in a bridge are members of it, so that its members' peers change; the
     last of them leaves when the music is stopped, at 2.8514 s. What the far halves run differs: here they are people.
@@ -172,6 +177,9 @@ SCENARIOS = [
     Scenario("snoop", far),
     Scenario("bridge_mixing", far, skip=is_about_what_bridges_play, ignored=is_of_a_far_half_or_what_bridges_play),
     Scenario("audiosocket", somebody_listens, ignored=is_of_a_far_half_or_what_bridges_play),
+    Scenario(
+        "bridge_holding", far, ignored=is_of_a_far_half_or_what_bridges_play, skip=is_about_what_holding_bridges_play
+    ),
     Scenario("app_gone", far, closes_at=0.1),
     Scenario("app_not_registered", far),
     Scenario(

@@ -192,14 +192,14 @@ def test_somebody_answers() -> None:
         (Callee().rejects(20), "CHANUNAVAIL", 20),
     ],
 )
-def test_a_refusal_has_no_hangup_request(callee: Callee, status: str, cause: int) -> None:
+def test_a_refusal_has_a_hangup_request(callee: Callee, status: str, cause: int) -> None:
     world = World()
     person = world.reach(callee)
     world.run(2.0)
     assert dial_statuses(world)[-1] == status
     assert world.last("ChannelDestroyed")["cause"] == cause
     assert "StasisStart" not in world.types()
-    assert "ChannelHangupRequest" not in world.types()
+    assert world.last("ChannelHangupRequest")["cause"] == cause
     assert (person.cause, person.hung_up_first) == (cause, True)
     assert world.asterisk.channel_ids == []
 

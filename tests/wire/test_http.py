@@ -280,6 +280,16 @@ def test_the_status_for_what_is_no_request(data: bytes, status: int) -> None:
     assert parsed_by_server(one_by_one(data)) == ([], status)
 
 
+@pytest.mark.parametrize("more", [b"1", b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n", b"x" * 5000])
+def test_what_comes_behind_a_last_request_is_not_looked_at(more: bytes) -> None:
+    """RFC 9112, 9.6. It made an error of a request that was sound, if both came in one piece (found by fuzzing)."""
+    last = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    for pieces in ([last + more], [last, more], one_by_one(last + more)):
+        requests, status = parsed_by_server(pieces)
+        assert [request.target for request in requests] == ["/"]
+        assert status is None
+
+
 def test_the_answer_to_what_is_no_request_ends_the_connection() -> None:
     server = HTTPServer()
     with pytest.raises(RemoteProtocolError):

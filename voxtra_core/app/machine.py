@@ -28,7 +28,7 @@ from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, 
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
-from ..media.formats import AudioFormat, as_format, format_of
+from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
 from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
@@ -364,7 +364,7 @@ class AppMachine:
     def wire_format(self, wanted: AudioFormat) -> AudioFormat:
         """What to speak with Asterisk where the first use of a call's audio is in this format."""
         configured = self._options.media.format
-        return as_format(configured) if configured is not None else format_of("slin", wanted.rate)
+        return as_format(configured) if configured is not None else wire_format(wanted)
 
     def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""

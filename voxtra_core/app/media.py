@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import attrs
 
-from ..media.formats import AudioFormat, as_format
+from ..media.formats import AudioFormat, as_format, wire_format
 from .addresses import host_and_port, is_loopback
 
 __all__ = ["AudioSocket"]
@@ -42,8 +42,9 @@ class AudioSocket:
             host_and_port("address", self.address, "pbx-side.example:9092")
         elif host in {"0.0.0.0", "::"}:
             raise ValueError(f"listen={self.listen!r} is every address: say in address= which one Asterisk is to use")
-        if self.format is not None and as_format(self.format).encoding != "slin":
-            raise ValueError(f"format must be one of signed linear, as 'slin16', not {as_format(self.format).name!r}")
+        wanted = None if self.format is None else as_format(self.format)
+        if wanted is not None and wire_format(wanted) != wanted:
+            raise ValueError(f"format must be one of signed linear, 'slin' to 'slin48', not {wanted.name!r}")
         self.networks  # noqa: B018 - a wrong one is told now
 
     @property

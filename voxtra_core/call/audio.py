@@ -94,7 +94,14 @@ class _Branch:
 class CallAudio:
     """Audio in both directions. ``wire`` is the format of the transport."""
 
-    def __init__(self, wire: AudioFormat, *, is_held: Callable[[], bool], counters: Counters) -> None:
+    def __init__(
+        self,
+        wire: AudioFormat,
+        *,
+        is_held: Callable[[], bool],
+        counters: Counters,
+        is_played_to: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.wire = wire
         self.is_open = False
         """Whether what is sent is heard."""
@@ -102,9 +109,12 @@ class CallAudio:
         self.chunks_dropped = 0
         """What readers were too late for."""
         self._is_held = is_held
+        self._is_played_to = is_played_to
+        self._played_to_at = -inf
         self._counters = counters
         self._branches: dict[AudioFormat, _Branch] = {}
-        self._sources: dict[AudioFormat, Transcoder] = {}
+        self._source: Transcoder | None = None
+        self._source_format = wire
         self._playout = Playout(wire.frame_bytes, wire.bytes_for(PLAYOUT_SECONDS), wire.silence)
         self._received = 0
         self._received_at = -inf
@@ -146,7 +156,14 @@ class CallAudio:
         self._take(data, now)
 
     def overhear(self, data: bytes, now: float) -> None:
-        """The same by another way, on which it comes a little later: it counts while the first one brings nothing."""
+        """The same by another way, on which it comes a little later. It counts while something is played to the far
+        end, and the first way brings nothing; at other times that is only late.
+        """
+        if self._is_played_to():
+            self._played_to_at = now
+        if now - self._played_to_at > LAPSE:
+            self._overheard.clear()
+            return
         self._overheard.append((data, now))
         if now - self._received_at > LAPSE:
             for missed, at in self._overheard:
@@ -179,12 +196,18 @@ class CallAudio:
         """Behind what waits. Settled when there is room for it, at once as a rule; withdrawn if abandoned before."""
         if self._error is not None:
             raise self._error.with_traceback(None)
-        source = self._sources.get(chunk.format)
-        if source is None:
-            source = self._sources[chunk.format] = Transcoder(chunk.format, self.wire)
+        if self._source is None or chunk.format != self._source_format:
+            self._end_source()
+            self._source, self._source_format = Transcoder(chunk.format, self.wire), chunk.format
         pending: Pending[None] = Pending(self._withdraw)
-        self._playout.put(source.convert(chunk.data), pending)
+        self._playout.put(self._source.convert(chunk.data), pending)
         return pending
+
+    def _end_source(self) -> None:
+        """What comes is no continuation of what was: the rest of that, which a resampler keeps, is to be said."""
+        source, self._source = self._source, None
+        if source is not None and (rest := source.flush()):
+            self._playout.put(rest, Pending[None]())
 
     def _withdraw(self, pending: Pending[None], now: float) -> None:
         self._playout.withdraw(pending)
@@ -198,6 +221,7 @@ class CallAudio:
 
     def flush(self) -> float:
         """Drop what waits; the seconds that were sent since the last flush."""
+        self._source = None
         self._flushed += len(self._playout)
         self._playout.flush()
         sent = self._playout.bytes_sent
@@ -210,6 +234,7 @@ class CallAudio:
         pending = Pending[None]()
         if self._error is not None:
             pending.fail(self._error)
+        self._end_source()
         self._playout.when_drained(pending)
         return pending
 
@@ -254,6 +279,7 @@ class CallAudio:
             assert isinstance(waiter, Pending)
             waiter.fail(error)
 
+        self._source = None
         self._playout.close(fail)
 
     @staticmethod

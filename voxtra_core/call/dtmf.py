@@ -26,8 +26,10 @@ QUIET = 0.1
 SHORTEST = 100
 """Milliseconds that a tone lasts at least."""
 
-MEDIA_LATE = 1.0
-"""Seconds by which a media channel may tell of a key later than ARI."""
+MEDIA_LATE = 10.0
+"""Seconds by which a media channel may tell of a key later than ARI: this program may be blocked between the two."""
+SELDOM_TOLD = 1.0
+"""The same for a key that came while something was played: the media channel, out of the mix then, hardly tells."""
 ARI_LATE = 60.0
 """Seconds by which ARI may tell of it later than the media channel: its link may be stuck."""
 
@@ -121,15 +123,17 @@ class TwinDigits:
         self._by_ari: list[tuple[str, float]] = []
         self._by_media: list[tuple[str, float]] = []
 
-    def is_news(self, digit: str, now: float, *, by_media: bool) -> bool:
+    def is_news(self, digit: str, now: float, *, by_media: bool, is_played_to: bool = False) -> bool:
         """Whether this report is the first of its key."""
-        self._forget(now)
+        self._by_ari = [told for told in self._by_ari if now < told[1]]
+        self._by_media = [told for told in self._by_media if now < told[1]]
         mine, others = (self._by_media, self._by_ari) if by_media else (self._by_ari, self._by_media)
         for index, (other, _) in enumerate(others):
             if other == digit:
                 del others[: index + 1]  # those before it were told by one alone, and will not be told again
                 return False
-        mine.append((digit, now))
+        patience = ARI_LATE if by_media else SELDOM_TOLD if is_played_to else MEDIA_LATE
+        mine.append((digit, now + patience))
         if len(mine) > MAX_DIGITS:  # nobody presses so many, but a peer may say so
             del mine[0]
         return True
@@ -137,11 +141,6 @@ class TwinDigits:
     def link_restored(self) -> None:
         """What ARI has not told by now it never will."""
         self._by_media.clear()
-
-    def _forget(self, now: float) -> None:
-        # the media channel is out of the bridge while a prompt is played, and tells nothing then
-        self._by_ari = [told for told in self._by_ari if now - told[1] < MEDIA_LATE]
-        self._by_media = [told for told in self._by_media if now - told[1] < ARI_LATE]
 
 
 def valid_digits(digits: str) -> bool:

@@ -276,7 +276,8 @@ class CallMachine:
             self._feeds.put(event)
         match event:
             case ChannelDtmfReceived():
-                if self._twins is None or self._twins.is_news(event.digit, now, by_media=False):
+                twins, is_played_to = self._twins, self.is_played_to
+                if twins is None or twins.is_news(event.digit, now, by_media=False, is_played_to=is_played_to):
                     self._settled(self._digits.press(event.digit))
                 return
             case ChannelStateChange():
@@ -789,7 +790,12 @@ class CallMachine:
         if audio is None:
             from .audio import CallAudio  # here, so that a call without one loads no codecs
 
-            audio = self.audio = CallAudio(wire, is_held=self._is_held, counters=self._counters)
+            audio = self.audio = CallAudio(
+                wire,
+                is_held=self._is_held,
+                is_played_to=lambda: self.is_played_to,
+                counters=self._counters,
+            )
             self._twins = TwinDigits()
         elif not audio.has_failed and not self.is_played_to:
             return audio
@@ -809,11 +815,14 @@ class CallMachine:
     def join_bridge(self, bridge_id: str, now: float) -> Pending[None]:
         """Move into a bridge, as soon as the channel is done with what it plays: Asterisk would wait for that, too."""
         if self.end is not None:
-            pending = Pending[None]()
-            pending.fail(CallEnded(self.id, self.end))
-            return pending
+            ended = Pending[None]()
+            ended.fail(CallEnded(self.id, self.end))
+            return ended
         command = JoinBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge_id)
-        return self._ask(command, now, queued=True)
+        pending = Pending[None]()
+        # ours, and one: it needs none of the room that a handler's requests have
+        self._requests.send(command, now, pending=pending, ahead=self._player.queue)
+        return pending
 
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None

@@ -19,7 +19,9 @@ class AudioChunk:
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     format: AudioFormat = ULAW
     sequence: int = 0
-    """Its number in its stream, from 0. A number left out is a chunk that was lost, since it was read too late."""
+    """Its number among all that came from the call, whoever reads them. Of a stream that has begun, a number left out
+    is a chunk that was lost, since it was read too late.
+    """
     timestamp: float = 0.0
     """When it was received, in seconds of the driver's clock."""
 

@@ -27,6 +27,7 @@ __all__ = [
     "Encoding",
     "as_format",
     "format_of",
+    "wire_format",
 ]
 
 Encoding: TypeAlias = Literal["ulaw", "alaw", "slin"]
@@ -106,6 +107,14 @@ def as_format(given: str | AudioFormat) -> AudioFormat:
     if known is None:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, or an AudioFormat, not {given!r}")
     return known
+
+
+def wire_format(wanted: AudioFormat) -> AudioFormat:
+    """What to speak with Asterisk for somebody who wants this: signed linear at the lowest rate of those with a name
+    that loses nothing of it, 48 kHz at most.
+    """
+    slin = sorted((known for known in FORMATS.values() if known.encoding == "slin"), key=lambda known: known.rate)
+    return next((known for known in slin if known.rate >= wanted.rate), slin[-1])
 
 
 def format_of(encoding: Encoding, rate: int) -> AudioFormat:

@@ -83,7 +83,8 @@ class Leftovers:
         left = {
             bridge.id: bool(bridge.channels)
             for bridge in listed.result()
-            if bridge.id.startswith(BRIDGE_PREFIX) and bridge.name == self._app_name and bridge.id not in in_use
+            if bridge.id.startswith(BRIDGE_PREFIX) and _base(bridge.name) == _base(self._app_name)
+            if bridge.id not in in_use
         }
         empty = {bridge_id for bridge_id, is_used in left.items() if not is_used}
         for bridge_id in sorted(empty & self._suspects):
@@ -93,3 +94,8 @@ class Leftovers:
             self._look_at = now + SETTLING
         elif len(left) > len(empty):
             self._look_at = now + LATER
+
+
+def _base(app_name: str) -> str:
+    """On a socket per call ARI names the application ``app:channel name``."""
+    return app_name.partition(":")[0]

@@ -15,8 +15,11 @@ import attrs
 from ..ari import (
     Application,
     ApplicationReplaced,
+    BridgeDestroyed,
     CallBroadcast,
     Channel,
+    ChannelEnteredBridge,
+    ChannelLeftBridge,
     ChannelUserevent,
     Dial,
     Event,
@@ -64,7 +67,7 @@ from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import PATIENCE, OrphanFound, Orphans
-from .own import OWN_PREFIX, SNOOP_PREFIX, is_own
+from .own import OWN_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
 from .resync import Resync
 from .translate import request_for
@@ -352,6 +355,8 @@ class StasisMachine:
                 return
             case ChannelUserevent():
                 self._presence.receive_event(event)
+            case BridgeDestroyed() | ChannelEnteredBridge() | ChannelLeftBridge():
+                self._media.receive_bridge_event(event, now)
         call = self._call_of(event)
         if call is not None:
             call.receive_event(event, now)
@@ -605,7 +610,7 @@ class StasisMachine:
             self._media.rejoin(call_or_none, now)
             return
         claimed = self._claims.arrived(channel.id)
-        if channel.id in self._dead:
+        if channel.id in self._dead or is_snoop(channel.id):  # a snoop is nobody's call
             self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
             return

@@ -17,8 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
-from ..ari import Bridge, ChannelDestroyed, Event, Request, StasisEnd, StasisStart, bridges, channels
+import attrs
+
+from ..ari import (
+    Bridge,
+    BridgeDestroyed,
+    Channel,
+    ChannelDestroyed,
+    ChannelEnteredBridge,
+    ChannelLeftBridge,
+    Event,
+    Request,
+    StasisEnd,
+    StasisStart,
+    bridges,
+    channels,
+)
 from ..call import CallMachine, Pending
 from ..call.commands import AskLink, Command, Hangup, Play, Withdraw
 from ..call.outage import MAX_REPEATS
@@ -34,8 +50,16 @@ OPEN_TIMEOUT = 10.0
 """Seconds for a media channel to be there, but for the time that the call's channel plays something."""
 EAR_TIMEOUT = 0.5
 """Seconds that a prompt waits for an ear."""
+EAR_IDLE = 10.0
+"""Seconds between two looks whether an ear is still needed."""
+DEAF = 30.0
+"""Seconds for which a call whose ear has failed is given no other."""
+APART = 0.5
+"""Seconds for it to be said why a call has left its bridge: as a rule it is just ending, or moving."""
 STEADY = 5.0
 """Seconds that a media channel has to last to be opened again when it is lost once more."""
+
+BridgeEvent: TypeAlias = BridgeDestroyed | ChannelEnteredBridge | ChannelLeftBridge
 
 NO_PORT = (
     "Asterisk could not bring audio here: it is on another machine, and this one listens to itself only. Give "
@@ -69,10 +93,12 @@ class MediaChannels:
         self._log = log
         self._voices: dict[CallMachine, Voice] = {}
         self._ears: dict[CallMachine, Ear] = {}
-        self._deaf: set[CallMachine] = set()  # those whose ear has failed
+        self._deaf: dict[CallMachine, float] = {}  # those whose ear has failed, and until when that counts
         self._by_id: dict[str, Line] = {}
         self._held: dict[CallMachine, list[Command]] = {}
         self._leaving = 0
+        self.creations = 0
+        """How many requests to make something are under way."""
         self._has_link = True
 
     def __contains__(self, channel_id: str) -> bool:
@@ -87,8 +113,8 @@ class MediaChannels:
 
     @property
     def is_cleaning_up(self) -> bool:
-        """Whether requests to remove something are under way."""
-        return self._leaving > 0
+        """Whether requests to make or to remove something are under way: what is made is to be removed yet."""
+        return self._leaving + self.creations > 0
 
     @property
     def bridge_ids(self) -> set[str]:
@@ -105,13 +131,13 @@ class MediaChannels:
             call.media_failed(MediaFailed(NO_PORT), now)
             return
         if call not in self._voices:
-            self._begin(Voice(self, call, self._new_id()), now)
+            self._begin(Voice(self, call, self._new_id), now)
         if call.is_played_to:
             self._open_ear(call, now)
 
     def close(self, call: CallMachine, now: float) -> None:
         """The call has ended: its media channels go, too."""
-        self._deaf.discard(call)
+        self._deaf.pop(call, None)
         self._held.pop(call, None)
         for lines in (self._voices, self._ears):
             line = lines.pop(call, None)
@@ -132,9 +158,7 @@ class MediaChannels:
         """Whether this command is kept back for now: what is to be played waits until the call has an ear, and what
         follows waits behind it.
         """
-        if call not in self._voices:
-            return False
-        if isinstance(command, Play):
+        if isinstance(command, Play) and call in self._voices:
             self._open_ear(call, now)
         held = self._held.get(call)
         if held is None or isinstance(command, Hangup | AskLink):
@@ -162,10 +186,32 @@ class MediaChannels:
             case _:
                 pass
 
+    def receive_bridge_event(self, event: BridgeEvent, now: float) -> None:
+        """Something has happened to a bridge, which may be one of ours."""
+        line = next((line for line in self._lines() if line.bridge_id == event.bridge.id), None)
+        if line is None:
+            return
+        if isinstance(event, BridgeDestroyed):
+            self.lost(line, "somebody has destroyed its bridge", now)
+        elif (
+            isinstance(line, Voice)
+            and line.stage is Stage.OPEN
+            and event.channel is not None
+            and event.channel.id == line.call.id
+        ):
+            line.is_apart = isinstance(event, ChannelLeftBridge)
+            line.deadline = now + APART if line.is_apart else None
+
     def handle_timeout(self, now: float) -> None:
-        """Give up what has taken too long."""
+        """Give up what has taken too long, and what is not needed any more."""
         for line in self._lines():
-            if line.deadline is not None and line.deadline <= now:
+            if line.deadline is None or now < line.deadline:
+                continue
+            if isinstance(line, Ear) and line.stage is Stage.OPEN:
+                self._look_after(line, now)
+            elif isinstance(line, Voice) and line.is_apart:
+                self._has_come_apart(line, now)
+            else:
                 self.lost(line, "it took Asterisk too long to bring it about", now)
 
     def next_deadline(self) -> float | None:
@@ -188,6 +234,11 @@ class MediaChannels:
             if voice.stage is Stage.OPEN:
                 there = self.ask(bridges.get(voice.bridge_id), now)
                 there.add_waker(partial(self._looked, voice, there))
+        for ear in list(self._ears.values()):
+            if ear.stage is Stage.OPEN:
+                snooping = self.ask(channels.get(ear.snoop_id), now)
+                snooping.add_waker(partial(self._looked_for_snoop, ear, snooping))
+                ear.deadline = now + EAR_IDLE
         for line in self._lines():
             if not line.is_expected:
                 self._expect(line, now)
@@ -201,6 +252,7 @@ class MediaChannels:
         if isinstance(line, Voice):
             line.call.media_opened(now)
         else:
+            line.deadline = now + EAR_IDLE
             self._release(line.call)
 
     def lost(self, line: Line, reason: str, now: float, *, was_cut_off: bool = False) -> None:
@@ -216,7 +268,7 @@ class MediaChannels:
             del self._ears[call]
         self._close(line, now)
         if not isinstance(line, Voice):
-            self._ear_lost(call, reason, was_open=was_open)
+            self._ear_lost(call, reason, now, was_open=was_open)
             return
         may_retry = not line.is_retry or (was_open and now - line.opened_at >= STEADY) or not self._has_link
         was_cut_off = was_cut_off or line.was_interrupted or not self._has_link
@@ -224,7 +276,7 @@ class MediaChannels:
             if was_open:
                 self._log(LogLevel.WARNING, f"call {call.id}: its media channel is lost, and opened again: {reason}")
                 call.media_lost(reason, now)
-            voice = Voice(self, call, self._new_id())
+            voice = Voice(self, call, self._new_id)
             voice.is_retry = True
             self._begin(voice, now)
         elif not call.is_over:
@@ -268,28 +320,62 @@ class MediaChannels:
         line.close(now)
 
     def _open_ear(self, call: CallMachine, now: float) -> None:
-        if call in self._ears or call in self._deaf or call.audio is None or not call.audio.has_readers:
+        is_deaf = now < self._deaf.get(call, now)
+        if call in self._ears or is_deaf or call.audio is None or not call.audio.has_readers:
             return
         self._held[call] = []
-        self._begin(Ear(self, call, self._new_id()), now)
+        self._begin(Ear(self, call, self._new_id), now)
 
-    def _ear_lost(self, call: CallMachine, reason: str, *, was_open: bool) -> None:
+    def _ear_lost(self, call: CallMachine, reason: str, now: float, *, was_open: bool) -> None:
         if not was_open and not call.is_over:
-            self._deaf.add(call)
+            self._deaf[call] = now + DEAF
             self._log(LogLevel.WARNING, f"call {call.id}: not heard while something is played to it: {reason}")
         self._release(call)
+        if was_open and call.is_played_to and call in self._voices:
+            self._open_ear(call, now)
+
+    def _look_after(self, ear: Ear, now: float) -> None:
+        """It costs Asterisk and us as much as the voice: it is kept from one prompt to the next, and no longer."""
+        call = ear.call
+        if call.is_played_to and call.audio is not None and call.audio.has_readers:
+            ear.deadline = now + EAR_IDLE
+        else:
+            del self._ears[call]
+            self._close(ear, now)
+
+    def _has_come_apart(self, voice: Voice, now: float) -> None:
+        """The bridge has been destroyed, which is seldom told, or somebody has taken the call out of it."""
+        voice.is_apart, voice.deadline = False, None
+        if voice.call.in_stasis and not voice.call.is_over:
+            there = self.ask(bridges.get(voice.bridge_id), now)
+            there.add_waker(partial(self._looked, voice, there, was_taken_out=True))
+
+    def _looked_for_snoop(self, ear: Ear, snooping: Pending[Channel]) -> None:
+        if ear.stage is Stage.OPEN and isinstance(snooping.error, AriNotFound):
+            self.lost(ear, "its snoop is gone", self.clock())
 
     def _release(self, call: CallMachine) -> None:
         for command in self._held.pop(call, ()):
-            self._send(call, command)
+            self._send(call, attrs.evolve(command, channel_id=call.id))  # by now the call may be on another channel
 
-    def _looked(self, voice: Voice, there: Pending[Bridge]) -> None:
+    def _looked(self, voice: Voice, there: Pending[Bridge], *, was_taken_out: bool = False) -> None:
+        call = voice.call
         if voice.stage is not Stage.OPEN:
             return
         if isinstance(there.error, AriNotFound):
             self.lost(voice, "its bridge is gone", self.clock())
-        elif there.error is None and voice.call.in_stasis and voice.call.id not in there.result().channels:
-            voice.join(self.clock())
+        elif there.error is None and call.in_stasis and call.id not in there.result().channels:
+            if was_taken_out:  # and is not torn away from wherever it is now
+                self._fail(voice, "somebody has taken the call out of its bridge")
+            else:
+                voice.join(self.clock())
+
+    def _fail(self, voice: Voice, reason: str) -> None:
+        call, now = voice.call, self.clock()
+        self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
+        del self._voices[call]
+        self._close(voice, now)
+        call.media_failed(MediaFailed(reason), now)
 
     def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1

@@ -6,6 +6,7 @@ is removed again, and not before Asterisk has answered for it: on another connec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,11 +46,13 @@ class Line:
     It is a :class:`~voxtra_core.media.port.MediaLine`.
     """
 
-    def __init__(self, owner: MediaChannels, call: CallMachine, line_id: str) -> None:
+    def __init__(self, owner: MediaChannels, call: CallMachine, new_id: Callable[[], str]) -> None:
         assert call.audio is not None
         self.call = call
-        self.line_id = line_id
-        self.bridge_id = f"{BRIDGE_PREFIX}{line_id}"
+        self.line_id = new_id()
+        """What Asterisk has to name when it connects, and nobody else is to know: it stands in no other id."""
+        name = new_id()
+        self.bridge_id = f"{BRIDGE_PREFIX}{name}"
         self.stage = Stage.PORT
         self.deadline: float | None = None
         self.opened_at = 0.0
@@ -59,7 +62,9 @@ class Line:
         """Whether there was a time without a link while it was being made."""
         self._owner = owner
         self._audio = call.audio
-        self._media_id = f"{MEDIA_PREFIX}{line_id}"
+        self.channel_ids = self._ids(name)
+        """The channels that are ours."""
+        self._media_id = self.channel_ids[0]
         self._awaited = set(self.channel_ids)
         self._answered: dict[str, bool] = {}  # what was asked for, and whether Asterisk has answered for it
         self._is_connected = False
@@ -67,10 +72,8 @@ class Line:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.call.id}: {self.stage.name.lower()}>"
 
-    @property
-    def channel_ids(self) -> list[str]:
-        """The channels that are ours."""
-        return [self._media_id]
+    def _ids(self, name: str) -> list[str]:
+        return [f"{MEDIA_PREFIX}{name}"]
 
     # ---- what its port says ----------------------------------------------------------------------------------------
 
@@ -135,11 +138,13 @@ class Line:
 
     def _make(self, thing: str, request: Request[Any], now: float) -> None:
         self._answered[thing] = False
+        self._owner.creations += 1
         made: Pending[Any] = self._owner.ask(request, now)
         made.add_waker(partial(self._made, thing, made))
 
     def _made(self, thing: str, made: Pending[Channel] | Pending[Bridge]) -> None:
         now = self._owner.clock()
+        self._owner.creations -= 1
         self._answered[thing] = True
         if isinstance(made.error, AriError):
             del self._answered[thing]
@@ -186,6 +191,8 @@ class Voice(Line):
 
     is_retry = False
     """Whether it stands in for one that was lost."""
+    is_apart = False
+    """Whether the call has left the bridge, and nobody has said why yet."""
 
     def audio(self, data: bytes, now: float) -> None:
         """The far end's voice."""
@@ -206,6 +213,8 @@ class Voice(Line):
 
     def join(self, now: float) -> None:
         """Have the call come into the bridge; also where it has been there, and has left it."""
+        if self.is_apart:
+            self.is_apart, self.deadline = False, None
         joined = self.call.join_bridge(self.bridge_id, now)
         joined.add_waker(partial(self._joined, joined))
 
@@ -219,21 +228,20 @@ class Ear(Line):
     it in the bridge, in its stead.
     """
 
-    def __init__(self, owner: MediaChannels, call: CallMachine, line_id: str) -> None:
-        self._snoop_id = f"{MEDIA_PREFIX}ear-{line_id}"
-        super().__init__(owner, call, line_id)
+    def _ids(self, name: str) -> list[str]:
+        return [f"{MEDIA_PREFIX}{name}", f"{MEDIA_PREFIX}ear-{name}"]
 
     @property
-    def channel_ids(self) -> list[str]:
-        """The media channel, and the snoop."""
-        return [f"{MEDIA_PREFIX}{self.line_id}", self._snoop_id]
+    def snoop_id(self) -> str:
+        """The channel that snoops on the call."""
+        return self.channel_ids[1]
 
     def port_ready(self, address: str, now: float) -> None:
         """Ask for the snoop as well."""
         if self.stage is Stage.PORT:
             super().port_ready(address, now)
-            snoop = channels.snoop_channel_with_id(self.call.id, self._snoop_id, app=self._owner.app_name(), spy="in")
-            self._make(self._snoop_id, snoop, now)
+            snoop = channels.snoop_channel_with_id(self.call.id, self.snoop_id, app=self._owner.app_name(), spy="in")
+            self._make(self.snoop_id, snoop, now)
 
     def audio(self, data: bytes, now: float) -> None:
         """The far end's voice, a little later than by the bridge."""

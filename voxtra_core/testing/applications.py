@@ -34,8 +34,8 @@ class Application:
     """What has been said without a socket, and will be told."""
     interest: Counter[str] = attrs.field(factory=Counter)
     """How often it is subscribed to each channel."""
-    bridges: set[str] = attrs.field(factory=set)
-    """The bridges that it is subscribed to, until they are gone."""
+    bridges: Counter[str] = attrs.field(factory=Counter)
+    """How often it is subscribed to each bridge, until that is gone."""
     allowed: list[dict[str, Any]] = attrs.field(factory=list)
     disallowed: list[dict[str, Any]] = attrs.field(factory=list)
 
@@ -47,6 +47,10 @@ class Application:
     def subscribe(self, channel_id: str) -> None:
         """Once more."""
         self.interest[channel_id] += 1
+
+    def subscribe_bridge(self, bridge_id: str) -> None:
+        """Once more."""
+        self.bridges[bridge_id] += 1
 
     def lets_through(self, event: str) -> bool:
         """Whether its event filter does. A ban beats a permission; no permissions permit everything."""
@@ -80,6 +84,7 @@ class Applications:
 
         Subscriptions and filter of an application that still exists survive; ``subscribe_all`` then has no effect.
         """
+        self.clean_up()
         for name in dict.fromkeys(names):
             app = self._by_name.setdefault(name, Application(name, subscribe_all))
             if app.socket is not None and app.socket != socket:
@@ -157,21 +162,31 @@ class Applications:
             self._forget_if_useless(app)
 
     def forget_channel(self, channel_id: str) -> None:
-        """The channel is destroyed: no subscription to it is left."""
-        for app in list(self._by_name.values()):
-            if app.interest.pop(channel_id, 0):
-                self._forget_if_useless(app)
+        """The channel is destroyed: no subscription to it is left.
+
+        An application that only this one kept is there until Asterisk looks, the next time that a channel leaves one
+        or a socket opens.
+        """
+        for app in self._by_name.values():
+            app.interest.pop(channel_id, 0)
 
     def unsubscribe_bridge(self, app: Application, bridge_id: str) -> None:
-        """It hears no more of the bridge."""
-        app.bridges.discard(bridge_id)
-        self._forget_if_useless(app)
+        """Once less."""
+        app.bridges[bridge_id] -= 1
+        if app.bridges[bridge_id] <= 0:
+            del app.bridges[bridge_id]
+            self._forget_if_useless(app)
 
     def forget_bridge(self, bridge_id: str) -> None:
         """The bridge is gone."""
         for app in list(self._by_name.values()):
-            if bridge_id in app.bridges:
-                self.unsubscribe_bridge(app, bridge_id)
+            if app.bridges.pop(bridge_id, 0):
+                self._forget_if_useless(app)
+
+    def clean_up(self) -> None:
+        """Forget the applications that are of no use any more."""
+        for app in list(self._by_name.values()):
+            self._forget_if_useless(app)
 
     def _forget_if_useless(self, app: Application) -> None:
         if not app.active and not app.interest and not app.bridges and self._by_name.get(app.name) is app:

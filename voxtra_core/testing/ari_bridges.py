@@ -58,7 +58,7 @@ class _Bridges:
             raise refuse(409, f"Bridge with id '{bridge_id}' already exists")
         kinds = {kind.strip() for kind in (parameters.text("type") or "mixing").split(",")}
         if len(kinds & _KINDS) != 1 or not kinds <= _KINDS | _MODIFIERS:
-            message = f"Unable to create bridge. Possible duplicate bridge id '{bridge_id}'"
+            message = f"Unable to create bridge. Possible duplicate bridge id '{bridge_id or '(null)'}'"
             raise refuse(500, message, reason="Internal Error")
         bridge_id = bridge_id or exchange.new_id()
         bridge = Bridge(exchange, bridge_id, parameters.text("name") or "", "holding" in kinds, exchange.date())
@@ -67,7 +67,7 @@ class _Bridges:
         return ok(bridge.snapshot())
 
     def destroy(self, request: RestRequest) -> Reply:
-        bridge = self._bridge(request)
+        bridge = self._bridge(request, words="Not found")
         self._exchange.agenda.after(0, bridge.destroy)
         return NO_CONTENT
 
@@ -88,7 +88,7 @@ class _Bridges:
 
         def remove(channel: Channel) -> None:
             if channel.bridge is bridge:
-                bridge.remove(channel)
+                bridge.let_go(channel)
 
         _one_after_another([partial(remove, channel) for channel in channels], channels, request)
 

@@ -130,7 +130,7 @@ class _Channels:
         snooping = Snooping(self._exchange, snoop_id, request.parameters)
         target = self._exchange.channels.get(request.ids["channelId"])
         if target is None:
-            raise refuse(404, "Provided channel was not found")
+            raise refuse(404, "Provided channel was not found", reason="Channel Not Found")
         return ok(snooping.make(target).snapshot())
 
     def hang_up(self, request: RestRequest) -> Reply:
@@ -158,7 +158,10 @@ class _Channels:
         name = request.parameters.text("variable")
         if not name:
             raise refuse(400, "Variable name is required")
-        return ok({"value": self._read_variable(self._channel(request), name)})
+        channel = self._exchange.channels.get(request.ids["channelId"])
+        if channel is None:
+            raise refuse(404, "Provided channel was not found", reason="Channel Not Found")
+        return ok({"value": self._read_variable(channel, name)})
 
     def _read_variable(self, channel: Channel, name: str) -> str:
         readable = {
@@ -193,6 +196,9 @@ class _Channels:
         channel, control = self._in_stasis(request)
 
         def answer() -> None:
+            if channel.hung_up:
+                request.reply_later(refuse(500, "Failed to answer channel").reply)
+                return
             self._exchange.answer(channel)
             request.reply_later(NO_CONTENT)
 

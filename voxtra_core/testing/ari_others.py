@@ -87,7 +87,7 @@ def application_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler
             if scheme == "channel":
                 app.subscribe(id)
             else:
-                app.bridges.add(id)
+                app.subscribe_bridge(id)
         return ok(app.snapshot())
 
     def unsubscribe(request: RestRequest) -> Reply:
@@ -170,14 +170,27 @@ def event_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
 
     def raise_event(request: RestRequest) -> Reply:
         name = request.ids["eventName"]
+        if not request.parameters.text("application"):
+            raise refuse(400, "Missing parameter application")
         app = exchange.applications.get(request.parameters.text("application") or "")
         if app is None:
             raise refuse(404, "Application not found")
-        if request.parameters.texts("source"):
-            raise refuse(501, "The sources of a user's event are not simulated")
+        about: dict[str, object] = {}
+        for source in request.parameters.texts("source"):
+            scheme, _, id = source.partition(":")
+            if scheme == "channel" and id in exchange.channels:
+                about["channel"] = exchange.channels[id].snapshot()
+            elif scheme == "bridge" and id in exchange.bridges:
+                about["bridge"] = exchange.bridges[id].snapshot()
+            elif scheme == "endpoint":
+                raise refuse(501, "Endpoints as sources of a user's event are not simulated")
+            elif scheme in {"channel", "bridge"}:
+                raise refuse(422, "Event source was not found")
+            else:
+                raise refuse(400, "Invalid event source URI scheme")
         variables = request.parameters.json("variables")
         custom = variables if isinstance(variables, dict) else {}
-        fields = {"eventname": name, "userevent": {"eventname": name, **custom}}
+        fields = {"eventname": name, "userevent": {"eventname": name, **custom}, **about}
         exchange.applications.tell(app, "ChannelUserevent", fields)
         return NO_CONTENT
 

@@ -1,10 +1,11 @@
 """An Asterisk 22 in virtual time, as seen through ARI.
 
 Sans-IO like the rest of the core: inputs come with ``now``, outputs are collected from ``next_message()``, and nothing
-happens between one deadline and the next. What it does was learnt from a real 22.10.1, whose recordings it reproduces
-(``tests/testing``). Two things are simpler. What follows from something happens at the same instant. And where the real
-one races, the order here is always the same: a reply comes before what the request causes, except for the operations
-that Asterisk answers when they are done. :class:`~.link.SimulatedLink` can delay either.
+happens between one deadline and the next. What it does was learnt from a real 22.10.1, and is compared with one in the
+scenarios of ``tests/fidelity``; ``docs/simulated.md`` has the differences. Two things are simpler. What follows from
+something happens at the same instant. And where the real one races, the order here is always the same: a reply comes
+before what the request causes, except for the operations that Asterisk answers when they are done.
+:class:`~.link.SimulatedLink` can delay either.
 
 An operation that is not modelled is answered with 501 and says so: recordings, external media by anything but
 AudioSocket, prompts and music on a bridge, ``create`` and ``dial``, redirection, device states, mailboxes. Read-only
@@ -89,13 +90,15 @@ class SimulatedAsterisk:
         """How far it has come, in the caller's clock."""
         return self._exchange.agenda.now
 
-    def add_endpoint(self, endpoint: str, callee: Callee) -> None:
+    def add_endpoint(self, endpoint: str, callee: Callee, *, context: str = "default") -> None:
         """Somebody to be reached at ``PJSIP/bob``, ``Local/answer@far``, …
 
         A Local endpoint stands for an extension of the dialplan which does what the script says, and shows events of
-        both of its halves. To dial an unknown one fails as in Asterisk: a Local one after the reply, others with 500.
+        both of its halves. Of others ``context`` is where calls from there would come in, which their channels show. To
+        dial an unknown one fails as in Asterisk: a Local one after the reply, others with 500.
         """
         self._exchange.callees[endpoint_key(endpoint)] = callee
+        self._exchange.contexts[endpoint_key(endpoint)] = context
 
     def add_extension(self, context: str, exten: str, extension: Extension) -> None:
         """A place in the dialplan for channels that leave Stasis, are originated to it or :meth:`dial` it.
@@ -188,8 +191,12 @@ class SimulatedAsterisk:
         name = f"{caller.endpoint}-{exchange.next_call_number()}"
         place = Place(caller.context, caller.dials, 2 if answered else 1)
         state = "Up" if answered else "Ring"
-        channel = exchange.add_channel(exchange.new_channel_id(), name, state, place, protocol_id=exchange.new_id())
+        is_local = name.startswith("Local/")
+        protocol_id = "" if is_local else exchange.new_id()
+        channel = exchange.add_channel(exchange.new_channel_id(), name, state, place, protocol_id=protocol_id)
         channel.caller = Party(caller.name, caller.number)
+        if is_local:  # the half that comes in has its caller as its connected line, too
+            channel.connected = channel.caller
         channel.variables.update(caller.variables)
         person = exchange.add_person(caller)
         line = DirectLine(exchange, channel, person)

@@ -8,7 +8,7 @@ every 20 ms, as in ``softmix``. While a prompt is played on a member it is out o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .lines import Line
 
 __all__ = ["Bridge"]
+
+_MANY: Final = 3
+"""Members, from which on they are mixed."""
 
 
 @attrs.define(eq=False)
@@ -35,26 +38,23 @@ class Bridge:
     """``creationtime``."""
     members: list[Channel] = attrs.field(factory=list)
     """In the order in which they came."""
+    _technology: str = "simple_bridge"
+    _order: list[Channel] = attrs.field(factory=list)
+    """As Asterisk walks through them: the third, for which the technology changes, has come to the front."""
 
     def snapshot(self) -> dict[str, Any]:
         """The model ``Bridge``."""
         return {
             "id": self.id,
-            "technology": self._technology,
+            "technology": "holding_bridge" if self.is_holding else self._technology,
             "bridge_type": "holding" if self.is_holding else "mixing",
             "bridge_class": "stasis",
             "creator": "Stasis",
             "name": self.name,
             "channels": [channel.id for channel in self.members],
             "creationtime": self.created,
-            "video_mode": "none" if self.is_holding else "talker",
+            "video_mode": "talker",
         }
-
-    @property
-    def _technology(self) -> str:
-        if self.is_holding:
-            return "holding_bridge"
-        return "softmix" if len(self.members) > 2 else "simple_bridge"
 
     # ---- members -----------------------------------------------------------------------------------------------------
 
@@ -63,17 +63,21 @@ class Bridge:
         if channel.hung_up or channel.control is None or self.exchange.bridges.get(self.id) is not self:
             return
         if channel.bridge is not None:
-            channel.bridge.remove(channel)
-        channel.control.app.bridges.add(self.id)
+            channel.bridge.let_go(channel)
+        channel.control.app.subscribe_bridge(self.id)
         self.members.append(channel)
+        self._order.insert(0 if len(self.members) == _MANY else len(self._order), channel)
         channel.bridge = self
         self._publish("ChannelEnteredBridge", channel)
+        self._change_technology()
         self._name_peers()
+        self._introduce()
         self.exchange.frames.look()
 
     def remove(self, channel: Channel) -> None:
         """It leaves. An empty bridge is still there."""
         self.members.remove(channel)
+        self._order.remove(channel)
         channel.bridge = None
         for each in (channel, *self.members):
             if each.line is not None:
@@ -81,12 +85,22 @@ class Bridge:
         if channel.variables.get("BRIDGEPEER"):
             self.exchange.set_variable(channel, "BRIDGEPEER", "")
         self._publish("ChannelLeftBridge", channel)
+        self._change_technology()
         self._name_peers()
 
+    def let_go(self, channel: Channel) -> None:
+        """It leaves, and stays in its application, which hears no more of the bridge on its account.
+
+        Of one that leaves ``Stasis`` the application does hear more (``stasis_app_exec``).
+        """
+        self.remove(channel)
+        if channel.control is not None:
+            self.exchange.applications.unsubscribe_bridge(channel.control.app, self.id)
+
     def destroy(self) -> None:
-        """All leave, and it is gone."""
+        """All leave, and it is gone; of which those hear no more who heard of it by a member."""
         for channel in list(self.members):
-            self.remove(channel)
+            self.let_go(channel)
         self._publish("BridgeDestroyed")
         self.exchange.bridges.pop(self.id, None)
         self.exchange.applications.forget_bridge(self.id)
@@ -94,9 +108,22 @@ class Bridge:
     def _name_peers(self) -> None:
         if len(self.members) < 2 or self.is_holding:
             return
-        for channel in list(self.members):
-            others = [other.name for other in reversed(self.members) if other is not channel]
+        for channel in list(self._order):
+            others = [other.name for other in self._order if other is not channel]
             self.exchange.set_variable(channel, "BRIDGEPEER", ",".join(others))
+
+    def _change_technology(self) -> None:
+        """Which is seen in the next event only."""
+        self._technology = "softmix" if len(self.members) >= _MANY else "simple_bridge"
+
+    def _introduce(self) -> None:
+        """Each of two learns who the other is."""
+        if len(self.members) != 2 or self.is_holding:
+            return
+        for channel, other in zip(reversed(self.members), self.members, strict=True):
+            if channel.connected != other.caller:
+                channel.connected = other.caller
+                self.exchange.publish(channel, "ChannelConnectedLine")
 
     def _publish(self, event: str, channel: Channel | None = None) -> None:
         about = {} if channel is None else {"channel": channel.snapshot()}

@@ -114,6 +114,8 @@ class Channel:
     """While it is in ``Stasis``."""
     bridge: Bridge | None = None
     """While it is in one."""
+    outer_status: str | None = None
+    """What ``STASISSTATUS`` will be in the end, of one that was placed and has gone on in the dialplan."""
     talk_detector: TalkDetector | None = None
     """While ``TALK_DETECT`` is set."""
     snoops: list[Channel] = attrs.field(factory=list)

@@ -31,6 +31,9 @@ ASTERISK_ID: Final = "02:00:00:00:00:01"
 
 _SYSTEM_NAME: Final = "simulated"
 
+_NORMAL_CLEARING: Final = 16
+"""The cause of who leaves a bridge for none."""
+
 
 class Exchange:
     """All the state of one Asterisk. ``send(socket, text)`` puts an event on a socket."""
@@ -53,6 +56,8 @@ class Exchange:
         """Global ones."""
         self.callees: dict[str, Callee] = {}
         """By endpoint, as it is dialled."""
+        self.contexts: dict[str, str] = {}
+        """Likewise, their contexts in the dialplan."""
         self.dialplan: dict[tuple[str, str], Extension] = {}
         """By context and extension."""
         self.outbound: list[Outbound] = []
@@ -75,6 +80,7 @@ class Exchange:
         self.agenda.run_until(old.agenda.now)
         self.started = self.date()
         self.callees, self.dialplan, self.people = old.callees, old.dialplan, old.people
+        self.contexts = old.contexts
         self.doors, self.default_door = old.doors, old.default_door
         self._channels_made = old._channels_made  # the ids of channels hold a second, and could come again
         for person in self.people:
@@ -189,7 +195,7 @@ class Exchange:
             return
         channel.hung_up = True
         if channel.cause is None:
-            channel.cause = cause
+            channel.cause = cause or (_NORMAL_CLEARING if channel.bridge is not None else 0)
         if channel.attempt is not None:
             channel.attempt.fail(channel.cause)
         elif channel.control is not None:
@@ -213,6 +219,8 @@ class Exchange:
             self.hang_up(snoop, 16)
         if channel.line is not None:
             channel.line.release(cause)
+        if channel.outer_status is not None:
+            self.set_variable(channel, "STASISSTATUS", channel.outer_status)
         if not channel.launcher[0]:
             self.publish_dialplan_end(channel)
         channel.runs(*channel.launcher)
@@ -274,7 +282,10 @@ class Exchange:
         channel.place = Place(context, exten, 2 if answered else 1, extension.application, extension.data)
         self.publish(channel, "ChannelDialplan", dialplan_app=extension.application, dialplan_app_data=extension.data)
         leave = partial(self._leave_dialplan, channel, extension)
-        if extension.application == "StasisBroadcast":
+        if extension.application == "Stasis":
+            name, *args = extension.data.split(",")
+            self.enter_stasis(channel, name, args)
+        elif extension.application == "StasisBroadcast":
             offer(self, channel, Broadcast.parse(extension.data, leave))
         elif extension.lasts is not None:
             channel.leaving = self.agenda.after(extension.lasts, leave)

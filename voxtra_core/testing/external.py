@@ -157,10 +157,10 @@ class AudioSocketCall:
             self._line.comes_in(data)
 
     def hung_up(self) -> None:
-        """The connection has been closed, or a hangup been asked for: the channel ends (cause 16)."""
+        """The connection has been closed, or a hangup been asked for: the channel ends, for no cause."""
         line = self._line
         if line is not None:
-            self._exchange.agenda.after(0, lambda: self._exchange.hang_up(line.channel, 16))
+            self._exchange.agenda.after(0, lambda: self._exchange.hang_up(line.channel, 0))
 
     def _make(self, far: FarEnd) -> Reply:
         exchange, parameters = self._exchange, self._request.parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .people import Person
 
 __all__ = ["DirectLine", "Line", "LocalLine"]
+
+_CANCELLED: Final = 127
+"""What ``chan_pjsip`` makes of a CANCEL."""
 
 
 class Line(ABC):
@@ -210,9 +213,14 @@ class Line(ABC):
     def holds(self, on: bool) -> None:
         """Puts us on hold, or takes us back."""
         if on:
-            self._exchange.publish(self.channel, "ChannelHold", musicclass="N/A")
+            self._exchange.publish(self.channel, "ChannelHold", musicclass=self._held_with)
         else:
             self._exchange.publish(self.channel, "ChannelUnhold")
+
+    @property
+    def _held_with(self) -> str:
+        """The music that the device asks for: PJSIP's ``moh_suggest``, nothing elsewhere."""
+        return "default" if self.channel.name.startswith("PJSIP/") else "N/A"
 
     @abstractmethod
     def hangs_up(self, cause: int | None) -> None:
@@ -227,10 +235,13 @@ class DirectLine(Line):
     """A phone or a trunk: the channel is all there is."""
 
     def hangs_up(self, cause: int | None) -> None:
-        """A call that is still being dialled fails without a hangup request."""
-        if self.channel.attempt is None:
-            self._exchange.publish(self.channel, "ChannelHangupRequest", **({} if cause is None else {"cause": cause}))
-        self._exchange.hang_up(self.channel, 16 if cause is None else cause)
+        """As a SIP phone does: to give up a call that is not answered is a CANCEL, which Asterisk knows no cause for;
+        without a cause the channel ends with 0.
+        """
+        if cause is None and self.channel.state == "Ring" and self.channel.name.startswith("PJSIP/"):
+            cause = _CANCELLED
+        self._exchange.publish(self.channel, "ChannelHangupRequest", **({} if cause is None else {"cause": cause}))
+        self._exchange.hang_up(self.channel, cause or 0)
 
     def refuses(self, how: Refuse) -> None:
         """The attempt fails; an answered call is hung up with that cause."""

@@ -237,9 +237,9 @@ class SimulatedMediaPort:
         if self.lose_digit(digit.digit):
             return
         delay = self.digit_delay(digit.digit) if callable(self.digit_delay) else self.digit_delay
-        ahead = max((due for due, _, other, _ in self._late if other is connection), default=0.0)
-        due = max(self.asterisk.now + delay, ahead)
-        if due > self.asterisk.now:
+        ahead = [due for due, _, other, _ in self._late if other is connection]
+        if delay or ahead:
+            due = max([self.asterisk.now + delay, *ahead])
             heapq.heappush(self._late, (due, next(self._order), connection, digit))
         else:
             self._arrives(connection, digit)

@@ -91,8 +91,15 @@ class Origination:
             place = attrs.evolve(channel.place, app="", data="")
             half = self.exchange.add_channel(half_id, f"{channel.name[:-1]}2", "Ring", place)
         else:
-            peer = resource.partition("@")[2] or resource.partition("/")[0]
-            channel = self._add(f"{tech}/{peer}-{number}", "default", "s", self.exchange.new_id())
+            # PJSIP/bob, PJSIP/5550100@trunk and PJSIP/trunk/sip:5550100@example.com
+            name, has_address, _ = resource.partition("/")
+            peer = name if has_address else name.partition("@")[2] or name
+            channel = self._add(
+                f"{tech}/{peer}-{number}",
+                self.exchange.contexts[endpoint_key(self.endpoint)],
+                "s",
+                self.exchange.new_id(),
+            )
         # Before anybody is subscribed: the request's own variables are no events on this channel.
         for name, value in self.variables.items():
             self.exchange.set_variable(channel, name, value)
@@ -125,18 +132,18 @@ class Origination:
             DirectLine(self.exchange, channel, person)
         else:
             LocalLine(self.exchange, channel, person, half)
-            self._inherit(half)
+            self._inherit(channel, half)
         attempt = Attempt(self.exchange, channel, resource, lambda: self.answered(channel), self.timeout)
         attempt.begin()
         person.act()
 
-    def _inherit(self, half: Channel) -> None:
+    def _inherit(self, channel: Channel, half: Channel) -> None:
         """The second half takes over variables and caller, which is seen."""
         for name, value in self.variables.items():
             if not name.endswith(")"):
                 self.exchange.set_variable(half, name, value)
         if self.caller != Party():
-            half.caller = half.connected = self.caller
+            half.caller, half.connected = self.caller, channel.caller
             self.exchange.publish_caller_id(half)
             self.exchange.publish(half, "ChannelConnectedLine")
 

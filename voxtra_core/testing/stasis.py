@@ -119,11 +119,16 @@ class Control:
             self._channel.bridge.remove(self._channel)
         self._channel.control = self._channel.broadcast = None
         self._tell_end()
-        self._exchange.set_variable(self._channel, "STASISSTATUS", self.status)
+        if self._channel.launcher[0] and not self._channel.hung_up and self._channel.outer_status is None:
+            # Stasis() was not called by a dialplan: what is next runs within it, and it ends when that has.
+            self._channel.outer_status = self.status
+        else:
+            self._exchange.set_variable(self._channel, "STASISSTATUS", self.status)
 
     def _tell_end(self) -> None:
         # The subscription goes first: an inbound channel's last event is StasisEnd (res_stasis.c).
         self._exchange.applications.unsubscribe(self.app, self._channel.id)
+        self._exchange.applications.clean_up()
         self._exchange.applications.tell(self.app, "StasisEnd", {"channel": self._channel.snapshot()})
         if self.app.keeper is not None:
             self.app.keeper.left(self._channel.id)

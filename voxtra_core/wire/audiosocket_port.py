@@ -29,7 +29,7 @@ from ..media.formats import AudioFormat
 from ..media.messages import AudioReceived, DtmfReceived, MediaEnded, MediaErrorReceived, MediaIdentified
 from ..media.pacer import Pacer
 from ..media.port import MediaLine
-from .audiosocket import AudioSocketServer
+from .audiosocket import AUDIOSOCKET_RATES, AudioSocketServer
 
 __all__ = ["MAX_UNIDENTIFIED", "AudioSocketPort"]
 
@@ -153,7 +153,10 @@ class AudioSocketPort:
         """A channel with this UUID is going to connect. ``ValueError`` for a format that AudioSocket does not have."""
         if audio_format.encoding != "slin":
             raise ValueError(f"AudioSocket carries signed linear only, and not {audio_format}")
-        _silence(audio_format)
+        if audio_format.rate not in AUDIOSOCKET_RATES:
+            raise ValueError(
+                f"AudioSocket carries {', '.join(map(str, AUDIOSOCKET_RATES))} Hz, not {audio_format.rate}"
+            )
         self._expected[line_id] = _Expected(line, audio_format)
         if self._address is not None:
             line.port_ready(self._address, now)

@@ -392,6 +392,8 @@ class HTTPServer:
         return self._events.popleft() if self._events else None
 
     def _read(self) -> None:
+        if self._h11.their_state is h11.MUST_CLOSE:
+            return  # its last request is here: what comes behind it is not looked at (RFC 9112, 9.6)
         try:
             for event in self._reader.events():
                 if isinstance(event, h11.Request):
@@ -402,6 +404,8 @@ class HTTPServer:
                     self._check_body(len(self._body))
                 elif isinstance(event, h11.EndOfMessage):
                     self._complete()
+                    if self._h11.their_state is h11.MUST_CLOSE:
+                        return
             if len(self._reader.unread) > _MAX_PIPELINED:
                 raise RemoteProtocolError("too much sent ahead of the answers", status=400)
         except RemoteProtocolError:

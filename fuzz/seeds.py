@@ -1,0 +1,141 @@
+"""What each target begins with: what Asterisk really sends (tests/fixtures), what was written by hand, and the corpus,
+which is what earlier searches found worth keeping (fuzz/corpus).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+from voxtra_core.media import write_wav
+from voxtra_core.media.formats import format_of
+
+from .frames import OPENED, frame, message
+
+__all__ = ["CORPUS", "seeds_of"]
+
+CORPUS = Path(__file__).parent / "corpus"
+_FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures"
+_IDENTITY = message(1, bytes.fromhex("00000000000040008000000000000000"))
+_SCHEDULES = ("application", "ari_link", "ari_listener", "ari_server", "audiosocket_port")
+
+
+def seeds_of(name: str) -> list[bytes]:
+    """All there are for a target, in the same order each time."""
+    return [*_written(name), *(path.read_bytes() for path in sorted((CORPUS / name).glob("*")))]
+
+
+def _written(name: str) -> list[bytes]:
+    if name in _SCHEDULES:  # nobody writes those by hand
+        random = Random(name)
+        return [random.randbytes(size) for size in (50, 200, 600, 1500)]
+    match name:
+        case "http_client":
+            return [
+                *(b"\x07\0" + response for _, response in islice(_exchanges(), 0, None, 8)),
+                b"\0\0HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                b"\x01\0HTTP/1.0 200 OK\r\n\r\nuntil the end",
+                b"\x05\0HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+                b"\x05\xffHTTP/1.1 200 OK\r\nX: y\r\n",
+            ]
+        case "http_server":
+            return [
+                *(b"\x09\0" + request for request, _ in islice(_exchanges(), 0, None, 8)),
+                b"\0\0GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"\x01\0POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+                b"\x03\xffGET /",
+            ]
+        case "websocket_client":
+            frames = b"\x89\0" + frame(b'{"type": "x"}') + frame(b"half", fin=False) + frame(b"rest", 0) + frame(b"", 8)
+            return [
+                b"\0\0" + OPENED + frames,
+                b"\x03\0" + OPENED + frames,
+                b"\x05\xff" + OPENED + frame(b"pong", 10),
+            ] + [b"\x07\0" + response for _, response in islice(_exchanges("ws-"), 5)]
+        case "websocket_server":
+            texts = [
+                frame(b"hello", masked=True),
+                frame(b"half", 2, fin=False, masked=True),
+                frame(b"", 9, masked=True),
+            ]
+            end = frame(b"\x03\xe8bye", 8, masked=True)
+            return [b"\0\0\0" + b"".join(texts) + end, b"\0\x02\0" + texts[0] + texts[2] + end, b"\x05\x03abc\0\0"]
+        case "audiosocket_server" | "audiosocket_client":
+            recorded = "audiosocket-in.bin" if name == "audiosocket_server" else "audiosocket-out.bin"
+            more = message(3, b"5") + message(0x10, bytes(320)) + message(0xFF, b"\x01") + message(0)
+            return [
+                b"\x0b\0" + (_FIXTURES / recorded).read_bytes()[:2000],
+                b"\0\0" + _IDENTITY + more,
+                b"\x01\0" + more,
+                b"\x07\xff" + message(0x10, bytes(160)),
+            ]
+        case "event_decoder":
+            return _lines()
+        case "model_decoder":
+            bodies = [response.partition(b"\r\n\r\n")[2] for _, response in _exchanges()]
+            return [bytes([number]) + body for number, body in enumerate(bodies[:60])]
+        case "rest_messages":
+            recorded_ones = [line for line in _lines("rest_over_ws*") if b"REST" in line]
+            return [
+                *recorded_ones[:20],
+                b'{"type":"RESTRequest","request_id":"1","method":"GET","uri":"channels?x=1",'
+                b'"query_strings":[{"name":"a","value":"b"}]}',
+                b'{"type":"RESTRequest","method":"POST","uri":"channels","content_type":"application/json",'
+                b'"message_body":"{}"}',
+            ]
+        case "wav":
+            plain = [write_wav(bytes(20), format_of("slin", 8000)), write_wav(b"\xff" * 9, format_of("ulaw", 8000))]
+            return [*plain, plain[0][:22] + b"\x02\0" + plain[0][24:], plain[0][:34] + b"\x18\0" + plain[0][36:]]
+        case "addresses":
+            return [
+                b"127.0.0.1:0",
+                b"[::1]:8090",
+                b"user:secret@host:1",
+                b"10.0.0.0/8",
+                b"fe80::1%eth0",
+                b"slin16",
+                b"22.10.1+dfsg+~cs6.17",
+                b"certified/20.7-cert5",
+                b"SSH-2.0-OpenSSH",
+                b"HTTP/1.1 404 Not Found",
+                b'{"message": "Resource not found"}',
+            ]
+        case "options":
+            return [
+                _texts(b"http://pbx:8088", b"user", b"password", b"app") + b"\0",
+                _texts(b"https://pbx/prefix/ari/", b"user", b"a secret word", b"app") + b"\0",
+                _texts(b"http://user:a-secret-word@pbx", b"", b"", b"") + b"\0",
+                _texts(b"", b"user", b"password", b"voxtra") + b"\1" + _texts(b"[::]:8090"),
+            ]
+        case "provisioning":
+            return [_texts(b"app", b"user", b"password", b"default", b"_X.", b"ws://pbx:8090/x", b"Hangup()")]
+    return [b""]
+
+
+def _texts(*texts: bytes) -> bytes:
+    return b"".join(bytes([len(text)]) + text for text in texts)
+
+
+def _exchanges(beginning: str = "") -> list[tuple[bytes, bytes]]:
+    """Recorded requests and their responses."""
+    pairs = []
+    for path in sorted((_FIXTURES / "http").glob(f"{beginning}*.http")):
+        request, _, response = path.read_bytes().partition(b"\n======== response\n")
+        pairs.append((_with_crlf(request), _with_crlf(response)))
+    return pairs
+
+
+def _with_crlf(text: bytes) -> bytes:
+    """The recordings have lost the carriage returns of the head."""
+    head, end, body = text.replace(b"\r\n", b"\n").partition(b"\n\n")
+    return head.replace(b"\n", b"\r\n") + end.replace(b"\n", b"\r\n") + body
+
+
+def _lines(pattern: str = "*") -> list[bytes]:
+    """One recorded event of each type, and of each length."""
+    found: dict[bytes, bytes] = {}
+    for path in sorted(_FIXTURES.glob(f"{pattern}.jsonl")):
+        for line in path.read_bytes().splitlines():
+            found.setdefault(line[:40], line)
+    return list(found.values())
