@@ -405,8 +405,11 @@ async def test_a_voice_beside_something_else(rig: Rig, doing: Doing, opened: str
     check_the_keys(doing, digits, keys)
     if opened != "after":
         first, take_overs = max(began, us.chunks[0][0]), doing.take_overs[opened == "during"]
-        check_what_we_hear(us, first, ended, take_overs, is_pressed=pressed == "meanwhile")
-        assert first < began + 0.5 or not carries, "it is heard while it is done, and not only afterwards"
+        if pressed == "afterwards":
+            check_that_nothing_is_missing(us, first, ended, take_overs)
+        if carries:
+            assert first < began + 0.5, "it is heard while it is done, and not only afterwards"
+            assert len(us.between(first + 0.1, ended - 0.1)) <= 50 * (ended - first - 0.2) + 3, "and once"
     check_what_the_far_end_hears(doing, far, began, ended, carries=carries)
     check_what_is_said(far, None if opened == "after" else began, ended, is_held=doing.far_hears != "us")
     assert us.longest_pause < 0.25 or not carries
@@ -417,16 +420,13 @@ def check_the_keys(doing: Doing, pressed: list[str | None], sent: list[str]) -> 
     assert sent == [*KEYS] * (doing.far_hears == "keys"), "the keys that we send, once"
 
 
-def check_what_we_hear(us: Heard, began: float, ended: float, take_overs: int, *, is_pressed: bool) -> None:
-    """The caller's tone, without a pause, and no more than it says. Where it presses keys it says nothing else."""
+def check_that_nothing_is_missing(us: Heard, began: float, ended: float, take_overs: int) -> None:
+    """Of the caller's tone, while it presses no keys: then it says nothing else."""
     meanwhile = us.between(began + 0.1, ended - 0.1)
-    there_ought_to_be = 50 * (ended - began - 0.2)
-    assert len(meanwhile) <= there_ought_to_be + 3
-    if not is_pressed:
-        assert len(meanwhile) >= there_ought_to_be - 6
-        assert len(loud(meanwhile)) >= len(meanwhile) - 2 * take_overs
+    assert len(meanwhile) >= 50 * (ended - began - 0.2) - 6
+    assert len(loud(meanwhile)) >= len(meanwhile) - 2 * take_overs
     tone = tone_of(us.between(began - 0.1, ended + 0.15), CALLER)
-    assert len(tone.breaks()) <= take_overs + is_pressed, tone.flaws()
+    assert len(tone.breaks()) <= take_overs, tone.flaws()
 
 
 def check_what_the_far_end_hears(doing: Doing, far: Heard, began: float, ended: float, *, carries: bool) -> None:
@@ -529,8 +529,8 @@ async def test_a_call_that_moves_to_the_same_application_keeps_its_voice(rig: Ri
 
 @pytest.mark.parametrize("how", ["socket", "channel", "bridge", "taken out of the bridge"])
 async def test_a_lost_voice_is_opened_again(rig: Rig, how: str) -> None:
-    """Whatever is taken from it, the call hears and is heard again. A place in the bridge may be had again without
-    another media channel.
+    """Whatever is taken from it, the call hears and is heard again: at once where it was lost; where somebody has taken
+    the call out, at the next use.
     """
     updates: list[object] = []
     heard: list[bytes] = []
@@ -555,7 +555,7 @@ async def test_a_lost_voice_is_opened_again(rig: Rig, how: str) -> None:
                 )
                 assert taken_out[0] == 204
         if how == "taken out of the bridge":
-            await eventually(lambda: any(call.id in bridge["channels"] for bridge in ours_of(rig)), 2)
+            await eventually(lambda: (stats := call.audio_stats) is not None and not stats.is_open, 2)
         else:
             await eventually(lambda: (stats := call.audio_stats) is not None and stats.openings == 2, 2)
         heard.append(await hear(call, 0.5))
@@ -571,9 +571,9 @@ async def test_a_lost_voice_is_opened_again(rig: Rig, how: str) -> None:
             await far.listen(phone)
         await eventually(lambda: updates)
     media = [type(update) for update in updates if isinstance(update, MediaOpened | MediaLost | MediaFailure)]
-    if how != "taken out of the bridge" or len(media) > 1:
-        assert media == [MediaOpened, MediaLost, MediaOpened]
-        rig.expect_log("is lost, and opened again")
+    is_wanted = how == "taken out of the bridge"
+    assert media == [MediaOpened, MediaFailure if is_wanted else MediaLost, MediaOpened]
+    rig.expect_log("no audio" if is_wanted else "is lost, and opened again")
     assert voice.Tone(voice.samples_of(heard[0])[800:], 8000, CALLER).flaws() == []
     ((begin, end),) = tone_of([chunk for _, chunk in far.chunks], OURS).stretches()
     assert end - begin == pytest.approx(0.5, abs=0.03)
@@ -724,6 +724,8 @@ async def test_a_real_peer_that_misbehaves(rig: Rig, spoil: Callable[[MediaConne
         async def fail(call: CallSession) -> None:
             with anyio.fail_after(PATIENCE), pytest.raises(MediaFailed):
                 await hear(call, 2 * PATIENCE)
+            # what is asked for while Asterisk takes the channel out of a bridge that ends may be forgotten by it
+            await eventually(lambda: not any(call.id in bridge["channels"] for bridge in ours_of(rig)))
             await call.play_file("beep")
 
         async def suffer(call: CallSession) -> None:
