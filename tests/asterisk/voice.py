@@ -11,6 +11,8 @@ __all__ = ["Tone", "best_offset", "samples_of", "segmental_snr"]
 
 STEP = 0.01
 """Seconds in which a tone's phase and level are taken."""
+LOUD = 3000
+"""The amplitude, of 32767, from which on a tone is there."""
 
 
 def samples_of(data: bytes) -> array[int]:
@@ -19,7 +21,11 @@ def samples_of(data: bytes) -> array[int]:
 
 
 class Tone:
-    """A pure tone, as it is found in audio."""
+    """A pure tone, as it is found in audio.
+
+    For its phase to tell of frames that are missing or there twice, it must not be a multiple of 50 Hz: of those, 20 ms
+    are whole turns.
+    """
 
     def __init__(self, samples: Sequence[int], rate: int, hertz: float) -> None:
         size = round(rate * STEP)
@@ -47,6 +53,29 @@ class Tone:
                 found.append((round(n * STEP, 2), f"its phase shifts by {shift:.2f}"))
             if not 0.89 < self.amplitudes[n] / usual < 1.12:
                 found.append((round(n * STEP, 2), f"its level is {self.amplitudes[n] / usual:.2f} times the usual"))
+        return found
+
+    def breaks(self) -> list[float]:
+        """When it was not as before, in seconds: flaws that are within 60 ms of each other are one."""
+        found: list[float] = []
+        last = -math.inf
+        for at, _ in self.flaws():
+            if at - last > 0.06:
+                found.append(at)
+            last = at
+        return found
+
+    def stretches(self) -> list[tuple[float, float]]:
+        """From when to when it is there, in seconds, wherever it is for 30 ms or more."""
+        found: list[tuple[float, float]] = []
+        begin: int | None = None
+        for n, amplitude in enumerate([*self.amplitudes, 0.0]):
+            if amplitude > LOUD and begin is None:
+                begin = n
+            elif amplitude <= LOUD and begin is not None:
+                if n - begin >= 3:
+                    found.append((round(begin * STEP, 2), round(n * STEP, 2)))
+                begin = None
         return found
 
 
