@@ -39,7 +39,7 @@ EVENT = 600
 """Bytes of one, about: Asterisk makes a write for each."""
 WRITE_TIMEOUT = 0.1
 """Seconds."""
-BLOCKED = 2.0
+BLOCKED = 0.5
 """Seconds for which the handler does something else, from the burst's beginning."""
 TICK = 0.005
 """Seconds."""

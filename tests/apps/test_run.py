@@ -102,7 +102,7 @@ def test_the_third_signal_kills(loop: str) -> None:
             program.send_signal(TERM)
             time.sleep(0.1)
         with pytest.raises(subprocess.TimeoutExpired):
-            program.wait(1.5)
+            program.wait(0.5)
         program.send_signal(TERM)
         assert program.wait(PATIENCE) == -TERM
 
