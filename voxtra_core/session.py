@@ -491,7 +491,9 @@ class CallSession:
         return await taken(self._driver, Pending.resolved(seconds))
 
     async def drain_audio(self) -> None:
-        """Wait until all that :meth:`send_audio` was given has been sent. Asterisk plays it within 20 ms of that.
+        """Wait until all that :meth:`send_audio` was given has been sent.
+
+        It is then on its way through Asterisk: a hangup right behind cuts off the last 20 to 30 ms (seen on 22.10).
 
         Raises :class:`~voxtra_core.errors.MediaFailed` where the call has no audio.
         """
