@@ -27,7 +27,7 @@ from voxtra_core.session import CallSession
 
 from .site import served
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
 OTHERS = 10
 """Calls whose handlers listen."""

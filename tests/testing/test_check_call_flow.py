@@ -1,6 +1,6 @@
 """``check_call_flow`` finds what is planted, shrinks it to what a person can read, and lets pass what is right.
 
-Virtual time; Hypothesis chooses, and is derandomised in CI.
+Virtual time; Hypothesis chooses, the same each time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import ast
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -27,6 +27,11 @@ from voxtra_core.testing.strategies import (
 )
 
 from .bugs import BUGS, Bug, echo, menu, pin
+from .searching import the_same_each_time
+
+__all__ = ["the_same_each_time"]
+
+pytestmark = pytest.mark.usefixtures("the_same_each_time")
 
 
 @pytest.mark.parametrize("handler", [menu, pin])
@@ -137,5 +142,6 @@ def test_a_machine_finds_what_is_planted() -> None:
 
     from hypothesis.stateful import run_state_machine_as_test
 
+    long = settings(max_examples=1000, stateful_step_count=5, deadline=None, phases=[Phase.generate])
     with pytest.raises(CallFlowError, match="raised ValueError"):
-        run_state_machine_as_test(Wrong, settings=settings(max_examples=60, stateful_step_count=5, deadline=None))
+        run_state_machine_as_test(Wrong, settings=long)
