@@ -54,7 +54,7 @@ LOOPS: tuple[Loop, ...] = ("asyncio", "trio")
 CALLS = 200
 SETTLING = 1.0
 """Seconds before the measured ones, for the callers to come."""
-SECONDS = 2.0
+SECONDS = 1.0
 ROUNDS = 3
 
 HEADER = b"\x10\x01\x40"
