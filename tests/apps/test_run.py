@@ -95,7 +95,7 @@ def test_the_second_signal_ends_a_callback(loop: str) -> None:
     assert re.fullmatch("SIGTERM: hanging up at once\nnot done in time, and given up: hangup callbacks of .+\n", err)
 
 
-@pytest.mark.soak  # what it waits for is that nothing happens; and tests/drivers/test_signals.py has the same of the driver
+@pytest.mark.soak  # tests/drivers/test_signals.py has the same of the driver alone
 def test_the_third_signal_kills(loop: str) -> None:
     """Nothing else ends a program whose handler refuses to be cancelled."""
     with started(loop, "ignore", "0") as program:
