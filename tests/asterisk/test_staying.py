@@ -381,7 +381,10 @@ async def test_twenty_calls_end_with_asterisk_and_new_ones_work(own: Rig, how: s
             os.kill(int((own.asterisk.dir / "run/pid").read_text()), signal.SIGKILL)
         await anyio.run_process([str(HERE / "stop"), folder])
         await eventually(lambda: line.app.connection == own.far.connection == "reconnecting")
-        await anyio.run_process([str(HERE / "start"), folder], env=os.environ | {"AST_PORTS": "free"})
+        started = await anyio.run_process(
+            [str(HERE / "start"), folder], env=os.environ | {"AST_PORTS": "free"}, check=False
+        )
+        assert started.returncode == 0, (started.stdout + started.stderr).decode()
         await eventually(lambda: line.app.connection == own.far.connection == "connected")
         await eventually(lambda: not line.living and not own.far.calls)
         await eventually(lambda: len(line.hung_up) == len(line.done) == 20)
