@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
-from itertools import count
 from typing import Any
 
 from voxtra_core.app import SignalHandler
 from voxtra_core.errors import LocalProtocolError
+from voxtra_core.testing.repeatable import Repeatable
 
 from .backend import AsyncioBackend
 
@@ -51,21 +51,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now += seconds
 
 
-class AsyncioInVirtualTime(AsyncioBackend):
+class AsyncioInVirtualTime(Repeatable, AsyncioBackend):
     """A :class:`VirtualTimeLoop` for each run."""
 
     name = "asyncio"
-
-    def __init__(self) -> None:
-        self._ids = count(1)
-
-    def new_id(self) -> str:
-        """A running number in the form of a UUID."""
-        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
-
-    def chance(self) -> float:
-        """Always the middle."""
-        return 0.5
 
     async def sleep(self, seconds: float) -> None:
         """Wait, in virtual time."""

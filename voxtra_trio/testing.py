@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from itertools import count
 from random import Random
 
 import trio
@@ -11,30 +10,20 @@ import trio.testing
 
 from voxtra_core.app import SignalHandler
 from voxtra_core.driving import sole_error
+from voxtra_core.testing.repeatable import Repeatable
 
 from .backend import TrioBackend
 
 __all__ = ["TrioInVirtualTime", "loop_in_virtual_time"]
 
 
-class TrioInVirtualTime(TrioBackend):
+class TrioInVirtualTime(Repeatable, TrioBackend):
     """Time stands still while anything can run, and then jumps to the next deadline (``trio.testing.MockClock``).
 
     The order in which trio runs tasks is the same each time.
     """
 
     name = "trio"
-
-    def __init__(self) -> None:
-        self._ids = count(1)
-
-    def new_id(self) -> str:
-        """A running number in the form of a UUID."""
-        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
-
-    def chance(self) -> float:
-        """Always the middle."""
-        return 0.5
 
     async def sleep(self, seconds: float) -> None:
         """Wait, in virtual time."""

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextvars import copy_context
 from functools import partial
-from itertools import count
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from .media_port import SimulatedMediaPort
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+from .repeatable import Repeatable
 
 __all__ = ["Cancelled", "VirtualApp", "VirtualLoop", "VirtualTask"]
 
@@ -104,13 +104,13 @@ def foreign(waits_for: object) -> LocalProtocolError:
     return LocalProtocolError(f"a task awaits the {loop} loop itself, which does not run here: pass backend={loop!r}")
 
 
-class VirtualLoop:
+class VirtualLoop(Repeatable):
     """Virtual time, and the tasks that live in it. A backend for :class:`~voxtra_core.app.BaseApp`."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__()
         self.now = 0.0
         self._environ = environ or {}
-        self._ids = count(1)
         self._ready: deque[VirtualTask] = deque()
         self._tasks: set[VirtualTask] = set()  # one that waits for a stream is held by nobody else
         self._drivers: list[VirtualDriver] = []
@@ -190,14 +190,6 @@ class VirtualLoop:
     def environ(self) -> Mapping[str, str]:
         """What the test says the environment is."""
         return self._environ
-
-    def new_id(self) -> str:
-        """A running number in the form of a UUID."""
-        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
-
-    def chance(self) -> float:
-        """Always the middle."""
-        return 0.5
 
     def time(self) -> float:
         """Virtual time, in seconds since the loop began."""

@@ -1,0 +1,22 @@
+"""What is chance in life, and the same each time where time is virtual."""
+
+from __future__ import annotations
+
+from itertools import count
+
+__all__ = ["Repeatable"]
+
+
+class Repeatable:
+    """A part of :class:`~voxtra_core.app.app.Backend`: ids, and what retries are spread by."""
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+
+    def new_id(self) -> str:
+        """A running number in the form of a UUID."""
+        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
+
+    def chance(self) -> float:
+        """Always the middle, of 0 to 1."""
+        return 0.5
