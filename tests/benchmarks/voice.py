@@ -7,7 +7,8 @@ have (streams, a playout buffer, statistics) the floor does without. On trio it 
 sent by a try of the socket's own ``send``, as a ``send_all`` for each would cost a checkpoint.
 
 Each is measured in a process of its own (``python -m tests.benchmarks.voice SUBJECT LOOP``) while the callers are
-another's. What is said is what was heard: an echo. Where the callers are silent, frames that wait are sent, no more.
+another's, on another processor. What is said is what was heard: an echo. Where the callers are silent, frames that wait
+are sent, no more.
 """
 
 from __future__ import annotations
@@ -62,6 +63,20 @@ FRAME = bytes(range(160)) * 2
 SILENCE = bytes(320)
 
 
+def apart(other: int) -> None:
+    """Give this process and that one a processor each, where there are two.
+
+    Where both share one, the callers of a turn have all spoken before anybody listens, and one look at the sockets
+    finds them all; where they do not, it finds one or two. Which of it happens is the system's choice, for as long as
+    both live, and what a frame takes differs by half.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))
+        if len(processors) > 1:
+            os.sched_setaffinity(0, processors[:1])
+            os.sched_setaffinity(other, processors[1:])
+
+
 class Callers:
     """The other process, and the processor time that this one takes meanwhile."""
 
@@ -74,6 +89,7 @@ class Callers:
         """They call this port, for so long."""
         program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("callers.py")), str(port), str(CALLS)]
         process = subprocess.Popen([*program, *self._options], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        apart(process.pid)
         yield
         said, _ = process.communicate()
         self.frames_read = int(said) // (len(HEADER) + len(FRAME))
