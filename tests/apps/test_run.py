@@ -1,6 +1,7 @@
 """``run()``, in a process of its own: it ends by itself, and with signals from outside.
 
-When exactly is in ``tests/session/test_stopping.py``; here is what only a real process and a real loop can show.
+When exactly is in ``tests/session/test_stopping.py``; here is what only a real process and a real loop can show. Those
+of both loops run side by side: they wait most of their time.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.drivers.loops import APPS
@@ -27,109 +29,128 @@ PATIENCE = 10.0
 INT, TERM = signal.SIGINT, signal.SIGTERM
 GONE = "1 call, 0 channels left\n"
 
-pytestmark = pytest.mark.parametrize("loop", sorted(APPS))
+
+@attrs.frozen
+class Programs:
+    """The same program on each loop. What is said of them is said of each."""
+
+    processes: list[subprocess.Popen[str]]
+
+    def signal(self, number: signal.Signals) -> None:
+        for process in self.processes:
+            process.send_signal(number)
+
+    def prints(self, output: str, within: float, warnings: str = "") -> None:
+        """That and no more, before it ends of itself, in at most so many seconds, with these on standard error."""
+        began = time.monotonic()
+        for process in self.processes:
+            out, err = process.communicate(timeout=PATIENCE)
+            assert time.monotonic() - began < within, process.args
+            assert (process.returncode, out, err) == (0, output, warnings), process.args
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The program of ``blocking.py``, when its call is up. Killed if it is still there in the end."""
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.apps.blocking", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as program:
-        try:
-            assert program.stdout is not None
-            assert program.stdout.readline() == "up\n", program.communicate(timeout=PATIENCE)[1]
-            yield program
-        finally:
-            program.kill()
+def processes(*commands: list[str]) -> Iterator[Programs]:
+    """These commands. Killed if they are still there in the end."""
+    with ExitStack() as stack:
+        found = Programs([])
+        for command in commands:
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            found.processes.append(process)
+        yield found
 
 
-def output_of(program: subprocess.Popen[str], within: float, warnings: str = "") -> str:
-    """What it still prints before it ends of itself, in at most so many seconds, with these on standard error."""
-    began = time.monotonic()
-    out, err = program.communicate(timeout=PATIENCE)
-    assert time.monotonic() - began < within
-    assert (program.returncode, err) == (0, warnings)
-    return out
+@contextmanager
+def started(*arguments: str) -> Iterator[Programs]:
+    """The program of ``blocking.py`` on each loop, when its call is up."""
+    with processes(*(["-W", "error", "-m", "tests.apps.blocking", loop, *arguments] for loop in sorted(APPS))) as found:
+        for process in found.processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n", process.communicate(timeout=PATIENCE)[1]
+        yield found
 
 
-def test_it_ends_by_itself_after_stop(loop: str) -> None:
-    with started(loop, "stop") as program:
-        assert output_of(program, 2.0) == "returned 0\n" + GONE
+def test_it_ends_by_itself_after_stop() -> None:
+    with started("stop") as programs:
+        programs.prints("returned 0\n" + GONE, within=2.0)
 
 
 @pytest.mark.parametrize(("mode", "number"), [("wait", INT), ("play", TERM)])
-def test_the_first_signal_hangs_up_when_the_grace_is_over(loop: str, mode: str, number: signal.Signals) -> None:
-    with started(loop, mode, "0.1") as program:
-        program.send_signal(number)
-        assert output_of(program, 2.0) == "returned 0\n" + GONE
+def test_the_first_signal_hangs_up_when_the_grace_is_over(mode: str, number: signal.Signals) -> None:
+    with started(mode, "0.1") as programs:
+        programs.signal(number)
+        programs.prints("returned 0\n" + GONE, within=2.0)
 
 
-def test_handlers_have_the_grace(loop: str) -> None:
-    with started(loop, "finish", "60") as program:
-        program.send_signal(TERM)
-        assert output_of(program, 2.5) == "finished\nreturned 0\n" + GONE
+def test_handlers_have_the_grace() -> None:
+    with started("finish", "60") as programs:
+        programs.signal(TERM)
+        programs.prints("finished\nreturned 0\n" + GONE, within=2.5)
 
 
 @pytest.mark.parametrize(("first", "second"), [(INT, TERM)])
-def test_the_second_signal_hangs_up_at_once(loop: str, first: signal.Signals, second: signal.Signals) -> None:
-    with started(loop, "wait", "60") as program:
-        program.send_signal(first)
+def test_the_second_signal_hangs_up_at_once(first: signal.Signals, second: signal.Signals) -> None:
+    with started("wait", "60") as programs:
+        programs.signal(first)
         time.sleep(0.1)  # two of a kind that are both on their way are one
-        program.send_signal(second)
-        assert output_of(program, 2.0, f"{second.name}: hanging up at once\n") == f"returned {128 + second}\n" + GONE
+        programs.signal(second)
+        programs.prints(
+            f"returned {128 + second}\n" + GONE, within=2.0, warnings=f"{second.name}: hanging up at once\n"
+        )
 
 
-def test_the_second_signal_ends_a_callback(loop: str) -> None:
+def test_the_second_signal_ends_a_callback() -> None:
     """About a second after it: that is what hangup callbacks have, then."""
-    with started(loop, "callback", "0") as program:
-        program.send_signal(INT)
+    with started("callback", "0") as programs:
+        programs.signal(INT)
         time.sleep(0.1)
-        program.send_signal(TERM)
-        out, err = program.communicate(timeout=PATIENCE)
-    assert out == "returned 143\n" + GONE
-    assert re.fullmatch("SIGTERM: hanging up at once\nnot done in time, and given up: hangup callbacks of .+\n", err)
+        programs.signal(TERM)
+        for process in programs.processes:
+            out, err = process.communicate(timeout=PATIENCE)
+            assert out == "returned 143\n" + GONE
+            given_up = "SIGTERM: hanging up at once\nnot done in time, and given up: hangup callbacks of .+\n"
+            assert re.fullmatch(given_up, err), process.args
 
 
 @pytest.mark.soak  # tests/drivers/test_signals.py has the same of the driver alone
-def test_the_third_signal_kills(loop: str) -> None:
+def test_the_third_signal_kills() -> None:
     """Nothing else ends a program whose handler refuses to be cancelled."""
-    with started(loop, "ignore", "0") as program:
+    with started("ignore", "0") as programs:
         for _ in range(2):
-            program.send_signal(TERM)
+            programs.signal(TERM)
             time.sleep(0.1)
-        with pytest.raises(subprocess.TimeoutExpired):
-            program.wait(0.5)
-        program.send_signal(TERM)
-        assert program.wait(PATIENCE) == -TERM
+        for process in programs.processes:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        programs.signal(TERM)
+        assert [process.wait(PATIENCE) for process in programs.processes] == [-TERM, -TERM]
 
 
-@pytest.mark.parametrize("number", [TERM])
-def test_a_signal_while_it_connects(loop: str, number: signal.Signals) -> None:
-    with started(loop, "connect", "60") as program:
-        program.send_signal(number)
-        assert output_of(program, 2.0) == "returned 0\n"
+def test_a_signal_while_it_connects() -> None:
+    with started("connect", "60") as programs:
+        programs.signal(TERM)
+        programs.prints("returned 0\n", within=2.0)
 
 
-def test_in_a_thread(loop: str) -> None:
+def test_in_a_thread() -> None:
     """Without signals: those are the main thread's."""
-    with started(loop, "thread") as program:
-        assert output_of(program, 2.0) == "returned 0\n" + GONE
+    with started("thread") as programs:
+        programs.prints("returned 0\n" + GONE, within=2.0)
 
 
-@pytest.mark.parametrize("command", ["demo", "check"])
-def test_control_c_ends_the_other_commands(loop: str, command: str) -> None:
+def test_control_c_ends_the_other_commands() -> None:
     """As ever: at once, and without a word."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        line = [sys.executable, "-m", f"voxtra_{loop}", command]
-        line += ["--ari-url", f"http://127.0.0.1:{silent.getsockname()[1]}", "--user", USER, "--password", PASSWORD]
-        with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
-            peer, _ = silent.accept()
-            with peer:
-                program.send_signal(INT)
-                out, err = program.communicate(timeout=PATIENCE)
-    assert (program.returncode, out, err) == (130, "", "")
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as peers:
+        options = ["--ari-url", f"http://127.0.0.1:{silent.getsockname()[1]}", "--user", USER, "--password", PASSWORD]
+        commands = [["-m", f"voxtra_{loop}", command, *options] for loop in APPS for command in ("demo", "check")]
+        with processes(*commands) as programs:
+            for _ in commands:
+                peers.enter_context(silent.accept()[0])
+            programs.signal(INT)
+            for process in programs.processes:
+                out, err = process.communicate(timeout=PATIENCE)
+                assert (process.returncode, out, err) == (130, "", ""), process.args

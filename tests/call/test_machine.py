@@ -863,7 +863,7 @@ def is_repeated(command: Command, again: Command) -> bool:
     )
 
 
-CallProperties.TestCase.settings = settings(max_examples=200, stateful_step_count=50)
+CallProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestCall = CallProperties.TestCase
 
 

@@ -54,7 +54,7 @@ def hears(person: Person) -> str | None:
     return person.heard[-1].what if person.heard and person.heard[-1].end is None else None
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(delays, st.lists(st.lists(acts, min_size=1, max_size=4), min_size=1, max_size=3))
 def test_the_call_says_what_is_so(delays: Delays, scripts: list[list[Act]]) -> None:
     with World(delays) as world:

@@ -699,7 +699,7 @@ def test_a_restart_of_asterisk_ends_calls_and_leaves_no_line() -> None:
 key_delays = st.lists(st.integers(0, 4).map(lambda n: n * 0.1), min_size=1, max_size=4).map(tuple)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     keys=st.text("12#", min_size=1, max_size=6),
     between=st.sampled_from([0.0, 0.05, 0.25]),
@@ -810,7 +810,7 @@ def test_cancelled_at_every_step(case: Case) -> None:
     assert steps > 0 or case.name == "send"  # what there is room for is taken at once, and nothing is awaited
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(delays, st.sampled_from(CASES), st.integers(0, 40))
 def test_cancelled_at_any_step(delays: Delays, case: Case, steps: int) -> None:
     cancel_after(steps, case, delays)
@@ -819,7 +819,7 @@ def test_cancelled_at_any_step(delays: Delays, case: Case, steps: int) -> None:
 # ---- any instant -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(delays, st.integers(0, 40).map(lambda n: n * 0.05), st.sampled_from(["caller", "media", "kill", "us"]))
 def test_whatever_ends_whenever_nothing_is_left(delays: Delays, at: float, what: str) -> None:
     async def talk(call: CallSession) -> None:

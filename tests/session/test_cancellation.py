@@ -253,7 +253,7 @@ def test_at_every_step(case: Case) -> None:
     assert (steps > 60) == (case.name in UNENDING)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(delays, st.sampled_from(CASES), st.integers(0, 40))
 def test_at_any_step(delays: Delays, case: Case, steps: int) -> None:
     cancel_after(steps, case, delays)
@@ -262,7 +262,7 @@ def test_at_any_step(delays: Delays, case: Case, steps: int) -> None:
 # ---- digits --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(
     delays,
     st.text("0123456789*#", min_size=1, max_size=8),

@@ -99,7 +99,7 @@ def check(world: World, story: Story, caller: Person, cause: int | None) -> None
     world.stop()
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(delays, st.integers(0, 170).map(lambda n: n * 0.05), causes)
 def test_at_any_instant(delays: Delays, instant: float, cause: int | None) -> None:
     with World(delays) as world:

@@ -210,7 +210,7 @@ class Office:
         assert_it_is_so(stasis, self.world.asterisk)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     delays=st.just(Delays()) | delays,
     scripts=st.lists(scripts, max_size=4),

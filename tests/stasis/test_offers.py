@@ -311,7 +311,7 @@ class PoolProperties(RuleBasedStateMachine):
         assert what_is_kept(self.machine).keys() <= {"app_name", "_dead"}
 
 
-PoolProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
+PoolProperties.TestCase.settings = settings(max_examples=60, stateful_step_count=50)
 TestPool = PoolProperties.TestCase
 
 

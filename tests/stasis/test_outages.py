@@ -275,7 +275,7 @@ class OutageProperties(RuleBasedStateMachine):
         assert all(asked.pending.done for asked in self.asked)
 
 
-OutageProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+OutageProperties.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestOutages = OutageProperties.TestCase
 
 
