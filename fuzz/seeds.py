@@ -108,6 +108,15 @@ def _written(name: str) -> list[bytes]:
                 _texts(b"http://user:a-secret-word@pbx", b"", b"", b"") + b"\0",
                 _texts(b"", b"user", b"password", b"voxtra") + b"\1" + _texts(b"[::]:8090"),
             ]
+        case "people":
+            return [
+                b'# both\ncaller 5550100 "Alice \\"A\\"" dials 200 in menu from PJSIP/alice after 2 s rate 16000\n'
+                b"set LANG to en\nwait for answer, at most 20 s\nwait for prompt hello-world to start at most .5 s\n"
+                b"press 1234# after 0.5 s, 0.25 s apart, held 0.1 s\nwait for digits 12\nhang up with cause 21\n"
+                b"agent PJSIP/bob rate 8000\nring\nearly media\nwait 2 s\nbe busy\n",
+                b'caller "Bob" dials 1\nsay "a table for two" meanwhile\ntalk 2 s\ntalk "hello.wav"\nhold\nresume\n'
+                b"hang up without cause\nagent SIP/a\nanswer\nrefuse with cause 34\nbe congested\n",
+            ]
         case "provisioning":
             return [_texts(b"app", b"user", b"password", b"default", b"_X.", b"ws://pbx:8090/x", b"Hangup()")]
     return [b""]

@@ -15,7 +15,7 @@ from .parsers import (
     websocket_client,
     websocket_server,
 )
-from .texts import addresses, event_decoder, model_decoder, options, provisioning, rest_messages, wav
+from .texts import addresses, event_decoder, model_decoder, options, people, provisioning, rest_messages, wav
 
 __all__ = ["TARGETS", "Target"]
 
@@ -37,6 +37,7 @@ TARGETS: dict[str, Target] = {
         http_server,
         model_decoder,
         options,
+        people,
         provisioning,
         rest_messages,
         wav,

@@ -1,4 +1,6 @@
-"""Whatever is read as a whole: events and replies, requests over the event socket, WAV files, options and addresses."""
+"""Whatever is read as a whole: events and replies, requests over the event socket, WAV files, options, addresses and
+scripts of people.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ from voxtra_core.cli import provision
 from voxtra_core.diagnosis import is_aris, is_asterisks, is_foreign, may_be_http, not_http
 from voxtra_core.errors import RemoteProtocolError, VoxtraError
 from voxtra_core.media import AudioChunk, read_wav, write_wav
-from voxtra_core.media.formats import as_format
+from voxtra_core.media.formats import as_format, format_of
+from voxtra_core.testing.people_text import PeopleSyntaxError, format_people, parse_people
 from voxtra_core.wire.rest import BadRestRequest, read_request, read_response, response_text
 
 from .choices import Choices
 
-__all__ = ["addresses", "event_decoder", "model_decoder", "options", "provisioning", "rest_messages", "wav"]
+__all__ = ["addresses", "event_decoder", "model_decoder", "options", "people", "provisioning", "rest_messages", "wav"]
 
+_SPEECH = write_wav(bytes(320), format_of("slin", 8000))
 _RESPONSES = ["void", "binary", "Message", *(form for name in sorted(MODELS) for form in (name, f"List[{name}]"))]
 
 
@@ -84,6 +88,18 @@ def wav(data: bytes) -> None:
     assert isinstance(chunk, AudioChunk)
     assert len(chunk.data) <= 2 * len(data)
     assert read_wav(write_wav(chunk.data, chunk.format)) == chunk
+
+
+def people(data: bytes) -> None:
+    """A script is people or ``PeopleSyntaxError``, which names a line of it; written again, it is the same people."""
+    text = data.decode("utf-8", "replace")
+    try:
+        found = parse_people(text, "people.txt", read_wav=lambda name: _SPEECH)
+    except PeopleSyntaxError as error:
+        assert 1 <= error.line <= len(text.splitlines())
+        assert error.advice
+        return
+    assert parse_people(format_people(found), read_wav=lambda name: _SPEECH) == found
 
 
 def addresses(data: bytes) -> None:

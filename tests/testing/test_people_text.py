@@ -26,7 +26,7 @@ from voxtra_core.testing.callers import (
     WaitForPrompt,
 )
 
-seconds = st.integers(1, 100_000).map(lambda n: n / 1000)
+seconds = st.integers(1, 100_000).map(lambda n: n / 1000) | st.floats(1e-9, 1e6)
 keys = st.text("0123456789*#ABCD", min_size=1, max_size=5)
 words = st.from_regex(r"[!-~]+", fullmatch=True).filter(lambda text: '"' not in text and "\\" not in text)
 prompts = st.sampled_from(["sound:hello-world", "music:default", "digits:12", "sound:digits/1"])
@@ -115,6 +115,10 @@ def test_a_wav_file() -> None:
         ('caller 1\n talk "x.wav"', 2, "read_wav="),
         ("caller 1\n dance", 2, "a step is one of"),
         ("agent PJSIP/bob\n set A to b", 2, "set NAME to value"),
+        ('caller 1\n say ""', 2, "double quotes"),  # these were found by fuzzing
+        ("caller 1\n wait " + "9" * 400, 2, "wait 2 s"),
+        ("caller 1\n hang up with cause " + "1" * 5000, 2, "hang up with cause 21"),
+        ("caller 1 rate \u0663", 1, "rate 8000"),
     ],
 )
 def test_what_is_not_understood(text: str, line: int, advice: str) -> None:
@@ -123,6 +127,11 @@ def test_what_is_not_understood(text: str, line: int, advice: str) -> None:
     assert error.value.line == line
     assert advice in error.value.advice
     assert str(error.value).startswith(f"menu.people, line {line}: ")
+
+
+def test_a_cause_may_be_written_with_zeros_in_front() -> None:
+    (agent,) = parse_people("agent PJSIP/bob\n refuse with cause 04")
+    assert parse_people(format_people([agent])) == [agent]
 
 
 def test_the_documentation_lists_every_step() -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 
 import attrs
 
@@ -65,9 +66,11 @@ class _Wrong(Exception):
     """What to write instead."""
 
 
-_NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
+_WHOLE = r"([0-9]{1,9})"
+_NUMBER = r"([0-9]{1,9}(?:\.[0-9]+)?|\.[0-9]+)"
 _SECONDS = rf"{_NUMBER}\s*(?:s|sec|seconds?)?"
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_SOMETHING_QUOTED = r'"((?:[^"\\]|\\.)+)"'
 _AT_MOST = rf"(?:,?\s+at most {_SECONDS})?"
 
 
@@ -76,14 +79,14 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 _CALLER = _pattern(r"caller\b(.*)")
-_AGENT = _pattern(r"agent\s+(\S+)(?:\s+rate\s+(\d+))?")
+_AGENT = _pattern(rf"agent\s+(\S+)(?:\s+rate\s+{_WHOLE})?")
 _AGENT_WORD = _pattern(r"agent\b.*")
 _CALLER_PARTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("dials", _pattern(r"dials\s+(\S+)")),
     ("context", _pattern(r"in\s+(\S+)")),
     ("endpoint", _pattern(r"from\s+(\S+)")),
     ("after", _pattern(rf"after\s+{_SECONDS}")),
-    ("rate", _pattern(r"rate\s+(\d+)")),
+    ("rate", _pattern(rf"rate\s+{_WHOLE}")),
 )
 _NAME = _pattern(_QUOTED)
 _SET = _pattern(r"set\s+(\S+)\s+to\s+(.*)")
@@ -95,10 +98,10 @@ _PRESS = _pattern(
     rf"press\s+([0-9*#A-D]+)(?:,?\s+after\s+{_SECONDS})?(?:,?\s+{_SECONDS}\s+apart)?(?:,?\s+held\s+{_SECONDS})?"
 )
 _TALK = _pattern(rf"talk\s+{_SECONDS}(\s+meanwhile)?")
-_SAY = _pattern(rf"say\s+{_QUOTED}(\s+meanwhile)?")
-_WAV = _pattern(rf"talk\s+{_QUOTED}(\s+meanwhile)?")
-_HANG_UP = _pattern(r"hang up(?:\s+with cause\s+(\d+)|\s+(without cause))?")
-_REFUSE = _pattern(r"refuse with cause\s+(\d+)")
+_SAY = _pattern(rf"say\s+{_SOMETHING_QUOTED}(\s+meanwhile)?")
+_WAV = _pattern(rf"talk\s+{_SOMETHING_QUOTED}(\s+meanwhile)?")
+_HANG_UP = _pattern(rf"hang up(?:\s+with cause\s+{_WHOLE}|\s+(without cause))?")
+_REFUSE = _pattern(rf"refuse with cause\s+{_WHOLE}")
 _PLAIN: dict[str, Step] = {
     "ring": Ring(),
     "answer": Answer(),
@@ -241,7 +244,7 @@ def _step(words: str) -> Step:
     if (match := _HANG_UP.fullmatch(words)) is not None:
         return HangUp(None if match[2] else int(match[1] or 16))
     if (match := _REFUSE.fullmatch(words)) is not None:
-        return Refuse(int(match[1]), "Hangup", match[1])
+        return Refuse(int(match[1]), "Hangup", str(int(match[1])))
     raise _Wrong(_STARTS.get(words.split()[0].lower(), _ADVICE))
 
 
@@ -308,8 +311,8 @@ def _at_most(timeout: float | None) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    text = f"{seconds:.9f}".rstrip("0").rstrip(".")
-    return f"{text} s"
+    text = f"{Decimal(repr(seconds)):f}"  # every digit, and no exponent
+    return f"{text.removesuffix('.0')} s"
 
 
 def _quoted(text: str) -> str:
