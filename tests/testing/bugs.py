@@ -147,7 +147,7 @@ def loses_a_digit(patch: pytest.MonkeyPatch) -> None:
 
 def doubles_a_digit(patch: pytest.MonkeyPatch) -> None:
     """A key that both ARI and the media channel tell of is two."""
-    patch.setattr(TwinDigits, "is_news", lambda self, digit, now, *, by_media: True)
+    patch.setattr(TwinDigits, "is_news", lambda self, digit, now, *, by_media, is_played_to=False: True)
 
 
 def calls_back_twice(patch: pytest.MonkeyPatch) -> None:

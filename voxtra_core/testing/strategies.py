@@ -10,7 +10,7 @@ This is the one place of the core that needs Hypothesis.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -68,6 +68,8 @@ _KEYS = "1234567890*#"
 _INSTANTS = st.sampled_from([n / 4 for n in range(1, 41)])
 _DELAYS = st.sampled_from([0.05, 0.2, 0.5, 2.0])
 _NTH = st.integers(1, 12)
+_MOST_MIDDLES = 10
+"""In the middle of how many of the operations of a call something happens."""
 
 
 @attrs.frozen
@@ -199,10 +201,12 @@ def check_call_flow(
     raises nothing, but what Voxtra raises where something goes wrong. No prompt is cut off by the handler's own hangup.
     The caller is never left in silence for more than ``max_silence`` seconds.
 
-    By default one caller does nothing, one presses each key alone, and then chance decides: callers wait for the
-    prompts that the handler plays, press keys, talk; they hang up after ``patience`` seconds at the latest, by default
-    120, and 10 where the call's audio is used, which takes longer to compute. ``check`` is your own: called with each
-    report of a call that the handler got, it raises ``AssertionError`` for what must not be.
+    By default one caller does nothing, one presses each key alone, and both press one more key or hang up in the middle
+    of each thing that the handler does then, the latter also with the connection broken just before. After that chance
+    decides: callers wait for the prompts that the handler plays, press keys, talk; they hang up after ``patience``
+    seconds at the latest, by default 120, and 10 where the call's audio is used, which takes longer to compute.
+    ``check`` is your own: called with each report of a call that the handler got, it raises ``AssertionError`` for what
+    must not be.
 
     Raises :class:`CallFlowError` with the smallest scenario found. ``max_examples`` are tried, by default 400, and 100
     with audio; the rest is as in the Hypothesis profile that is loaded.
@@ -232,9 +236,10 @@ def check_call_flow(
         if scenario in known:  # Hypothesis tries some again, and what has failed must go on to fail
             if (error := known[scenario]) is not None:
                 raise error
-            return
-        if first_failure and len(known) > first_failure[0] + most_shrinks:
-            return
+        elif not first_failure or len(known) <= first_failure[0] + most_shrinks:
+            attempt(scenario)
+
+    def attempt(scenario: CallScenario) -> CallReport:
         known[scenario] = None
         report = run(scenario)
         found: list[Flaw | str] = [*flaws(report, max_silence=max_silence)]
@@ -248,16 +253,18 @@ def check_call_flow(
             first_failure.append(len(known))
             failure = known[scenario] = CallFlowError(found, scenario, report, name)
             raise failure
+        return report.calls[0]
 
     first = run(quiet).calls[0]
     has_audio = first.call is not None and first.call.audio_stats is not None
     if patience is None and not has_audio:
         seconds = PATIENCE
-    test(quiet)  # what fails without anybody doing anything is as small as can be
     most_shrinks = SHRINKS // 4 if has_audio else SHRINKS
-    if scenarios is None:
-        for key in _KEYS:  # and so is one key; chance alone would miss that one, now and then
-            test(CallScenario(Caller("5550100").presses(key)))
+    reports = [attempt(quiet)]  # what fails without anybody doing anything is as small as can be
+    if scenarios is None:  # so is one key, and then a hangup: chance alone would miss one of them, now and then
+        reports += [attempt(CallScenario(quiet.caller.presses(key))) for key in _KEYS]
+        for scenario in _in_the_middle(reports):
+            test(scenario)
         scenarios = call_scenarios(callers(prompts=sorted(set(first.prompts))))
     if max_examples is None:
         max_examples = DEFAULT_EXAMPLES // 4 if has_audio else DEFAULT_EXAMPLES
@@ -272,6 +279,28 @@ def check_call_flow(
     except CallFlowError as error:
         error.__notes__ = []  # Hypothesis would have it called again by a function that nobody has
         raise error.with_traceback(None) from None
+
+
+def _in_the_middle(reports: Sequence[CallReport]) -> Iterator[CallScenario]:
+    """Those who made these calls; but in the middle of what the handler does, of each thing once, they press a key, or
+    hang up, or hang up when the connection has just broken.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for report in reports:
+        assert isinstance(report.script, Caller)
+        presses = [step for step in report.script.steps if isinstance(step, Press)]
+        busy = sum(step.after + len(step.digits) * (step.between + step.duration) for step in presses)
+        done: tuple[str, ...] = ()
+        for operation in report.operations[:_MOST_MIDDLES]:
+            done = (*done, str(operation))
+            end = operation.at + 1.0 if operation.ended_at is None else operation.ended_at
+            at = round(max(busy, operation.at + min(0.25, (end - operation.at) / 2)), 3)
+            if done not in seen and operation.at < at < end:
+                seen.add(done)
+                waiting = report.script.waits(round(at - busy, 3))
+                yield CallScenario(waiting.presses(_KEYS[0]))
+                yield CallScenario(waiting.hangs_up())
+                yield CallScenario(waiting.hangs_up(), Faults(Outage(round(max(0.0, at - 0.1), 3), 1.0)))
 
 
 # ---- rule by rule ----------------------------------------------------------------------------------------------------
