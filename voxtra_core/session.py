@@ -6,7 +6,7 @@ loop that driver belongs to, or whether there is one at all, makes no difference
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from .ari import Channel
@@ -26,9 +26,11 @@ from .call import (
     SnoopDirection,
 )
 from .call.audio import AudioFeed, AudioStats, CallAudio
+from .call.collecting import CollectedDigits, Wanted
 from .call.commands import PlaybackControl
 from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
+from .menu import choose
 
 __all__ = [
     "AudioStats",
@@ -523,6 +525,82 @@ class CallSession:
         if timeout is None:
             return await taken(self._driver, listener)
         return await self._outcome(listener)  # there is a deadline to be set
+
+    async def collect_digits(
+        self,
+        max_digits: int,
+        *,
+        min_digits: int = 1,
+        terminators: str = "#",
+        timeout: float | None = None,
+        first_digit_timeout: float | None = 5.0,
+        inter_digit_timeout: float | None = 3.0,
+        prompt: str | Sequence[str] | None = None,
+        language: str | None = None,
+        interrupt_prompt: bool = True,
+        mask: bool = False,
+    ) -> CollectedDigits:
+        """An entry of up to ``max_digits`` digits (1 to 256): a PIN, an extension, an account number.
+
+        It ends with the last of them, with a key of ``terminators``, which is not one of them, or when its time is
+        over: ``first_digit_timeout`` seconds without one, ``inter_digit_timeout`` seconds after one, ``timeout``
+        seconds for all; ``None`` waits for ever. The result says which it was, and whether ``min_digits`` are there:
+        :class:`~voxtra_core.call.collecting.CollectedDigits`.
+
+        ``prompt`` is played first, and the times begin at its end. A key ends it, unless ``interrupt_prompt`` is
+        ``False``: then it is played to its end, and what was pressed meanwhile counts. So do digits that were pressed
+        before; where such wait, a prompt that they would end is not played. :meth:`flush_dtmf` forgets them.
+
+        With ``mask``, what is pressed meanwhile is seen nowhere but in the result: not in its ``repr``, and in
+        :meth:`events`, this call's and the application's, each digit is ``"?"``. Cancelled, it has lost no digit: they
+        are heard by whoever listens next.
+        """
+        wanted = Wanted(
+            max_digits=max_digits,
+            min_digits=min_digits,
+            terminators=terminators.upper(),
+            timeout=timeout,
+            first_digit_timeout=first_digit_timeout,
+            inter_digit_timeout=inter_digit_timeout,
+            interrupt_prompt=interrupt_prompt,
+            mask=mask,
+        )
+        now = self._driver.time()
+        return await self._outcome(self._machine.collect_digits(wanted, now, prompt=prompt, language=language))
+
+    async def menu(
+        self,
+        prompt: str | Sequence[str],
+        choices: Collection[str],
+        *,
+        tries: int = 3,
+        timeout: float = 5.0,
+        inter_digit_timeout: float = 2.0,
+        invalid_prompt: str | Sequence[str] | None = "pm-invalid-option",
+        timeout_prompt: str | Sequence[str] | None = None,
+        interrupt_prompt: bool = True,
+    ) -> str | None:
+        """One of these choices, such as ``"1"``, ``"2"`` and ``"*"``; ``None`` where none was made in so many tries.
+
+        Each try plays ``prompt``, and waits ``timeout`` seconds for a key from its end. Who presses something else
+        hears ``invalid_prompt`` ahead of the next, who presses nothing ``timeout_prompt``. Choices may have several
+        keys, and one may begin with another: then ``inter_digit_timeout`` seconds without a key choose the shorter.
+        """
+        return await choose(
+            self.collect_digits,
+            prompt,
+            choices,
+            tries=tries,
+            timeout=timeout,
+            inter_digit_timeout=inter_digit_timeout,
+            invalid_prompt=invalid_prompt,
+            timeout_prompt=timeout_prompt,
+            interrupt_prompt=interrupt_prompt,
+        )
+
+    async def flush_dtmf(self) -> int:
+        """Forget the digits that have been pressed and nobody has had. Returns how many."""
+        return await taken(self._driver, Pending.resolved(self._machine.flush_dtmf()))
 
     async def send_dtmf(
         self, digits: str, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0

@@ -29,21 +29,21 @@ def test_what_is_not_taken_is_heard_again_in_its_place(steps: list[tuple[str, in
         match step:
             case "press":
                 pressed.append(len(pressed))
-                queue.press(str(pressed[-1]))
+                queue.press(str(pressed[-1]), 0.0)
             case "listen":
                 listeners.append(Listener())
-                queue.listen(listeners[-1])
+                queue.listen(listeners[-1], 0.0)
             case "give up" if listeners:
-                queue.give_up(listeners.pop(index % len(listeners)))
+                queue.give_up(listeners.pop(index % len(listeners)), 0.0)
             case "keep" if listeners and listeners[0].done:
                 kept.append(int(listeners.pop(0).result() or ""))
             case _:
                 pass
     for listener in [*listeners]:
-        queue.give_up(listener)
+        queue.give_up(listener, 0.0)
     left = []
     while len(queue):
-        queue.listen(listener := Listener())
+        queue.listen(listener := Listener(), 0.0)
         left.append(int(listener.result() or ""))
     assert left == sorted(left)
     assert sorted(kept + left) == pressed

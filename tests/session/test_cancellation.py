@@ -161,6 +161,9 @@ CASES = [
     Case("hold", lambda s: s.call.hold(), up, hold_follows_asterisk),
     Case("unhold", lambda s: s.call.unhold(), on_hold, hold_follows_asterisk),
     Case("listen_dtmf", lambda s: s.call.listen_dtmf(timeout=2.0), up, goes_on),
+    Case("collect_digits", lambda s: s.call.collect_digits(4, first_digit_timeout=2.0), up, goes_on),
+    Case("collect_digits, a prompt", lambda s: s.call.collect_digits(4, prompt="tt-monkeys"), up, is_silent),
+    Case("flush_dtmf", lambda s: s.call.flush_dtmf(), up, goes_on),
     Case("send_dtmf", lambda s: s.call.send_dtmf("12"), up, sent_all_or_nothing),
     Case("get_variable", lambda s: s.call.get_variable("GREETING"), up, goes_on),
     Case("set_variable", lambda s: s.call.set_variable("FOO", "bar"), up, was_set),
@@ -268,9 +271,12 @@ def test_at_any_step(delays: Delays, case: Case, steps: int) -> None:
     st.text("0123456789*#", min_size=1, max_size=8),
     st.integers(0, 3).map(lambda n: n * 0.05),
     st.lists(st.integers(1, 12), max_size=10),
+    st.integers(0, 3),
 )
-def test_no_digit_is_lost_doubled_or_reordered(delays: Delays, keys: str, pace: float, cancels: list[int]) -> None:
-    """The keys somebody presses, however often listening is cancelled meanwhile."""
+def test_no_digit_is_lost_doubled_or_reordered(
+    delays: Delays, keys: str, pace: float, cancels: list[int], at_once: int
+) -> None:
+    """The keys somebody presses, one or several at a time, however often listening is cancelled meanwhile."""
     with World(delays) as world:
         taken: list[str] = []
 
@@ -278,12 +284,16 @@ def test_no_digit_is_lost_doubled_or_reordered(delays: Delays, keys: str, pace: 
             await call.answer()
             while True:
                 try:
-                    digit = await call.listen_dtmf(timeout=5.0)
+                    if at_once == 0:
+                        digits = await call.listen_dtmf(timeout=5.0)
+                    else:
+                        entered = await call.collect_digits(at_once, terminators="#")
+                        digits = entered.digits + entered.terminator
                 except Cancelled:
                     continue
-                if digit is None:
+                if not digits:
                     return
-                taken.append(digit)
+                taken.extend(digits)
 
         world.app.default()(handler)
         world.start()

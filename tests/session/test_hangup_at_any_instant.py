@@ -66,6 +66,7 @@ SCENARIO: list[tuple[str, Callable[[CallSession], Awaitable[object]]]] = [
     ("answer", lambda call: call.answer()),
     ("play", lambda call: call.play_file("hello-world")),
     ("listen", lambda call: call.listen_dtmf(timeout=0.5)),
+    ("collect", lambda call: call.collect_digits(2, prompt="hello-world", first_digit_timeout=0.5)),
     ("start_playback", lambda call: call.start_playback("hello-world")),
     ("set_variable", lambda call: call.set_variable("FOO", "bar")),
     ("send_dtmf", lambda call: call.send_dtmf("12")),
@@ -135,7 +136,7 @@ def test_while_our_hangup_is_on_its_way(delays: Delays, instant: float, cause: i
 def test_every_step_of_the_scenario_is_interrupted_by_some_instant() -> None:
     """Without this the property above could go quiet: an operation that never waits is never interrupted."""
     interrupted: set[str] = set()
-    for n in range(0, 170, 2):
+    for n in range(0, 210, 2):
         with World(Delays(replies=(0.15,), events=(0.1,))) as world:
             story = Story()
             world.app.default()(story.handle)

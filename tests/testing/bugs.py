@@ -139,8 +139,8 @@ def loses_a_digit(patch: pytest.MonkeyPatch) -> None:
     """A key that comes while nobody listens, and another waits already, is forgotten."""
     press = DigitQueue.press
 
-    def wrong(self: DigitQueue, digit: str) -> Any:
-        return None if len(self) else press(self, digit)
+    def wrong(self: DigitQueue, digit: str, now: float) -> Any:
+        return [] if len(self) else press(self, digit, now)
 
     patch.setattr(DigitQueue, "press", wrong)
 

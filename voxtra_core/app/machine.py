@@ -23,7 +23,7 @@ from functools import partial
 
 import attrs
 
-from ..ari import Channel, Event, MalformedEvent, UnknownEvent, channels
+from ..ari import Channel, ChannelDtmfReceived, Event, MalformedEvent, UnknownEvent, channels
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
@@ -824,9 +824,18 @@ class AppMachine:
         self._effects.append(StartTask(self._task, name, function))
         return self._task
 
+    def _as_shown(self, what: Event | UnknownEvent | MalformedEvent) -> Event | UnknownEvent | MalformedEvent:
+        """Without a digit that its call keeps to itself."""
+        if isinstance(what, ChannelDtmfReceived):
+            for registration in self._reach.registrations:
+                call = registration.stasis.calls.get(what.channel.id)
+                if call is not None:
+                    return call.as_shown(what)
+        return what
+
     def _observe(self, what: object) -> None:
         if self._feeds.followers and isinstance(what, Event | UnknownEvent | MalformedEvent):
-            self._feeds.put(what)
+            self._feeds.put(self._as_shown(what))
         if self._observer is None:
             return
         try:

@@ -1,6 +1,7 @@
 """The state machine of one call: states and table, operations, commands, pending outcomes, timers."""
 
 from .cause import CAUSE_NAMES, REASON_CAUSES, CallEnd, EndedBy, HangupReason, cause_name
+from .collecting import CollectedDigits, CollectEnd
 from .commands import SnoopDirection
 from .counters import Counters
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
@@ -24,6 +25,8 @@ __all__ = [
     "CallMachine",
     "CallState",
     "CallUpdate",
+    "CollectEnd",
+    "CollectedDigits",
     "Counters",
     "EndedBy",
     "Feed",

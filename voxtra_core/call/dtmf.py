@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol, TypeAlias
 
 from ..errors import LocalProtocolError
 from .counters import Counters
 from .pending import Pending
 
-__all__ = ["MAX_DIGITS", "MAX_LISTENERS", "DigitQueue", "Listener", "TwinDigits", "seconds_to_send", "valid_digits"]
+__all__ = [
+    "MAX_DIGITS",
+    "MAX_LISTENERS",
+    "DigitQueue",
+    "Listener",
+    "Pressed",
+    "Taker",
+    "TwinDigits",
+    "seconds_to_send",
+    "valid_digits",
+]
 
 MAX_DIGITS = 256
 """How many digits wait for a listener; those pressed beyond it are dropped and counted, as a full type-ahead does.
@@ -37,77 +48,119 @@ _SENDABLE = frozenset("0123456789*#ABCDabcdwWfF")
 _PAUSES = {"w": 0.5, "W": 1.0}
 
 
-class Listener(Pending["str | None"]):
-    """One listener: settled with a digit, or with ``None`` when its time is over."""
+Pressed: TypeAlias = tuple[int, str]
+"""A digit, and which one it was: digits that go back go back to their own places."""
 
-    __slots__ = ("pressed",)
+
+class Taker(Hashable, Protocol):
+    """Whoever is given digits."""
+
+    def take(self, pressed: Pressed, now: float) -> bool:
+        """One has been pressed. Whether no more are wanted."""
+
+    def give_back(self) -> list[Pressed]:
+        """All that it was given, where nobody takes the outcome."""
+
+    def fail(self, error: Exception) -> None:
+        """There will be no more."""
+
+
+class Listener(Pending["str | None"]):
+    """Waits for one digit: settled with it, or with ``None`` when its time is over."""
+
+    __slots__ = ("_pressed",)
 
     def __init__(self, undo: Callable[[Pending[str | None], float], None] | None = None) -> None:
         super().__init__(undo)
-        self.pressed: tuple[int, str] | None = None
+        self._pressed: Pressed | None = None
+
+    def take(self, pressed: Pressed, now: float) -> bool:
+        """The one."""
+        self._pressed = pressed
+        self.resolve(pressed[1])
+        return True
+
+    def give_back(self) -> list[Pressed]:
+        """The one."""
+        pressed, self._pressed = self._pressed, None
+        return [] if pressed is None else [pressed]
 
 
 class DigitQueue:
-    """Digits in the order they were pressed, and listeners in the order they asked: never some of both.
+    """Digits in the order they were pressed, and takers in the order they asked: never some of both.
 
-    A digit handed to a listener that never took it goes back to its own place.
+    A digit handed to somebody who never took it goes back to its own place.
     """
 
-    __slots__ = ("_counters", "_digits", "_listeners", "_pressed", "dropped")
+    __slots__ = ("_counters", "_digits", "_pressed", "_takers", "dropped")
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._digits: list[tuple[int, str]] = []
-        self._listeners: list[Listener] = []
+        self._digits: list[Pressed] = []
+        self._takers: list[Taker] = []
         self._pressed = 0
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._digits)
 
-    def press(self, digit: str) -> Listener | None:
-        """A digit has been pressed. Returns the listener that has it now, if any."""
+    @property
+    def takers(self) -> Sequence[Taker]:
+        """Who waits, the next one first."""
+        return self._takers
+
+    def press(self, digit: str, now: float) -> list[Taker]:
+        """A digit has been pressed. Returns who has all that they wanted now."""
         if len(self._digits) >= MAX_DIGITS:
             self.dropped += 1
             self._counters.digits_dropped += 1
-            return None
-        pressed = (self._pressed, digit)
+            return []
+        self._digits.append((self._pressed, digit))
         self._pressed += 1
-        if self._listeners:
-            return self._hand_over(pressed, self._listeners.pop(0))
-        self._digits.append(pressed)
-        return None
+        return self._hand_out(now)
 
-    def listen(self, listener: Listener) -> None:
-        """Settle ``listener`` with the next digit nobody has had."""
-        if self._digits:
-            self._hand_over(self._digits.pop(0), listener)
-        elif len(self._listeners) < MAX_LISTENERS:
-            self._listeners.append(listener)
-        else:
+    def listen(self, taker: Taker, now: float) -> None:
+        """Give ``taker`` the next digits nobody has had, until it wants no more."""
+        self.check_room()
+        self._takers.append(taker)
+        self._hand_out(now)
+
+    def check_room(self) -> None:
+        """Raise unless one more may wait."""
+        if len(self._takers) >= MAX_LISTENERS:
             raise LocalProtocolError(f"{MAX_LISTENERS} wait for a key on this channel already")
 
-    def give_up(self, listener: Listener) -> Listener | None:
-        """The listener waits no more; a digit it was handed goes to the next, who is returned, or waits for one."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-        if listener.pressed is None:
-            return None
-        insort(self._digits, listener.pressed)
-        listener.pressed = None
-        return self._hand_over(self._digits.pop(0), self._listeners.pop(0)) if self._listeners else None
+    def give_up(self, taker: Taker, now: float) -> list[Taker]:
+        """They wait no more; what they were given goes to the next, or waits for them. Returns who has all now."""
+        self.forget(taker)
+        for pressed in taker.give_back():
+            insort(self._digits, pressed)
+        return self._hand_out(now)
+
+    def forget(self, taker: Taker) -> None:
+        """They wait no more, and keep what they were given."""
+        if taker in self._takers:
+            self._takers.remove(taker)
+
+    def flush(self) -> int:
+        """Forget those that nobody has had. Returns how many."""
+        flushed = len(self._digits)
+        self._digits.clear()
+        return flushed
 
     def close(self, error: Exception) -> None:
         """No more digits will come: whoever waits is told."""
-        listeners, self._listeners = self._listeners, []
+        takers, self._takers = self._takers, []
         self._digits.clear()
-        for listener in listeners:
-            listener.fail(error)
+        for taker in takers:
+            taker.fail(error)
 
-    def _hand_over(self, pressed: tuple[int, str], listener: Listener) -> Listener:
-        listener.pressed = pressed
-        listener.resolve(pressed[1])
-        return listener
+    def _hand_out(self, now: float) -> list[Taker]:
+        satisfied: list[Taker] = []
+        while self._digits and self._takers:
+            if self._takers[0].take(self._digits.pop(0), now):
+                satisfied.append(self._takers.pop(0))
+        return satisfied
 
 
 class TwinDigits:

@@ -57,6 +57,7 @@ from ..errors import (
     VoxtraError,
 )
 from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
+from .collecting import MASKED, CollectedDigits, Collection, Wanted
 from .commands import (
     Answer,
     AskChannel,
@@ -85,7 +86,7 @@ from .commands import (
     Withdraw,
 )
 from .counters import Counters
-from .dtmf import DigitQueue, Listener, TwinDigits
+from .dtmf import DigitQueue, Listener, Taker, TwinDigits
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
@@ -129,6 +130,7 @@ class CallMachine:
     """
 
     __slots__ = (
+        "_collections",
         "_counters",
         "_digits",
         "_doubts_stasis",
@@ -213,6 +215,7 @@ class CallMachine:
         self._player = Player(self._requests, idle=self._idle, ended=self._played)
         self._music = Music(self._requests)
         self._digits = DigitQueue(self._counters)
+        self._collections: tuple[Collection, ...] = ()
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
@@ -273,12 +276,12 @@ class CallMachine:
         if self.end is not None:
             return
         if self._feeds is not None:
-            self._feeds.put(event)
+            self._feeds.put(self.as_shown(event))
         match event:
             case ChannelDtmfReceived():
                 twins, is_played_to = self._twins, self.is_played_to
                 if twins is None or twins.is_news(event.digit, now, by_media=False, is_played_to=is_played_to):
-                    self._settled(self._digits.press(event.digit))
+                    self._settled(*self._digits.press(event.digit, now))
                 return
             case ChannelStateChange():
                 self.channel = event.channel
@@ -495,7 +498,7 @@ class CallMachine:
     def receive_media_digit(self, digit: str, now: float) -> None:
         """A key, as the media channel tells it. ARI tells it too, unless there is no link."""
         if self.end is None and (self._twins is None or self._twins.is_news(digit, now, by_media=True)):
-            self._settled(self._digits.press(digit))
+            self._settled(*self._digits.press(digit, now))
 
     def media_opened(self, now: float) -> None:
         """The call's audio goes both ways."""
@@ -735,13 +738,51 @@ class CallMachine:
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
         listener = Listener(self._give_up)
-        self._digits.listen(listener)
+        self._digits.listen(listener, now)
         if timeout is not None and not listener.done:
             if timeout == 0:
                 self._listened(listener)
             else:
                 self._requests.arm(listener, now + timeout, lambda _: self._listened(listener))
         return listener
+
+    def collect_digits(
+        self, wanted: Wanted, now: float, *, prompt: str | Sequence[str] | None = None, language: str | None = None
+    ) -> Pending[CollectedDigits]:
+        """Digits as ``wanted``, those pressed before included. Where some wait and may interrupt the prompt, it is not
+        played.
+        """
+        self._check(Operation.LISTEN_DTMF)
+        wanted.check()
+        self._digits.check_room()
+        playback = None
+        if prompt is not None and not (wanted.interrupt_prompt and len(self._digits)):
+            playback = self.play(prompt, now, language=language)
+        collection = Collection(
+            wanted,
+            timers=self._requests.timers,
+            stop=self._player.unwanted,
+            over=self._digits.forget,
+            undo=self._give_up_collection,
+        )
+        collection.start(playback, now)
+        self._digits.listen(collection, now)
+        self._collections = (*(each for each in self._collections if not each.done), collection)
+        self._changed()
+        return collection
+
+    def as_shown(self, event: Event) -> Event:
+        """The event as those who follow the call may see it: without a digit that is being collected in secret."""
+        if isinstance(event, ChannelDtmfReceived) and any(
+            collection.is_masked and not collection.done for collection in self._collections
+        ):
+            return attrs.evolve(event, digit=MASKED)
+        return event
+
+    def flush_dtmf(self) -> int:
+        """Forget the digits that nobody has had; how many those were."""
+        self.check_alive()
+        return self._digits.flush()
 
     def send_dtmf(
         self, digits: str, now: float, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
@@ -1089,6 +1130,9 @@ class CallMachine:
         self._player.close(error)
         self._music.close(error)
         self._digits.close(error)
+        for collection in self._collections:
+            collection.fail(error)
+        self._collections = ()
         self._hanging_up.close()
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
@@ -1103,20 +1147,26 @@ class CallMachine:
 
     # ---- the rest --------------------------------------------------------------------------------------------------
 
-    def _settled(self, listener: Listener | None) -> None:
-        if listener is not None and listener in self._requests.timers:
-            self._requests.timers.cancel(listener)
-            self._changed()
+    def _settled(self, *takers: Taker) -> None:
+        """These have the digits that they wanted."""
+        for taker in takers:
+            self._requests.timers.cancel(taker)
+        self._changed()
 
     def _listened(self, listener: Listener) -> None:
-        self._digits.give_up(listener)
+        self._digits.forget(listener)
         listener.resolve(None)
 
     def _give_up(self, pending: Pending[str | None], now: float) -> None:
         listener = cast(Listener, pending)
-        self._requests.timers.cancel(listener)
-        self._settled(self._digits.give_up(listener))
-        self._changed()
+        self._settled(listener, *self._digits.give_up(listener, now))
+
+    def _give_up_collection(self, pending: Pending[CollectedDigits], now: float) -> None:
+        collection = cast(Collection, pending)
+        collection.stop_clock()
+        collection.stop_prompt(now)
+        self._collections = tuple(each for each in self._collections if each is not collection)
+        self._settled(*self._digits.give_up(collection, now))
 
     def _go(self, trigger: Trigger) -> None:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
@@ -1126,7 +1176,12 @@ class CallMachine:
             self._show(change)
             self._tell(change)
 
-    def _played(self, playback: Playback, end: PlaybackEnd) -> None:
+    def _played(self, playback: Playback, end: PlaybackEnd | None, now: float) -> None:
+        for collection in self._collections:
+            if not collection.done:
+                collection.prompt_ended(playback, now)
+                if collection.failed:
+                    self._settled(*self._digits.give_up(collection, now))
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
             self._tell(NotPlayed(playback.media, end))
 

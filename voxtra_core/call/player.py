@@ -32,13 +32,18 @@ LATE = 0.5
 class Player:
     """The playbacks and tones of one channel, from request to end.
 
-    ``ended(playback, end)`` is called for each playback, ``idle(now)`` when the last of all has ended.
+    ``ended(playback, end, now)`` is called for each playback, with ``None`` where it came to nothing, and ``idle(now)``
+    when the last of all has ended.
     """
 
     __slots__ = ("_ended", "_idle", "_playbacks", "_queue", "_requests")
 
     def __init__(
-        self, requests: Requests, *, idle: Callable[[float], None], ended: Callable[[Playback, PlaybackEnd], None]
+        self,
+        requests: Requests,
+        *,
+        idle: Callable[[float], None],
+        ended: Callable[[Playback, PlaybackEnd | None, float], None],
     ) -> None:
         self._requests = requests
         self._idle = idle
@@ -145,6 +150,8 @@ class Player:
                 return  # its events have come first, and they know better
             item.accepted.fail(error)
         item.finished.fail(error)
+        if isinstance(item, Playback):
+            self._ended(item, None, now)
         self._remove(item, now)
 
     def lost(self, item: Playback | Tones, error: VoxtraError, now: float) -> None:
@@ -272,7 +279,7 @@ class Player:
 
     def _end(self, playback: Playback, end: PlaybackEnd, now: float) -> None:
         playback.finished.resolve(end)
-        self._ended(playback, end)
+        self._ended(playback, end, now)
         self._remove(playback, now)
 
     def _end_soon(self, playback: Playback, end: PlaybackEnd, now: float) -> None:

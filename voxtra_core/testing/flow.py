@@ -18,6 +18,8 @@ __all__ = ["Flaw", "flaws"]
 
 _RACES: Final = frozenset({400, 404, 409, 412})
 """What Asterisk answers about a channel that has just gone."""
+_FLUSHED: Final = "?"
+"""A key that was forgotten, whichever it was."""
 _HAIR: Final = 0.05
 """Seconds by which a prompt may be cut short before anybody hears it."""
 
@@ -144,14 +146,17 @@ def _is_fair(error: BaseException, has_faults: bool) -> bool:
 
 
 def _of_digits(report: CallReport) -> Iterator[Flaw]:
-    listens = [operation for operation in report.operations if operation.name == "listen_dtmf"]
+    listens = [operation for operation in report.operations if operation.digits is not None]
     pressed = "".join(digit.digit for digit in report.pressed)
     if not _is_within(report.digits, pressed):
         yield Flaw("digits", f"the caller pressed {pressed!r}, and the handler got {report.digits!r}")
         return
     if report.run.faults.lose_digits or report.run.lost_connection:
         return
-    if not pressed.startswith(report.digits):
+    taken = "".join(_taken(operation) for operation in report.operations)
+    if len(taken) > len(pressed) or not all(
+        one in {_FLUSHED, other} for one, other in zip(taken, pressed, strict=False)
+    ):
         yield Flaw("digits", f"the caller pressed {pressed!r}, and the handler got {report.digits!r}: one was lost")
         return
     late = report.run.faults.seconds + _HAIR
@@ -159,19 +164,28 @@ def _of_digits(report: CallReport) -> Iterator[Flaw]:
         if operation.ended_at is None or not _got_nothing(operation):
             continue
         before = sum(digit.at < operation.ended_at - late for digit in report.pressed)
-        taken = sum(isinstance(one.result, str) for one in listens if (one.ended_at or 0.0) <= operation.ended_at)
-        if taken < before:
-            lost = report.pressed[taken]
+        ended = [one for one in report.operations if (one.ended_at or 0.0) <= operation.ended_at]
+        taken_before = sum(len(_taken(one)) for one in ended)
+        if taken_before < before:
+            lost = report.pressed[taken_before]
             yield Flaw(
                 "digits", f"{operation} got none, although {lost.digit} had been pressed at {lost.at:g} s: it was lost"
             )
             return
 
 
+def _taken(operation: Operation) -> str:
+    """The keys that were waiting no more after it."""
+    if operation.name == "flush_dtmf" and isinstance(operation.result, int):
+        return _FLUSHED * operation.result
+    return operation.digits or ""
+
+
 def _got_nothing(operation: Operation) -> bool:
     if operation.error is not None:  # asked for after the end, it gets nothing whatever was pressed
-        return isinstance(operation.error, CallEnded) and operation.at != operation.ended_at
-    return operation.result is None
+        was_ended = isinstance(operation.error, CallEnded) and operation.at != operation.ended_at
+        return was_ended and operation.name == "listen_dtmf"  # an entry may have had some of its digits
+    return not operation.digits
 
 
 def _is_within(taken: str, pressed: str) -> bool:
@@ -188,6 +202,9 @@ def _of_prompts(report: CallReport) -> Iterator[Flaw]:
     length = report.run.sounds.get(last.what.removeprefix("sound:"), 0.0)
     if last.end is None or report.ended_at is None or last.end < report.ended_at - _HAIR:
         return
+    stops = [made.at for made in report.requests if made.request.operation == "playbacks.stop"]
+    if any(last.start <= at <= last.end for at in stops):
+        return  # on purpose, as a key does that interrupts it
     heard = last.end - last.start
     if heard < length - _HAIR:
         yield Flaw("prompts", f"{last.what} was cut off after {heard:g} of {length:g} s by the handler's hangup")

@@ -12,7 +12,7 @@ import attrs
 
 from ..ari.messages import LinkClosed, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
-from ..call import CallEnd, CallState
+from ..call import CallEnd, CallState, CollectedDigits
 from ..effects import Log, LogLevel
 from ..errors import CallEnded
 from .callers import Agent, Caller, HangUp, Hold, Refuse, Talk, prompt_name
@@ -41,6 +41,15 @@ class Operation:
     error: BaseException | None = None
     after_end: bool = False
     """Whether ``CallEnded`` had been raised to the handler before it asked for this."""
+
+    @property
+    def digits(self) -> str | None:
+        """The keys that it got; ``None`` where it did not ask for any."""
+        if isinstance(self.result, CollectedDigits):
+            return self.result.digits + self.result.terminator
+        if self.name in {"listen_dtmf", "collect_digits"}:
+            return self.result if isinstance(self.result, str) else ""
+        return None
 
     def __str__(self) -> str:
         arguments = [*map(repr, self.positional), *(f"{name}={value!r}" for name, value in self.named.items())]
@@ -262,9 +271,8 @@ class CallReport:
 
     @property
     def digits(self) -> str:
-        """The keys that the handler got from ``listen_dtmf()``."""
-        taken = [operation.result for operation in self.operations if operation.name == "listen_dtmf"]
-        return "".join(digit for digit in taken if isinstance(digit, str))
+        """The keys that the handler got from ``listen_dtmf()`` and ``collect_digits()``, terminators included."""
+        return "".join(operation.digits or "" for operation in self.operations)
 
     @property
     def tones(self) -> str:

@@ -549,6 +549,8 @@ _OPERATIONS = (
     "flush_audio",
     "drain_audio",
     "listen_dtmf",
+    "collect_digits",
+    "flush_dtmf",
     "send_dtmf",
     "get_variable",
     "set_variable",
