@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import pytest
@@ -291,3 +292,49 @@ def test_a_fault_shows_in_the_ladder() -> None:
     report = run_call(greets, ALICE, faults=Faults(Outage(0.5, 1.0)))
     assert "! Outage(at=0.5, seconds=1.0)" in report.ladder()
     assert "connection closed" in report.ladder()
+
+
+# ---- what is, and what is no flaw -----------------------------------------------------------------------------------
+
+
+async def misspells(call: CallSession) -> None:
+    await call.answer()
+    await call.play_file(["hello-world", "helo-world"])
+
+
+async def stops_on_purpose(call: CallSession) -> None:
+    await call.answer()
+    playback = await call.start_playback("demo-congrats")
+    await call.listen_dtmf(timeout=1)
+    await playback.stop()
+    await call.hangup()
+
+
+async def pauses(call: CallSession) -> None:
+    await call.answer()
+    playback = await call.start_playback("hello-world")
+    await playback.pause()
+    await call.listen_dtmf(timeout=10)
+    await playback.resume()
+    await playback.wait()
+
+
+async def cuts_off(call: CallSession) -> None:
+    await call.answer()
+    await call.start_playback("demo-congrats")
+    await call.listen_dtmf(timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("handler", "about"),
+    [
+        (misspells, ["there is no helo-world: if it is one of yours, say how long it takes, as in sounds="]),
+        (stops_on_purpose, []),
+        (pauses, []),
+        (cuts_off, ["sound:demo-congrats was cut off after 1 of 30.28 s"]),
+    ],
+)
+def test_prompts(handler: Callable[[CallSession], Awaitable[None]], about: list[str]) -> None:
+    found = flaws(run_call(handler, Caller("5550100")).run)
+    assert [flaw.rule for flaw in found] == ["prompts"] * len(about)
+    assert all(flaw.about.startswith(text) for flaw, text in zip(found, about, strict=True))

@@ -195,16 +195,38 @@ def _is_within(taken: str, pressed: str) -> bool:
 
 
 def _of_prompts(report: CallReport) -> Iterator[Flaw]:
-    """A prompt that the handler's own hangup cuts off: it has not waited for its end."""
+    """Prompts that there are not; and one that the handler's own hangup cuts off: it has not waited for its end."""
+    for name in _not_there(report):
+        yield Flaw(
+            "prompts",
+            f"there is no {name}: if it is one of yours, say how long it takes, as in sounds={{{name!r}: 2.0}}",
+        )
     if report.end is None or report.end.by is not EndedBy.LOCAL or report.error is not None or not report.heard:
         return
     last = report.heard[-1]
     length = report.run.sounds.get(last.what.removeprefix("sound:"), 0.0)
     if last.end is None or report.ended_at is None or last.end < report.ended_at - _HAIR:
         return
-    stops = [made.at for made in report.requests if made.request.operation == "playbacks.stop"]
-    if any(last.start <= at <= last.end for at in stops):
-        return  # on purpose, as a key does that interrupts it
+    if any(
+        made.request.operation in {"playbacks.stop", "playbacks.control"} and last.start <= made.at <= last.end
+        for made in report.requests
+    ):
+        return  # on purpose, as by a key that interrupts it; or it was paused, and heard in parts
     heard = last.end - last.start
     if heard < length - _HAIR:
         yield Flaw("prompts", f"{last.what} was cut off after {heard:g} of {length:g} s by the handler's hangup")
+
+
+def _not_there(report: CallReport) -> Iterator[str]:
+    """The names of sounds that Asterisk was to play, each once, and does not have."""
+    uris = [
+        uri
+        for made in report.requests
+        for name, value in [*made.request.query, *(made.request.body or {}).items()]
+        if name == "media"
+        for uri in str(value).split(",")
+    ]
+    asked = [uri.removeprefix("sound:") for uri in uris if uri.startswith("sound:")]
+    for name in dict.fromkeys(asked):
+        if name not in report.run.sounds and "://" not in name:
+            yield name
