@@ -28,6 +28,7 @@ NEVER_LOADED = frozenset(
 NEEDS_MORE = (
     "voxtra_core.wire",
     "voxtra_core.cli",
+    "voxtra_core.sinks",
     "voxtra_core.testing.serve",
     "voxtra_core.testing.strategies",
     "voxtra_core.testing.plugin",
@@ -111,7 +112,7 @@ CLOCKS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.t
 
 _BASE = frozenset({"_version", "errors", "effects"})
 _MESSAGES = _BASE | {"ari", "media", "agent"}
-_SESSION = _MESSAGES | {"call", "stasis", "session"}
+_SESSION = _MESSAGES | {"call", "stasis", "recording", "session"}
 ARROWS: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
@@ -125,18 +126,26 @@ ARROWS: dict[str, frozenset[str]] = {
     "agent": _BASE | {"media"},
     "wire": _MESSAGES | {"deadlines", "diagnosis"},
     "call": _MESSAGES,
-    "stasis": _MESSAGES | {"deadlines", "call"},
-    "session": _MESSAGES | {"call", "stasis"},
-    "app": _SESSION | {"deadlines", "diagnosis"},
+    "recording": frozenset({"errors"}),
+    "stasis": _MESSAGES | {"deadlines", "call", "recording"},
+    "menu": frozenset({"call"}),
+    "session": _MESSAGES | {"call", "stasis", "recording", "menu"},
+    "sinks": frozenset({"errors", "recording"}),
+    "app": _SESSION | {"deadlines", "diagnosis", "sinks"},
     "testing": _SESSION | {"app", "driving"},
     "cli": _SESSION | {"app", "testing", "wire"},
     "__init__": _SESSION | {"app"},
 }
 """What each room may import besides itself. The picture is in docs/architecture.md."""
 
+WORLDLY = "sinks/"
+"""The one room that may reach for disks, networks and the time of day: what it does is done in threads."""
 WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
-ASYNC = ("session.py", "app/", "cli/demo.py", "testing/virtual.py", "testing/run.py")
+ASYNC = (
+    *("session.py", "menu.py", "app/", "sinks/", "cli/demo.py"),
+    *("testing/virtual.py", "testing/run.py", "testing/repeatable.py"),
+)
 PRINTS = ("cli/",)
 
 
@@ -156,7 +165,7 @@ def fault_of_absolute_import(path: str, name: str) -> str | None:
     if top in THIRD_PARTY:
         place = THIRD_PARTY[top]
         return None if path.startswith(place) else f"imports {top}, which belongs to {place}"
-    if part_of(name, IMPURE):
+    if part_of(name, IMPURE) and not path.startswith(WORLDLY):
         return f"imports {name}, which is impure"
     if top not in sys.stdlib_module_names:
         return f"imports {top}: ours is imported relatively, and others are no dependency"

@@ -8,7 +8,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from random import random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from voxtra_core.app import SignalHandler
@@ -21,6 +21,9 @@ from .signals import signals_reported_to
 from .tls import check_server_context, client_context
 
 __all__ = ["AsyncioBackend"]
+
+
+T = TypeVar("T")
 
 
 class AsyncioBackend:
@@ -61,6 +64,10 @@ class AsyncioBackend:
     async def park(self, pending: Pending[Any]) -> None:
         """Return when the outcome is known."""
         await park(pending)
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """Run what may block. Cancelled, it runs on, and nobody waits for it."""
+        return await asyncio.to_thread(function)
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run ``function()`` in a loop of its own; Ctrl-C cancels it, or is among the signals reported."""

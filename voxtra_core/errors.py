@@ -67,10 +67,12 @@ __all__ = [
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
+    "RecordingNotStarted",
     "RemoteProtocolError",
     "ReplyTimeout",
     "RequestNotSent",
     "RequestOutcomeUnknown",
+    "SinkFailed",
     "TLSFailed",
     "TooManyCalls",
     "VoxtraError",
@@ -118,6 +120,14 @@ class MediaFailed(VoxtraError):
     """There is no audio to be had of a call that lives: Asterisk refused a media channel, could not connect to us, or
     the channel was lost, and once more when it had been opened again. Asking for audio again tries again.
     """
+
+
+class RecordingNotStarted(VoxtraError):
+    """A recording of a call that lives did not begin; the message says why. The call goes on."""
+
+
+class SinkFailed(VoxtraError):
+    """A recording could not be handed to where it was to go; the message says why. It is tried again."""
 
 
 class OriginateFailed(VoxtraError):

@@ -31,6 +31,8 @@ from .call.commands import PlaybackControl
 from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 from .menu import choose
+from .recording import RecordingOptions, RecordingSink, Who
+from .stasis.recordings import RecordingControl
 
 __all__ = [
     "AudioStats",
@@ -242,6 +244,15 @@ class CallHome(Protocol):
         self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
     ) -> tuple[CallSession, Pending[None]]:
         """Have a channel of ours snoop on a call: its session, and when it is up."""
+
+    def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
+        """Record a call; settled with the recording's name when it has begun."""
+
+    def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+        """Have its recording end; ``None`` where there is none."""
+
+    def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+        """Pause it, mute it, or go on; ``False`` where there is none."""
 
 
 class CallSession:
@@ -615,6 +626,77 @@ class CallSession:
                 digits, self._driver.time(), before=before, between=between, duration=duration, after=after
             )
         )
+
+    # ---- recording -------------------------------------------------------------------------------------------------
+
+    async def record_start(
+        self,
+        name: str = "",
+        fmt: str = "wav",
+        *,
+        sink: RecordingSink | None = None,
+        who: Who = "both",
+        max_duration: int | None = None,
+        max_silence: int | None = None,
+        beep: bool = False,
+        terminate_on: str = "",
+    ) -> str:
+        """Record this call, wherever it goes: in bridges, on hold, while prompts are played. Returns the recording's
+        name when it has begun.
+
+        ``name`` is its file's name in Asterisk's spool directory, without the format: letters, digits and ``_.@+=-``;
+        one is made where there is none. ``fmt`` is a format that Asterisk writes: ``wav``, ``wav16``, ``ulaw``, ….
+        ``who`` is who is in it: both sides, or the far end alone. It ends with :meth:`record_stop`, with the call,
+        after ``max_duration`` seconds, after ``max_silence`` seconds in which nothing is heard, or with a key of
+        ``terminate_on``, which whoever listens for keys gets as well. ``beep`` is played to the far end first.
+
+        However it ends, ``sink`` is called once with what is known of it, a
+        :class:`~voxtra_core.recording.metadata.RecordingMetadata`; without one the application's
+        (``VoxtraApp(recording_sink=…)``). It delays nobody, and a call's end does not wait for it.
+
+        One recording at a time: a second raises :class:`~voxtra_core.errors.LocalProtocolError`. Raises ``ValueError``
+        for a name that could break a path, :class:`~voxtra_core.errors.AriConflict` where there is one of that name
+        already, and :class:`~voxtra_core.errors.RecordingNotStarted` where it came to nothing. Cancelled, it is
+        stopped.
+        """
+        options = RecordingOptions(
+            name=name,
+            format=fmt,
+            who=who,
+            max_duration=max_duration,
+            max_silence=max_silence,
+            terminate_on=terminate_on,
+        )
+        options.check(may_be_unnamed=True)
+        if beep:
+            await self.play_file("beep")
+        return await self._outcome(self._home.record(self, options, sink, self._driver.time()))
+
+    async def record_stop(self) -> str | None:
+        """End the recording, and return its name when it is complete; ``None`` where nothing is being recorded."""
+        over = self._home.stop_recording(self, self._driver.time())
+        if over is None:
+            return None
+        return await self._outcome(over)
+
+    async def record_pause(self) -> bool:
+        """Leave out what comes now, until :meth:`record_resume`. ``False`` where nothing is being recorded."""
+        return await self._control_recording("pause")
+
+    async def record_resume(self) -> bool:
+        """Go on after a pause. ``False`` where nothing is being recorded."""
+        return await self._control_recording("unpause")
+
+    async def record_mute(self) -> bool:
+        """Record silence from now on, until :meth:`record_unmute`. ``False`` where nothing is being recorded."""
+        return await self._control_recording("mute")
+
+    async def record_unmute(self) -> bool:
+        """Record what is heard again. ``False`` where nothing is being recorded."""
+        return await self._control_recording("unmute")
+
+    async def _control_recording(self, control: RecordingControl) -> bool:
+        return await self._outcome(self._home.control_recording(self, control, self._driver.time()))
 
     # ---- variables -------------------------------------------------------------------------------------------------
 

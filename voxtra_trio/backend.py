@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from random import random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import trio
@@ -22,6 +22,9 @@ from .signals import signals_reported_to
 from .tls import check_server_context, client_context
 
 __all__ = ["TrioBackend"]
+
+
+T = TypeVar("T")
 
 
 class TrioBackend:
@@ -62,6 +65,10 @@ class TrioBackend:
     async def park(self, pending: Pending[Any]) -> None:
         """Return when the outcome is known."""
         await park(pending)
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """Run what may block. Cancelled, it runs on, and nobody waits for it."""
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run ``function()`` in a loop of its own; Ctrl-C cancels it, or is among the signals reported."""

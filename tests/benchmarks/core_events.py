@@ -16,8 +16,9 @@ from voxtra_core.call import Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
+from voxtra_core.recording import RecordingOptions
 from voxtra_core.session import CallSession
-from voxtra_core.stasis import CallArrived, StasisMachine
+from voxtra_core.stasis import CallArrived, RecordingControl, StasisMachine
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
@@ -166,6 +167,15 @@ def weight() -> list[Row]:
         def snoop(
             self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
         ) -> tuple[CallSession, Pending[None]]:
+            raise NotImplementedError
+
+        def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
+            raise NotImplementedError
+
+        def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+            raise NotImplementedError
+
+        def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
             raise NotImplementedError
 
     class NoDriver:

@@ -9,13 +9,15 @@ import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from voxtra_core.app import BaseApp, SignalHandler
 from voxtra_core.call import Pending
 from voxtra_core.effects import LogLevel
 
 from .blocking_driver import BlockingDriver, park
+
+T = TypeVar("T")
 
 
 class BlockingBackend:
@@ -42,6 +44,9 @@ class BlockingBackend:
 
     async def park(self, pending: Pending[Any]) -> None:
         await park(pending)
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        return function()  # this task has a thread of its own
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """The one thing that this awaits is the driver's ``run``, which blocks."""

@@ -14,9 +14,11 @@ from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..media.port import MediaPort
+from ..recording import RecordingSink
 from ..session import CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port
+from .delivering import Recorder
 from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
@@ -82,6 +84,9 @@ class Backend(Protocol):
     async def park(self, pending: Pending[Any]) -> None:
         """As :meth:`Driver.park`, before there is a driver."""
 
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """Run what may block, in a thread. Cancelled, it runs on, and nobody waits for it."""
+
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run a loop until ``function()`` has ended. Without ``on_signal`` Ctrl-C cancels it.
 
@@ -138,6 +143,11 @@ class BaseApp:
 
     ``media`` says where the audio of calls comes to: an :class:`~.media.AudioSocket`, by default on this machine only.
 
+    ``recording_sink`` is told of recordings that have no sink of their own; by default a
+    :class:`~voxtra_core.sinks.local.LocalFileSink`. ``recording_dir`` is Asterisk's directory for recordings
+    (``/var/spool/asterisk/recording``) as it is seen from here: with it, their metadata have a path and exact
+    durations.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -168,6 +178,8 @@ class BaseApp:
         busy_reason: HangupReason | int = "congestion",
         max_requests: int | None = None,
         media: AudioSocket | None = None,
+        recording_sink: RecordingSink | None = None,
+        recording_dir: str | None = None,
         observer: Observer | None = None,
     ) -> None:
         self._options = make_options(
@@ -194,6 +206,8 @@ class BaseApp:
         )
         if listen is not None and ssl_context is not None:
             self.backend.check_server_context(ssl_context)
+        self._recording_sink = recording_sink
+        self._recording_dir = recording_dir
         self._router = Router()
         self._observer = observer
         self._counters = Counters()
@@ -363,6 +377,7 @@ class BaseApp:
             on_connection=self._on_connection,
             counters=self._counters,
             uptime=self._uptime,
+            recorder=self._recorder(),
         )
         self._machine, self._driver = machine, driver
         machine.started.add_waker(lambda: _hand_on(machine.started, self._started))
@@ -525,6 +540,14 @@ class BaseApp:
 
     def _listener(self, new_conn: Callable[[], int]) -> Listener:
         return ari_listener(self._options, new_conn)
+
+    def _recorder(self) -> Recorder:
+        sink = self._recording_sink
+        if sink is None:
+            from ..sinks.local import LocalFileSink  # which reaches for the disk: not before there is an application
+
+            sink = LocalFileSink()
+        return Recorder(sink, self._recording_dir, self.backend.in_thread)
 
     def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
         return media_port(self._options, new_conn)

@@ -30,6 +30,7 @@ from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTas
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
+from ..recording import RecordingOptions
 from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
     AppReplaced,
@@ -39,6 +40,8 @@ from ..stasis import (
     CallOver,
     CallSurvived,
     OrphanFound,
+    RecordingControl,
+    RecordingOver,
     StasisEvent,
     StasisMachine,
     is_own,
@@ -46,6 +49,7 @@ from ..stasis import (
 )
 from .admission import Admission
 from .claiming import Claiming
+from .delivering import Deliveries, Recorder
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .options import Options
 from .reach import GivenUp, Gone, Happened, Joined, Lost, NewReach, Ready, Restored
@@ -117,6 +121,7 @@ class AppMachine:
         on_connection: ConnectionCallback | None = None,
         counters: Counters | None = None,
         uptime: Uptime | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
         self.started = Pending[None]()
@@ -155,6 +160,13 @@ class AppMachine:
         )
         self.admission = Admission(
             options.max_calls, expected=lambda: self._calls_expected, counters=self._counters, log=self._log
+        )
+        self._deliveries = Deliveries(
+            recorder if recorder is not None else Recorder(),
+            driver,
+            start=lambda name, function: self._start_task(name, function, is_handler=False),
+            url=options.url if options.listen is None else "/ari",
+            log=self._log,
         )
         self._offered_to: Registration | None = None
         self._tasks: dict[int, _Task] = {}
@@ -355,6 +367,10 @@ class AppMachine:
             if call.snoops_on is None and not call.is_over
         }
 
+    def new_name(self) -> str:
+        """A name that nothing else has."""
+        return self._new_id()
+
     def late_callback(self, session: CallSession, registration: Registration) -> None:
         """A hangup callback has been registered after the end."""
         if self.phase is Phase.FINISHED:
@@ -493,6 +509,8 @@ class AppMachine:
                 self._claiming.offered(registration.stasis, event.offer, now)
             case CallOver():
                 self._over(event.call, registration)
+            case RecordingOver():
+                self._deliveries.recorded(event, registration.stasis)
             case CallChanged(call, change):
                 self._observe(event)
                 if self._feeds.followers:
@@ -642,6 +660,7 @@ class AppMachine:
         """What is left has had its time: it is cancelled, and said to be left."""
         left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
         left += [task.name for task in self._tasks.values()]
+        left += [f"sink of recording {name}" for name in self._deliveries.waiting]
         self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
         self.exit_status = self.exit_status or 1
         self._effects += map(CancelTask, self._tasks)
@@ -874,6 +893,27 @@ class _Home:
         """Have a channel of ours snoop on a call: its session, and when it is up."""
         call, pending = self.registration.stasis.snoop(session.machine, now, spy=spy, whisper=whisper)
         return self.app.session_of(call, self.registration), pending
+
+    def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
+        """Record a call; settled with the recording's name when it has begun."""
+        stasis = self.registration.stasis
+        if not options.name:
+            options = attrs.evolve(options, name=f"voxtra-{self.app.new_name()}")
+        return stasis.recordings.start(session.machine, options, now, sink=sink).started
+
+    def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+        """Have its recording end; ``None`` where there is none."""
+        recording = self.registration.stasis.recordings.of(session.machine)
+        if recording is None:
+            return None
+        recording.stop(now)
+        return recording.over
+
+    def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+        """Pause it, mute it, or go on; ``False`` where there is none."""
+        session.machine.check_alive()
+        recording = self.registration.stasis.recordings.of(session.machine)
+        return Pending.resolved(False) if recording is None else recording.control(control, now)
 
 
 def check_grace(grace: float) -> None:

@@ -17,6 +17,7 @@ from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
 from .own import is_own, is_snoop
 from .presence import Heard
+from .recordings import Recording, RecordingControl, RecordingOver
 
 __all__ = [
     "AppReplaced",
@@ -30,6 +31,9 @@ __all__ = [
     "Heard",
     "OrphanFound",
     "ProbeLink",
+    "Recording",
+    "RecordingControl",
+    "RecordingOver",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",

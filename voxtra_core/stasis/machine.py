@@ -18,6 +18,7 @@ from ..ari import (
     BridgeDestroyed,
     CallBroadcast,
     Channel,
+    ChannelDtmfReceived,
     ChannelEnteredBridge,
     ChannelLeftBridge,
     ChannelUserevent,
@@ -69,6 +70,7 @@ from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
+from .recordings import RecordingOver, Recordings
 from .resync import Resync
 from .translate import request_for
 
@@ -165,7 +167,7 @@ class AppReplaced:
 
 
 StasisEvent: TypeAlias = (
-    CallArrived | CallOffered | CallChanged | CallSurvived | CallOver | AppReplaced | OrphanFound | Log
+    CallArrived | CallOffered | CallChanged | CallSurvived | CallOver | RecordingOver | AppReplaced | OrphanFound | Log
 )
 
 
@@ -232,6 +234,15 @@ class StasisMachine:
             clock=lambda: self._now,
             log=self._log,
         )
+        self.recordings = Recordings(
+            self.request,
+            remove=self._media.remove,
+            app_name=lambda: self.app_name,
+            new_id=new_id,
+            clock=lambda: self._now,
+            tell=self._events.append,
+        )
+        """What is being recorded."""
         self._leftovers = Leftovers(
             self.request, remove=self._media.remove, in_use=lambda: self._media.bridge_ids, clock=lambda: self._now
         )
@@ -275,6 +286,7 @@ class StasisMachine:
                 self._orphans.next_deadline(),
                 self._presence.next_deadline(),
                 self._media.next_deadline(),
+                self.recordings.next_deadline(),
                 self._leftovers.next_deadline(),
             )
         )
@@ -292,6 +304,7 @@ class StasisMachine:
         self._orphans.handle_timeout(now)
         self._presence.handle_timeout(now)
         self._media.handle_timeout(now)
+        self.recordings.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked[request_id]
@@ -317,6 +330,8 @@ class StasisMachine:
                 self._claims.clear()
                 for call in list(self.calls.values()):
                     call.connection_lost(now)
+                self._collect()
+                self.recordings.close(now)
             case LinkAlive():
                 self._is_probing = False
                 suspicious, self._suspicious = self._suspicious, {}
@@ -357,8 +372,11 @@ class StasisMachine:
                 self._presence.receive_event(event)
             case BridgeDestroyed() | ChannelEnteredBridge() | ChannelLeftBridge():
                 self._media.receive_bridge_event(event, now)
+        self.recordings.receive_event(event, now)
         call = self._call_of(event)
         if call is not None:
+            if isinstance(event, ChannelDtmfReceived):
+                self.recordings.pressed(call, event.digit, now)
             call.receive_event(event, now)
         elif (channel_id := _channel_id_of(event)).startswith(MEDIA_PREFIX):
             self._media.receive_event(channel_id, event, now)
@@ -467,6 +485,7 @@ class StasisMachine:
         self._held_back.clear()
         self._ask_no_more(now)
         self._media.link_lost()
+        self.recordings.link_lost()
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -484,6 +503,7 @@ class StasisMachine:
         calls = [call for call in self.calls.values() if call not in self._held_back]
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         self._media.link_restored(now)
+        self.recordings.link_restored(now)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -545,8 +565,10 @@ class StasisMachine:
 
     @property
     def is_cleaning_up(self) -> bool:
-        """Whether media channels and bridges of calls that have ended are still being removed."""
-        return self._media.is_cleaning_up
+        """Whether media channels and bridges of calls that have ended are still being removed, or a recording is not
+        over yet.
+        """
+        return self._media.is_cleaning_up or self.recordings.under_way > 0
 
     @property
     def requests_under_way(self) -> int:
@@ -561,6 +583,8 @@ class StasisMachine:
         self._claims.clear()
         for call in list(self.calls.values()):
             call.connection_lost(now)
+        self._collect()
+        self.recordings.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
@@ -596,6 +620,9 @@ class StasisMachine:
         channel = event.channel
         if channel.id.startswith(MEDIA_PREFIX):
             self._media.receive_event(channel.id, event, now)
+            return
+        if channel.id in self.recordings:
+            self.recordings.receive_event(event, now)
             return
         replaced = event.replace_channel
         if replaced is not None and replaced.id in self.calls and channel.id not in self.calls:
@@ -636,7 +663,12 @@ class StasisMachine:
         return call
 
     def _is_known(self, channel_id: str) -> bool:
-        return channel_id in self.calls or channel_id in self._dead or channel_id in self._media
+        return (
+            channel_id in self.calls
+            or channel_id in self._dead
+            or channel_id in self._media
+            or channel_id in self.recordings
+        )
 
     def _forwarded(self, event: Dial, new: Channel, now: float) -> None:
         """Asterisk follows a redirection of a call that we place; the new channel's id is of its own making."""
@@ -794,6 +826,7 @@ class StasisMachine:
             return
         del self.calls[call.id]
         self._media.close(call, self._now)
+        self.recordings.call_over(call, self._now)
         assert call.end is not None
         self._held_back.pop(call, None)
         self._suspicious.pop(call, None)

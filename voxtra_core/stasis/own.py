@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["OWN_PREFIX", "SNOOP_PREFIX", "is_own", "is_snoop"]
+__all__ = ["OWN_PREFIX", "RECORDER_PREFIX", "SNOOP_PREFIX", "is_own", "is_snoop"]
 
 OWN_PREFIX = "voxtra-"
 """How the ids of channels begin that we ask for."""
 SNOOP_PREFIX = f"{OWN_PREFIX}snoop-"
 """… and of those among them that snoop on a call."""
+RECORDER_PREFIX = f"{SNOOP_PREFIX}recorder-"
+"""… and of those that do so to record it."""
 
 
 def is_own(channel_id: str) -> bool:

@@ -1,0 +1,13 @@
+"""Recordings of calls: what can be asked for, and what is known of one when it is over."""
+
+from .metadata import DurationSource, RecordingEnd, RecordingMetadata, RecordingOptions, RecordingSink, SinkTools, Who
+
+__all__ = [
+    "DurationSource",
+    "RecordingEnd",
+    "RecordingMetadata",
+    "RecordingOptions",
+    "RecordingSink",
+    "SinkTools",
+    "Who",
+]

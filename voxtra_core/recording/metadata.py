@@ -1,0 +1,127 @@
+"""What is known of a recording when it is over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import attrs
+
+__all__ = [
+    "DurationSource",
+    "RecordingEnd",
+    "RecordingMetadata",
+    "RecordingOptions",
+    "RecordingSink",
+    "SinkTools",
+    "Who",
+]
+
+T = TypeVar("T")
+
+Who: TypeAlias = Literal["caller", "both"]
+DurationSource: TypeAlias = Literal["file", "asterisk", "clock", "none"]
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]{0,199}")
+_FORMAT = re.compile(r"[A-Za-z0-9]{1,20}")
+_KEYS = frozenset("0123456789*#ABCD")
+MOST_SECONDS = 2**31 - 1
+
+
+class RecordingEnd(StrEnum):
+    """How a recording has ended."""
+
+    STOPPED = "stopped"
+    """By ``record_stop()``."""
+    CALL_ENDED = "call-ended"
+    """With its call, whoever ended that."""
+    MAX_DURATION = "max-duration"
+    SILENCE = "silence"
+    """It was quiet for ``max_silence`` seconds."""
+    KEY = "key"
+    """The far end has pressed one of ``terminate_on``."""
+    FAILED = "failed"
+    """Asterisk could not go on with it, or says that there is none."""
+    UNKNOWN = "unknown"
+    """While there was no connection, or by somebody else."""
+
+
+class SinkTools(Protocol):
+    """What a sink may need of the application that it belongs to."""
+
+    def read(self, name: str) -> Awaitable[bytes]:
+        """The file of a recording, through ARI; not where requests use the event socket alone."""
+
+    def in_thread(self, function: Callable[[], T]) -> Awaitable[T]:
+        """Run what may block."""
+
+
+@attrs.frozen(kw_only=True)
+class RecordingMetadata:
+    """A recording that is over."""
+
+    session_id: str
+    """The id of the call that was recorded."""
+    name: str
+    format: str
+    ended: RecordingEnd
+    duration: float | None
+    """In seconds; ``None`` where nothing is known of it."""
+    duration_source: DurationSource
+    """``"file"``: what is in the file; ``"asterisk"``: what its event said, in whole seconds, rounded down;
+    ``"clock"``: the time between its beginning and its end, as seen from here; ``"none"``: nothing is known."""
+    url: str
+    """Where ARI has the file, for who has its user and password."""
+    path: str | None = None
+    """The file, where the application knows Asterisk's spool directory (``recording_dir=``)."""
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    """``caller_id``, ``called_number``, ``direction`` and ``app_name`` of the call, and why it failed: ``cause``."""
+    tools: SinkTools | None = attrs.field(default=None, eq=False, repr=False)
+    """For sinks that need the file itself, or block."""
+
+
+class RecordingSink(Protocol):
+    """Whoever wants to know of recordings: any object with this method, plain or async.
+
+    A plain one runs in a thread. Where it raises, that is logged, and it is called again, a few times, after 1, 2, 4 …
+    seconds.
+    """
+
+    def on_recording_complete(self, metadata: RecordingMetadata, /) -> Any:
+        """A recording is over."""
+
+
+@attrs.frozen(kw_only=True)
+class RecordingOptions:
+    """How to record. Seconds are whole ones, as Asterisk counts them."""
+
+    name: str
+    format: str = "wav"
+    who: Who = "both"
+    max_duration: int | None = None
+    max_silence: int | None = None
+    terminate_on: str = ""
+
+    def check(self, *, may_be_unnamed: bool = False) -> None:
+        """``ValueError`` for what cannot be.
+
+        Asterisk makes directories of a slash, and a recording of such a name, or with a question mark in it, cannot be
+        stopped: what may stand in a name is what may stand in a path without a meaning there.
+        """
+        if not _NAME.fullmatch(self.name) and not (may_be_unnamed and self.name == ""):
+            raise ValueError(
+                "the name of a recording must be 1 to 200 of A-Z a-z 0-9 _ . @ + = -, and begin with a letter, a digit "
+                f"or an underscore, not {self.name[:50]!r}"
+            )
+        if not _FORMAT.fullmatch(self.format):
+            raise ValueError(f"the format of a recording must be a name as wav or ulaw, not {self.format[:50]!r}")
+        if self.who not in {"caller", "both"}:
+            raise ValueError(f"who must be 'caller' or 'both', not {self.who!r}")
+        for name in ("max_duration", "max_silence"):
+            seconds = getattr(self, name)
+            if seconds is not None and not (isinstance(seconds, int) and 1 <= seconds <= MOST_SECONDS):
+                raise ValueError(f"{name} must be 1 or more whole seconds, or None, not {seconds!r}")
+        if set(self.terminate_on.upper()) - _KEYS:
+            raise ValueError(f"terminate_on must be keys of 0-9 * # A-D, not {self.terminate_on[:50]!r}")
