@@ -76,7 +76,7 @@ class RecordingMetadata:
     """Where ARI has the file, for who has its user and password."""
     path: str | None = None
     """The file, where the application knows Asterisk's spool directory (``recording_dir=``)."""
-    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
     """``caller_id``, ``called_number``, ``direction`` and ``app_name`` of the call, and why it failed: ``cause``."""
     tools: SinkTools | None = attrs.field(default=None, eq=False, repr=False)
     """For sinks that need the file itself, or block."""

@@ -37,7 +37,9 @@ class CompositeSink:
             except Exception as error:
                 error.add_note(f"from {sink!r}")
                 errors.append(error)
-        if errors:
+        if not errors:
+            del self._done[metadata]
+        else:
             raise ExceptionGroup(f"{len(errors)} of {len(self._sinks)} sinks have failed", errors)
 
 
