@@ -218,6 +218,7 @@ class AppMachine:
             self._media_port.handle_timeout(now)
         self._reach.handle_timeout(now)
         self._claiming.handle_timeout(now)
+        self._deliveries.handle_timeout(now)
         if self._deadline is not None and self._deadline <= now:
             self._deadline = None
             self._overdue(now)
@@ -236,7 +237,8 @@ class AppMachine:
         if self.phase is Phase.FINISHED:
             return None
         media = self._media_port.next_deadline() if self._media_port is not None else None
-        return soonest((self._deadline, self._reach.next_deadline(), self._claiming.next_deadline(), media))
+        rooms = (self._reach.next_deadline(), self._claiming.next_deadline(), self._deliveries.next_deadline())
+        return soonest((self._deadline, *rooms, media))
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""

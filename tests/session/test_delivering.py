@@ -1,0 +1,244 @@
+"""What is recorded is told to its sink: once, again where that fails, and nobody waits for it.
+
+Virtual time; the recordings are made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from voxtra_core.app.delivering import FIRST_PAUSE, MOST_AT_ONCE, TRIES, Deliveries, Recorder
+from voxtra_core.call import CallDirection, CallMachine, Pending
+from voxtra_core.effects import LogLevel
+from voxtra_core.media import SLIN, write_wav
+from voxtra_core.recording import RecordingEnd, RecordingMetadata, RecordingOptions, RecordingSink
+from voxtra_core.stasis import RecordingOver, StasisMachine
+from voxtra_core.testing.virtual import VirtualLoop, VirtualTask
+
+
+class Desk:
+    """Deliveries, in a loop of their own."""
+
+    def __init__(self, sink: RecordingSink | None = None, folder: str | None = None) -> None:
+        self.loop = VirtualLoop()
+        self.tasks: dict[str, VirtualTask] = {}
+        self.log: list[tuple[LogLevel, str, BaseException | None]] = []
+        self.threads = 0
+        self.stasis = StasisMachine("app", new_id=lambda: "id")
+        self.deliveries = Deliveries(
+            Recorder(sink, folder, self.in_thread),
+            self,
+            start=self.start,
+            url="http://pbx:8088/ari",
+            log=lambda level, message, error=None: self.log.append((level, message, error)),
+        )
+
+    def cancel(self) -> None:
+        """All that still runs."""
+        while running := [task for task in self.tasks.values() if not task.done.done]:
+            for task in running:
+                task.cancel()
+            self.run()
+
+    def time(self) -> float:
+        return self.loop.time()
+
+    def wake(self) -> None:
+        pass
+
+    async def park(self, pending: Pending[Any]) -> None:
+        await self.loop.park(pending)
+
+    async def in_thread(self, function: Callable[[], Any]) -> Any:
+        self.threads += 1
+        return function()
+
+    def start(self, name: str, function: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            await function()
+
+        self.tasks[name] = self.loop.spawn(run())
+
+    def record(self, name: str = "a-name", **more: Any) -> None:
+        call = CallMachine("channel-1", CallDirection.INBOUND, new_id=lambda: "id", caller_id="5550100")
+        over = RecordingOver(call, RecordingOptions(name=name), RecordingEnd.STOPPED, 3.0, 3.4)
+        self.deliveries.recorded(attrs.evolve(over, **more), self.stasis)
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let all run, and time pass."""
+        end = self.time() + seconds
+
+        async def wait() -> None:
+            while True:
+                for _ in range(20):
+                    await self.park(Pending.resolved(None))
+                deadline = self.deliveries.next_deadline()
+                if deadline is None or deadline > end:
+                    await self.loop.sleep(end - self.time())
+                    return
+                await self.loop.sleep(max(0.0, deadline - self.time()))
+                self.deliveries.handle_timeout(self.time())
+
+        self.loop.run(wait)
+
+
+@attrs.define(eq=False)
+class Sink:
+    """Fails as often as it is told to."""
+
+    failures: int = 0
+    told: list[RecordingMetadata] = attrs.field(factory=list)
+
+    def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+        self.told.append(metadata)
+        if len(self.told) <= self.failures:
+            raise OSError("not now")
+
+
+class AsyncSink(Sink):
+    async def on_recording_complete(self, metadata: RecordingMetadata) -> None:  # type: ignore[override]
+        super().on_recording_complete(metadata)
+
+
+class HalfAsyncSink(Sink):
+    """A plain method that makes a coroutine."""
+
+    def on_recording_complete(self, metadata: RecordingMetadata) -> Awaitable[None]:  # type: ignore[override]
+        async def tell() -> None:
+            self.told.append(metadata)
+
+        return tell()
+
+
+@pytest.mark.parametrize(("sink", "threads"), [(Sink(), 1), (AsyncSink(), 0), (HalfAsyncSink(), 1)])
+def test_it_is_told_once(sink: Sink, threads: int) -> None:
+    desk = Desk(sink)
+    desk.record()
+    desk.run(1000.0)
+    (metadata,) = sink.told
+    assert metadata == RecordingMetadata(
+        session_id="channel-1",
+        name="a-name",
+        format="wav",
+        ended=RecordingEnd.STOPPED,
+        duration=3.0,
+        duration_source="asterisk",
+        url="http://pbx:8088/ari/recordings/stored/a-name/file",
+        extra={"caller_id": "5550100", "called_number": "", "direction": "inbound", "app_name": "app"},
+    )
+    assert (desk.threads, desk.log) == (threads, [])
+
+
+@pytest.mark.parametrize(
+    ("more", "duration", "source"),
+    [({}, 3.0, "asterisk"), ({"duration": None}, 3.4, "clock"), ({"duration": None, "clock": None}, None, "none")],
+)
+def test_where_its_duration_is_from(more: dict[str, Any], duration: float | None, source: str) -> None:
+    desk = Desk(sink := Sink())
+    desk.record(**more, cause="why")
+    desk.run()
+    assert (sink.told[0].duration, sink.told[0].duration_source) == (duration, source)
+    assert sink.told[0].extra["cause"] == "why"
+
+
+def test_the_file_knows_best(tmp_path: Any) -> None:
+    (tmp_path / "a-name.wav").write_bytes(write_wav(bytes(40_000), SLIN))
+    desk = Desk(sink := Sink(), f"{tmp_path}/")
+    desk.record()
+    desk.record("b-name")
+    desk.run()
+    here, gone = sorted(sink.told, key=lambda metadata: metadata.name)
+    assert (here.path, here.duration, here.duration_source) == (f"{tmp_path}/a-name.wav", 2.5, "file")
+    assert (gone.path, gone.duration, gone.duration_source) == (f"{tmp_path}/b-name.wav", 3.0, "asterisk")
+    ((level, message, _),) = desk.log
+    assert level is LogLevel.WARNING
+    assert "recording b-name: its file cannot be read" in message
+
+
+def test_a_sink_of_its_own_comes_first_and_without_any_nothing_happens() -> None:
+    desk = Desk(of_all := Sink())
+    own = Sink()
+    desk.record(sink=own)
+    desk.run()
+    assert (len(own.told), len(of_all.told)) == (1, 0)
+    nobody = Desk()
+    nobody.record()
+    assert [level for level, *_ in nobody.log] == [LogLevel.DEBUG]
+    assert nobody.tasks == {}
+
+
+def test_one_that_fails_is_told_again_later_each_time() -> None:
+    desk = Desk(sink := AsyncSink(failures=3))
+    desk.record()
+    for seconds, told in [(0.0, 1), (FIRST_PAUSE - 0.1, 1), (0.2, 2), (1.8, 2), (0.3, 3), (4.0, 4), (1000.0, 4)]:
+        desk.run(seconds)
+        assert len(sink.told) == told
+    assert [level for level, *_ in desk.log] == [LogLevel.WARNING] * 3
+    assert desk.deliveries.next_deadline() is None
+
+
+def test_in_the_end_it_is_given_up() -> None:
+    desk = Desk(sink := Sink(failures=100))
+    desk.record()
+    desk.run(1000.0)
+    assert len(sink.told) == TRIES
+    assert [level for level, *_ in desk.log] == [LogLevel.WARNING] * (TRIES - 1) + [LogLevel.ERROR]
+    assert desk.log[-1][1] == "recording a-name: its sink failed, and is not tried again"
+    assert isinstance(desk.log[-1][2], OSError)
+
+
+def test_one_that_never_ends_delays_no_more_than_there_is_room_for() -> None:
+    slow = [Pending[None]() for _ in range(MOST_AT_ONCE)]
+
+    class Slow:
+        async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+            await desk.park(slow[int(metadata.name)])
+
+    desk = Desk(sink := Sink())
+    for number in range(MOST_AT_ONCE):
+        desk.record(f"{number}", sink=Slow())
+    desk.record("one-more")
+    desk.run(1000.0)
+    assert (sink.told, desk.deliveries.waiting) == ([], ["one-more"])
+    slow[3].resolve(None)
+    desk.run()
+    assert ([metadata.name for metadata in sink.told], desk.deliveries.waiting) == (["one-more"], [])
+    desk.cancel()
+
+
+def test_a_cancelled_one_makes_room() -> None:
+    class Slow:
+        async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+            await desk.loop.sleep(1000.0)
+
+    desk = Desk(Slow())
+    for number in range(MOST_AT_ONCE + 1):
+        desk.record(f"{number}")
+    desk.run()
+    desk.tasks["sink of recording 0"].cancel()
+    desk.run()
+    assert f"sink of recording {MOST_AT_ONCE}" in desk.tasks
+    desk.cancel()
+
+
+def test_there_is_an_end_to_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtra_core.app.delivering.MOST_WAITING", 2)
+
+    class Slow:
+        async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+            await desk.loop.sleep(1000.0)
+
+    desk = Desk(Slow())
+    for number in range(MOST_AT_ONCE + 3):
+        desk.record(f"{number}")
+    assert len(desk.deliveries.waiting) == 2
+    ((level, message, _),) = desk.log
+    assert (level, message) == (
+        LogLevel.ERROR,
+        f"recording {MOST_AT_ONCE + 2}: too many wait for their sinks; not delivered",
+    )
+    desk.cancel()
