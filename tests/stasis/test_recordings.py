@@ -152,6 +152,8 @@ def test_there_is_no_snoop(error: Exception) -> None:
     bench = Bench()
     recording = bench.start()
     bench.answer("channels.snoop_channel_with_id", error)
+    assert recording.started.done is isinstance(error, RequestOutcomeUnknown)
+    bench.wait(WHY + 0.1)
     assert recording.started.error is error
     assert (bench.removed, bench.told, bench.recordings.under_way) == ([], [], 0)
 
@@ -162,6 +164,7 @@ def test_there_is_one_of_that_name() -> None:
     bench.answer("channels.snoop_channel_with_id")
     bench.event(stasis_start(recording.snoop_id))
     bench.answer("channels.record", refusal(409, "Recording already exists"))
+    bench.wait(WHY + 0.1)
     assert isinstance(recording.started.error, AriConflict)
     assert bench.removed == [f"/channels/{recording.snoop_id}"]
     assert (bench.told, bench.recordings.under_way) == ([], 0)
@@ -200,6 +203,19 @@ def test_the_snoop_ends_before_it_begins(end: Any) -> None:
     bench.event(end(recording.snoop_id))
     bench.wait(WHY + 0.1)
     assert isinstance(recording.started.error, RecordingNotStarted)
+
+
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_a_refusal_is_explained_by_the_end_of_the_call(is_inside: bool) -> None:
+    bench = Bench()
+    recording = bench.start()
+    if is_inside:
+        bench.answer("channels.snoop_channel_with_id")
+        bench.event(stasis_start(recording.snoop_id))
+    bench.answer("channels.record" if is_inside else "channels.snoop_channel_with_id", refusal(500))
+    bench.wait(WHY - 0.1)
+    bench.call_ends()
+    assert isinstance(recording.started.error, CallEnded)
 
 
 @pytest.mark.parametrize("answered", [True, False])

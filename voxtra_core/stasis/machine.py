@@ -68,7 +68,7 @@ from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import PATIENCE, OrphanFound, Orphans
-from .own import OWN_PREFIX, SNOOP_PREFIX, is_own, is_snoop
+from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
 from .recordings import RecordingOver, Recordings
 from .resync import Resync
@@ -638,7 +638,8 @@ class StasisMachine:
             return
         claimed = self._claims.arrived(channel.id)
         if channel.id in self._dead or is_snoop(channel.id):  # a snoop is nobody's call
-            self._log(LogLevel.WARNING, f"channel {channel.id} came back after its call had ended; hung up")
+            level = LogLevel.DEBUG if channel.id.startswith(RECORDER_PREFIX) else LogLevel.WARNING
+            self._log(level, f"channel {channel.id} came back after its call had ended; hung up")
             self.request(channels.hangup(channel.id), now)
             return
         self._new_call(channel, claimed=claimed).receive_event(event, now)

@@ -35,7 +35,7 @@ from ..ari import (
 )
 from ..call import CallMachine, EndedBy, Pending
 from ..deadlines import soonest
-from ..errors import AriNotFound, CallEnded, LocalProtocolError, RecordingNotStarted
+from ..errors import AriError, AriNotFound, CallEnded, LocalProtocolError, RecordingNotStarted
 from ..recording import RecordingEnd, RecordingOptions
 from .orphans import Ask
 from .own import RECORDER_PREFIX
@@ -108,6 +108,7 @@ class Recording:
         self._started_at: float | None = None
         self._why: RecordingEnd | None = None
         self._finished: LiveRecording | None = None
+        self._error: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Recording {self.options.name} of {self.call.id}: {self.stage.name.lower()}>"
@@ -202,7 +203,8 @@ class Recording:
         elif self.stage is Stage.RUNNING:
             self._look(now)
         elif self.stage is not Stage.OVER:
-            self._not_started(RecordingNotStarted("Asterisk did not begin in time, or the snoop is gone"), now)
+            late = RecordingNotStarted("Asterisk did not begin in time, or the snoop is gone")
+            self._not_started(self._error or late, now)
 
     def link_lost(self) -> None:
         """Nothing is late until there is a link again."""
@@ -231,7 +233,7 @@ class Recording:
     def _snooping(self, asked: Pending[Channel]) -> None:
         now = self._owner.clock()
         if asked.error is not None:
-            self._not_started(asked.error, now)
+            self._refused(asked.error, now)
             return
         self._has_answered = True
         if self.stage is Stage.OVER:
@@ -255,7 +257,14 @@ class Recording:
 
     def _asked_to_record(self, asked: Pending[LiveRecording]) -> None:
         if asked.error is not None and self.stage is Stage.STARTING:
-            self._not_started(asked.error, self._owner.clock())
+            self._refused(asked.error, self._owner.clock())
+
+    def _refused(self, error: Exception, now: float) -> None:
+        """It comes to nothing; where Asterisk has said so, as a rule because the call is just ending."""
+        if isinstance(error, AriError) and self.stage is not Stage.OVER:
+            self._error, self.deadline = error, now + WHY
+        else:
+            self._not_started(error, now)
 
     def _begun(self, now: float) -> None:
         if self.stage is not Stage.STARTING:
