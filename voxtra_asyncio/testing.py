@@ -61,7 +61,15 @@ class AsyncioInVirtualTime(Repeatable, AsyncioBackend):
         await asyncio.sleep(seconds)
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
-        """Run ``function()`` in a loop of its own, from 0.0 on. There are no signals."""
+        """Run ``function()`` in a loop of its own, from 0.0 on. There are no signals.
+
+        Raises :class:`~voxtra_core.errors.LocalProtocolError` where asyncio runs in this thread already.
+        """
+        if asyncio._get_running_loop() is not None:
+            raise LocalProtocolError(
+                "asyncio runs here already, and a run in virtual time is a loop of its own: call it from a plain "
+                "function, as a test that is no coroutine, or in a thread"
+            )
 
         async def main() -> Any:
             return await function()

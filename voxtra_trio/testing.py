@@ -10,6 +10,7 @@ import trio.testing
 
 from voxtra_core.app import SignalHandler
 from voxtra_core.driving import sole_error
+from voxtra_core.errors import LocalProtocolError
 from voxtra_core.testing.repeatable import Repeatable
 
 from .backend import TrioBackend
@@ -30,7 +31,15 @@ class TrioInVirtualTime(Repeatable, TrioBackend):
         await trio.sleep(seconds)
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
-        """Run ``function()`` in a loop of its own, from 0.0 on. There are no signals."""
+        """Run ``function()`` in a loop of its own, from 0.0 on. There are no signals.
+
+        Raises :class:`~voxtra_core.errors.LocalProtocolError` where trio runs in this thread already.
+        """
+        if trio.lowlevel.in_trio_run():
+            raise LocalProtocolError(
+                "trio runs here already, and a run in virtual time is a loop of its own: call it from a plain "
+                "function, as a test that is no coroutine, or in a thread"
+            )
 
         async def main() -> None:
             await function()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TESTS = """
+import asyncio
+
+
 async def greets(call):
     await call.answer()
     await call.play_file("hello-world")
@@ -33,6 +37,20 @@ def test_fails_with_an_import(tmp_path):
     assert run.calls[1].digits == "2"
 
 
+async def waits(call):
+    await asyncio.Event().wait()
+
+
+def test_wrong_loop(run_call):
+    run_call(waits)
+
+
+def test_wrong_loop_in_a_property():
+    from voxtra_core.testing.strategies import check_call_flow
+
+    check_call_flow(waits)
+
+
 def test_a_mistake(people):
     people("mistake.people")
 """
@@ -48,7 +66,9 @@ def test_fixtures_and_diagrams(tmp_path: Path) -> None:
     run = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True, timeout=60, check=False
     )
-    assert "3 failed, 1 passed" in run.stdout, run.stdout
+    assert "5 failed, 1 passed" in run.stdout, run.stdout
+    assert run.stdout.count("waits() awaits the asyncio loop itself") >= 2
+    assert not re.search(r"voxtra_core/testing/(run|virtual|strategies)\.py:\d+", run.stdout), run.stdout
     assert run.stdout.count("Voxtra: caller 5550100") == 1
     assert run.stdout.count("Voxtra: caller 1") == 1
     assert run.stdout.count("Voxtra: caller 2") == 1

@@ -213,7 +213,8 @@ def test_a_whole_application_with_several_callers() -> None:
         agents=[Agent("PJSIP/bob").rings(1.0).answers()],
         dialplan={("operator", "s"): Extension("Wait", "3", lasts=3.0)},
     )
-    one, two = run.calls
+    one, two, bob = run.calls
+    assert bob.prompts == ["beep"]
     assert one.prompts == ["hello-world"]
     assert one.call is not None
     assert one.call.metadata == {"language": "en"}

@@ -45,7 +45,7 @@ def flaws(run: RunReport, *, max_silence: float = 30.0) -> list[Flaw]:
     what faults may hold a call up by comes on top.
     """
     found = list(_of_run(run))
-    for report in run.calls:
+    for report in [*run.calls, *run.snoops]:
         found += _of_call(report, max_silence)
     return found
 

@@ -58,9 +58,7 @@ def _line(moment: Moment, places: dict[str, int]) -> str:
     source, target = places[moment.source], places[moment.target]
     if source == target:
         line[source] = "*"
-        room = next((place for place in sorted(places.values()) if place > source), None)
-        length = len(moment.text) if room is None else room - source - 3
-        text = _shortened(moment.text, max(length, 12))
+        text = _shortened(moment.text, max(max(places.values()) - source - 3, 40))  # over the others' lines, if need be
         line += [" "] * (source + 2 + len(text) - len(line))
         line[source + 2 : source + 2 + len(text)] = text
         return "".join(line)

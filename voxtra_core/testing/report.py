@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import attrs
@@ -24,7 +26,7 @@ from .people import Digit, Person
 if TYPE_CHECKING:
     from ..session import CallSession
 
-__all__ = ["CallReport", "Handled", "HangupCall", "Left", "Operation", "RequestMade", "RunReport", "Trace"]
+__all__ = ["CallReport", "Handled", "HangupCall", "Left", "Operation", "RequestMade", "RunReport", "Trace", "place_of"]
 
 
 @attrs.define
@@ -63,6 +65,16 @@ class HangupCall:
     name: str
     registered_at: float
     runs: list[float] = attrs.field(factory=list)
+    """When each run of it began."""
+    ended_at: float | None = None
+    """When the last one had ended; ``None`` where it has not."""
+    error: BaseException | None = None
+    """What it failed with."""
+
+    @property
+    def error_place(self) -> str:
+        """Where that was raised, as in :attr:`CallReport.error_place`."""
+        return place_of(self.error)
 
 
 @attrs.define
@@ -85,7 +97,7 @@ class RequestMade:
 
 @attrs.frozen
 class Left:
-    """What was still there a minute after everybody had hung up."""
+    """What was still there a minute after the callers had hung up and the handlers had ended."""
 
     channels: tuple[str, ...] = ()
     bridges: tuple[str, ...] = ()
@@ -98,7 +110,7 @@ class Left:
 
 @attrs.define(eq=False)
 class Handled:
-    """What one handler lived through."""
+    """What one handler lived through; or what became of a call that another handler had made."""
 
     call: CallSession
     name: str
@@ -114,6 +126,16 @@ class Handled:
     call_ended_at: float | None = None
     follows: object = None
     """Keeps what tells of the states."""
+    has_handler: bool = True
+    """``False`` for a call that ``originate()`` or ``snoop()`` returned: ``name`` is that of whoever has it."""
+    owner: Handled | HangupCall | None = None
+    """Who has it then; ``None`` where that was no handler and no hangup callback."""
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether its owner goes on, or anything that was asked of it does."""
+        owned = self.owner is not None and self.owner.ended_at is None
+        return owned or any(operation.ended_at is None for operation in self.operations)
 
 
 Trace = list[tuple[float, str, Any]]
@@ -122,12 +144,16 @@ Trace = list[tuple[float, str, Any]]
 
 @attrs.define(eq=False)
 class RunReport:
-    """Of a whole run: one for each who called or was called in :attr:`calls`, and what belongs to none."""
+    """Of a whole run: what each lived through who called or was called, and what belongs to none."""
 
     faults: Faults
     sounds: Mapping[str, float]
     """The seconds of each prompt."""
     calls: list[CallReport] = attrs.field(factory=list)
+    """Those who called, or whom the run had called, as they were given; then whoever the application called, in that
+    order."""
+    snoops: list[CallReport] = attrs.field(factory=list)
+    """The calls that nobody is on: those of :meth:`~voxtra_core.session.CallSession.snoop`."""
     log: list[Log] = attrs.field(factory=list)
     """What would have been logged."""
     left: Left = attrs.field(factory=Left)
@@ -178,7 +204,7 @@ class RunReport:
 
     def ladder(self) -> str:
         """All calls as one ladder diagram, one after another."""
-        return "\n\n".join(report.ladder() for report in self.calls)
+        return "\n\n".join(report.ladder() for report in [*self.calls, *self.snoops])
 
     @property
     def log_lines(self) -> list[str]:
@@ -191,8 +217,9 @@ class CallReport:
     """Of one call. Times are in seconds since the run began."""
 
     person: Person | None
-    """The one who called, or was called; ``None`` where it never came to that."""
-    script: Caller | Agent
+    """The one who called, or was called; ``None`` where it never came to that, and where nobody is on the call."""
+    script: Caller | Agent | None
+    """``None`` for one of :attr:`RunReport.snoops`."""
     run: RunReport
     """Of the whole run: :attr:`RunReport.log`, :attr:`RunReport.left` and more."""
     handled: Handled | None = attrs.field(repr=False)
@@ -206,7 +233,7 @@ class CallReport:
     @property
     def who(self) -> str:
         """``"caller 5550100"``, or an agent's endpoint."""
-        return self.script.endpoint if isinstance(self.script, Agent) else f"caller {self.script.number}".rstrip()
+        return f"caller {self.script.number}".rstrip() if isinstance(self.script, Caller) else self._party
 
     @property
     def call(self) -> CallSession | None:
@@ -238,6 +265,13 @@ class CallReport:
         """What went up from the handler; ``CallEnded`` is no error."""
         error = self.handled.error if self.handled is not None else None
         return None if isinstance(error, CallEnded) else error
+
+    @property
+    def error_place(self) -> str:
+        """Where :attr:`error` was raised: ``"menu.py:12, in greets"``. The last line of it that is neither Voxtra's nor
+        a library's; ``""`` without an error.
+        """
+        return place_of(self.error)
 
     @property
     def answered_at(self) -> float | None:
@@ -283,7 +317,8 @@ class CallReport:
     def requests(self) -> list[RequestMade]:
         """The requests to Asterisk that are about this call."""
         made = [made for made in self.run.requests if is_about_calls(made.request)]
-        return [one for one in made if self._concerns(unquote(one.request.target))]
+        concerns = self._concerns()
+        return [one for one in made if concerns(unquote(one.request.target))]
 
     @property
     def log(self) -> list[Log]:
@@ -333,37 +368,46 @@ class CallReport:
 
     @property
     def _party(self) -> str:
+        if self.script is None:
+            return "Snoop" if self.call is None or self.call.channel is None else self.call.channel.name
         return self.script.endpoint if isinstance(self.script, Agent) else "caller"
 
-    def _concerns(self, text: str) -> bool:
-        channel = self.person.channel_id if self.person is not None else None
-        return len(self.run.calls) == 1 or (channel is not None and channel in text)
+    def _concerns(self) -> Callable[[str], object]:
+        """What finds the texts that are about this call: those with the id of its channel, of one of its playbacks, or
+        of a bridge that it was in. Where there is no other call all are.
+        """
+        if len(self.run.calls) == 1 and not self.run.snoops:
+            return lambda text: True
+        channel = self.person.channel_id if self.person is not None else self.handled.first_id if self.handled else None
+        if channel is None:
+            return lambda text: False
+        has_channel, ids = _finds_any({channel}), {channel}
+        for _, kind, what in self.run.trace:
+            if kind == "request" and has_channel(unquote(what[1].target)):
+                ids |= {value for name, value in what[1].query if name == "playbackId"}
+                ids |= {unquote(part) for part in what[1].path.split("/")[2:3] if what[1].path.startswith("/bridges/")}
+        return _finds_any(ids)
 
     def _of_trace(self) -> Iterator[Moment]:
-        playbacks: set[str] = set()
+        concerns = self._concerns()
         last = self.run.seconds
         for at, kind, what in self.run.trace:
             match kind:
                 case "request":
                     _, request, faults = what
-                    target = unquote(request.target)
-                    if not is_about_calls(request):
-                        continue
-                    if self._concerns(target) or any(playback in target for playback in playbacks):
-                        playbacks.update(value for name, value in request.query if name == "playbackId")
+                    if is_about_calls(request) and concerns(unquote(request.target)):
                         yield Moment(at, "Voxtra", "Asterisk", _requested(request))
                         for fault in faults:
                             yield Moment(at, "Asterisk", "Asterisk", f"! {type(fault).__name__}")
                 case "reply":
                     message, request = what
-                    if request is not None and is_about_calls(request) and self._concerns(unquote(request.target)):
+                    if request is not None and is_about_calls(request) and concerns(unquote(request.target)):
                         yield Moment(at, "Asterisk", "Voxtra", _replied(message, request))
                 case "event":
                     event = _parsed(what)
-                    about = str(event.get("playback", {}).get("id", "")) if event is not None else ""
                     if event is not None and event.get("type") == "ChannelUserevent" and "channel" not in event:
                         continue  # by which the application finds out whether it hears anything
-                    if self._concerns(what) or about in playbacks:
+                    if concerns(what):
                         yield Moment(at, "Asterisk", "Voxtra", _told(event))
                 case "fault":
                     yield Moment(at, "Asterisk", "Asterisk", f"! {what!r}")
@@ -376,13 +420,14 @@ class CallReport:
                     yield from self._of_handler(at, kind, what)
 
     def _of_handler(self, at: float, kind: str, what: Any) -> Iterator[Moment]:
-        handled: Handled
         handled, more = what if isinstance(what, tuple) else (what, None)
-        if handled is not self.handled:
+        if self.handled is None or handled is not self.handled:
             return
         match kind:
             case "starts":
                 yield Moment(at, "Voxtra", "handler", f"starts {handled.name}()")
+            case "meets":
+                yield Moment(at, "Voxtra", "handler", f"{handled.name}() has the call")
             case "asks":
                 yield Moment(at, "handler", "Voxtra", str(more))
             case "gets" if text := _outcome(more):
@@ -391,9 +436,14 @@ class CallReport:
                 yield Moment(at, "Voxtra", "Voxtra", str(more))
             case "callback":
                 yield Moment(at, "Voxtra", "handler", f"runs {more.name}()")
+            case "callback ends" if more.error is not None:
+                yield Moment(at, "handler", "Voxtra", f"raises {type(more.error).__name__}")
+                yield Moment(at, "handler", "handler", _failure(more.error))
             case "ends":
                 text = "returns" if handled.error is None else f"raises {type(handled.error).__name__}"
                 yield Moment(at, "handler", "Voxtra", text)
+                if self.error is not None:
+                    yield Moment(at, "handler", "handler", _failure(self.error))
 
     def _of_person(self) -> Iterator[Moment]:
         person, party = self.person, self._party
@@ -427,6 +477,41 @@ class CallReport:
             yield Moment(person.answered_at, "Asterisk", party, "answered")
         if person.ended_at is not None:
             yield Moment(person.ended_at, "Asterisk", party, f"over, cause {person.cause}")
+
+
+_LIBRARIES: Final = (contextlib.__file__.rpartition("/")[0], attrs.__file__.rpartition("/attrs/")[0])
+"""Where the standard library lies, and what has been installed."""
+_OURS: Final = (f"{__name__.partition('.testing.')[0]}.", "voxtra_trio.", "voxtra_asyncio.")
+
+
+def place_of(error: BaseException | None) -> str:
+    """``"menu.py:12, in greets"``: where in the user's code an error was raised, if it was there; ``""`` for none.
+
+    Of a group it is where the first of its errors was.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    found = any_at_all = ""
+    traceback = error.__traceback__ if error is not None else None
+    while traceback is not None:
+        code, module = traceback.tb_frame.f_code, str(traceback.tb_frame.f_globals.get("__name__", ""))
+        if not module.startswith(_OURS):
+            file = code.co_filename.replace("\\", "/").rpartition("/")[2]
+            any_at_all = f"{file}:{traceback.tb_lineno}, in {code.co_name}"
+            if not code.co_filename.startswith(_LIBRARIES):
+                found = any_at_all
+        traceback = traceback.tb_next
+    return found or any_at_all
+
+
+def _failure(error: BaseException) -> str:
+    place = place_of(error)
+    return f"! {type(error).__name__}: {error}".rstrip(": ") + (f" ({place})" if place else "")
+
+
+def _finds_any(ids: Iterable[str]) -> Callable[[str], object]:
+    """Whether one of them is in a text, and no longer one that begins with it."""
+    return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, sorted(ids)))})(?![\w-]|\.\w)").search
 
 
 def _parsed(text: str | bytes) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ two. The same call gives the same report each time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from itertools import count
 from typing import Any, Literal, Protocol, TypeAlias, cast
@@ -24,7 +24,7 @@ from ..app.app import Backend, MachineDriver
 from ..app.routing import Handler, Route, Router
 from ..ari.messages import Link, Listener
 from ..effects import Effect, Input, Log, LogLevel, Machine
-from ..errors import CallEnded, LocalProtocolError
+from ..errors import LocalProtocolError
 from ..media.port import MediaPort
 from ..session import CallSession
 from .asterisk import SimulatedAsterisk
@@ -32,13 +32,26 @@ from .callers import Agent, Caller
 from .dialplan import Extension
 from .faults import NO_FAULTS, Faults, FaultyLink, Misfortunes
 from .media_port import SimulatedMediaPort
+from .observing import ALWAYS_ALLOWED, Observation, Spins
 from .people import Person
-from .report import CallReport, Handled, HangupCall, Left, Operation, RunReport
+from .report import CallReport, Handled, Left, RunReport
 from .sounds import SOUNDS
 from .virtual import VirtualLoop, VirtualTask
 from .watching import on_report
+from .wrong_loop import WrongLoop, noticing
 
-__all__ = ["BackendName", "LoopInVirtualTime", "Run", "Target", "run_call", "run_calls"]
+__all__ = [
+    "ALWAYS_ALLOWED",
+    "BackendName",
+    "LoopInVirtualTime",
+    "Run",
+    "Target",
+    "reported_run",
+    "run_call",
+    "run_calls",
+]
+
+__tracebackhide__ = True  # pytest shows what is the user's
 
 Target: TypeAlias = Handler | BaseApp
 """A handler, ``async def handler(call)``, or an application with its routes, which is not being served."""
@@ -49,9 +62,6 @@ _STUCK = 60.0
 """Seconds that handlers, callbacks and what is to be cleared away have once everybody has hung up."""
 _MOST_STEPS = 20_000
 """Turns of tasks in which no time passes, after which a run is given up. A call needs some dozens."""
-
-_MOST_OPERATIONS = 1_000
-"""What a handler may ask for while no time passes."""
 
 
 class LoopInVirtualTime(Backend, Protocol):
@@ -87,7 +97,9 @@ def run_call(
     is a route's. Who is on the line still after ``limit`` seconds hangs up.
 
     A handler that awaits its loop itself, as with ``trio.sleep``, needs ``backend="trio"`` or ``"asyncio"``: the clock
-    is virtual there, too. Raises :class:`~voxtra_core.errors.LocalProtocolError` where it needs another.
+    is virtual there, too. Raises :class:`~voxtra_core.errors.LocalProtocolError` where it needs another, also where
+    the handler catches the error that it gets; and whatever the application, or the simulation, fails with itself.
+    What a handler raises is :attr:`.CallReport.error`.
     """
     return run_calls(
         target,
@@ -120,12 +132,13 @@ def run_calls(
 ) -> RunReport:
     """As :func:`run_call`, for several people on one application, each from their ``after`` seconds on.
 
-    :attr:`RunReport.calls` has a report for each, in the order of ``people``.
+    :attr:`.RunReport.calls` has a report for each, in the order of ``people``; behind them one for each of ``agents``
+    who was called, in the order in which they were.
     """
-    run = Run(
+    report = reported_run(
         target,
-        loop=_loop(backend),
-        agents=[*agents, *(person for person in people if isinstance(person, Agent))],
+        people,
+        agents=agents,
         dialplan=dialplan,
         faults=faults,
         sounds=sounds,
@@ -133,7 +146,24 @@ def run_calls(
         answered=answered,
         metadata=metadata,
         limit=limit,
+        backend=backend,
     )
+    if report.error is not None:
+        raise report.error
+    return report
+
+
+def reported_run(
+    target: Target,
+    people: Sequence[Caller | Agent],
+    *,
+    agents: Sequence[Agent] = (),
+    backend: BackendName | LoopInVirtualTime = "virtual",
+    **options: Any,
+) -> RunReport:
+    """As :func:`run_calls`; but what the application itself fails with is :attr:`.RunReport.error`, and not raised."""
+    agents = [*agents, *(person for person in people if isinstance(person, Agent))]
+    run = Run(target, loop=_loop(backend), agents=agents, **options)
     run.run(people)
     for told in on_report:
         told(run.report)
@@ -153,10 +183,6 @@ def _loop(backend: BackendName | LoopInVirtualTime) -> LoopInVirtualTime:
 # ---- the run ---------------------------------------------------------------------------------------------------------
 
 
-class _Spins(BaseException):
-    """Something goes on and on, and no time passes. It never leaves this module."""
-
-
 class _VirtualLoop(VirtualLoop):
     """One that does not run for ever."""
 
@@ -172,7 +198,7 @@ class _VirtualLoop(VirtualLoop):
             self._turned_at, self._turns = self.now, 0
         self._turns += 1
         if self._turns > _MOST_STEPS:
-            raise _Spins
+            raise Spins
         return super().step()
 
 
@@ -212,12 +238,12 @@ class Run:
             self.asterisk.add_endpoint(agent.endpoint, agent)
         for (context, exten), extension in (dialplan or {}).items():
             self.asterisk.add_extension(context, exten, extension)
-        self._tell = self.report.trace.append
-        self._misfortunes = Misfortunes(faults, self.asterisk, lambda now, kind, what: self._tell((now, kind, what)))
+        tell = self.report.trace.append
+        self._misfortunes = Misfortunes(faults, self.asterisk, lambda now, kind, what: tell((now, kind, what)))
+        self._observation = Observation(self.report, self.loop.time, self.loop.name)
         self._answered = answered
         self._args = args
         self._limit = limit
-        self._wrong_loop: LocalProtocolError | None = None
         self._people: list[tuple[Caller | Agent, Person | None]] = []
         self._handler_of_agents: Handler
         if isinstance(target, BaseApp):
@@ -238,21 +264,20 @@ class Run:
         async def main() -> None:
             await self.loop.together(self._serve, partial(self._direct, people))
 
-        with self._staged():
+        with self._staged(), noticing(self.loop.name, self._observation.noticed):
             try:
                 self.loop.run(main)
-            except _Spins:
+            except Spins:
                 self.report.spins = True
                 self._cancel_all()
+            except WrongLoop as error:
+                self._observation.wrong_loop = error
             except BaseExceptionGroup as group:
-                if group.subgroup(_Spins) is None:
+                if group.subgroup(Spins) is None:
                     raise
                 self.report.spins = True
             except Exception as error:
-                if self._wrong_loop is None:
-                    if isinstance(error, LocalProtocolError) and "loop" in str(error):
-                        raise
-                    self.report.error = error
+                self.report.error = error
         self._finish(people)
 
     # ---- step by step, in virtual time only ------------------------------------------------------------------------
@@ -284,6 +309,8 @@ class Run:
         self._limit = 0.0
         self._do(self.until_over())
         self._do(self.loop.park(self._serving.done))
+        if isinstance(self._serving.error, Exception):
+            self.report.error = self._serving.error
         self._stage.__exit__()
         self._finish(self._scripts)
         return self.report
@@ -292,8 +319,9 @@ class Run:
         loop = cast("VirtualLoop", self.loop)
         task = loop.spawn(body)
         try:
-            loop.run_until(task.done)
-        except _Spins:
+            with noticing(self.loop.name, self._observation.noticed):
+                loop.run_until(task.done)
+        except Spins:
             self.report.spins = True
             self._cancel_all()
         if task.error is not None:
@@ -319,7 +347,7 @@ class Run:
             self._wake()
         else:
             try:
-                await self.app.originate(person.endpoint, handler=self._watched(self._handler_of_agents))
+                await self.app.originate(person.endpoint, handler=self._handler_of_agents)
             except Exception as error:
                 self.report.log.append(Log(LogLevel.WARNING, f"{person.endpoint} was not reached: {error}", error))
         met = self.asterisk.people[before] if len(self.asterisk.people) > before else None
@@ -328,60 +356,85 @@ class Run:
 
     async def until_over(self) -> None:
         """Wait until everybody has hung up and nothing is left, or never will be; then stop the application."""
-        pause = 1.0
-        while not self._is_over() and self.loop.time() < self._limit and self._wrong_loop is None:
-            await self.loop.sleep(min(pause, self._limit - self.loop.time()))
-            pause = min(pause * 1.5, 15.0)
-        self.hang_up_all()
-        end = self.loop.time() + _STUCK
-        pause = 0.5
-        while (not self._is_over() or self._left()) and self.loop.time() < end and self._wrong_loop is None:
-            await self.loop.sleep(pause)
-            pause = min(pause * 1.5, 5.0)
+        await self._wait(self._limit, lambda: False)
+        self._hang_up([person for person in self._on_the_line() if self._leg_of(person) is None])
+        await self._wait(self.loop.time() + _STUCK, lambda: False)
+        self._hang_up(self._with_handlers())  # who was called on behalf of a handler that goes on has waited for it
+        await self._wait(self.loop.time() + _STUCK, lambda: bool(self._left()))
         self.report.left = self._left()
         self.report.seconds = self.loop.time()
         await self.app.stop(0.0 if self.report.left else 5.0)
 
-    def hang_up_all(self) -> None:
-        """Whoever is on the line hangs up."""
-        for person in self.asterisk.people:
-            if person.ended_at is None:
-                self.report.reached_limit = True
-                self.asterisk.handle_timeout(self.loop.time())
-                person.hung_up_first = True
-                person.line.hangs_up(16)
+    async def _wait(self, end: float, goes_on: Callable[[], bool]) -> None:
+        """Until all is over, and does not go on even so; but not beyond ``end``."""
+        pause = 0.5
+        while (not self._is_over() or goes_on()) and self.loop.time() < end and self._observation.wrong_loop is None:
+            await self.loop.sleep(min(pause, end - self.loop.time()))
+            pause = min(pause * 1.5, 15.0)
+
+    def _hang_up(self, people: Sequence[Person]) -> None:
+        for person in people:
+            self.report.reached_limit = True
+            self.asterisk.handle_timeout(self.loop.time())
+            person.hung_up_first = True
+            person.line.hangs_up(16)
         self._wake()
+
+    def _on_the_line(self) -> list[Person]:
+        return [person for person in self.asterisk.people if person.ended_at is None]
+
+    def _with_handlers(self) -> list[Person]:
+        """Who is on the line, and not just left there by a handler that has ended."""
+        return [person for person in self._on_the_line() if (leg := self._leg_of(person)) is None or leg.is_in_use]
+
+    def _leg_of(self, person: Person) -> Handled | None:
+        """The call with this person, where it has no handler of its own, and the application still has it."""
+        for handled in self.report.handled:
+            if not handled.has_handler and handled.call.id == person.channel_id and not handled.call.machine.is_over:
+                return handled
+        return None
 
     def _wake(self) -> None:
         if self.app._driver is not None:
             self.app._driver.wake()
 
     def _is_over(self) -> bool:
-        return all(person.ended_at is not None for person in self.asterisk.people) and not self._running()
+        """Whether nobody does anything any more. Who was called and is left alone just stays on the line."""
+        return not self._with_handlers() and not self._running()
 
     def _running(self) -> list[str]:
-        """Handlers that run, and hangup callbacks that have not."""
-        names = [handled.name for handled in self.report.handled if handled.ended_at is None]
-        for handled in self.report.handled:
-            if handled.call_ended_at is not None:
-                names += [callback.name for callback in handled.callbacks if not callback.runs]
+        """Handlers, and hangup callbacks of calls that have ended, that have not ended."""
+        handled = self.report.handled
+        names = [one.name for one in handled if one.has_handler and one.ended_at is None]
+        for one in handled:
+            if one.call_ended_at is not None:
+                names += [callback.name for callback in one.callbacks if callback.ended_at is None]
         return names
 
     def _left(self) -> Left:
         return Left(tuple(self.asterisk.channel_ids), tuple(self.asterisk.bridge_ids), tuple(self._running()))
 
     def _finish(self, people: Sequence[Caller | Agent]) -> None:
-        if self._wrong_loop is not None:
-            raise self._wrong_loop
-        met = dict(zip(map(id, (script for script, _ in self._people)), self._people, strict=True))
-        for script in people:
-            _, person = met.get(id(script), (script, None))
-            channel = person.channel_id if person is not None else None
-            handled = next((one for one in self.report.handled if one.first_id == channel), None)
-            self.report.calls.append(CallReport(person, script, self.report, handled))
-        if self.report.error is not None or self.report.spins:
-            self.report.left = self._left()
-        self.report.seconds = max(self.report.seconds, self.asterisk.now)
+        if self._observation.wrong_loop is not None:
+            raise self._observation.wrong_loop
+        report = self.report
+        met = {id(script): person for script, person in self._people}
+        first = [(met.get(id(script)), script) for script in people]
+        known = [person for person, _ in first]
+        others = [(person, person.script) for person in self.asterisk.people if person not in known]
+        for person, script in [*first, *others]:
+            if isinstance(script, Caller | Agent):
+                report.calls.append(CallReport(person, script, report, self._handled_of(person)))
+        for handled in report.handled:
+            if handled.call.snoops_on is not None:
+                report.snoops.append(CallReport(None, None, report, handled))
+        if report.error is not None or report.spins:
+            report.left = self._left()
+        report.seconds = max(report.seconds, self.asterisk.now)
+
+    def _handled_of(self, person: Person | None) -> Handled | None:
+        channel = person.channel_id if person is not None else None
+        return next((handled for handled in self.report.handled if handled.first_id == channel), None)
 
     def _cancel_all(self) -> None:
         """End what spins, so that nothing of it outlives this."""
@@ -393,7 +446,7 @@ class Run:
     # ---- the scenery -----------------------------------------------------------------------------------------------
 
     def _staged(self) -> _Staged:
-        """While it lasts, the application's connections lead to the simulation, and its handlers are watched."""
+        """While it lasts, the application's connections lead to the simulation, and what it does is observed."""
         app = self.app
         backend = _Recorded(self.loop, self.report.log)
         return _Staged(
@@ -403,7 +456,9 @@ class Run:
                 "_link": self._link,
                 "_listener": _no_listener,
                 "_media_port": self._media_port,
-                "_router": _WatchedRouter(app._router, self._watched),
+                "_router": _ObservedRouter(app._router, self._observation.handler),
+                "originate": self._observation.originate(app.originate),
+                "request": self._observation.request(app.request),
             },
         )
 
@@ -414,31 +469,6 @@ class Run:
         port = SimulatedMediaPort(self.asterisk)
         self._misfortunes.ports.append(port)
         return port
-
-    def _watched(self, handler: Handler) -> Handler:
-        """The same handler, and all that it does is written down."""
-
-        async def watched(call: CallSession) -> None:
-            time = self.loop.time
-            name = getattr(handler, "__name__", type(handler).__name__)
-            handled = Handled(call, name, time(), first_id=call.id)
-            self.report.handled.append(handled)
-            tell = self._tell
-            tell((time(), "starts", handled))
-            _watch(call, handled, time, tell)
-            try:
-                await handler(call)
-            except BaseException as error:
-                handled.error = error
-                self.report.spins = self.report.spins or isinstance(error, _Spins)
-                if (wrong := _wrong_loop(error, self.loop.name)) is not None:
-                    self._wrong_loop = wrong
-                raise
-            finally:
-                handled.ended_at = time()
-                tell((time(), "ends", handled))
-
-        return watched
 
 
 async def _no_handler(call: CallSession) -> None:
@@ -470,19 +500,19 @@ class _Staged:
         own.update(self.before)
 
 
-class _WatchedRouter(Router):
+class _ObservedRouter(Router):
     """Finds what another router finds."""
 
-    def __init__(self, router: Router, watched: Callable[[Handler], Handler]) -> None:
+    def __init__(self, router: Router, observed: Callable[[Handler], Handler]) -> None:
         super().__init__()
         self._routes = router._routes
         self._default = router._default
         self.offer_hook = router.offer_hook
-        self._watched = watched
+        self._observed = observed
 
     def find(self, extension: str, number: str) -> Route | None:
         route = super().find(extension, number)
-        return attrs.evolve(route, handler=self._watched(route.handler)) if route is not None else None
+        return attrs.evolve(route, handler=self._observed(route.handler)) if route is not None else None
 
 
 class _Recorded:
@@ -531,133 +561,3 @@ class _Overheard:
             return effects
         self._log += logged
         return [effect for effect in effects if not isinstance(effect, Log)]
-
-
-# ---- watching a call -------------------------------------------------------------------------------------------------
-
-_OPERATIONS = (
-    "answer",
-    "ring",
-    "hangup",
-    "wait_ended",
-    "hold",
-    "unhold",
-    "continue_in_dialplan",
-    "play_file",
-    "start_playback",
-    "send_audio",
-    "flush_audio",
-    "drain_audio",
-    "listen_dtmf",
-    "collect_digits",
-    "flush_dtmf",
-    "send_dtmf",
-    "get_variable",
-    "set_variable",
-    "start_talk_detection",
-    "stop_talk_detection",
-    "snoop",
-)
-ALWAYS_ALLOWED = frozenset({"hangup", "wait_ended"})
-"""What a handler may ask for after it has been told that the call is over."""
-_WATCH = "_watched_by_testing"
-
-
-Tell: TypeAlias = Callable[[tuple[float, str, Any]], None]
-
-
-def _watch(call: CallSession, handled: Handled, time: Callable[[], float], tell: Tell) -> None:
-    vars(call)[_WATCH] = (handled, time, tell)
-    session_class: Any = type(call)
-    call.__class__ = _watched_class(session_class)
-    machine = call.machine
-    handled.states.append((time(), call.state))
-    handled.follows = feed = machine.follow(1000)
-
-    def look() -> None:
-        while len(feed):
-            feed.take()
-        if call.state is not handled.states[-1][1]:
-            handled.states.append((time(), call.state))
-            tell((time(), "state", (handled, call.state)))
-        if not feed.is_over:
-            feed.ready().add_waker(look)
-
-    def over() -> None:
-        handled.call_ended_at = time()
-
-    look()
-    machine.wait_ended().add_waker(over)
-
-
-@lru_cache(maxsize=8)
-def _watched_class(session_class: Any) -> type[CallSession]:
-    """Of sessions that write down what is asked of them. They are the same objects as before."""
-    members: dict[str, Any] = {
-        name: _operation(name, getattr(session_class, name)) for name in _OPERATIONS if hasattr(session_class, name)
-    }
-
-    def on_hangup(self: CallSession, callback: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        handled, time, tell = vars(self)[_WATCH]
-        called = HangupCall(getattr(callback, "__name__", "callback"), time())
-        handled.callbacks.append(called)
-
-        async def run() -> None:
-            called.runs.append(time())
-            tell((time(), "callback", (handled, called)))
-            await callback()
-
-        session_class.on_hangup(self, run)
-        return callback
-
-    members["on_hangup"] = on_hangup
-    return type(session_class.__name__, (session_class,), members)
-
-
-def _operation(name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def operation(self: CallSession, *args: Any, **kwargs: Any) -> Any:
-        handled, time, tell = vars(self)[_WATCH]
-        now = time()
-        made = Operation(name, args, kwargs, now, after_end=handled.was_told_end)
-        if name != "send_audio":
-            handled.operations.append(made)
-            tell((now, "asks", (handled, made)))
-            if len(handled.operations) > _MOST_OPERATIONS and handled.operations[-_MOST_OPERATIONS].at == now:
-                raise _Spins
-        try:
-            made.result = await method(self, *args, **kwargs)
-        except BaseException as error:
-            made.error = error
-            if isinstance(error, CallEnded) and error.call_id == self.id:
-                handled.was_told_end = True
-            raise
-        finally:
-            made.ended_at = time()
-            if name != "send_audio":
-                tell((made.ended_at, "gets", (handled, made)))
-        return made.result
-
-    operation.__name__ = name
-    operation.__doc__ = method.__doc__
-    return operation
-
-
-# ---- the wrong loop --------------------------------------------------------------------------------------------------
-
-_SAYS = {"no running event loop": "asyncio", "must be called from async context": "trio"}
-
-
-def _wrong_loop(error: BaseException, name: str) -> LocalProtocolError | None:
-    """What to say where the error is that of a loop which does not run."""
-    if not isinstance(error, RuntimeError | TypeError):
-        return None
-    needs = next((loop for words, loop in _SAYS.items() if words in str(error)), None)
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    if place is not None:
-        module = str(place.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        needs = module if module in _BACKENDS and isinstance(error, RuntimeError) else needs
-    if needs is None or needs == name:
-        return None
-    return LocalProtocolError(f"the handler awaits the {needs} loop itself ({error}): pass backend={needs!r}")

@@ -42,7 +42,7 @@ from .faults import (
 )
 from .flow import Flaw, flaws
 from .report import CallReport, RunReport
-from .run import BackendName, Run, Target, run_calls
+from .run import BackendName, Run, Target, reported_run
 from .sounds import SOUNDS
 
 __all__ = [
@@ -54,6 +54,8 @@ __all__ = [
     "check_call_flow",
     "faults",
 ]
+
+__tracebackhide__ = True  # pytest shows what is the user's
 
 DEFAULT_EXAMPLES = 400
 """How many scenarios :func:`check_call_flow` tries."""
@@ -216,7 +218,7 @@ def check_call_flow(
     name = getattr(target, "__name__", type(target).__name__)
 
     def run(scenario: CallScenario) -> RunReport:
-        return run_calls(
+        return reported_run(
             target,
             [scenario.caller],
             faults=scenario.faults,

@@ -26,12 +26,15 @@ from .asterisk import SimulatedAsterisk
 from .link import SimulatedLink
 from .listener import SimulatedListener
 from .media_port import SimulatedMediaPort
+from .wrong_loop import WrongLoop
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 from .repeatable import Repeatable
 
 __all__ = ["Cancelled", "VirtualApp", "VirtualLoop", "VirtualTask"]
+
+__tracebackhide__ = True  # pytest shows what is the user's
 
 
 class Cancelled(BaseException):
@@ -98,10 +101,10 @@ class VirtualTask:
         self._loop.schedule(self)
 
 
-def foreign(waits_for: object) -> LocalProtocolError:
+def foreign(waits_for: object) -> WrongLoop:
     """What to say of a coroutine that waits for something which only another loop has."""
     loop = "trio" if type(waits_for).__module__.startswith("trio") else "asyncio"
-    return LocalProtocolError(f"a task awaits the {loop} loop itself, which does not run here: pass backend={loop!r}")
+    return WrongLoop(f"a task awaits the {loop} loop itself, which does not run here: pass backend={loop!r}")
 
 
 class VirtualLoop(Repeatable):
