@@ -28,9 +28,9 @@ from ..errors import CallEnded, LocalProtocolError
 from ..media.port import MediaPort
 from ..session import CallSession
 from .asterisk import SimulatedAsterisk
-from .callers import Agent, Caller
+from .callers import Agent, Caller, must_be_people
 from .dialplan import Extension
-from .faults import NO_FAULTS, Faults, FaultyLink, Misfortunes
+from .faults import NO_FAULTS, Faults, FaultyLink, Misfortunes, must_be_faults
 from .media_port import SimulatedMediaPort
 from .people import Person
 from .report import CallReport, Handled, HangupCall, Left, Operation, RunReport
@@ -122,6 +122,8 @@ def run_calls(
 
     :attr:`RunReport.calls` has a report for each, in the order of ``people``.
     """
+    must_be_people(people, agents)
+    must_be_faults(faults)
     run = Run(
         target,
         loop=_loop(backend),
