@@ -45,6 +45,12 @@ refusals = st.sampled_from([Refuse(17, "Busy", "5"), Refuse(34, "Congestion", "5
 of_agents: list[st.SearchStrategy[Step]] = [*common, st.sampled_from([Ring(), Progress(), Answer()]), refusals]
 
 
+def until_over(steps: list[Step]) -> tuple[Step, ...]:
+    """As far as the step that ends the call."""
+    ends = [number for number, step in enumerate(steps, 1) if isinstance(step, HangUp | Refuse)]
+    return tuple(steps[: ends[0]] if ends else steps)
+
+
 @st.composite
 def callers(draw: st.DrawFn) -> Caller:
     caller = Caller(
@@ -55,15 +61,16 @@ def callers(draw: st.DrawFn) -> Caller:
         endpoint=draw(st.sampled_from(["PJSIP/caller", "PJSIP/trunk"])),
         after=draw(st.sampled_from([0.0, 1.5])),
         rate=draw(st.sampled_from([8000, 16000])),
-        steps=tuple(draw(st.lists(st.one_of(of_callers), max_size=8))),
+        steps=until_over(draw(st.lists(st.one_of(of_callers), max_size=8))),
     )
     for said, waits in draw(st.lists(spoken, max_size=2)):
-        caller = caller.talks(said, waits=waits)
+        if not caller.steps or not isinstance(caller.steps[-1], HangUp):
+            caller = caller.talks(said, waits=waits)
     return caller.sets("NAME", "a value") if draw(st.booleans()) else caller
 
 
 agents = st.builds(
-    lambda steps, rate: Agent("PJSIP/bob", steps=tuple(steps), rate=rate),
+    lambda steps, rate: Agent("PJSIP/bob", steps=until_over(steps), rate=rate),
     st.lists(st.one_of(of_agents), max_size=8),
     st.sampled_from([8000, 16000]),
 )

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.testing.world import World
 from voxtra_core.testing import Callee, Caller, Extension, Script
+from voxtra_core.testing.callers import HangUp, Refuse
 
 Adds: TypeAlias = Callable[[Any], Any]
 """A script with one more step."""
@@ -28,7 +29,7 @@ ANYBODY: list[Adds] = [
     lambda script: script.waits_for_digits("1"),
     lambda script: script.waits_for_digits("", timeout=1.0),
     lambda script: script.presses("1#"),
-    lambda script: script.presses("", after=0.25),
+    lambda script: script.presses("2", after=0.25),
     lambda script: script.talks(1.0),
     lambda script: script.holds(),
     lambda script: script.resumes(),
@@ -53,10 +54,13 @@ CALLEES: list[Adds] = [
 
 
 def scripts(start: Script, more: list[Adds]) -> st.SearchStrategy[Any]:
-    """Up to five steps, in any order, sensible or not."""
-    return st.lists(st.sampled_from(ANYBODY + more), max_size=5).map(
-        lambda steps: reduce(lambda script, add: add(script), steps, start)
-    )
+    """Up to five steps, in any order, sensible or not, as far as the one that ends the call."""
+
+    def add(script: Any, adds: Adds) -> Any:
+        is_over = script.steps and isinstance(script.steps[-1], HangUp | Refuse)
+        return script if is_over else adds(script)
+
+    return st.lists(st.sampled_from(ANYBODY + more), max_size=5).map(lambda steps: reduce(add, steps, start))
 
 
 OPERATIONS = st.sampled_from(

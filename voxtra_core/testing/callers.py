@@ -8,12 +8,17 @@
 A step begins when the one before has ended. At the end of the script the person stays on the line until the other side
 hangs up. Somebody who waits for something with a ``timeout`` hangs up when it has not come.
 
-The ``repr`` of a script is the code that makes it. :mod:`~.people_text` has them as text.
+A script that cannot be acted out is refused where it is written: ``TypeError`` and ``ValueError`` say what is wrong.
+
+The ``repr`` of a script is the code that makes it, but for audio, which stands there as ``audio``. :mod:`~.people_text`
+has them as text.
 """
 
 from __future__ import annotations
 
-from typing import Self, TypeAlias
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, Final, Self, TypeAlias, get_args
 
 import attrs
 
@@ -41,8 +46,43 @@ __all__ = [
     "WaitForPrompt",
     "code_of",
     "media_uri",
+    "must_be_people",
     "prompt_name",
 ]
+
+_KEYS: Final = frozenset("0123456789*#ABCDabcd")
+
+
+def _seconds(step: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{field.name} must be a number of seconds, not {value!r}")
+    if not isfinite(value) or value < 0:
+        raise ValueError(f"{field.name} must be 0 seconds or more, not {value!r}")
+
+
+def _text(step: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{field.name} must be a str, not {value!r}")
+
+
+def _keys(step: object, field: attrs.Attribute[Any], value: object) -> None:
+    _text(step, field, value)
+    wrong = "".join(sorted({*str(value)} - _KEYS))
+    if wrong:
+        raise ValueError(f"{field.name} must be keys, 0-9 * # A-D, and {value!r} has {wrong!r}")
+
+
+def _some(step: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not value:
+        raise ValueError(f"{field.name} must not be empty")
+
+
+def _cause(step: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{field.name} must be a Q.850 cause, such as 16 or 17, not {value!r}")
+
+
+_OR_NONE = attrs.validators.optional
 
 
 def media_uri(name: str) -> str:
@@ -69,48 +109,48 @@ class Answer:
 class Wait:
     """For so many seconds."""
 
-    seconds: float
+    seconds: float = attrs.field(validator=_seconds)
 
 
 @attrs.frozen
 class WaitForAnswer:
     """Until the other side answers."""
 
-    timeout: float | None
+    timeout: float | None = attrs.field(validator=_OR_NONE(_seconds))
 
 
 @attrs.frozen
 class WaitForPrompt:
     """Until a prompt, or music, is heard to begin (``ended=False``) or to end, for whatever reason."""
 
-    uri: str
+    uri: str = attrs.field(validator=[_text, _some])
     ended: bool
-    timeout: float | None
+    timeout: float | None = attrs.field(validator=_OR_NONE(_seconds))
 
 
 @attrs.frozen
 class WaitForDigits:
     """Until these digits have been heard, after those that an earlier step waited for."""
 
-    digits: str
-    timeout: float | None
+    digits: str = attrs.field(validator=_keys)
+    timeout: float | None = attrs.field(validator=_OR_NONE(_seconds))
 
 
 @attrs.frozen
 class Press:
     """Keys, one after another; each is heard when it is let go. All times in seconds."""
 
-    digits: str
-    after: float
-    between: float
-    duration: float
+    digits: str = attrs.field(validator=[_keys, _some])
+    after: float = attrs.field(validator=_seconds)
+    between: float = attrs.field(validator=_seconds)
+    duration: float = attrs.field(validator=_seconds)
 
 
 @attrs.frozen
 class Talk:
     """Says something, for so many seconds; with ``waits=False`` the next step begins at once."""
 
-    seconds: float
+    seconds: float = attrs.field(validator=_seconds)
     audio: AudioChunk | None = None
     """What; without it something that is as good as any other."""
     waits: bool = True
@@ -131,14 +171,14 @@ class Hold:
 class HangUp:
     """Hangs up, or gives up while it rings. ``cause`` is Q.850; ``None`` when the device gives none."""
 
-    cause: int | None
+    cause: int | None = attrs.field(validator=_OR_NONE(_cause))
 
 
 @attrs.frozen
 class Refuse:
     """Does not take the call. ``application`` and ``data`` are what a dialplan runs to that end."""
 
-    cause: int
+    cause: int = attrs.field(validator=_cause)
     application: str
     data: str
 
@@ -163,11 +203,19 @@ SECONDS_PER_CHARACTER = 0.07
 """Of spoken English, 14 characters a second."""
 
 
+def _script(script: object, field: attrs.Attribute[Any], steps: tuple[Step, ...]) -> None:
+    for number, step in enumerate(steps, 1):
+        if not isinstance(step, get_args(Step)):
+            raise TypeError(f"{step!r} is no step of a script")
+        if isinstance(step, HangUp | Refuse) and number < len(steps):
+            raise ValueError(f"{code_of(steps[number])} comes after {code_of(step)}, when the call is over")
+
+
 @attrs.frozen(repr=False)
 class Script:
     """What a person does, step by step. Every method returns the script with one more step."""
 
-    steps: tuple[Step, ...] = attrs.field(default=(), kw_only=True)
+    steps: tuple[Step, ...] = attrs.field(default=(), kw_only=True, converter=tuple[Step, ...], validator=_script)
     rate: int = attrs.field(default=8000, kw_only=True)
     """Of what the telephone sends and plays: signed linear, so many samples a second."""
 
@@ -200,7 +248,9 @@ class Script:
         """
         if until not in {"started", "ended"}:
             raise ValueError(f"until must be 'started' or 'ended', not {until!r}")
-        return self.then(WaitForPrompt(media_uri(name), until == "ended", timeout))
+        if not isinstance(name, str):
+            raise TypeError(f"a prompt's name must be a str, not {name!r}")
+        return self.then(WaitForPrompt(media_uri(name) if name else "", until == "ended", timeout))
 
     def waits_for_digits(self, digits: str, *, timeout: float | None = None) -> Self:
         """Listens for tones that the other side sends."""
@@ -220,7 +270,13 @@ class Script:
         if isinstance(what, int | float):
             return self.then(Talk(what, waits=waits))
         if isinstance(what, str):
+            if not what:
+                raise ValueError("there are no words in ''")
+            if what.lower().endswith(".wav"):
+                raise ValueError(f"{what!r} is no words, but a file: talks(Path({what!r}).read_bytes(), wav={what!r})")
             return self.then(Talk(round(len(what) * SECONDS_PER_CHARACTER, 2), waits=waits, words=what))
+        if not isinstance(what, bytes | AudioChunk):
+            raise TypeError(f"what is said must be seconds, words, bytes or an AudioChunk, not {what!r}")
         if not isinstance(what, AudioChunk):
             what = read_wav(what) if what.startswith(b"RIFF") else AudioChunk(what, SLIN)
         return self.then(Talk(what.seconds, what, waits, wav=wav))
@@ -242,16 +298,16 @@ class Script:
 class Caller(Script):
     """Somebody who calls: who they are, what they dial, and what they do then."""
 
-    number: str = ""
-    name: str = ""
-    dials: str = "s"
-    context: str = attrs.field(default="default", kw_only=True)
+    number: str = attrs.field(default="", validator=_text)
+    name: str = attrs.field(default="", validator=_text)
+    dials: str = attrs.field(default="s", validator=[_text, _some])
+    context: str = attrs.field(default="default", kw_only=True, validator=_text)
     """The dialplan context that the call comes in on."""
-    endpoint: str = attrs.field(default="PJSIP/caller", kw_only=True)
+    endpoint: str = attrs.field(default="PJSIP/caller", kw_only=True, validator=_text)
     """Technology and name of the phone or trunk that it comes from."""
     variables: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
     """Channel variables that the dialplan has set before ``Stasis()``."""
-    after: float = attrs.field(default=0.0, kw_only=True)
+    after: float = attrs.field(default=0.0, kw_only=True, validator=_seconds)
     """Seconds until they dial, where several call (:func:`~.run.run_calls`)."""
 
     def _who(self) -> list[object]:
@@ -309,10 +365,21 @@ class Callee(Script):
 class Agent(Callee):
     """A :class:`Callee` with the endpoint to be reached at: ``Agent("PJSIP/bob").rings(2.0).answers()``."""
 
-    endpoint: str = "PJSIP/agent"
+    endpoint: str = attrs.field(default="PJSIP/agent", validator=[_text, _some])
 
     def _who(self) -> list[object]:
         return [self.endpoint]
+
+
+def must_be_people(people: Sequence[object], agents: Sequence[object] = ()) -> None:
+    """``TypeError`` for whatever is none, and says what to write instead."""
+    for person in people:
+        if not isinstance(person, Caller | Agent):
+            several = " (several people are for run_calls)" if isinstance(person, list | tuple) else ""
+            raise TypeError(f"who calls must be a Caller, as Caller('5550100'), or an Agent, not {person!r}{several}")
+    for agent in agents:
+        if not isinstance(agent, Agent):
+            raise TypeError(f"agents must be Agents, as Agent('PJSIP/bob').answers(), not {agent!r}")
 
 
 def code_of(step: Step) -> str:
@@ -336,8 +403,10 @@ def code_of(step: Step) -> str:
         case Press(digits, after, between, duration):
             return _method("presses", digits, after=(after, 0.0), between=(between, 0.25), duration=(duration, 0.1))
         case Talk(seconds, audio, waits, words, wav):
-            what = words or audio or seconds
-            return _method("talks", what, waits=(waits, True), wav=(wav, ""))
+            if audio is None:
+                return _method("talks", words or seconds, waits=(waits, True))
+            meanwhile = "" if waits else ", waits=False"
+            return f".talks(Path({wav!r}).read_bytes(){meanwhile}, wav={wav!r})" if wav else f".talks(audio{meanwhile})"
         case Hold(on):
             return ".holds()" if on else ".resumes()"
         case HangUp(cause):

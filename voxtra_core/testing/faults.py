@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import attrs
 
@@ -184,6 +184,9 @@ class Faults:
     faults: tuple[Fault, ...]
 
     def __init__(self, *faults: Fault) -> None:
+        for fault in faults:
+            if not isinstance(fault, get_args(Fault)):
+                raise TypeError(f"{fault!r} is no fault: write Faults(LostReply(3), Outage(at=2.0, seconds=1.5))")
         self.__attrs_init__(faults)
 
     def __repr__(self) -> str:
@@ -209,6 +212,13 @@ class Faults:
 
 
 NO_FAULTS: Final = Faults()
+
+
+def must_be_faults(faults: object) -> None:
+    """``TypeError`` for whatever is none, and says what to write instead."""
+    if not isinstance(faults, Faults):
+        raise TypeError(f"faults must be Faults(LostReply(3), …), not {faults!r}")
+
 
 Tell: TypeAlias = Callable[[float, str, Any], None]
 """``tell(now, kind, what)``: something has passed on the link. See :class:`~.run.Trace`."""

@@ -107,7 +107,9 @@ class Person:
         self._go_on()
 
     def does(self, *steps: Step) -> None:
-        """These steps as well, behind those of the script: as soon as this person is free."""
+        """These steps as well, behind those of the script, as soon as this person is free; none where it has ended."""
+        if self.script.steps and isinstance(self.script.steps[-1], HangUp | Refuse):
+            return
         self.script = self.script.then(*steps)
         if self._waits_for is None and self.is_idle:
             self._go_on()

@@ -150,7 +150,7 @@ def parse_people(
                 raise _Wrong('whose step is this? Begin with a line as: caller 5550100 "Alice" dials 200')
             else:
                 people[-1] = _with_step(people[-1], words, read_wav)
-        except _Wrong as wrong:
+        except (_Wrong, ValueError) as wrong:  # the latter says what is wrong with a script, or with a WAV file
             raise PeopleSyntaxError(file, number, line, str(wrong)) from None
     return people
 
@@ -212,12 +212,17 @@ def _with_step(person: Caller | Agent, words: str, read_wav: Callable[[str], byt
             raise _Wrong("nobody has said where WAV files are: give read_wav= to parse_people()")
         return person.talks(read_wav(wav), waits=not match[2], wav=wav)
     if (match := _SAY.fullmatch(words)) is not None:
-        return person.talks(_unquoted(match[1]), waits=not match[2])
+        words_said = _unquoted(match[1])
+        if words_said.lower().endswith(".wav"):
+            raise _Wrong('a file is for talk: write: talk "order.wav"')
+        return person.talks(words_said, waits=not match[2])
     step = _step(words)
     if isinstance(person, Caller) and isinstance(step, Ring | Progress | Answer | Refuse):
         raise _Wrong("a caller does not ring, answer or refuse: that is for an agent")
     if isinstance(person, Agent) and isinstance(step, WaitForAnswer):
         raise _Wrong("an agent does not wait for an answer, but answers: write: answer")
+    if person.steps and isinstance(person.steps[-1], HangUp | Refuse):
+        raise _Wrong("nothing can be done after the call is over: this stands below a hang up or a refusal")
     return person.then(step)
 
 

@@ -28,9 +28,9 @@ from ..errors import LocalProtocolError
 from ..media.port import MediaPort
 from ..session import CallSession
 from .asterisk import SimulatedAsterisk
-from .callers import Agent, Caller
+from .callers import Agent, Caller, must_be_people
 from .dialplan import Extension
-from .faults import NO_FAULTS, Faults, FaultyLink, Misfortunes
+from .faults import NO_FAULTS, Faults, FaultyLink, Misfortunes, must_be_faults
 from .media_port import SimulatedMediaPort
 from .observing import ALWAYS_ALLOWED, Observation, Spins
 from .people import Person
@@ -135,6 +135,8 @@ def run_calls(
     :attr:`.RunReport.calls` has a report for each, in the order of ``people``; behind them one for each of ``agents``
     who was called, in the order in which they were.
     """
+    must_be_people(people, agents)
+    must_be_faults(faults)
     report = reported_run(
         target,
         people,
