@@ -802,7 +802,8 @@ class CallProperties(RuleBasedStateMachine):
     def asterisk_is_silent(self) -> None:
         """No reply, no event: what Asterisk replies to at once is given up, and a channel to be hung up asked after."""
         before = len(self.sent)
-        until = self.now + LONGEST_ASK + 2 * REPLY_TIMEOUT
+        one_by_one = sum(waiting.what in {"hold", "unhold"} and self.is_awaited(waiting) for waiting in self.waiting)
+        until = self.now + LONGEST_ASK + (2 + one_by_one) * REPLY_TIMEOUT
         while True:
             if self.is_suspicious:
                 self.the_link_is_alive()
