@@ -238,7 +238,9 @@ def test_a_handlers_error_and_its_log() -> None:
     assert report.end is not None
     assert report.end.cause == 41
     assert "its handler failed" in report.run.log_lines[-1]
-    assert [str(flaw) for flaw in flaws(report.run)] == ["handler: fails() raised KeyError: 'surprise'"]
+    assert [str(flaw) for flaw in flaws(report.run)] == [
+        f"handler: fails() raised KeyError: 'surprise' ({report.error_place})"
+    ]
 
 
 # ---- faults ----------------------------------------------------------------------------------------------------------
@@ -339,3 +341,73 @@ def test_prompts(handler: Callable[[CallSession], Awaitable[None]], about: list[
     found = flaws(run_call(handler, Caller("5550100")).run)
     assert [flaw.rule for flaw in found] == ["prompts"] * len(about)
     assert all(flaw.about.startswith(text) for flaw, text in zip(found, about, strict=True))
+
+
+async def never_answers(call: CallSession) -> None:
+    await call.wait_ended()
+
+
+async def rings_for_long(call: CallSession) -> None:
+    await call.ring()
+    await call.wait_ended()
+
+
+async def hands_over(call: CallSession) -> None:
+    await call.answer()
+    await call.continue_in_dialplan("queues", "support")
+
+
+@pytest.mark.parametrize(
+    ("handler", "found"),
+    [
+        (never_answers, ["silence: caller 5550100 heard nothing from 0 s to 60 s, for more than 30 s"]),
+        (rings_for_long, []),
+        (hands_over, []),
+    ],
+)
+def test_dead_air(handler: Callable[[CallSession], Awaitable[None]], found: list[str]) -> None:
+    report = run_call(
+        handler,
+        Caller("5550100").waits(60.0).hangs_up(),
+        dialplan={("queues", "support"): Extension("Queue", "support")},
+    )
+    assert [str(flaw) for flaw in flaws(report.run)] == found
+
+
+def test_one_task_need_not_know_what_another_has_been_told() -> None:
+    """Both wait, and the call ends; the one that takes it in its stride asks for something at that moment."""
+
+    async def talks_and_listens(call: CallSession) -> None:
+        await call.answer()
+
+        async def talk() -> None:
+            with contextlib.suppress(CallEnded):
+                while True:
+                    await call.play_file("hello-world")
+
+        async def listen() -> None:
+            with contextlib.suppress(CallEnded):
+                await call.listen_dtmf()
+            with contextlib.suppress(CallEnded):
+                if asks_again:
+                    await call.listen_dtmf()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(talk())
+            tasks.create_task(listen())
+
+    for asks_again in (False, True):
+        report = run_call(talks_and_listens, Caller("5550100").waits(5.0).hangs_up(), backend="asyncio")
+        assert [flaw.rule for flaw in flaws(report.run)] == ["nothing after the end"] * asks_again
+
+
+def test_a_callback_that_fails_is_named() -> None:
+    async def calls_back(call: CallSession) -> None:
+        @call.on_hangup
+        async def tidies_up() -> None:
+            raise KeyError("surprise")
+
+        await call.answer()
+
+    (flaw,) = flaws(run_call(calls_back, Caller("5550100")).run)
+    assert str(flaw).startswith("handler: tidies_up() raised KeyError: 'surprise' (test_run_call.py:")

@@ -11,7 +11,7 @@ import attrs
 from ..call.cause import EndedBy
 from ..effects import LogLevel
 from ..errors import CallEnded, LocalProtocolError, VoxtraError
-from .report import CallReport, Operation, RunReport
+from .report import CallReport, Operation, RunReport, place_of
 from .run import ALWAYS_ALLOWED
 
 __all__ = ["Flaw", "flaws"]
@@ -63,7 +63,8 @@ def _of_run(run: RunReport) -> Iterator[Flaw]:
     if run.left.bridges:
         yield Flaw("nothing left", f"bridges in Asterisk: {', '.join(run.left.bridges)}")
     for entry in run.log:
-        if entry.level >= LogLevel.ERROR and "its handler failed" not in entry.message:
+        is_told_below = "its handler failed" in entry.message or "a hangup callback failed" in entry.message
+        if entry.level >= LogLevel.ERROR and not is_told_below:
             why = f": {type(entry.error).__name__}: {entry.error}" if entry.error is not None else ""
             yield Flaw("application", f"it logged an error: {entry.message}{why}")
     yield from _of_requests(run)
@@ -107,7 +108,7 @@ def _of_call(report: CallReport, max_silence: float) -> Iterator[Flaw]:
     if report.error is not None and isinstance(report.error, Exception):
         refused = [error for error in _leaves(report.error) if not _is_fair(error, bool(faults))]
         if refused:
-            yield Flaw("handler", f"{name} raised {type(refused[0]).__name__}: {refused[0]}")
+            yield Flaw("handler", f"{name} raised {type(refused[0]).__name__}: {refused[0]}{_where(refused[0])}")
     if report.ended_at is not None and handled.call_ended_at is None and not report.run.spins:
         yield Flaw("told of the end", f"the call was over at {report.ended_at:g} s, and {name} was never told")
     for operation in report.operations:
@@ -121,15 +122,23 @@ def _of_call(report: CallReport, max_silence: float) -> Iterator[Flaw]:
     for callback in report.callbacks:
         if len(callback.runs) > 1 or (not callback.runs and handled.call_ended_at is not None):
             yield Flaw("callbacks once", f"{callback.name}() ran {len(callback.runs)} times")
+        if isinstance(callback.error, Exception) and not _is_fair(callback.error, bool(faults)):
+            error = callback.error
+            yield Flaw("handler", f"{callback.name}() raised {type(error).__name__}: {error}{_where(error)}")
     yield from _of_digits(report)
     allowed = max_silence + faults.seconds
     if report.longest_silence > allowed + _HAIR:
         start, stop = max(report.silences(), key=lambda silence: silence[1] - silence[0])
         yield Flaw(
-            "silence", f"the caller heard nothing from {start:g} s to {stop:g} s, for more than {max_silence:g} s"
+            "silence", f"{report.who} heard nothing from {start:g} s to {stop:g} s, for more than {max_silence:g} s"
         )
     if not faults:
         yield from _of_prompts(report)
+
+
+def _where(error: BaseException) -> str:
+    place = place_of(error)
+    return f" ({place})" if place else ""
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -28,6 +28,12 @@ _OPERATIONS: Final = (
     "continue_in_dialplan",
     "play_file",
     "start_playback",
+    "record_start",
+    "record_stop",
+    "record_pause",
+    "record_resume",
+    "record_mute",
+    "record_unmute",
     "send_audio",
     "flush_audio",
     "drain_audio",
@@ -41,11 +47,13 @@ _OPERATIONS: Final = (
     "stop_talk_detection",
     "snoop",
 )
-ALWAYS_ALLOWED: Final = frozenset({"hangup", "wait_ended"})
+ALWAYS_ALLOWED: Final = frozenset({"hangup", "wait_ended", "record_stop"})
 """What a handler may ask for after it has been told that the call is over."""
 _OBSERVED: Final = "_observed_by_testing"
 _doing: ContextVar[Handled | HangupCall | None] = ContextVar("_doing", default=None)
 """What runs: the handler or the hangup callback; tasks that it starts inherit it."""
+_told_end: ContextVar[frozenset[str]] = ContextVar("_told_end", default=frozenset())
+"""The calls of which this task knows that they are over; what one task knows another need not."""
 
 
 class Spins(BaseException):
@@ -197,7 +205,7 @@ class Observation:
     async def operation(self, session: CallSession, method: Callable[..., Awaitable[Any]], made: Operation) -> Any:
         """Ask this of the call, and write down what comes of it."""
         handled: Handled = vars(session)[_OBSERVED][0]
-        made.after_end = handled.was_told_end
+        made.after_end = handled.first_id in _told_end.get()
         if made.name != "send_audio":
             handled.operations.append(made)
             self._tell("asks", (handled, made))
@@ -209,7 +217,7 @@ class Observation:
         except BaseException as error:
             made.error = error
             if isinstance(error, CallEnded) and error.call_id == session.id:
-                handled.was_told_end = True
+                _told_end.set(_told_end.get() | {handled.first_id})
             raise
         finally:
             made.ended_at = self._time()

@@ -14,7 +14,7 @@ import attrs
 
 from ..ari.messages import LinkClosed, LinkOpened, Reply, RequestFailed
 from ..ari.request import Request
-from ..call import CallEnd, CallState, CollectedDigits
+from ..call import CallEnd, CallState, CollectedDigits, EndedBy
 from ..effects import Log, LogLevel
 from ..errors import CallEnded
 from .callers import Agent, Caller, HangUp, Hold, Refuse, Talk, prompt_name
@@ -122,7 +122,6 @@ class Handled:
     states: list[tuple[float, CallState]] = attrs.field(factory=list)
     ended_at: float | None = None
     error: BaseException | None = None
-    was_told_end: bool = False
     call_ended_at: float | None = None
     follows: object = None
     """Keeps what tells of the states."""
@@ -331,17 +330,26 @@ class CallReport:
         return self.run.left
 
     def silences(self) -> list[tuple[float, float]]:
-        """From when to when the person, on a call that was up, neither heard anything nor did anything."""
-        if self.person is None or self.answered_at is None:
+        """From when to when the person, since they dialled or answered, neither heard anything nor did anything.
+
+        Not after the call has been handed to the dialplan: what they hear there is not ours.
+        """
+        if self.person is None:
             return []
+        start = self.script.after if isinstance(self.script, Caller) else self.answered_at
         end = self.ended_at if self.ended_at is not None else self.run.seconds
+        handed_over_at = self.handled.call_ended_at if self.handled is not None else None
+        if handed_over_at is not None and self.end is not None and self.end.by is EndedBy.DIALPLAN:
+            end = min(end, handed_over_at)
+        if start is None or start >= end:
+            return []
         busy = [(heard.start, end if heard.end is None else heard.end) for heard in self.heard]
         busy += [(chunk.start, chunk.end) for chunk in self.heard.chunks]
         busy += [(heard.start, end if heard.end is None else heard.end) for heard in self.person.held]
         busy += [(digit.at, digit.at) for digit in (*self.person.pressed, *self.person.tones)]
         busy += [(at, at + step.seconds) for at, step in self.person.done if isinstance(step, Talk)]
         silences = []
-        quiet_since = self.answered_at
+        quiet_since = start
         for start, stop in sorted([*busy, (end, end)]):
             if start > quiet_since:
                 silences.append((quiet_since, min(start, end)))
