@@ -436,8 +436,14 @@ def test_what_was_found_is_made_smaller(scenario: CallScenario) -> None:
     small = shrunk(error, judge, lambda: next(budget, None) is not None, ())
     assert not small.scenario.faults
     assert small.scenario.caller.steps == (Press("1", 2.0, 0.25, 0.1), HangUp(16))
-    again = shrunk(error, judge, iter([True] * 200).__next__, ())
-    assert again.scenario == small.scenario
+
+
+def test_it_is_made_smaller_in_the_same_way_each_time() -> None:
+    judge = judged(sell, no_ticket_is_lost)
+    error = judge(LONG[1])
+    assert error is not None
+    first, second = (shrunk(error, judge, iter([True] * 200).__next__, ()) for _ in range(2))
+    assert first.scenario == second.scenario
 
 
 def test_no_more_is_tried_than_may_be() -> None:
