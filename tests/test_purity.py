@@ -99,6 +99,7 @@ THIRD_PARTY = {
     "samplerate": "media/resample.py",
     "h11": "wire/",
     "wsproto": "wire/",
+    "obstore": "sinks/object_store.py",
     "hypothesis": "testing/strategies",
     "pytest": "testing/plugin.py",
 }
