@@ -549,3 +549,26 @@ def test_what_cannot_be(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["a", "A-b_c.d@e+f=g", "2026-11-29.5550100", "_x", "a" * 200])
 def test_what_can(name: str) -> None:
     assert Bench().start(name=name).options.name == name
+
+
+def test_one_that_is_over_at_once_says_that_alone() -> None:
+    bench = Bench()
+    recording = bench.start()
+    bench.answer("channels.snoop_channel_with_id")
+    bench.event(stasis_start(recording.snoop_id))
+    bench.answer("channels.record", live("queued"))
+    bench.finished(recording, 0)
+    assert recording.started.result() == "a-name"
+    bench.wait(WHY + 0.1)
+    assert bench.over().duration == 0.0
+
+
+def test_nothing_is_kept_of_one_that_is_over() -> None:
+    bench = Bench()
+    recording = bench.running()
+    assert recording.snoop_id in bench.recordings
+    recording.stop(bench.now)
+    bench.finished(recording)
+    assert recording.snoop_id not in bench.recordings
+    assert bench.recordings.of(bench.call) is None
+    assert not any(vars(bench.recordings)[name] for name in ("_by_name", "_by_snoop", "_by_call"))
