@@ -38,7 +38,19 @@ ROOMS = ("call", "stasis")
 TESTS = ["tests/call", "tests/stasis"]
 LAST = [
     f"tests/session/test_{name}.py"
-    for name in ("faults", "listening", "audio", "hearing", "outages", "hangup_at_any_instant")
+    for name in (
+        *("limits", "corners", "fates", "agreement", "menus", "recording", "waiting", "pool", "rivals", "stopping"),
+        *(
+            "reconnecting",
+            "cancellation",
+            "hearing",
+            "hangup_at_any_instant",
+            "outages",
+            "faults",
+            "listening",
+            "audio",
+        ),
+    )
 ]
 """What is asked when those have noticed nothing."""
 COPIED = ("voxtra_core", "tests", "pyproject.toml")
