@@ -28,6 +28,7 @@ from .call import (
 from .call.audio import AudioFeed, AudioStats, CallAudio
 from .call.collecting import CollectedDigits, Wanted
 from .call.commands import PlaybackControl
+from .errors import LocalProtocolError
 from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 from .menu import choose
@@ -285,6 +286,8 @@ class CallSession:
         self._callbacks: list[HangupCallback] = []
         self.outage_callbacks: list[OutageCallback] = []
         """For the application."""
+        self.answering: Pending[None] | None = None
+        """What comes of placing this call, where nobody has waited for that; for the application."""
 
     def __repr__(self) -> str:
         return f"<CallSession {self.id} {self.direction} {self.state}>"
@@ -371,6 +374,22 @@ class CallSession:
     async def ring(self) -> None:
         """Let the caller hear ringing, before :meth:`answer`."""
         await self._outcome(self._machine.ring(self._driver.time()))
+
+    async def wait_answered(self) -> None:
+        """Return when the far end of a call that was placed with ``wait_for_answer=False`` has answered; at once on a
+        call that is up.
+
+        Raises :class:`~voxtra_core.errors.OriginateFailed` when it is busy, refuses, does not answer or cannot be
+        reached, and :class:`~voxtra_core.errors.LocalProtocolError` on one that has come in, which is yours to answer.
+        Cancelled, it gives the call up.
+        """
+        if self.answering is not None:
+            await self._outcome(self.answering)
+            return
+        self._machine.check_alive()
+        if self.state is CallState.RINGING:
+            raise LocalProtocolError("the far end has called: answer() is yours to say")
+        await self._driver.park(Pending.resolved(None))
 
     async def hangup(self, reason: HangupReason | int = "normal") -> None:
         """End the call, and return when it has ended. Once it has, whoever ended it, nothing happens.

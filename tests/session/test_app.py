@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from voxtra_core import CallSession, CallState
-from voxtra_core.ari import channels
+from voxtra_core.ari import Dial, channels
 from voxtra_core.call import CallDirection, EndedBy
 from voxtra_core.effects import LogLevel
 from voxtra_core.errors import AriServerError, CallEnded, ConnectionLost, LocalProtocolError, OriginateFailed
@@ -99,6 +99,97 @@ def test_an_originate_that_fails(callee: Callee, cause: int, dialstatus: str) ->
         assert failed.value.dialstatus == dialstatus
         assert world.now <= 5.0
         world.assert_nothing_is_left()
+
+
+def test_a_call_that_is_placed_and_not_waited_for() -> None:
+    seen: list[object] = []
+    with World(Delays(requests=(0.1,))) as world:  # which is on its way when this goes on
+        world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(1.0).answers())
+        world.start()
+
+        async def place() -> CallSession:
+            call = await world.app.originate("PJSIP/bob", metadata={"a": 1}, wait_for_answer=False)
+            assert (world.now, call.state, call.metadata) == (0.0, CallState.RINGING, {"a": 1})
+            with call.events() as events:
+                await call.wait_answered()
+                await call.wait_answered()
+                assert world.now == pytest.approx(1.1)
+                await call.hangup()
+                seen.extend([event async for event in events])
+            return call
+
+        call = world.do(place)
+        dials = [event.dialstatus for event in seen if isinstance(event, Dial)]
+        assert dials[-2:] == ["RINGING", "ANSWER"]
+        assert call.state is CallState.COMPLETED
+        world.assert_nothing_is_left()
+
+
+def test_one_that_is_not_waited_for_and_comes_to_nothing() -> None:
+    hung_up: list[str] = []
+    with World() as world:
+        world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(1.0).is_busy())
+        world.start()
+        call = world.do(lambda: world.app.originate("PJSIP/bob", wait_for_answer=False))
+
+        @call.on_hangup
+        async def note() -> None:
+            hung_up.append(call.state)
+
+        world.run(2.0)
+        assert hung_up == [CallState.FAILED]
+        with pytest.raises(OriginateFailed, match="USER_BUSY"):
+            world.do(call.wait_answered)
+        world.assert_nothing_is_left()
+
+
+def test_one_that_is_given_up() -> None:
+    with World() as world:
+        world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(9.0).answers())
+        world.start()
+        call = world.do(lambda: world.app.originate("PJSIP/bob", wait_for_answer=False))
+        world.run(1.0)
+        world.do(call.hangup)
+        assert call.state is CallState.FAILED
+        assert world.asterisk.people[0].answered_at is None
+        world.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_its_handler_begins_when_it_has_been_answered(answers: bool) -> None:
+    began: list[float] = []
+
+    async def handler(call: CallSession) -> None:
+        began.append(world.now)
+
+    with World() as world:
+        callee = Callee().rings(1.0)
+        world.asterisk.add_endpoint("PJSIP/bob", callee.answers() if answers else callee.rejects())
+        world.start()
+        world.do(lambda: world.app.originate("PJSIP/bob", handler=handler, wait_for_answer=False))
+        world.run(3.0)
+        assert began == [1.0] * answers
+        world.assert_nothing_is_left()
+
+
+def test_whoever_has_called_is_not_waited_for() -> None:
+    said: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        try:
+            await call.wait_answered()
+        except LocalProtocolError as error:
+            said.append(str(error))
+        await call.answer()
+        await call.wait_answered()
+        said.append("up")
+
+    with World() as world:
+        world.app.default()(handler)
+        world.start()
+        world.call()
+        world.run(1.0)
+        assert said == ["the far end has called: answer() is yours to say", "up"]
 
 
 def test_an_endpoint_that_is_not_there() -> None:

@@ -136,6 +136,11 @@ async def nobody_else_is_there(scene: Scene) -> None:
     assert scene.world.asterisk.channel_ids == [scene.call.id]
 
 
+async def placed_and_answered(scene: Scene) -> None:
+    call = await scene.world.app.originate("PJSIP/bob", wait_for_answer=False)
+    await call.wait_answered()
+
+
 @attrs.frozen
 class Case:
     """An awaitable: what comes before it, and what must be true when it was cancelled and all is quiet."""
@@ -176,6 +181,7 @@ CASES = [
     Case("continue", lambda s: s.call.continue_in_dialplan("away", "s", 1), up, is_in_the_dialplan),
     Case("request", lambda s: s.world.app.request(channels.list()), up, goes_on),
     Case("originate", lambda s: s.world.app.originate("PJSIP/bob"), up, nobody_else_is_there),
+    Case("originate, and wait", placed_and_answered, up, nobody_else_is_there),
     Case("originate, nobody answers", lambda s: s.world.app.originate("PJSIP/nobody"), up, nobody_else_is_there),
 ]
 UNENDING = {"wait_ended"}

@@ -27,6 +27,7 @@ from .media import AudioSocket
 from .options import Options, Orphans, WhenReplaced, make_options
 from .reach import NewReach
 from .reconnect import Connection, Reconnect
+from .registration import Registration
 from .routing import Handler, OfferHook, Route, Router
 from .signals import SignalHandler
 from .stats import AppStats, Uptime
@@ -458,8 +459,13 @@ class BaseApp:
         formats: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         handler: Handler | None = None,
+        wait_for_answer: bool = True,
     ) -> CallSession:
         """Call an endpoint, given in full (``"PJSIP/alice"``), and return when it has answered.
+
+        With ``wait_for_answer=False`` it returns at once, with a call that rings: ``events()`` show how the attempt
+        goes (``Dial`` with ``RINGING``, ``PROGRESS``, …), ``hangup()`` gives it up, and
+        :meth:`.CallSession.wait_answered` returns, or raises, as this method does otherwise.
 
         ``caller_id`` is what it sees (``'"Voxtra" <5550100>'``); ``timeout`` how long it may ring, in seconds, ``None``
         for as long as it likes; ``variables`` are set on its channel; ``formats`` are those to offer it
@@ -488,10 +494,13 @@ class BaseApp:
         machine.admission.place(call)
         session = machine.session_of(call, registration)
         session.metadata.update(own_metadata)
-        await outcome_of(driver, pending)
+        if wait_for_answer:
+            await outcome_of(driver, pending)
+        else:
+            session.answering = pending
         if handler is not None:
-            machine.start_handler(session, handler, registration)
-            driver.wake()
+            pending.add_waker(partial(_answered, machine, session, handler, registration, pending))
+        driver.wake()
         return session
 
     async def request(self, operation: Request[T], *, timeout: float | None = 30.0) -> T:
@@ -557,6 +566,13 @@ class BaseApp:
             raise LocalProtocolError("the application is not being served: run() or serve() it first")
         self._machine.check_running()
         return self._machine, self._driver
+
+
+def _answered(
+    machine: AppMachine, session: CallSession, handler: Handler, registration: Registration, answered: Pending[None]
+) -> None:
+    if not answered.failed:
+        machine.start_handler(session, handler, registration)
 
 
 def _hand_on(source: Pending[None], target: Pending[None]) -> None:

@@ -23,6 +23,7 @@ _OPERATIONS: Final = (
     "ring",
     "hangup",
     "wait_ended",
+    "wait_answered",
     "hold",
     "unhold",
     "continue_in_dialplan",
