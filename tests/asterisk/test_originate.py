@@ -158,3 +158,30 @@ async def test_given_up_at_every_moment(rig: Rig) -> None:
     assert taken <= len(phones)
     # a caller who goes just while entering Stasis leaves a StasisEnd without a ChannelHangupRequest: nobody says why
     assert {phone.end.cause for phone in phones if phone.end} <= {16, 0}
+
+
+async def test_a_call_is_followed_while_it_rings(rig: Rig) -> None:
+    """``far/ring2`` rings for two seconds, and answers."""
+    async with rig.serving():
+        call = await rig.app.originate("Local/ring2@far/n", wait_for_answer=False)
+        with call.events() as events:
+            assert call.state is CallState.RINGING
+            await call.wait_answered()
+            assert call.state.value == "in-progress"
+            await call.hangup()
+            seen = [event async for event in events]
+    dials = [event.dialstatus for event in seen if isinstance(event, Dial)]
+    assert dials == ["", "RINGING", "ANSWER"]
+
+
+async def test_one_that_rings_is_given_up_and_one_comes_to_nothing(rig: Rig) -> None:
+    async with rig.serving():
+        call = await rig.app.originate("Local/ring2@far/n", wait_for_answer=False)
+        await eventually(lambda: call.channel)
+        await call.hangup()
+        assert call.state is CallState.FAILED
+        busy = await rig.app.originate("Local/busy@far/n", wait_for_answer=False)
+        with pytest.raises(OriginateFailed) as caught:
+            await busy.wait_answered()
+        assert caught.value.end.cause == 17
+        await eventually(lambda: not left_in(machine_of(rig.app)))
