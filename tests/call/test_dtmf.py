@@ -177,3 +177,17 @@ def test_a_key_that_one_way_never_tells_is_not_taken_for_the_next() -> None:
     assert not twins.is_news("2", 1.2, by_media=True)  # so that of the 1 has been lost
     assert twins.is_news("1", 1.4, by_media=True)
     assert not twins.is_news("1", 1.4, by_media=False)
+
+
+@pytest.mark.parametrize("times", [{"before": -1}, {"after": -1}, {"between": -1}])
+def test_times_that_cannot_be(times: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="0 ms or more"):
+        inbound().call.send_dtmf("1", 0.0, **times)
+
+
+def test_the_shortest_times() -> None:
+    bench = inbound()
+    bench.call.send_dtmf("1", bench.now, before=0, between=0, after=0, duration=1)
+    with pytest.raises(ValueError, match="duration above 0 ms"):
+        bench.call.send_dtmf("1", bench.now, duration=0)
+    assert bench.last(SendDtmf).duration == 1

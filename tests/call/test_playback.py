@@ -380,3 +380,10 @@ def test_so_many_wait_and_no_more() -> None:
     assert bench.call.commands_to_send() == []
     bench.event(playback_finished(playback.id))
     bench.call.play("hello", bench.now)
+
+
+def test_what_is_not_said_is_left_to_asterisk() -> None:
+    bench = inbound()
+    bench.call.play("hello", bench.now)
+    play = bench.last(Play)
+    assert (play.language, play.offset_ms, play.skip_ms) == (None, 0, 3000)

@@ -145,3 +145,33 @@ def test_a_reply_that_cannot_be_read() -> None:
     (command,) = sent(machine)
     machine.receive(Reply(command.request_id, 200, "OK", b"no JSON"), 0.0)
     assert pending.failed
+
+
+def test_a_key_ends_a_recording_and_is_heard() -> None:
+    machine = new_machine()
+    machine.receive(of_channel("StasisStart", "1"), 0.0)
+    call = machine.calls["1"]
+    recording = machine.recordings.start(call, RecordingOptions(name="a", terminate_on="#"), 0.0)
+    machine.receive(of_channel("ChannelDtmfReceived", "1", digit="1"), 0.1)
+    before = recording.is_stopping
+    machine.receive(of_channel("ChannelDtmfReceived", "1", digit="#"), 0.2)
+    assert (before, recording.is_stopping) == (False, True)
+    assert [call.listen_dtmf(0.3, 0).result() for _ in "12"] == ["1", "#"]
+
+
+def test_a_claim_whose_call_may_have_come_without_a_link_is_looked_up() -> None:
+    machine = new_machine()
+    claim = machine._claims.add("7")
+    machine._claims.granted(claim, 0.0)
+    machine.link_lost(1.0)
+    machine.link_restored(2.0)
+    assert "applications.get" in [command.request.operation for command in sent(machine)]
+
+
+def test_nothing_is_counted_before_anything_happens() -> None:
+    counters = new_machine().counters
+    counted = [
+        getattr(counters, name) for name in type(counters).__slots__ if isinstance(getattr(counters, name, None), int)
+    ]
+    assert counted
+    assert set(counted) == {0}
