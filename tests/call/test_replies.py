@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 
 from voxtra_core.ari import Variable
@@ -24,7 +25,7 @@ from voxtra_core.call.commands import (
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import OperationTimeout
 
-from .bench import Bench, error_of, inbound, playback_finished, playback_started, stasis_end, state_change
+from .bench import Bench, channel, error_of, inbound, playback_finished, playback_started, stasis_end, state_change
 
 SYNCHRONOUS: dict[type[Command], Callable[[CallMachine, float], Pending[Any]]] = {
     Answer: lambda call, now: call.answer(now),
@@ -273,3 +274,34 @@ def test_music_may_be_asked_for_while_a_reply_is_missing() -> None:
     bench.reply(bench.last(StartMusic))
     assert second.result() is None
     assert bench.call.state is CallState.ON_HOLD
+
+
+@pytest.mark.parametrize("was_sent", [True, False])
+def test_what_became_of_an_overdue_one_is_counted(was_sent: bool) -> None:
+    bench = inbound()
+    bench.has_left = lambda request_id: was_sent
+    pending = bench.call.get_variable("NAME", bench.now)
+    bench.wait(REPLY_TIMEOUT + 0.1)
+    assert pending.failed
+    counters = bench.call._counters
+    assert (counters.requests_overdue, counters.requests_not_sent) == (was_sent, not was_sent)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "args"),
+    [
+        ("Stasis", "app", ()),
+        ("Stasis", "app,a,b", ("a", "b")),
+        ("StasisBroadcast", "5000,^app,a:b", ("a", "b")),
+        ("StasisBroadcast", "5000,^app", ()),
+        ("StasisBroadcast", "5000,^app,,yes", ()),
+        ("Dial", "PJSIP/alice,a", ()),
+    ],
+)
+def test_the_arguments_of_a_call_that_was_found(name: str, data: str, args: tuple[str, ...]) -> None:
+    bench = Bench()
+    found = channel(state="Up")
+    bench.call.receive_channel(
+        attrs.evolve(found, dialplan=attrs.evolve(found.dialplan, app_name=name, app_data=data)), bench.now
+    )
+    assert bench.call.args == args

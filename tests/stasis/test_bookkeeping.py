@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 
-from voxtra_core.ari import MalformedEvent, asterisk, channels
+from voxtra_core.ari import MalformedEvent, Request, asterisk, channels
 from voxtra_core.ari.messages import EventReceived, Reply, RequestFailed
-from voxtra_core.errors import LocalProtocolError, OperationTimeout, RequestNotSent, RequestOutcomeUnknown
+from voxtra_core.call import Pending
+from voxtra_core.call.outage import MAX_REPEATS
+from voxtra_core.effects import LogLevel
+from voxtra_core.errors import (
+    AriNotFound,
+    AriServerError,
+    LocalProtocolError,
+    OperationTimeout,
+    RequestNotSent,
+    RequestOutcomeUnknown,
+)
 from voxtra_core.recording import RecordingOptions
 from voxtra_core.stasis import SendRequest, StasisMachine, WithdrawRequest
+from voxtra_core.stasis.media import MediaChannels
 
 from .bench import event, of_channel
 
@@ -175,3 +187,64 @@ def test_nothing_is_counted_before_anything_happens() -> None:
     ]
     assert counted
     assert set(counted) == {0}
+
+
+# ---- what is removed -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "times", "logged"),
+    [
+        (None, 1, False),
+        (AriNotFound("x", 404, ""), 1, False),
+        (RequestNotSent("x"), 1, False),
+        (AriServerError("x", 500, ""), 1, True),
+        (RequestOutcomeUnknown("x"), MAX_REPEATS + 1, False),
+        (OperationTimeout("x"), MAX_REPEATS + 1, False),
+    ],
+)
+def test_a_removal_whose_fate_is_unknown_is_repeated(error: Exception | None, times: int, logged: bool) -> None:
+    asked: list[Pending[Any]] = []
+    log: list[LogLevel] = []
+
+    def ask(request: Request[Any], now: float, timeout: float | None = None) -> Pending[Any]:
+        asked.append(Pending())
+        return asked[-1]
+
+    media = MediaChannels(
+        None,
+        ask,
+        send=lambda call, command: None,
+        app_name=lambda: "app",
+        new_id=lambda: "id",
+        clock=lambda: 0.0,
+        log=lambda level, message: log.append(level),
+    )
+    media.remove(channels.hangup("1"), 0.0)
+    for pending in asked:  # it grows meanwhile
+        assert media.is_cleaning_up
+        if error is None:
+            pending.resolve(None)
+        else:
+            pending.fail(error)
+    assert len(asked) == times
+    assert not media.is_cleaning_up
+    assert log == [LogLevel.WARNING] * logged
+
+
+@pytest.mark.parametrize(
+    ("caller_id", "number"),
+    [
+        ('"Alice" <5550100>', "5550100"),
+        ("<5550100>", "5550100"),
+        ("5550100", "5550100"),
+        ("Alice", ""),
+        ("Alice>", ""),
+        ("Alice <5550100", ""),
+        ('"<" <1>', "1"),
+        ("", ""),
+    ],
+)
+def test_whose_number_it_shows(caller_id: str, number: str) -> None:
+    call, _ = new_machine().originate("PJSIP/bob", 0.0, caller_id=caller_id)
+    assert call.caller_id == number
