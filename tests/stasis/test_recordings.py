@@ -18,6 +18,7 @@ from voxtra_core.ari import (
 )
 from voxtra_core.ari import RecordingFailed as RecordingFailedEvent
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, EndedBy, Pending
+from voxtra_core.call.machine import MISSING
 from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted, RequestOutcomeUnknown
 from voxtra_core.recording import RecordingEnd, RecordingOptions
 from voxtra_core.stasis import Recording, RecordingOver
@@ -153,7 +154,7 @@ def test_there_is_no_snoop(error: Exception) -> None:
     recording = bench.start()
     bench.answer("channels.snoop_channel_with_id", error)
     assert recording.started.done is isinstance(error, RequestOutcomeUnknown)
-    bench.wait(WHY + 0.1)
+    bench.wait(MISSING + 0.1)
     assert recording.started.error is error
     assert (bench.removed, bench.told, bench.recordings.under_way) == ([], [], 0)
 
@@ -372,6 +373,7 @@ def test_the_call_goes_where_we_do_not_follow() -> None:
         ({"max_duration": 5}, 3.0, RecordingEnd.UNKNOWN),
         ({"max_silence": 2}, 3.0, RecordingEnd.SILENCE),
         ({"max_silence": 2, "max_duration": 5}, 3.0, RecordingEnd.SILENCE),
+        ({"max_silence": 2, "max_duration": 3}, 2.1, RecordingEnd.SILENCE),
         ({"max_silence": 2, "max_duration": 5}, 5.0, RecordingEnd.MAX_DURATION),
         ({}, 3.0, RecordingEnd.UNKNOWN),
     ],
@@ -379,7 +381,7 @@ def test_the_call_goes_where_we_do_not_follow() -> None:
 def test_it_ends_by_itself(options: dict[str, Any], seconds: float, ended: RecordingEnd) -> None:
     bench = Bench()
     recording = bench.running(**options)
-    bench.wait(seconds - WHY)
+    bench.wait(seconds)
     bench.finished(recording)
     assert bench.told == []
     bench.wait(WHY)
