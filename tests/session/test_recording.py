@@ -12,9 +12,10 @@ from voxtra_core import CallSession
 from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted
 from voxtra_core.media import SLIN, AudioChunk, read_wav
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
-from voxtra_core.testing import Callee, Caller, Extension, Faults, run_call
-from voxtra_core.testing.faults import ChannelGone, LostReply, Outage, RefusedRequest, Restart
+from voxtra_core.testing import Callee, Caller, Extension, Faults, flaws, run_call
+from voxtra_core.testing.faults import ChannelGone, LateEvent, LostReply, NoReply, Outage, RefusedRequest, Restart
 from voxtra_core.testing.report import CallReport
+from voxtra_core.testing.strategies import check_call_flow
 
 from .world import Delays, World
 
@@ -428,6 +429,40 @@ def test_it_is_known_again_after_a_lost_connection() -> None:
     assert (told.ended, told.duration) == (RecordingEnd.CALL_ENDED, 20.0)
 
 
+def test_one_that_has_not_been_asked_for_when_its_call_ends_never_is() -> None:
+    """After an outage requests wait until Asterisk has said which calls there are; here it takes its time."""
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.record_start("one", max_duration=2)
+        await call.listen_dtmf(timeout=2.0)
+        await call.record_stop()
+        await call.record_start("two")
+
+    report = play(handler, PATIENT.waits(4.6).hangs_up(), Faults(Outage(0.875, 0.3), NoReply(4)))
+    assert flaws(report.run) == []
+    assert [made.name for made in report.recordings] == ["one"]
+    assert report.requests[-1].at > 10.0, "they do wait, and this one would have, too"
+
+
+@pytest.mark.parametrize("late", [None, 8, 9, 10])
+@pytest.mark.parametrize("fault", [LostReply, NoReply])
+def test_a_stop_that_is_not_answered(fault: Any, late: int | None) -> None:
+    """It is waited for, and asked after, also where the event that says so is lost with the connection."""
+    sink = Sink()
+    stopped: list[str | None] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.record_start("a-name", sink=sink, max_silence=60)
+        await call.play_file("hello-world")
+        stopped.append(await call.record_stop())
+
+    play(handler, PATIENT, Faults(fault(5), *([LateEvent(late, 1.0)] if late is not None else [])))
+    assert stopped == ["a-name"]
+    assert sink.ends == [RecordingEnd.STOPPED]
+
+
 @pytest.mark.parametrize("seconds", [0.0, 2.0])
 def test_asterisk_is_restarted(seconds: float) -> None:
     sink = Reading()
@@ -462,3 +497,35 @@ def test_in_a_conversation_between_two(hangs_up: bool) -> None:
         assert sink.ends == [RecordingEnd.CALL_ENDED if hangs_up else RecordingEnd.MAX_DURATION]
         assert world.log() == []
         world.assert_nothing_is_left()
+
+
+# ---- whatever goes wrong ---------------------------------------------------------------------------------------------
+
+
+def test_any_call_flow() -> None:
+    """Whoever calls, whatever goes wrong: each that had begun is told once, and is over in the end."""
+    sink = Sink()
+
+    async def handler(call: CallSession) -> None:
+        sink.told.clear()
+        begun.clear()
+        await call.answer()
+        name = await call.record_start(f"{call.id}-1", sink=sink, terminate_on="#", max_duration=20)
+        begun.append(name)
+        key = await call.listen_dtmf(timeout=3.0)
+        await call.record_pause()
+        await call.play_file("hello-world")
+        if key:
+            await call.record_stop()
+            begun.append(await call.record_start(f"{call.id}-2", sink=sink, max_silence=2))
+        await call.play_file("hello-world")
+
+    begun: list[str] = []
+
+    def check(report: CallReport) -> None:
+        told = [metadata.name for metadata in sink.told]
+        assert len(told) == len({*told}), "each once"
+        assert {*begun} <= {*told} <= {made.name for made in report.recordings}
+        assert all(made.end is not None for made in report.recordings)
+
+    check_call_flow(handler, check=check, max_examples=60)

@@ -372,6 +372,7 @@ def test_the_call_goes_where_we_do_not_follow() -> None:
         ({"max_duration": 5}, 5.0 - SLACK, RecordingEnd.MAX_DURATION),
         ({"max_duration": 5}, 3.0, RecordingEnd.UNKNOWN),
         ({"max_silence": 2}, 3.0, RecordingEnd.SILENCE),
+        ({"max_silence": 2}, 1.0, RecordingEnd.UNKNOWN),
         ({"max_silence": 2, "max_duration": 5}, 3.0, RecordingEnd.SILENCE),
         ({"max_silence": 2, "max_duration": 3}, 2.1, RecordingEnd.SILENCE),
         ({"max_silence": 2, "max_duration": 5}, 5.0, RecordingEnd.MAX_DURATION),

@@ -53,7 +53,7 @@ SLACK = 1.0
 """Seconds by which a recording may seem shorter than the longest it may be, and still have ended for that: it never
 is in Asterisk, which lets it be up to a second longer (seen on 22.10), but events are late."""
 CLOSE = 0.5
-"""Likewise, where it may as well have ended for silence."""
+"""Likewise, where it may as well have ended for silence; and for a silence itself."""
 
 
 RecordingControl: TypeAlias = Literal["pause", "unpause", "mute", "unmute"]
@@ -110,6 +110,7 @@ class Recording:
         self._has_answered = False
         self._is_inside = False
         self._started_at = self._finished_at = 0.0
+        self._asked: Pending[Any] = Pending()
         self._is_in_doubt = False  # it may have ended unheard
         self._why: RecordingEnd | None = None
         self._finished: LiveRecording | None = None
@@ -233,7 +234,7 @@ class Recording:
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _ask(self, request: Request[Any], now: float, then: Callable[[Pending[Any]], None]) -> None:
-        asked: Pending[Any] = self._owner.ask(request, now)
+        self._asked = asked = self._owner.ask(request, now)
         asked.add_waker(partial(then, asked))
 
     def _snooping(self, asked: Pending[Channel]) -> None:
@@ -289,7 +290,10 @@ class Recording:
         self.stage = Stage.OVER
         self.started.fail(error)
         self.over.fail(error)
-        self._remove_snoop(now)
+        if self._snoop_lives:
+            self._remove_snoop(now)
+        else:
+            self._asked.abandon(now)  # what waits to be sent is not: there is nothing to snoop on
         self._owner.forget(self)
 
     def _stop(self, now: float) -> None:
@@ -297,10 +301,11 @@ class Recording:
         self._ask(recordings.stop(self.options.name), now, self._stopped)
 
     def _stopped(self, asked: Pending[None]) -> None:
-        if asked.error is not None and not isinstance(asked.error, AriNotFound) and self.stage is Stage.RUNNING:
+        error = asked.error  # without an answer it is asked after, and stopped again if it is still there
+        if isinstance(error, AriError) and not isinstance(error, AriNotFound) and self.stage is Stage.RUNNING:
             self._why = None  # it goes on
             self.deadline = None
-            self.over.fail(asked.error)
+            self.over.fail(error)
             self.over = Pending()
 
     def _has_finished(self, recording: LiveRecording, now: float) -> None:
@@ -320,7 +325,9 @@ class Recording:
         slack = SLACK if options.max_silence is None else CLOSE
         if options.max_duration is not None and passed >= options.max_duration - slack:
             return RecordingEnd.MAX_DURATION
-        return RecordingEnd.SILENCE if options.max_silence is not None else RecordingEnd.UNKNOWN
+        if options.max_silence is not None and passed >= options.max_silence - CLOSE:
+            return RecordingEnd.SILENCE
+        return RecordingEnd.UNKNOWN
 
     @property
     def _with_its_call(self) -> RecordingEnd:
