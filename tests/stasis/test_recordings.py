@@ -405,6 +405,17 @@ def test_a_key_ends_it(keys: str, digit: str, ends: bool) -> None:
         assert bench.over().ended is RecordingEnd.KEY
 
 
+def test_it_is_stopped_when_it_has_just_ended_by_itself() -> None:
+    bench = Bench()
+    recording = bench.running(max_duration=5)
+    bench.wait(5.3)
+    bench.finished(recording)
+    recording.stop(bench.now)
+    assert recording.over.result() == "a-name"
+    assert bench.over().ended is RecordingEnd.MAX_DURATION
+    assert bench.questions == []
+
+
 def test_it_fails_on_the_way() -> None:
     bench = Bench()
     recording = bench.running()

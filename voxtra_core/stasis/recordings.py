@@ -141,6 +141,9 @@ class Recording:
         """Have it end; where it has not begun, as soon as it has."""
         if self.stage is Stage.OVER or self._why is not None:
             return
+        if self._finished is not None:  # it just has, by itself
+            self._end(self._reason(), now)
+            return
         self._why = why
         if self.stage is Stage.RUNNING:
             self._stop(now)
@@ -320,8 +323,6 @@ class Recording:
 
     def _reason(self) -> RecordingEnd:
         options, passed = self.options, self._finished_at - self._started_at
-        if self._why is not None:
-            return self._why
         slack = SLACK if options.max_silence is None else CLOSE
         if options.max_duration is not None and passed >= options.max_duration - slack:
             return RecordingEnd.MAX_DURATION

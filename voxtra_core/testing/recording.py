@@ -186,8 +186,8 @@ class LiveRecording:
     def take(self, tick: int) -> None:
         """A frame has ended."""
         line = self._channel.line
-        if self._resumed_at is None or line is None or self.file is None:
-            return
+        assert line is not None
+        assert self.file is not None
         frame = line.frame(tick)
         self.write()
         if frame is not None and not is_silence(frame):
@@ -230,8 +230,7 @@ class LiveRecording:
     def _look(self) -> None:
         """Is there anything to be heard?"""
         line = self._channel.line
-        if not (self.order.max_silence and self._is_running and line is not None):
-            return
+        assert line is not None
         if line.is_sounding:
             self._sounds()
         elif self._quiet_since is None:
