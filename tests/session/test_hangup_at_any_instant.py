@@ -72,7 +72,7 @@ class Story:
 SCENARIO: list[tuple[str, Callable[[CallSession], Awaitable[object]]]] = [
     ("ring", lambda call: call.ring()),
     ("answer", lambda call: call.answer()),
-    ("record_start", lambda call: call.record_start("first")),
+    ("record_start", lambda call: call.record_start()),
     ("play", lambda call: call.play_file("hello-world")),
     ("listen", lambda call: call.listen_dtmf(timeout=0.5)),
     ("collect", lambda call: call.collect_digits(2, prompt="hello-world", first_digit_timeout=0.5)),
@@ -81,7 +81,7 @@ SCENARIO: list[tuple[str, Callable[[CallSession], Awaitable[object]]]] = [
     ("send_dtmf", lambda call: call.send_dtmf("12")),
     ("record_pause", lambda call: call.record_pause()),
     ("record_stop", lambda call: call.record_stop()),
-    ("record_start again", lambda call: call.record_start("second")),
+    ("record_start again", lambda call: call.record_start()),
     ("hold", lambda call: call.hold()),
     ("unhold", lambda call: call.unhold()),
     ("get_variable", lambda call: call.get_variable("FOO")),
