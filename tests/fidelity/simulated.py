@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage
+from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage, content_of
 from voxtra_core.testing import (
     AudioSocketCall,
     Callee,
@@ -81,6 +81,10 @@ class SimulatedStage(Stage):
     def now(self) -> float:
         return self.asterisk.now
 
+    @property
+    def calendar(self) -> float:
+        return self.now % 1
+
     def open(self, app: str, *, subscribe_all: bool = False) -> None:
         number = self.asterisk.new_number()
         self._sockets[number] = app
@@ -125,8 +129,7 @@ class SimulatedStage(Stage):
             while (message := self.asterisk.next_message(lane)) is not None:
                 match message:
                     case SimReply(request, status, reason, body):
-                        parsed = json.loads(body) if body else None
-                        self.mark("reply", request=request, status=status, reason=reason, body=parsed)
+                        self.mark("reply", request=request, status=status, reason=reason, **content_of(body))
                     case SimEvent(socket, text):
                         self.log.append(
                             Entry(self.now, "event", {"to": self._sockets[socket], "event": json.loads(text)})
@@ -143,14 +146,20 @@ class _SimulatedFar(Far):
         super().__init__(stage)
         self._person = person
         self._agenda = stage.asterisk._exchange.agenda
+        self._talks_until = 0.0
 
     def _press(self, digits: str) -> None:
         for number, digit in enumerate(digits, 1):
             self._agenda.after(0.2 * number, partial(self._person.line.presses, digit, 0.1))
 
     def _talk(self) -> None:
-        self._agenda.after(0.08, lambda: self._person.line.talks(True))  # when the voice in hello-world begins and ends
-        self._agenda.after(1.34, lambda: self._person.line.talks(False))
+        begin = max(self._agenda.now, self._talks_until)
+        self._talks_until = begin + 4.42  # hello-world, and 3 s of silence
+        self._agenda.at(begin + 0.08, lambda: self._person.line.talks(True))  # when the voice in it begins and ends
+        self._agenda.at(begin + 1.34, lambda: self._person.line.talks(False))
+
+    def _send_silence(self) -> None:
+        """As it does anyhow."""
 
     def _hang_up(self) -> None:
         self._person.line.hangs_up(16)

@@ -7,7 +7,9 @@ way: on the simulated one to wait is to let virtual time go on.
 
 from __future__ import annotations
 
+import io
 import json
+import wave
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
-__all__ = ["Door", "Entry", "Far", "NeverCame", "Phone", "Reply", "Scenario", "Stage", "scenarios_of"]
+__all__ = ["Door", "Entry", "Far", "NeverCame", "Phone", "Reply", "Scenario", "Stage", "content_of", "scenarios_of"]
 
 T = TypeVar("T")
 PATIENCE = 6.0
@@ -63,6 +65,11 @@ class Far(ABC):
         self.stage.mark("far", does="talks")
         self._talk()
 
+    def sends_silence(self) -> None:
+        """As telephones do that nobody speaks into: a frame every 20 ms."""
+        self.stage.mark("far", does="sends silence")
+        self._send_silence()
+
     def hangs_up(self) -> None:
         """Or gives up."""
         self.stage.mark("far", does="hangs up")
@@ -73,6 +80,9 @@ class Far(ABC):
 
     @abstractmethod
     def _talk(self) -> None: ...
+
+    @abstractmethod
+    def _send_silence(self) -> None: ...
 
     @abstractmethod
     def _hang_up(self) -> None: ...
@@ -210,7 +220,7 @@ class Stage(ABC):
     def wait(self, kind: str, timeout: float = PATIENCE, **wanted: str) -> dict[str, Any]:
         """The first event of this type that nobody has waited for, whose fields are these.
 
-        ``channel``, ``playback`` and ``bridge`` are ids, ``to`` the name of an application.
+        ``channel``, ``playback`` and ``bridge`` are ids, ``recording`` is a name, ``to`` that of an application.
         """
 
         def found() -> Entry | None:
@@ -231,6 +241,10 @@ class Stage(ABC):
         while self._pump(end):
             pass
         self.mark("came", what="time")
+
+    def early_in_a_second(self) -> None:
+        """Wait until the calendar's second is 0.2 s old: some things Asterisk does by those."""
+        self.sleep((0.2 - self.calendar) % 1)
 
     def mark(self, kind: str, **fields: Any) -> None:
         """Write something down."""
@@ -282,6 +296,11 @@ class Stage(ABC):
     def now(self) -> float:
         """Seconds since the beginning."""
 
+    @property
+    @abstractmethod
+    def calendar(self) -> float:
+        """How old its second is, in seconds."""
+
     @abstractmethod
     def open(self, app: str, *, subscribe_all: bool = False) -> None:
         """One more event socket, for the application of this name."""
@@ -314,6 +333,14 @@ class Stage(ABC):
         """Let something happen; ``False`` when the end has come."""
 
 
+def content_of(body: bytes) -> dict[str, Any]:
+    """What a reply has in it: JSON; of a sound file its first bytes and, if it is a WAV file, how many milliseconds."""
+    if body[:4] != b"RIFF":
+        return {"body": json.loads(body) if body else None}
+    with wave.open(io.BytesIO(body)) as file:
+        return {"body": f"WAV at {file.getframerate()} Hz", "duration": file.getnframes() * 1000 // file.getframerate()}
+
+
 def _fits(fields: Mapping[str, Any], kind: str, wanted: Mapping[str, str]) -> bool:
     event = fields["event"]
     if event["type"] != kind:
@@ -326,6 +353,8 @@ def _fits(fields: Mapping[str, Any], kind: str, wanted: Mapping[str, str]) -> bo
                 found = (event.get("channel") or event.get("peer") or {}).get("id")
             case "playback" | "bridge":
                 found = event.get(name, {}).get("id")
+            case "recording":
+                found = event.get(name, {}).get("name")
             case _:
                 found = event.get(name)
         if found != value:

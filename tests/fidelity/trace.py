@@ -104,8 +104,8 @@ class _Naming:
             subjects.append(channel["name"])
         if (bridge := event.get("bridge")) is not None:
             subjects.append(f"bridge:{bridge['id']}")
-        if (playback := event.get("playback")) is not None:
-            target = playback["target_uri"].removeprefix("channel:")
+        if (media := event.get("playback") or event.get("recording")) is not None:
+            target = media["target_uri"].removeprefix("channel:")
             subjects.append(self._name_of.get(target, target))
         return subjects
 

@@ -22,6 +22,7 @@ from voxtra_core.ari.messages import EventReceived, LinkMessage
 from voxtra_core.ari.request import Request
 from voxtra_core.call import EndedBy
 from voxtra_core.errors import CallEnded, OriginateFailed
+from voxtra_core.recording import RecordingMetadata
 from voxtra_core.testing import Callee, Caller, Extension, Person
 from voxtra_core.testing.virtual import Cancelled
 
@@ -32,6 +33,16 @@ SETTLED = 3.0
 """Seconds after which no message is on its way any more."""
 
 
+@attrs.define(eq=False)
+class Sink:
+    """Remembers the recordings that it is told of."""
+
+    names: list[str] = attrs.field(factory=list)
+
+    async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+        self.names.append(metadata.name)
+
+
 @attrs.define
 class Scene:
     """One call, and one await in its handler that is cancelled."""
@@ -40,6 +51,8 @@ class Scene:
     caller: Person
     call: CallSession
     handle: PlaybackHandle | None = None
+    told: list[str] = attrs.field(factory=list)
+    """The names of the recordings that are over."""
     cancelled_at: float | None = None
 
     async def play(self) -> PlaybackHandle:
@@ -74,6 +87,11 @@ async def paused(scene: Scene) -> None:
     await playing(scene)
     await scene.world.loop.sleep(1.0)
     assert await scene.playing.pause()
+
+
+async def recorded(scene: Scene) -> None:
+    await scene.call.answer()
+    await scene.call.record_start()
 
 
 async def is_silent(scene: Scene) -> None:
@@ -141,6 +159,21 @@ async def placed_and_answered(scene: Scene) -> None:
     await call.wait_answered()
 
 
+async def is_not_recorded(scene: Scene) -> None:
+    """Nor is there a channel for it; and one that had begun was told."""
+    made = scene.caller.line.channel.recordings
+    assert all(each.ended == "stopped" for each in made)
+    assert scene.told == [each.name for each in made]
+    assert await scene.call.record_stop() is None
+    await nobody_else_is_there(scene)
+
+
+async def goes_on_being_recorded(scene: Scene) -> None:
+    assert await scene.call.record_stop() is not None
+    await scene.world.loop.sleep(SETTLED)
+    await is_not_recorded(scene)
+
+
 @attrs.frozen
 class Case:
     """An awaitable: what comes before it, and what must be true when it was cancelled and all is quiet."""
@@ -175,6 +208,10 @@ CASES = [
     Case("start_talk_detection", lambda s: s.call.start_talk_detection(), up, goes_on),
     Case("stop_talk_detection", lambda s: s.call.stop_talk_detection(), up, goes_on),
     Case("events", lambda s: anext(s.call.events()), up, goes_on),
+    Case("record_start", lambda s: s.call.record_start(), up, is_not_recorded),
+    Case("record_start, a beep", lambda s: s.call.record_start(beep=True), up, is_not_recorded),
+    Case("record_stop", lambda s: s.call.record_stop(), recorded, is_not_recorded),
+    Case("record_pause", lambda s: s.call.record_pause(), recorded, goes_on_being_recorded),
     Case("snoop", lambda s: s.call.snoop(), up, nobody_else_is_there),
     Case("hangup", lambda s: s.call.hangup(21), up, ended_by_us),
     Case("wait_ended", lambda s: s.call.wait_ended(), up, goes_on),
@@ -189,7 +226,8 @@ UNENDING = {"wait_ended"}
 
 def cancel_after(steps: int, case: Case, delays: Delays) -> tuple[bool, bool]:
     """Play the case and cancel after so many steps. Whether it was still awaited, and whether the outcome was known."""
-    with World(delays) as world:
+    sink = Sink()
+    with World(delays, recording_sink=sink) as world:
         world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(0.5).answers())
         world.asterisk.add_endpoint("PJSIP/nobody", Callee().rings(2.0).is_busy())
         world.asterisk.add_extension("away", "s", Extension(lasts=1.0))
@@ -197,7 +235,7 @@ def cancel_after(steps: int, case: Case, delays: Delays) -> tuple[bool, bool]:
 
         async def handler(call: CallSession) -> None:
             nonlocal acting, verified
-            scene = Scene(world, person, call)
+            scene = Scene(world, person, call, told=sink.names)
             await case.prepare(scene)
             acting = True
             try:

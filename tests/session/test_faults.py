@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -57,6 +58,9 @@ STRAYS = [
 ]
 
 
+_RECORDING = re.compile(r"voxtra-[0-9a-f-]{36}")
+
+
 def refused(request_id: str, status: int, reason: str = "not today") -> Reply:
     return Reply(request_id, status, reason, json.dumps({"message": reason}).encode())
 
@@ -88,6 +92,7 @@ class Trace:
 
     def __call__(self, step: str, outcome: object) -> None:
         text = "a handle" if isinstance(outcome, PlaybackHandle) else str(outcome)  # its id depends on the other call
+        text = _RECORDING.sub("voxtra-…", text)  # as a recording's name does
         self.lines.append((self._world.now, step, text))
 
     async def handle(self, call: CallSession) -> None:
@@ -118,14 +123,18 @@ def two_calls(faults: Sequence[Fault], strays: list[tuple[float, str]], delays: 
         poor = world.call(Caller("1", dials="victim").waits(600.0).hangs_up())
         lucky = world.call(Caller("2", dials="bystander").waits_for_answer().presses("42", after=0.3).waits(900.0))
         coming = list(faults)
-        playbacks: set[str] = set()
+        others: set[str] = set()  # of its playbacks, snoops and recordings
 
         def concerns_victim(text: str) -> bool:
-            return any(id in text for id in (poor.channel_id, *playbacks))
+            return any(id in text for id in (poor.channel_id, *others))
 
         def change(message: LinkMessage, request: Request[Any] | None) -> list[LinkMessage]:
             if request is not None and request.path == f"/channels/{poor.channel_id}/play":
-                playbacks.add(dict(request.query)["playbackId"])
+                others.add(dict(request.query)["playbackId"])
+            if request is not None and request.path.startswith(f"/channels/{poor.channel_id}/snoop/"):
+                others.add(request.path.rpartition("/")[2])
+            if request is not None and request.path.endswith("/record") and concerns_victim(request.path):
+                others.add(dict(request.query)["name"])
             about = request.target if request is not None else ""
             if isinstance(message, EventReceived):
                 about = str(message.data)

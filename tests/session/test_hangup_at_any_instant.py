@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from voxtra_core import CallEnded, CallSession, CallState
 from voxtra_core.call import EndedBy
+from voxtra_core.recording import RecordingMetadata
 from voxtra_core.testing import Caller, Person
 
 from .world import Delays, World
@@ -33,6 +34,8 @@ class Story:
         self.steps: list[str] = []
         self.ended_with: list[BaseException | None] = []
         self.callbacks: list[str] = []
+        self.recorded: list[str] = []
+        self.told: list[str] = []
         self._talk = talk or self.go_through_the_scenario
 
     async def handle(self, call: CallSession) -> None:
@@ -58,18 +61,27 @@ class Story:
     async def go_through_the_scenario(self, call: CallSession) -> None:
         for name, step in SCENARIO:
             self.steps.append(name)
-            await step(call)
+            result = await step(call)
+            if name.startswith("record_start"):
+                self.recorded.append(str(result))
+
+    async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+        self.told.append(metadata.name)
 
 
 SCENARIO: list[tuple[str, Callable[[CallSession], Awaitable[object]]]] = [
     ("ring", lambda call: call.ring()),
     ("answer", lambda call: call.answer()),
+    ("record_start", lambda call: call.record_start()),
     ("play", lambda call: call.play_file("hello-world")),
     ("listen", lambda call: call.listen_dtmf(timeout=0.5)),
     ("collect", lambda call: call.collect_digits(2, prompt="hello-world", first_digit_timeout=0.5)),
     ("start_playback", lambda call: call.start_playback("hello-world")),
     ("set_variable", lambda call: call.set_variable("FOO", "bar")),
     ("send_dtmf", lambda call: call.send_dtmf("12")),
+    ("record_pause", lambda call: call.record_pause()),
+    ("record_stop", lambda call: call.record_stop()),
+    ("record_start again", lambda call: call.record_start()),
     ("hold", lambda call: call.hold()),
     ("unhold", lambda call: call.unhold()),
     ("get_variable", lambda call: call.get_variable("FOO")),
@@ -94,6 +106,9 @@ def check(world: World, story: Story, caller: Person, cause: int | None) -> None
     duration = call.duration
     assert duration == 0.0 if caller.answered_at is None else duration >= 0.0
     world.run(10)
+    made = [each.name for each in caller.line.channel.recordings if each.end is not None]
+    assert len(story.told) == len({*story.told})
+    assert {*story.recorded} <= {*story.told} <= {*made}
     assert call.duration == duration
     assert world.log() == []
     world.assert_nothing_is_left()
@@ -103,8 +118,8 @@ def check(world: World, story: Story, caller: Person, cause: int | None) -> None
 @settings(max_examples=80)
 @given(delays, st.integers(0, 170).map(lambda n: n * 0.05), causes)
 def test_at_any_instant(delays: Delays, instant: float, cause: int | None) -> None:
-    with World(delays) as world:
-        story = Story()
+    story = Story()
+    with World(delays, recording_sink=story) as world:
         world.app.default()(story.handle)
         world.start()
         caller = world.call(Caller("5550100").waits(instant).hangs_up(cause))
@@ -115,18 +130,18 @@ def test_at_any_instant(delays: Delays, instant: float, cause: int | None) -> No
 @settings(max_examples=60)
 @given(delays, st.integers(-8, 8).map(lambda n: n * 0.05), causes)
 def test_while_our_hangup_is_on_its_way(delays: Delays, instant: float, cause: int | None) -> None:
-    with World(delays) as world:
+    async def talk(call: CallSession) -> None:
+        await call.answer()
+        story.recorded.append(await call.record_start())
+        await world.loop.sleep(max(0.0, 4.0 - world.now))
+        await call.hangup(21)
+        assert call.end is not None
 
-        async def talk(call: CallSession) -> None:
-            await call.answer()
-            await world.loop.sleep(max(0.0, 1.0 - world.now))
-            await call.hangup(21)
-            assert call.end is not None
-
-        story = Story(talk)
+    story = Story(talk)
+    with World(delays, recording_sink=story) as world:
         world.app.default()(story.handle)
         world.start()
-        caller = world.call(Caller("5550100").waits(1.0 + instant).hangs_up(cause))
+        caller = world.call(Caller("5550100").waits(4.0 + instant).hangs_up(cause))
         world.run(30)
         if instant >= 0:
             assert story.ended_with == [None]  # whoever was first: hangup() has what it wants
@@ -137,15 +152,16 @@ def test_every_step_of_the_scenario_is_interrupted_by_some_instant() -> None:
     """Without this the property above could go quiet: an operation that never waits is never interrupted."""
     interrupted: set[str] = set()
     for n in range(0, 210, 2):
-        with World(Delays(replies=(0.15,), events=(0.1,))) as world:
-            story = Story()
+        story = Story()
+        with World(Delays(replies=(0.15,), events=(0.1,)), recording_sink=story) as world:
             world.app.default()(story.handle)
             world.start()
             world.call(Caller("5550100").waits(n * 0.05).hangs_up())
             world.run(20)
             if isinstance(story.ended_with[0], CallEnded):
                 interrupted.add(story.steps[-1])
-    assert interrupted == {name for name, _ in SCENARIO} - {"hangup"}
+    never = {"hangup", "record_pause", "record_stop"}  # the last two say that nothing is being recorded
+    assert interrupted == {name for name, _ in SCENARIO} - never
 
 
 @pytest.mark.parametrize("name", ["wait_ended", "hangup"])

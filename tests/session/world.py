@@ -21,7 +21,7 @@ __all__ = ["SOUNDS", "App", "Delays", "UnsteadyLink", "World"]
 
 T = TypeVar("T")
 
-SOUNDS = {"hello-world": 1.0, "tt-monkeys": 10.0}
+SOUNDS = {"beep": 0.5, "hello-world": 1.0, "tt-monkeys": 10.0}
 
 
 @attrs.frozen

@@ -18,6 +18,7 @@ from voxtra_core.ari import (
 )
 from voxtra_core.ari import RecordingFailed as RecordingFailedEvent
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, EndedBy, Pending
+from voxtra_core.call.machine import MISSING
 from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted, RequestOutcomeUnknown
 from voxtra_core.recording import RecordingEnd, RecordingOptions
 from voxtra_core.stasis import Recording, RecordingOver
@@ -153,7 +154,7 @@ def test_there_is_no_snoop(error: Exception) -> None:
     recording = bench.start()
     bench.answer("channels.snoop_channel_with_id", error)
     assert recording.started.done is isinstance(error, RequestOutcomeUnknown)
-    bench.wait(WHY + 0.1)
+    bench.wait(MISSING + 0.1)
     assert recording.started.error is error
     assert (bench.removed, bench.told, bench.recordings.under_way) == ([], [], 0)
 
@@ -371,7 +372,9 @@ def test_the_call_goes_where_we_do_not_follow() -> None:
         ({"max_duration": 5}, 5.0 - SLACK, RecordingEnd.MAX_DURATION),
         ({"max_duration": 5}, 3.0, RecordingEnd.UNKNOWN),
         ({"max_silence": 2}, 3.0, RecordingEnd.SILENCE),
+        ({"max_silence": 2}, 1.0, RecordingEnd.UNKNOWN),
         ({"max_silence": 2, "max_duration": 5}, 3.0, RecordingEnd.SILENCE),
+        ({"max_silence": 2, "max_duration": 3}, 2.1, RecordingEnd.SILENCE),
         ({"max_silence": 2, "max_duration": 5}, 5.0, RecordingEnd.MAX_DURATION),
         ({}, 3.0, RecordingEnd.UNKNOWN),
     ],
@@ -379,7 +382,7 @@ def test_the_call_goes_where_we_do_not_follow() -> None:
 def test_it_ends_by_itself(options: dict[str, Any], seconds: float, ended: RecordingEnd) -> None:
     bench = Bench()
     recording = bench.running(**options)
-    bench.wait(seconds - WHY)
+    bench.wait(seconds)
     bench.finished(recording)
     assert bench.told == []
     bench.wait(WHY)
@@ -400,6 +403,17 @@ def test_a_key_ends_it(keys: str, digit: str, ends: bool) -> None:
     if ends:
         bench.finished(recording)
         assert bench.over().ended is RecordingEnd.KEY
+
+
+def test_it_is_stopped_when_it_has_just_ended_by_itself() -> None:
+    bench = Bench()
+    recording = bench.running(max_duration=5)
+    bench.wait(5.3)
+    bench.finished(recording)
+    recording.stop(bench.now)
+    assert recording.over.result() == "a-name"
+    assert bench.over().ended is RecordingEnd.MAX_DURATION
+    assert bench.questions == []
 
 
 def test_it_fails_on_the_way() -> None:

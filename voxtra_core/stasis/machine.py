@@ -235,7 +235,7 @@ class StasisMachine:
             log=self._log,
         )
         self.recordings = Recordings(
-            self.request,
+            self._ask_for_a_call,
             remove=self._media.remove,
             app_name=lambda: self.app_name,
             new_id=new_id,
@@ -851,6 +851,10 @@ class StasisMachine:
         self._out.append(SendRequest(request_id, request, at_once))
         self._tell()
         return pending
+
+    def _ask_for_a_call(self, request: Request[T], now: float) -> Pending[T]:
+        """With a handler that waits for the answer, and not for longer than with operations of the call itself."""
+        return self._ask(request, now, REPLY_TIMEOUT)
 
     def _ask_at_once(self, request: Request[T], now: float) -> Pending[T]:
         return self._ask(request, now, REPLY_TIMEOUT, at_once=True)

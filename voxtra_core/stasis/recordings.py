@@ -34,6 +34,7 @@ from ..ari import (
     recordings,
 )
 from ..call import CallMachine, EndedBy, Pending
+from ..call.machine import DOUBT, MISSING
 from ..deadlines import soonest
 from ..errors import AriError, AriNotFound, CallEnded, LocalProtocolError, RecordingNotStarted
 from ..recording import RecordingEnd, RecordingOptions
@@ -49,7 +50,10 @@ TELL = 2.0
 WHY = 0.25
 """Seconds for it to show why one has ended by itself: the end of its call is told after it, as a rule."""
 SLACK = 1.0
-"""Seconds by which a recording may be shorter than the longest it may be, and still have ended for that."""
+"""Seconds by which a recording may seem shorter than the longest it may be, and still have ended for that: it never
+is in Asterisk, which lets it be up to a second longer (seen on 22.10), but events are late."""
+CLOSE = 0.5
+"""Likewise, where it may as well have ended for silence; and for a silence itself."""
 
 
 RecordingControl: TypeAlias = Literal["pause", "unpause", "mute", "unmute"]
@@ -105,7 +109,9 @@ class Recording:
         self._owner = owner
         self._has_answered = False
         self._is_inside = False
-        self._started_at: float | None = None
+        self._started_at = self._finished_at = 0.0
+        self._asked: Pending[Any] = Pending()
+        self._is_in_doubt = False  # it may have ended unheard
         self._why: RecordingEnd | None = None
         self._finished: LiveRecording | None = None
         self._error: Exception | None = None
@@ -135,6 +141,9 @@ class Recording:
         """Have it end; where it has not begun, as soon as it has."""
         if self.stage is Stage.OVER or self._why is not None:
             return
+        if self._finished is not None:  # it just has, by itself
+            self._end(self._reason(), now)
+            return
         self._why = why
         if self.stage is Stage.RUNNING:
             self._stop(now)
@@ -159,7 +168,7 @@ class Recording:
     def call_over(self, now: float) -> None:
         """Its call has ended, and the snoop with it, as Asterisk says presently; or the call is not ours any more."""
         if self.stage is Stage.RUNNING:
-            is_stopping, self._why = self._why is not None, self._why or RecordingEnd.CALL_ENDED
+            is_stopping, self._why = self._why is not None, self._why or self._with_its_call
             if self._finished is not None:
                 self._end(self._why, now)
             elif self._snoop_lives and not is_stopping:
@@ -199,7 +208,7 @@ class Recording:
         """Nothing has been said for too long."""
         self.deadline = None
         if self._finished is not None:
-            self._end(self._reason(self._finished, now), now)
+            self._end(self._reason(), now)
         elif self.stage is Stage.RUNNING:
             self._look(now)
         elif self.stage is not Stage.OVER:
@@ -209,6 +218,7 @@ class Recording:
     def link_lost(self) -> None:
         """Nothing is late until there is a link again."""
         self.deadline = None
+        self._is_in_doubt = self.stage is Stage.RUNNING
 
     def link_restored(self, now: float) -> None:
         """There is a link again: is it still being made?"""
@@ -227,7 +237,7 @@ class Recording:
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _ask(self, request: Request[Any], now: float, then: Callable[[Pending[Any]], None]) -> None:
-        asked: Pending[Any] = self._owner.ask(request, now)
+        self._asked = asked = self._owner.ask(request, now)
         asked.add_waker(partial(then, asked))
 
     def _snooping(self, asked: Pending[Channel]) -> None:
@@ -262,7 +272,8 @@ class Recording:
     def _refused(self, error: Exception, now: float) -> None:
         """It comes to nothing; where Asterisk has said so, as a rule because the call is just ending."""
         if isinstance(error, AriError) and self.stage is not Stage.OVER:
-            self._error, self.deadline = error, now + WHY
+            self._error = error
+            self.deadline = now + (MISSING if isinstance(error, AriNotFound) else WHY if error.status < 500 else DOUBT)
         else:
             self._not_started(error, now)
 
@@ -282,7 +293,10 @@ class Recording:
         self.stage = Stage.OVER
         self.started.fail(error)
         self.over.fail(error)
-        self._remove_snoop(now)
+        if self._snoop_lives:
+            self._remove_snoop(now)
+        else:
+            self._asked.abandon(now)  # what waits to be sent is not: there is nothing to snoop on
         self._owner.forget(self)
 
     def _stop(self, now: float) -> None:
@@ -290,28 +304,38 @@ class Recording:
         self._ask(recordings.stop(self.options.name), now, self._stopped)
 
     def _stopped(self, asked: Pending[None]) -> None:
-        if asked.error is not None and not isinstance(asked.error, AriNotFound) and self.stage is Stage.RUNNING:
+        error = asked.error  # without an answer it is asked after, and stopped again if it is still there
+        if isinstance(error, AriError) and not isinstance(error, AriNotFound) and self.stage is Stage.RUNNING:
             self._why = None  # it goes on
             self.deadline = None
-            self.over.fail(asked.error)
+            self.over.fail(error)
             self.over = Pending()
 
     def _has_finished(self, recording: LiveRecording, now: float) -> None:
         if self.stage is not Stage.RUNNING:
             return
         self._finished = recording
+        self._finished_at = now
         if self._why is not None:
             self._end(self._why, now)
         else:
             self.deadline = now + WHY
 
-    def _reason(self, recording: LiveRecording, now: float) -> RecordingEnd:
-        options, passed = self.options, now - (self._started_at or now)
-        if self._why is not None:
-            return self._why
-        if options.max_duration is not None and passed >= options.max_duration - SLACK:
+    def _reason(self) -> RecordingEnd:
+        options, passed = self.options, self._finished_at - self._started_at
+        slack = SLACK if options.max_silence is None else CLOSE
+        if options.max_duration is not None and passed >= options.max_duration - slack:
             return RecordingEnd.MAX_DURATION
-        return RecordingEnd.SILENCE if options.max_silence is not None else RecordingEnd.UNKNOWN
+        if options.max_silence is not None and passed >= options.max_silence - CLOSE:
+            return RecordingEnd.SILENCE
+        return RecordingEnd.UNKNOWN
+
+    @property
+    def _with_its_call(self) -> RecordingEnd:
+        """How it has ended, where its call has."""
+        options = self.options
+        ends_by_itself = options.max_duration is not None or options.max_silence is not None
+        return RecordingEnd.UNKNOWN if self._is_in_doubt and ends_by_itself else RecordingEnd.CALL_ENDED
 
     def _look(self, now: float) -> None:
         self._ask(recordings.get_live(self.options.name), now, self._looked)
@@ -324,8 +348,10 @@ class Recording:
             self._ask(recordings.get_stored(self.options.name), now, self._looked_for_file)
         elif asked.error is not None:
             self.deadline = now + TELL
-        elif self._why is not None:
-            self._stop(now)
+        else:
+            self._is_in_doubt = False
+            if self._why is not None:
+                self._stop(now)
 
     def _looked_for_file(self, asked: Pending[StoredRecording]) -> None:
         if self.stage is not Stage.RUNNING:
@@ -342,7 +368,7 @@ class Recording:
         self.stage = Stage.OVER
         self.deadline = None
         finished = self._finished
-        clock = None if self._started_at is None or why is RecordingEnd.UNKNOWN else now - self._started_at
+        clock = None if why is RecordingEnd.UNKNOWN or self._is_in_doubt else now - self._started_at
         duration = None if finished is None or finished.duration is None else float(finished.duration)
         self.over.resolve(self.options.name)
         self._remove_snoop(now)

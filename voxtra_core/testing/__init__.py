@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .messages import SimClosed, SimEvent, SimMessage, SimReply
     from .people import Digit, Person
     from .people_text import PeopleSyntaxError, format_people, parse_people
+    from .recording import Recorded
     from .report import CallReport, RunReport
     from .run import run_call, run_calls
     from .sounds import SOUNDS
@@ -48,6 +49,7 @@ __all__ = [
     "Moment",
     "PeopleSyntaxError",
     "Person",
+    "Recorded",
     "RunReport",
     "Script",
     "SimClosed",
@@ -93,6 +95,7 @@ _HOMES: dict[str, str] = {
     "PeopleSyntaxError": "people_text",
     "format_people": "people_text",
     "parse_people": "people_text",
+    "Recorded": "recording",
     "CallReport": "report",
     "RunReport": "report",
     "run_call": "run",

@@ -77,6 +77,8 @@ class _Bridges:
         for channel in channels:
             if channel.control is None:
                 raise refuse(422, "Channel not in Stasis application")
+            if channel.control.is_to_be_recorded:
+                raise refuse(409, f"Channel {channel.id} currently recording")
         _one_after_another([partial(bridge.add, channel) for channel in channels], channels, request)
 
     def remove_channels(self, request: RestRequest) -> None:

@@ -7,9 +7,9 @@ something happens at the same instant. And where the real one races, the order h
 before what the request causes, except for the operations that Asterisk answers when they are done.
 :class:`~.link.SimulatedLink` can delay either.
 
-An operation that is not modelled is answered with 501 and says so: recordings, external media by anything but
-AudioSocket, prompts and music on a bridge, ``create`` and ``dial``, redirection, device states, mailboxes. Read-only
-users and requests over the event socket belong to the transport.
+An operation that is not modelled is answered with 501 and says so: external media by anything but AudioSocket, prompts,
+music and recordings on a bridge, ``create`` and ``dial``, redirection, device states, mailboxes. Read-only users and
+requests over the event socket belong to the transport.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Final
 from .ari_bridges import bridge_handlers
 from .ari_channels import channel_handlers
 from .ari_others import application_handlers, asterisk_handlers, event_handlers, playback_handlers
+from .ari_recordings import recording_handlers
 from .callers import Callee, Caller
 from .channels import Channel, Party, Place
 from .dialplan import Extension
@@ -262,9 +263,9 @@ class SimulatedAsterisk:
     def restart(self, now: float, *, boots: float = 0.0) -> None:
         """Asterisk is killed and started again, and answers 503 for the ``boots`` seconds that this takes.
 
-        Nothing of what was is left, and nobody is told: no channel, bridge, playback, application, subscription or
-        global variable; requests that have not been answered never will be, and everybody on the phone is cut off. The
-        people, the dialplan and the endpoints are the same as before.
+        Nothing of what was is left but the files of recordings, and nobody is told: no channel, bridge, playback,
+        application, subscription or global variable; requests that have not been answered never will be, and everybody
+        on the phone is cut off. The people, the dialplan and the endpoints are the same as before.
         """
         self._advance(now)
         old, self._exchange = self._exchange, self._new_exchange()
@@ -361,6 +362,7 @@ def _handlers(exchange: Exchange) -> dict[tuple[str, str], Handler]:
         **channel_handlers(exchange),
         **bridge_handlers(exchange),
         **playback_handlers(exchange),
+        **recording_handlers(exchange),
         **application_handlers(exchange),
         **asterisk_handlers(exchange),
         **event_handlers(exchange),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .broadcast import Broadcast
     from .dialing import Attempt
     from .lines import Line, LocalLine
+    from .recording import Recorded
     from .stasis import Control
     from .talking import TalkDetector
 
@@ -118,6 +119,10 @@ class Channel:
     """What ``STASISSTATUS`` will be in the end, of one that was placed and has gone on in the dialplan."""
     talk_detector: TalkDetector | None = None
     """While ``TALK_DETECT`` is set."""
+    recordings: list[Recorded] = attrs.field(factory=list)
+    """What has been recorded of it, also by what snoops on it."""
+    snoops_on: Channel | None = None
+    """For one that snoops: the channel that it was made for."""
     snoops: list[Channel] = attrs.field(factory=list)
     """What has been made to snoop on it; they go with it."""
     leaving: Appointment | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import floor
 from typing import Any, Final
 
 import attrs
@@ -21,6 +22,7 @@ from .frames import FrameClock
 from .outbound import Outbound
 from .people import Person
 from .playback import Playbacks
+from .recordings import Recordings
 from .stasis import Control
 from .talking import TalkDetector
 
@@ -31,6 +33,8 @@ ASTERISK_ID: Final = "02:00:00:00:00:01"
 
 _SYSTEM_NAME: Final = "simulated"
 
+_ROUNDING: Final = 1e-6
+"""Seconds by which the sum of two times may be too little."""
 _NORMAL_CLEARING: Final = 16
 """The cause of who leaves a bridge for none."""
 
@@ -52,6 +56,7 @@ class Exchange:
         self.bridges: dict[str, Bridge] = {}
         self.frames = FrameClock(self)
         self.playbacks = Playbacks(self, sounds)
+        self.recordings = Recordings(self)
         self.variables: dict[str, str] = {}
         """Global ones."""
         self.callees: dict[str, Callee] = {}
@@ -82,6 +87,7 @@ class Exchange:
         self.callees, self.dialplan, self.people = old.callees, old.dialplan, old.people
         self.contexts = old.contexts
         self.doors, self.default_door = old.doors, old.default_door
+        self.recordings.take_over(old.recordings)
         self._channels_made = old._channels_made  # the ids of channels hold a second, and could come again
         for person in self.people:
             if person.ended_at is None:
@@ -95,6 +101,14 @@ class Exchange:
     def date(self) -> str:
         """The time of day, as events have it."""
         return ari_date(self._epoch + self.agenda.now)
+
+    def seconds(self) -> int:
+        """The calendar's whole seconds: C's ``time()``."""
+        return floor(self._epoch + self.agenda.now + _ROUNDING)
+
+    def time_of(self, second: int) -> float:
+        """When the calendar's second of that number begins."""
+        return second - self._epoch
 
     def publish(self, channel: Channel, event: str, **fields: Any) -> None:
         """An event of this channel, for everybody who is subscribed to it."""

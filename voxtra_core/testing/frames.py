@@ -147,11 +147,13 @@ class FrameClock:
         self._timer = self._exchange.agenda.at(tick / _TICKS, lambda: self._ring(tick))
 
     def _is_needed(self, tick: int) -> bool:
-        return any(bridge.needs_frames(tick) for bridge in self._exchange.bridges.values())
+        bridges, recordings = self._exchange.bridges.values(), self._exchange.recordings
+        return recordings.needs_frames(tick) or any(bridge.needs_frames(tick) for bridge in bridges)
 
     def _ring(self, tick: int) -> None:
-        self._timer = None
         for bridge in list(self._exchange.bridges.values()):
             bridge.mix(tick)
+        self._exchange.recordings.take(tick)
+        self._timer = None  # not before: who looks meanwhile would set another
         if self._is_needed(tick + 1):
             self._set(tick + 1)

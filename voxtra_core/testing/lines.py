@@ -47,6 +47,7 @@ class Line(ABC):
         """Who hears what is sent to the person."""
         self.is_talking = False
         """Whether the person is saying something."""
+        self._watchers: list[Callable[[], None]] = []
         channel.line = self
         person.line = self
 
@@ -133,6 +134,33 @@ class Line(ABC):
             self._audible = audible
             self.person.hears(audible)
 
+        self._changed()
+
+    # ---- who listens to it ---------------------------------------------------------------------------------------
+
+    @property
+    def is_sounding(self) -> bool:
+        """Whether anything comes from here at the moment."""
+        return self.is_talking and not self._voice_muted
+
+    @property
+    def is_played_to(self) -> bool:
+        """Whether a prompt or music is being played to the person, of which there is no audio here."""
+        return bool(self._prompt or self._music) and not self._muted
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Call this whenever that may have changed."""
+        self._watchers.append(look)
+
+    def unwatch(self, look: Callable[[], None]) -> None:
+        """Not any more."""
+        if look in self._watchers:
+            self._watchers.remove(look)
+
+    def _changed(self) -> None:
+        for look in [*self._watchers]:
+            look()
+
     # ---- audio -------------------------------------------------------------------------------------------------------
 
     @property
@@ -199,6 +227,8 @@ class Line(ABC):
     def presses(self, digit: str, duration: float) -> None:
         """Has pressed a key for so many seconds."""
         self._exchange.publish(self.channel, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
+        if self.channel.control is not None and self.channel.control.recording is not None:
+            self.channel.control.recording.hears_key(digit)
         if self.channel.bridge is not None:
             self.channel.bridge.pass_on_digit(self, digit, duration)
 
@@ -209,6 +239,7 @@ class Line(ABC):
             self._exchange.frames.look()
         if self.channel.talk_detector is not None:
             self.channel.talk_detector.hears(on)
+        self._changed()
 
     def holds(self, on: bool) -> None:
         """Puts us on hold, or takes us back."""

@@ -22,6 +22,7 @@ from .faults import Fault, Faults, is_about_calls
 from .hearing import Hearing
 from .ladder import Moment, ladder
 from .people import Digit, Person
+from .recording import Recorded
 
 if TYPE_CHECKING:
     from ..session import CallSession
@@ -306,6 +307,11 @@ class CallReport:
     def digits(self) -> str:
         """The keys that the handler got from ``listen_dtmf()`` and ``collect_digits()``, terminators included."""
         return "".join(operation.digits or "" for operation in self.operations)
+
+    @property
+    def recordings(self) -> list[Recorded]:
+        """What was recorded of the call, as Asterisk saw it: names, formats, beginnings, ends and how they came."""
+        return self.person.line.channel.recordings if self.person is not None else []
 
     @property
     def tones(self) -> str:

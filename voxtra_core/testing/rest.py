@@ -12,6 +12,7 @@ import attrs
 
 __all__ = ["NO_CONTENT", "Handler", "Parameters", "Refused", "Reply", "RestRequest", "atoi", "ok", "refuse"]
 
+_YES: Final = frozenset({"yes", "true", "y", "t", "1", "on"})
 _REASONS: Final = {
     200: "OK",
     201: "Created",
@@ -106,6 +107,12 @@ class Parameters:
             value = self._json[name]
             return value if isinstance(value, int) and not isinstance(value, bool) else 0
         return (atoi(self._query[name]) or 0) if name in self._query else default
+
+    def flag(self, name: str) -> bool:
+        """Yes or no: a word that ``ast_true`` takes for yes in a query, ``true`` in JSON."""
+        if name in self._json:
+            return self._json[name] is True
+        return self._query.get(name, "").lower() in _YES
 
     def variables(self) -> dict[str, str]:
         """``variables`` of a JSON body. Raises :class:`Refused` (400) for one that is no string."""

@@ -156,7 +156,7 @@ class SimulatorServer:
         message = self.asterisk.next_message()
         match message:
             case SimReply(request, status, reason, body, headers):
-                content = [("Content-type", "application/json")] if body else []
+                content = [("Content-type", "application/json")] if body and "Content-type" not in headers else []
                 self._server.reply(request, status, reason, (*headers.items(), *content), body, now=now)
             case SimEvent(socket, text):
                 self._server.send_text(socket, text)

@@ -2,6 +2,7 @@
 
 What is played on one is whispered; audio that comes to it from a bridge is not. In a bridge the others hear what it
 spies on, frame by frame, also while a prompt is played to the person it snoops on: the prompt itself has no audio.
+It can be recorded just so.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Snooping:
         name = f"Snoop/{target.id}-{exchange.next_snoop_number()}"
         channel = exchange.add_channel(self._id or exchange.new_channel_id(), name, "Up", Place("default", "s"))
         _SnoopLine(exchange, channel, target.line, spy=self._spy, whisper=self._whisper)
+        channel.snoops_on = target
         target.snoops.append(channel)
         exchange.agenda.after(0, self._enter(channel))
         return channel
@@ -77,6 +79,7 @@ class _SnoopLine(DirectLine):
         self._spied_on = target if spy in {"in", "both"} else None
         self._sent_there = bytearray()
         self._target = target
+        self._hears_sent = spy in {"out", "both"}
         if target is not None and spy in {"out", "both"}:
             target.taps.append(self._tap)
 
@@ -99,11 +102,30 @@ class _SnoopLine(DirectLine):
         """Whether anything is said there."""
         return bool(self._sent_there) or (self._spied_on is not None and self._spied_on.is_heard_from(tick))
 
+    @property
+    def is_sounding(self) -> bool:
+        """Whether anything is said there, or played to there."""
+        said = self._spied_on is not None and self._spied_on.is_sounding
+        return said or (self._hears_sent and self._target is not None and self._target.is_played_to)
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """What changes is there."""
+        if self._target is not None:
+            self._target.watch(look)
+
+    def unwatch(self, look: Callable[[], None]) -> None:
+        """Not any more."""
+        if self._target is not None:
+            self._target.unwatch(look)
+
     def receive_audio(self, data: bytes) -> None:
         """A whisper, which is not modelled."""
 
     def _tap(self, data: bytes) -> None:
-        if self.channel.bridge is not None:
+        control = self.channel.control
+        if self.channel.bridge is not None or (
+            control is not None and control.recording is not None and control.recording.is_writing
+        ):
             self._sent_there += data
             self._exchange.frames.look()
         else:

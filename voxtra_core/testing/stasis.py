@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from .playback import Playback
+from .recording import LiveRecording
 
 if TYPE_CHECKING:
     from .applications import Application
@@ -61,6 +62,16 @@ class Control:
         self._running: Command | None = None
         self._exit: Callable[[], None] | None = None
         self._next_app: tuple[str, tuple[str, ...]] | None = None
+
+    @property
+    def recording(self) -> LiveRecording | None:
+        """What is being recorded of it."""
+        return self._running if isinstance(self._running, LiveRecording) else None
+
+    @property
+    def is_to_be_recorded(self) -> bool:
+        """Whether it is, or will be: it cannot enter a bridge then."""
+        return any(isinstance(command, LiveRecording) for command in (self._running, *self._queue))
 
     @property
     def is_playing(self) -> bool:
