@@ -666,8 +666,9 @@ class CallSession:
         ``name`` is its file's name in Asterisk's spool directory, without the format: letters, digits and ``_.@+=-``;
         one is made where there is none. ``fmt`` is a format that Asterisk writes: ``wav``, ``wav16``, ``ulaw``, ….
         ``who`` is who is in it: both sides, or the far end alone. It ends with :meth:`record_stop`, with the call,
-        after ``max_duration`` seconds, after ``max_silence`` seconds in which nothing is heard, or with a key of
-        ``terminate_on``, which whoever listens for keys gets as well. ``beep`` is played to the far end first.
+        after ``max_duration`` seconds (Asterisk looks at its clock once a second), after ``max_silence`` seconds in
+        which nothing is heard, or with a key of ``terminate_on``, which whoever listens for keys gets as well.
+        ``beep`` is played to the far end first.
 
         However it ends, ``sink`` is called once with what is known of it, a
         :class:`~voxtra_core.recording.metadata.RecordingMetadata`; without one the application's
