@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Protocol, TypeAlias
 
 from ..errors import LocalProtocolError
@@ -103,11 +103,6 @@ class DigitQueue:
 
     def __len__(self) -> int:
         return len(self._digits)
-
-    @property
-    def takers(self) -> Sequence[Taker]:
-        """Who waits, the next one first."""
-        return self._takers
 
     def press(self, digit: str, now: float) -> list[Taker]:
         """A digit has been pressed. Returns who has all that they wanted now."""
