@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.mutation import ROOT, mutants_of, mutated, sample
+from fuzz.mutation import ROOT, Bench, mutants_of, mutated, sample
 
 SOURCE = '''
 """A docstring with a number: 1."""
@@ -67,3 +67,31 @@ def test_the_sample_is_the_same_for_the_same_seed() -> None:
     assert sample(30, seed=1) == sample(30, seed=1)
     assert sample(30, seed=1) != sample(30, seed=2)
     assert {mutant.path.split("/")[1] for mutant in sample(100, seed=1)} == {"call", "stasis"}
+
+
+def test_every_file_of_tests_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one whose only tests are a state machine's, which stand in a file of Hypothesis's."""
+    monkeypatch.setattr("fuzz.mutation.COPIED", ())
+    monkeypatch.setattr("fuzz.mutation.TESTS", ["tests/call"])
+    rooms = tmp_path / "tests" / "call"
+    rooms.mkdir(parents=True)
+    (tmp_path / "tests" / "conftest.py").touch()
+    for name in ("machine", "slow"):
+        (rooms / f"test_{name}.py").touch()
+    bench = Bench(tmp_path)
+    report = "<testsuite>" + "".join(
+        f'<testcase classname="tests.call.{name}" file="{file}" time="{time}"/>'
+        for name, file, time in [
+            ("test_machine.TestCall", "stateful.py", 1),
+            ("test_slow", "tests/call/test_slow.py", 2),
+        ]
+    )
+
+    def pytest_says(*arguments: str, within: float | None = None) -> tuple[int, str]:
+        (tmp_path / "report.xml").write_text(f"{report}</testsuite>")
+        return 0, ""
+
+    monkeypatch.setattr(bench, "pytest", pytest_says)
+    bench.learn()
+    assert bench.in_order("call") == ["tests/call/test_machine.py", "tests/call/test_slow.py"]
+    assert bench.costs == {"tests/call/test_machine.py": 1.0, "tests/call/test_slow.py": 2.0}
