@@ -305,3 +305,10 @@ def test_the_arguments_of_a_call_that_was_found(name: str, data: str, args: tupl
         attrs.evolve(found, dialplan=attrs.evolve(found.dialplan, app_name=name, app_data=data)), bench.now
     )
     assert bench.call.args == args
+
+
+def test_the_channel_is_what_asterisk_last_said_of_it() -> None:
+    bench = inbound("Ring")
+    assert bench.call.channel == channel(state="Ring")
+    bench.event(state_change("Up"))
+    assert bench.call.channel == channel(state="Up")

@@ -676,6 +676,7 @@ def opened() -> tuple[World, Followed]:
     world.use(followed, read=True)
     world.settle()
     assert followed.updates == [MediaOpened]
+    assert world.machine.counters.media_opened == 1
     return world, followed
 
 

@@ -153,6 +153,17 @@ def test_what_was_seen_once_was_there_before_us_whatever_becomes_of_the_link(los
     assert looking.orphan == [is_orphan]
 
 
+def test_what_another_application_has_is_not_remembered() -> None:
+    """Its name was taken: should we have that again, what is there is of those who had it meanwhile."""
+    looking = Looking(Switchboard({"app": ["1"]}))
+    looking.run(1.0, {})
+    looking.orphans.forget()
+    assert looking.orphans.next_deadline() is None
+    looking.orphans.look("app", 1.0, after_outage=True)
+    looking.run(100.0, {})
+    assert looking.orphan == [False]
+
+
 # ---- an Asterisk that does not tell --------------------------------------------------------------------------------
 
 

@@ -59,7 +59,6 @@ class HangingUp:
         if self.reason is not None:
             return False
         self.reason = reason
-        self._asked = 0
         return True
 
     def send(self, now: float) -> None:
