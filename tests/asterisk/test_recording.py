@@ -150,7 +150,7 @@ async def test_a_hundred_calls_wherever_they_are_and_however_they_end(rig: Rig) 
     assert {metadata.name for metadata in sink.told} <= set(bustle.began)
     unstarted = set(bustle.began) - {metadata.name for metadata in sink.told}
     assert [name for name in unstarted if (folder(rig) / f"{name}.wav").exists()] == []
-    rig.expect_logs("nobody expects its UUID")  # whose call has ended meanwhile
+    rig.excuse_logs("nobody expects its UUID")  # whose call has ended meanwhile
     check(sink.told)
     assert len(sink.told) >= CALLS - 10, "some have hung up before it began"
     assert min(bustle.places.values()) == CALLS // len(PLACES)
@@ -202,7 +202,7 @@ async def test_a_hundred_calls_while_the_link_comes_and_goes(rig: Rig) -> None:
     assert {metadata.name for metadata in sink.told} == set(started)
     check(sink.told)
     assert {metadata.ended for metadata in sink.told} == {RecordingEnd.CALL_ENDED}
-    rig.expect_logs("trying again in", "sends no events here")
+    rig.excuse_logs("trying again in", "sends no events here")
 
 
 @pytest.mark.parametrize("who", ["both", "caller"])
