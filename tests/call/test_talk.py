@@ -66,3 +66,11 @@ def test_out_of_range(silence_ms: int, threshold: int) -> None:
     with pytest.raises(ValueError, match="must be 1 to"):
         bench.call.start_talk_detection(bench.now, silence_ms=silence_ms, threshold=threshold)
     assert bench.all(DetectTalking) == []
+
+
+@pytest.mark.parametrize(("silence_ms", "threshold"), [(1, 1), (2**31 - 1, 32768)])
+def test_the_bounds_of_what_may_be_asked_for(silence_ms: int, threshold: int) -> None:
+    bench = inbound()
+    bench.call.start_talk_detection(bench.now, silence_ms=silence_ms, threshold=threshold)
+    command = bench.last(DetectTalking)
+    assert (command.silence_ms, command.threshold) == (silence_ms, threshold)
