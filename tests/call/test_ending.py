@@ -10,7 +10,7 @@ import pytest
 from voxtra_core.ari import Event
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, CallState, EndedBy, HangupReason, Pending
 from voxtra_core.call.commands import Answer, AskChannel, Continue, Hangup, Play, Withdraw
-from voxtra_core.call.hanging_up import HANGUP_TIMEOUT
+from voxtra_core.call.hanging_up import ASK_AFTER, HANGUP_TIMEOUT
 from voxtra_core.errors import (
     AriBadRequest,
     AriConflict,
@@ -405,6 +405,20 @@ def test_a_hangup_that_is_refused_after_we_have_asked_why_nothing_happens() -> N
     bench.wait(2.0)
     bench.refuse(bench.last(Hangup), 400)
     assert bench.reply(bench.last(AskChannel)) == []
+
+
+def test_a_hangup_after_one_that_was_refused_is_looked_after_as_the_first() -> None:
+    bench = inbound()
+    bench.call.hangup(bench.now, 5)
+    while len(bench.all(Hangup)) < 4:
+        bench.wait(0.5)
+    bench.refuse(bench.last(Hangup), 400)
+    bench.commands.clear()
+    bench.call.hangup(bench.now)
+    bench.wait(ASK_AFTER - 0.1)
+    assert bench.all(AskChannel) == []
+    bench.wait(0.2)
+    assert len(bench.all(AskChannel)) == 1
 
 
 def test_a_hangup_on_a_channel_that_is_gone() -> None:

@@ -687,11 +687,12 @@ class CallProperties(RuleBasedStateMachine):
     @rule()
     def the_call_to_snoop_on_ends(self) -> None:
         assert self.target is not None
+        ends_now = not self.target.is_over
         self.target.receive_event(destroyed(16), self.now)
         assert self.target.is_over
         assert self.originating is not None
         assert self.originating.done
-        if not self.call.is_over:
+        if ends_now and not self.call.is_over:
             self.wants_it_to_end()
         self.collect()
 

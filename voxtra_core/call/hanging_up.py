@@ -59,6 +59,7 @@ class HangingUp:
         if self.reason is not None:
             return False
         self.reason = reason
+        self._asked = 0  # after one that was refused, too
         return True
 
     def send(self, now: float) -> None:
