@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 from voxtra_core import CallSession
 from voxtra_core.app.media import AudioSocket
 from voxtra_core.errors import MediaFailed
@@ -35,6 +37,7 @@ async def test_an_echo_comes_back(office: Site) -> None:
         await until(lambda: not office.asterisk.channel_ids and not office.asterisk.bridge_ids)
 
 
+@pytest.mark.soak  # a second of talk, in real time
 async def test_a_key_in_mid_talk_is_heard_once(office: Site) -> None:
     app = office.make_app()
     keys: list[str | None] = []

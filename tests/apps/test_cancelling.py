@@ -157,6 +157,7 @@ async def test_a_method_of_a_call(office: Site, method: str, caplog: pytest.LogC
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.soak  # a second of tones, in real time
 async def test_tones(office: Site) -> None:
     """They are heard although nobody waits for them: Asterisk cannot take them back."""
 

@@ -1,7 +1,7 @@
 """``run()``, in a process of its own: it ends by itself, and with signals from outside.
 
 When exactly is in ``tests/session/test_stopping.py``; here is what only a real process and a real loop can show. Those
-of both loops run side by side: they wait most of their time.
+of both loops run side by side: they wait most of their time. The default run is to be short: most are among the soaks.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def test_the_first_signal_hangs_up_when_the_grace_is_over(mode: str, number: sig
         programs.prints("returned 0\n" + GONE, within=2.0)
 
 
+@pytest.mark.soak
 def test_handlers_have_the_grace() -> None:
     with started("finish", "60") as programs:
         programs.signal(TERM)
@@ -103,6 +104,7 @@ def test_the_second_signal_hangs_up_at_once(first: signal.Signals, second: signa
         )
 
 
+@pytest.mark.soak
 def test_the_second_signal_ends_a_callback() -> None:
     """About a second after it: that is what hangup callbacks have, then."""
     with started("callback", "0") as programs:
@@ -130,12 +132,14 @@ def test_the_third_signal_kills() -> None:
         assert [process.wait(PATIENCE) for process in programs.processes] == [-TERM, -TERM]
 
 
+@pytest.mark.soak
 def test_a_signal_while_it_connects() -> None:
     with started("connect", "60") as programs:
         programs.signal(TERM)
         programs.prints("returned 0\n", within=2.0)
 
 
+@pytest.mark.soak
 def test_in_a_thread() -> None:
     """Without signals: those are the main thread's."""
     with started("thread") as programs:

@@ -128,7 +128,7 @@ def compare(steps: list[list[str]], encrypted: bool, attempts: int = 3) -> None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["TCP", "TLS"])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(steps=steps)
 def test_both_loops_report_the_same(steps: list[list[str]], encrypted: bool) -> None:
     compare(steps, encrypted)

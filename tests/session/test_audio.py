@@ -229,7 +229,7 @@ def test_what_is_said_before_the_media_channel_is_there_waits_for_it() -> None:
         assert heard.start > 0.5
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(delays)
 def test_nothing_is_sent_before_everybody_is_in_the_bridge(delays: Delays) -> None:
     """The two requests that bring the call and its media channel into the bridge may overtake each other."""

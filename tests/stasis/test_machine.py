@@ -391,7 +391,7 @@ class ApplicationProperties(RuleBasedStateMachine):
         assert kept[CallMachine] <= len(self.followed)
 
 
-ApplicationProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
+ApplicationProperties.TestCase.settings = settings(max_examples=60, stateful_step_count=50)
 TestApplication = ApplicationProperties.TestCase
 
 
