@@ -16,7 +16,7 @@ from voxtra_core import CallEnded, CallSession
 from voxtra_core.app import BaseApp
 from voxtra_core.ari import Channel, bridges, channels
 from voxtra_core.ari.request import Request
-from voxtra_core.errors import AriConflict, LocalProtocolError
+from voxtra_core.errors import AriConflict, AriError, LocalProtocolError
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
 from voxtra_core.sinks import LocalFileSink
 
@@ -81,6 +81,7 @@ class Bustle:
         self._chance = Random(seed)
         self.began: list[str] = []
         self.places: Counter[str] = Counter()
+        self.bridged = 0
         app.default()(self.handle)
 
     async def handle(self, call: CallSession) -> None:
@@ -96,7 +97,9 @@ class Bustle:
         try:
             if "bridge" in place and stream is None:
                 await self._app.request(bridges.create_with_id(bridge, type="mixing"))
-                await self._app.request(bridges.add_channel(bridge, channel=[call.id]))
+                with suppress(AriError):  # it may be just ending
+                    await self._app.request(bridges.add_channel(bridge, channel=[call.id]))
+                    self.bridged += 1
             if nth % 3 == 0:
                 await call.play_file("hello-world")
             with anyio.move_on_after(self._chance.uniform(0.0, 3.0)):
@@ -154,6 +157,7 @@ async def test_a_hundred_calls_wherever_they_are_and_however_they_end(rig: Rig) 
     check(sink.told)
     assert len(sink.told) >= CALLS - 10, "some have hung up before it began"
     assert min(bustle.places.values()) == CALLS // len(PLACES)
+    assert bustle.bridged > CALLS // len(PLACES) // 2
 
 
 def is_ours(channel: Channel) -> bool:
