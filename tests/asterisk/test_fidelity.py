@@ -15,7 +15,7 @@ from tests.fidelity.stage import Scenario
 from tests.fidelity.together import LEAVE_TRACES, play_together, trace_of_real
 from tests.fidelity.trace import Trace, differences
 
-PLAYS = 3
+PLAYS = 5
 
 
 @pytest.fixture(scope="module")
