@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Timer
 
 import attrs
 import pytest
@@ -44,9 +45,26 @@ class Programs:
         """That and no more, before it ends of itself, in at most so many seconds, with these on standard error."""
         began = time.monotonic()
         for process in self.processes:
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = rest_of(process)
             assert time.monotonic() - began < within, process.args
             assert (process.returncode, out, err) == (0, output, warnings), process.args
+
+
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it still prints and what it complains of, until it ends; it is killed where that takes too long.
+
+    Not by ``communicate``, which knows nothing of what was read ahead together with a line.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    killer = Timer(PATIENCE, process.kill)
+    killer.start()
+    try:
+        out, err = process.stdout.read(), process.stderr.read()
+        process.wait()
+    finally:
+        killer.cancel()
+    return out, err
 
 
 @contextmanager
@@ -112,7 +130,7 @@ def test_the_second_signal_ends_a_callback() -> None:
         time.sleep(0.1)
         programs.signal(TERM)
         for process in programs.processes:
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = rest_of(process)
             assert out == "returned 143\n" + GONE
             given_up = "SIGTERM: hanging up at once\nnot done in time, and given up: hangup callbacks of .+\n"
             assert re.fullmatch(given_up, err), process.args
