@@ -28,7 +28,6 @@ NEVER_LOADED = frozenset(
 NEEDS_MORE = (
     "voxtra_core.wire",
     "voxtra_core.cli",
-    "voxtra_core.sinks",
     "voxtra_core.testing.serve",
     "voxtra_core.testing.strategies",
     "voxtra_core.testing.plugin",
@@ -139,8 +138,6 @@ ARROWS: dict[str, frozenset[str]] = {
 }
 """What each room may import besides itself. The picture is in docs/architecture.md."""
 
-WORLDLY = "sinks/"
-"""The one room that may reach for disks, networks and the time of day: what it does is done in threads."""
 WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
 ASYNC = (
@@ -166,7 +163,7 @@ def fault_of_absolute_import(path: str, name: str) -> str | None:
     if top in THIRD_PARTY:
         place = THIRD_PARTY[top]
         return None if path.startswith(place) else f"imports {top}, which belongs to {place}"
-    if part_of(name, IMPURE) and not path.startswith(WORLDLY):
+    if part_of(name, IMPURE):
         return f"imports {name}, which is impure"
     if top not in sys.stdlib_module_names:
         return f"imports {top}: ours is imported relatively, and others are no dependency"

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import os
 import ssl
+import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from random import random
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from voxtra_core.app import SignalHandler
+from voxtra_core.app import SignalHandler, World
 from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
@@ -24,6 +27,7 @@ __all__ = ["AsyncioBackend"]
 
 
 T = TypeVar("T")
+make_folder = partial(os.makedirs, exist_ok=True)
 
 
 class AsyncioBackend:
@@ -68,6 +72,10 @@ class AsyncioBackend:
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block. Cancelled, it runs on, and nobody waits for it."""
         return await asyncio.to_thread(function)
+
+    def world(self) -> World | None:
+        """The machine."""
+        return World(open, os.fsync, os.replace, os.remove, make_folder, urllib.request, time.time)
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run ``function()`` in a loop of its own; Ctrl-C cancels it, or is among the signals reported."""

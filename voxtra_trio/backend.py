@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from random import random
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import trio
 
-from voxtra_core.app import SignalHandler
+from voxtra_core.app import SignalHandler, World
 from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
@@ -25,6 +28,7 @@ __all__ = ["TrioBackend"]
 
 
 T = TypeVar("T")
+make_folder = partial(os.makedirs, exist_ok=True)
 
 
 class TrioBackend:
@@ -69,6 +73,10 @@ class TrioBackend:
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block. Cancelled, it runs on, and nobody waits for it."""
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+    def world(self) -> World | None:
+        """The machine."""
+        return World(open, os.fsync, os.replace, os.remove, make_folder, urllib.request, time.time)
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run ``function()`` in a loop of its own; Ctrl-C cancels it, or is among the signals reported."""

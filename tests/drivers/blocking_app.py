@@ -48,6 +48,9 @@ class BlockingBackend:
     async def in_thread(self, function: Callable[[], T]) -> T:
         return function()  # this task has a thread of its own
 
+    def world(self) -> None:
+        """None."""
+
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """The one thing that this awaits is the driver's ``run``, which blocks."""
         for _ in function().__await__():

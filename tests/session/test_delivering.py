@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
+from voxtra_asyncio.backend import AsyncioBackend
 from voxtra_core.app.delivering import FIRST_PAUSE, MOST_AT_ONCE, TRIES, Deliveries, Recorder
 from voxtra_core.call import CallDirection, CallMachine, Pending
 from voxtra_core.effects import LogLevel
@@ -30,7 +31,7 @@ class Desk:
         self.threads = 0
         self.stasis = StasisMachine("app", new_id=lambda: "id")
         self.deliveries = Deliveries(
-            Recorder(sink, folder, self.in_thread),
+            Recorder(sink, folder, self.in_thread, AsyncioBackend().world()),
             self,
             start=self.start,
             url="http://pbx:8088/ari",

@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import pytest
 
+from voxtra_asyncio.backend import AsyncioBackend
 from voxtra_core.errors import SinkFailed
 from voxtra_core.media import SLIN, write_wav
-from voxtra_core.recording import RecordingEnd, RecordingMetadata
+from voxtra_core.recording import RecordingEnd, RecordingMetadata, World
 from voxtra_core.sinks import CompositeSink, LocalFileSink, WebhookSink, signature_of, verify_signature
-from voxtra_core.sinks.files import wav_seconds, write_atomically
+from voxtra_core.sinks.files import write_atomically
 
 T = TypeVar("T")
 
@@ -26,11 +27,19 @@ WAV = write_wav(bytes(16000), SLIN)
 """A second."""
 
 
+def world(**more: Any) -> World:
+    """This machine."""
+    this = AsyncioBackend().world()
+    assert this is not None
+    return attrs.evolve(this, **({"now": lambda: 1800000000.7} | more))
+
+
 @attrs.frozen
 class Tools:
     """An application with one recording."""
 
     data: bytes = WAV
+    world: World = attrs.field(factory=world)
 
     async def read(self, name: str) -> bytes:
         assert name == "a-name"
@@ -91,29 +100,21 @@ def test_it_is_downloaded(tmp_path: Path) -> None:
         tell(LocalFileSink(folder), metadata(data=b""))
 
 
-def test_there_is_no_half_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_half_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a-name.wav"
     path.write_bytes(b"as it was")
 
     def fails(*args: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("os.fsync", fails)
     with pytest.raises(OSError, match="full"):
-        write_atomically(path, WAV)
+        write_atomically(world(flush=fails), str(tmp_path), "a-name.wav", WAV)
     assert path.read_bytes() == b"as it was"
     assert [each.name for each in tmp_path.iterdir()] == ["a-name.wav"]
-
-
-def test_how_long_a_file_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
-    path.write_bytes(WAV)
-    assert wav_seconds(str(path)) == 1.0
-    path.write_bytes(b"not a WAV")
-    with pytest.raises(ValueError, match="is no WAV file"):
-        wav_seconds(str(path))
-    with pytest.raises(FileNotFoundError):
-        wav_seconds(str(tmp_path / "nothing"))
+    (tmp_path / ".a-name.wav.partial").write_bytes(b"of a process that was killed")
+    write_atomically(world(), str(tmp_path), "a-name.wav", WAV)
+    assert path.read_bytes() == WAV
+    assert [each.name for each in tmp_path.iterdir()] == ["a-name.wav"]
 
 
 # ---- several ---------------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def web_server(status: int, location: str = "") -> Iterator[tuple[str, list[Rece
 
 def test_what_is_sent_is_signed() -> None:
     with web_server(204) as (url, received):
-        sink = WebhookSink(f"{url}/hook?a=b", "a secret", headers={"X-Tenant": "7"}, clock=lambda: 1800000000.7)
+        sink = WebhookSink(f"{url}/hook?a=b", "a secret", headers={"X-Tenant": "7"})
         sink.on_recording_complete(metadata(Path("/spool/a-name.wav")))
     (got,) = received
     assert got.path == "/hook?a=b"

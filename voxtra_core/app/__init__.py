@@ -1,5 +1,6 @@
 """What both drivers' ``VoxtraApp`` share: options, routing, the application's machine."""
 
+from ..recording import World
 from .app import Backend, BaseApp, MachineDriver
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .machine import AppMachine, Observer, Phase
@@ -33,5 +34,6 @@ __all__ = [
     "Route",
     "Router",
     "SignalHandler",
+    "World",
     "make_options",
 ]

@@ -14,7 +14,7 @@ from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..media.port import MediaPort
-from ..recording import RecordingSink
+from ..recording import RecordingSink, World
 from ..session import CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port
@@ -87,6 +87,9 @@ class Backend(Protocol):
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block, in a thread. Cancelled, it runs on, and nobody waits for it."""
+
+    def world(self) -> World | None:
+        """The machine, for the sinks of recordings; ``None`` for a loop that has none."""
 
     def run(self, function: Callable[[], Awaitable[None]], on_signal: SignalHandler | None = None) -> None:
         """Run a loop until ``function()`` has ended. Without ``on_signal`` Ctrl-C cancels it.
@@ -553,10 +556,10 @@ class BaseApp:
     def _recorder(self) -> Recorder:
         sink = self._recording_sink
         if sink is None:
-            from ..sinks.local import LocalFileSink  # which reaches for the disk: not before there is an application
+            from ..sinks.local import LocalFileSink  # which nobody needs before there is an application
 
             sink = LocalFileSink()
-        return Recorder(sink, self._recording_dir, self.backend.in_thread)
+        return Recorder(sink, self._recording_dir, self.backend.in_thread, self.backend.world())
 
     def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
         return media_port(self._options, new_conn)

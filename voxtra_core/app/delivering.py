@@ -16,7 +16,9 @@ from ..call import Pending
 from ..call.timers import backoff
 from ..deadlines import soonest
 from ..effects import LogLevel
-from ..recording import DurationSource, RecordingMetadata, RecordingSink
+from ..errors import LocalProtocolError
+from ..media.wav import HEAD, wav_seconds
+from ..recording import DurationSource, RecordingMetadata, RecordingSink, World
 from ..session import Driver, outcome_of
 from ..stasis import RecordingOver, StasisMachine
 
@@ -62,6 +64,8 @@ class Recorder:
     folder: str | None = None
     """Asterisk's spool directory for recordings, as it is seen from here."""
     in_thread: InThread = _at_once
+    world: World | None = None
+    """The machine that this runs on; without it nothing is done that needs one."""
 
 
 class Deliveries:
@@ -141,7 +145,7 @@ class Deliveries:
             url=f"{self._url}/recordings/stored/{quote(options.name, safe='')}/file",
             path=None if folder is None else f"{folder.rstrip('/')}/{options.name}.{options.format}",
             extra=extra | ({"cause": over.cause} if over.cause else {}),
-            tools=_Tools(stasis, self._driver, self._recorder.in_thread),
+            tools=_Tools(stasis, self._driver, self._recorder.in_thread, self._recorder.world),
         )
 
     def _go_on(self) -> None:
@@ -174,13 +178,16 @@ class Deliveries:
 
     async def _measured(self, metadata: RecordingMetadata) -> RecordingMetadata:
         """With the file's own duration, where it can be read."""
-        path = metadata.path
-        if path is None or metadata.format not in {"wav", "wav16"}:
+        path, world = metadata.path, self._recorder.world
+        if path is None or world is None or metadata.format not in {"wav", "wav16"}:
             return metadata
-        from ..sinks.files import wav_seconds  # which reaches for the disk: not before there is something to read
+
+        def measure() -> float:
+            with world.open(path, "rb") as file:
+                return wav_seconds(file.read(HEAD), file.seek(0, 2))
 
         try:
-            seconds = await self._recorder.in_thread(lambda: wav_seconds(path))
+            seconds = await self._recorder.in_thread(measure)
         except (OSError, ValueError) as error:
             self._log(LogLevel.WARNING, f"recording {metadata.name}: its file cannot be read: {error}")
             return metadata
@@ -212,6 +219,14 @@ class _Tools:
     stasis: StasisMachine
     driver: Driver
     in_thread: InThread
+    _world: World | None
+
+    @property
+    def world(self) -> World:
+        """The machine that it runs on."""
+        if self._world is None:
+            raise LocalProtocolError("this application has no disk and no network")
+        return self._world
 
     async def read(self, name: str) -> bytes:
         """The file of a recording, through ARI."""

@@ -14,7 +14,7 @@ from .chunk import AudioChunk
 from .formats import AudioFormat, Encoding, format_of
 from .g711 import alaw_to_slin, ulaw_to_slin
 
-__all__ = ["read_wav", "write_wav"]
+__all__ = ["HEAD", "read_wav", "wav_seconds", "write_wav"]
 
 PCM, A_LAW, MU_LAW, EXTENSIBLE = 1, 6, 7, 0xFFFE
 _TAGS: dict[Encoding, int] = {"slin": PCM, "alaw": A_LAW, "ulaw": MU_LAW}
@@ -22,6 +22,8 @@ _G711: dict[int, Encoding] = {A_LAW: "alaw", MU_LAW: "ulaw"}
 _GUID_REST = bytes.fromhex("000000001000800000aa00389b71")
 """What follows the tag in the GUID that says what an extensible one is."""
 
+HEAD = 4096
+"""Bytes from the beginning of a file in which its audio begins, as a rule: all that :func:`wav_seconds` needs."""
 MOST_CHUNKS = 1000
 """How many chunks are looked at in search of the audio."""
 
@@ -43,15 +45,33 @@ def read_wav(data: bytes) -> AudioChunk:
     raise ValueError("no WAV that can be read: there is no audio in it")
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Name, start and length of each; the length of the last one is what is there."""
+def wav_seconds(head: bytes, size: int) -> float:
+    """How long a WAV file of ``size`` bytes is, of which these are the first. ``ValueError`` for what is no such file.
+
+    What its head says of the length is believed as far as there is as much: a file that is still being written, or was
+    cut short, has what is there.
+    """
+    layout = b""
+    for name, start, length in _chunks(head, size):
+        if name == b"fmt ":
+            layout = head[start : start + length]
+        elif name == b"data" and len(layout) >= 16:
+            rate, width = unpack_from("<I", layout, 4)[0], unpack_from("<H", layout, 12)[0]
+            if rate and width:
+                return float(length // width / rate)
+    raise ValueError("no WAV whose length can be told: its format does not stand ahead of its audio")
+
+
+def _chunks(data: bytes, size: int | None = None) -> list[tuple[bytes, int, int]]:
+    """Name, start and length of each; the length of the last one is what is there, of ``size`` bytes in all."""
+    size = len(data) if size is None else size
     if len(data) < 12 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise ValueError("no WAV: it doesn't begin with RIFF and WAVE")
     chunks: list[tuple[bytes, int, int]] = []
     position = 12
     while position + 8 <= len(data) and len(chunks) < MOST_CHUNKS:
         name, length = unpack_from("<4sI", data, position)
-        length = min(length, len(data) - position - 8)
+        length = min(length, size - position - 8)
         chunks.append((name, position + 8, length))
         position += 8 + length + length % 2
     return chunks

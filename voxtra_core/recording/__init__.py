@@ -1,6 +1,15 @@
 """Recordings of calls: what can be asked for, and what is known of one when it is over."""
 
-from .metadata import DurationSource, RecordingEnd, RecordingMetadata, RecordingOptions, RecordingSink, SinkTools, Who
+from .metadata import (
+    DurationSource,
+    RecordingEnd,
+    RecordingMetadata,
+    RecordingOptions,
+    RecordingSink,
+    SinkTools,
+    Who,
+    World,
+)
 
 __all__ = [
     "DurationSource",
@@ -10,4 +19,5 @@ __all__ = [
     "RecordingSink",
     "SinkTools",
     "Who",
+    "World",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from types import ModuleType
+from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -17,6 +18,7 @@ __all__ = [
     "RecordingSink",
     "SinkTools",
     "Who",
+    "World",
 ]
 
 T = TypeVar("T")
@@ -48,8 +50,32 @@ class RecordingEnd(StrEnum):
     """While there was no connection, or by somebody else."""
 
 
+@attrs.frozen
+class World:
+    """What of its machine a sink needs, as the driver has it. All but ``now`` blocks, and raises ``OSError``."""
+
+    open: Callable[[str, str], IO[bytes]]
+    """A file, by its path and its mode: ``rb`` or ``xb``."""
+    flush: Callable[[int], object]
+    """Have what was written to this file descriptor be on the disk."""
+    replace: Callable[[str, str], object]
+    """Give a file another name, in place of whatever has that."""
+    remove: Callable[[str], object]
+    """Remove a file."""
+    make_folder: Callable[[str], object]
+    """Make a folder, and those above it, unless it is there."""
+    web: ModuleType
+    """``urllib.request``."""
+    now: Callable[[], float]
+    """Seconds since 1970, UTC."""
+
+
 class SinkTools(Protocol):
     """What a sink may need of the application that it belongs to."""
+
+    @property
+    def world(self) -> World:
+        """The machine that it runs on."""
 
     def read(self, name: str) -> Awaitable[bytes]:
         """The file of a recording, through ARI; not where requests use the event socket alone."""

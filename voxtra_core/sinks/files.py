@@ -1,34 +1,33 @@
-"""Files, as sinks need them. All of it blocks."""
+"""Files, as sinks need them. All of it blocks, and raises ``OSError``."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import wave
-from pathlib import Path
+from contextlib import suppress
 
-__all__ = ["wav_seconds", "write_atomically"]
+from ..recording import World
 
-
-def wav_seconds(path: str) -> float:
-    """How long a WAV file is. ``OSError`` where it cannot be read, ``ValueError`` for one that is none."""
-    try:
-        with wave.open(path) as file:
-            return float(file.getnframes() / file.getframerate())
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path} is no WAV file: {error}") from error
+__all__ = ["size_of", "write_atomically"]
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def size_of(world: World, path: str) -> int:
+    """In bytes."""
+    with world.open(path, "rb") as file:
+        return file.seek(0, 2)
+
+
+def write_atomically(world: World, folder: str, name: str, data: bytes) -> None:
     """A file is there as a whole, or not at all; one of that name is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    world.make_folder(folder)
+    path, partial = f"{folder}/{name}", f"{folder}/.{name}.partial"
+    with suppress(OSError):  # of one that was cut off
+        world.remove(partial)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with world.open(partial, "xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
+            world.flush(file.fileno())
+        world.replace(partial, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):
+            world.remove(partial)
         raise

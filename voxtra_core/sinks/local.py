@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Protocol
 
 from ..errors import SinkFailed
-from ..recording import RecordingEnd, RecordingMetadata
-from .files import write_atomically
+from ..recording import RecordingEnd, RecordingMetadata, SinkTools, World
+from .files import size_of, write_atomically
 
-__all__ = ["LocalFileSink"]
+__all__ = ["LocalFileSink", "tools_for"]
+
+
+class FilePath(Protocol):
+    """A ``pathlib.Path``, and what else is a path."""
+
+    def __fspath__(self) -> str:
+        """As text."""
 
 
 class LocalFileSink:
@@ -19,34 +26,40 @@ class LocalFileSink:
     ``name.format``, or not at all.
     """
 
-    def __init__(self, directory: str | Path | None = None) -> None:
-        self._directory = None if directory is None else Path(directory)
+    def __init__(self, directory: str | FilePath | None = None) -> None:
+        path = directory if isinstance(directory, str | None) else directory.__fspath__()
+        self._directory = None if path is None else path.rstrip("/") or "/"
 
     def __repr__(self) -> str:
         return f"<LocalFileSink {self._directory or 'that verifies'}>"
 
     async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
         """A recording is over. Raises :class:`~voxtra_core.errors.SinkFailed`, ``OSError`` or what ARI raises."""
-        tools = metadata.tools
-        if metadata.ended is RecordingEnd.FAILED:
-            raise SinkFailed(f"there is no recording {metadata.name}: {metadata.extra.get('cause', 'it failed')}")
-        if tools is None:
-            raise SinkFailed("it is an application that tells this sink of recordings")
-        if self._directory is None:
-            if metadata.path is not None:
-                await tools.in_thread(lambda: verify(Path(metadata.path or "")))
+        tools, directory, path = tools_for(metadata), self._directory, metadata.path
+        if directory is None:
+            if path is not None:
+                await tools.in_thread(lambda: verify(tools.world, path))
             return
-        path = self._directory / f"{metadata.name}.{metadata.format}"
         data = await tools.read(metadata.name)
         if not data:
             raise SinkFailed(f"recording {metadata.name} is empty")
-        await tools.in_thread(lambda: write_atomically(path, data))
+        name = f"{metadata.name}.{metadata.format}"
+        await tools.in_thread(lambda: write_atomically(tools.world, directory, name, data))
 
 
-def verify(path: Path) -> None:
+def tools_for(metadata: RecordingMetadata) -> SinkTools:
+    """What is needed for a recording that there is; ``SinkFailed`` where there is none."""
+    if metadata.ended is RecordingEnd.FAILED:
+        raise SinkFailed(f"there is no recording {metadata.name}: {metadata.extra.get('cause', 'it failed')}")
+    if metadata.tools is None:
+        raise SinkFailed("it is an application that tells this sink of recordings")
+    return metadata.tools
+
+
+def verify(world: World, path: str) -> None:
     """Raise :class:`SinkFailed` unless there is something in this file."""
     try:
-        size = path.stat().st_size
+        size = size_of(world, path)
     except OSError as error:
         raise SinkFailed(f"{path} cannot be seen: {error.strerror}") from error
     if size == 0:

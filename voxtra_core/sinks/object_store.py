@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import SinkFailed
-from ..recording import RecordingEnd, RecordingMetadata
+from ..recording import RecordingMetadata, World
+from .local import tools_for
 
 __all__ = ["ObjectStoreSink"]
 
@@ -48,22 +48,28 @@ class ObjectStoreSink:
 
     async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
         """A recording is over. Raises :class:`~voxtra_core.errors.SinkFailed`, or what ARI or the store raises."""
-        tools = metadata.tools
-        if metadata.ended is RecordingEnd.FAILED:
-            raise SinkFailed(f"there is no recording {metadata.name}: {metadata.extra.get('cause', 'it failed')}")
-        if tools is None:
-            raise SinkFailed("it is an application that tells this sink of recordings")
-        key, path = self._key(metadata), None if metadata.path is None else Path(metadata.path)
-        if path is not None and await tools.in_thread(path.exists):
-            await tools.in_thread(lambda: self._put(key, path))
-        else:
+        tools, key = tools_for(metadata), self._key(metadata)
+        if not await tools.in_thread(lambda: self._has_put_file(key, metadata.path, tools.world)):
             data = await tools.read(metadata.name)
-            await tools.in_thread(lambda: self._put(key, data))
+            await tools.in_thread(lambda: self._put(key, data, len(data)))
 
-    def _put(self, key: str, file: Path | bytes) -> None:
+    def _has_put_file(self, key: str, path: str | None, world: World) -> bool:
+        """Whether the file is here."""
+        if path is None:
+            return False
+        try:
+            file = world.open(path, "rb")
+        except FileNotFoundError:  # it is on another machine
+            return False
+        with file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            self._put(key, file, size)
+        return True
+
+    def _put(self, key: str, file: IO[bytes] | bytes, size: int) -> None:
         import obstore
 
-        size = len(file) if isinstance(file, bytes) else file.stat().st_size
         if size == 0:
             raise SinkFailed(f"{key} would be empty")
         obstore.put(self._store, key, file)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import time
-from collections.abc import Callable, Mapping
-from http.client import HTTPMessage
-from typing import IO
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ..errors import SinkFailed
 from ..recording import RecordingMetadata
@@ -19,15 +17,6 @@ __all__ = ["WebhookSink", "signature_of", "verify_signature"]
 
 TIMESTAMP = "X-Voxtra-Timestamp"
 SIGNATURE = "X-Voxtra-Signature"
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """What is signed for one place is not sent to another."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """None."""
 
 
 class WebhookSink:
@@ -46,7 +35,6 @@ class WebhookSink:
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float = 10.0,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
@@ -60,8 +48,6 @@ class WebhookSink:
         self._secret = secret.encode() if isinstance(secret, str) else secret
         self._headers = dict(headers or {})
         self._timeout = timeout
-        self._clock = clock
-        self._opener = build_opener(_NoRedirects)
 
     def __repr__(self) -> str:
         return f"<WebhookSink to {self._host}>"
@@ -82,8 +68,11 @@ class WebhookSink:
             },
             default=str,
         ).encode()
-        timestamp = str(int(self._clock()))
-        request = Request(
+        if metadata.tools is None:
+            raise SinkFailed("it is an application that tells this sink of recordings")
+        world = metadata.tools.world
+        timestamp = str(int(world.now()))
+        request = world.web.Request(
             self._url,
             data=body,
             headers=self._headers
@@ -95,7 +84,7 @@ class WebhookSink:
             method="POST",
         )
         try:
-            with self._opener.open(request, timeout=self._timeout) as response:
+            with _without_redirections(world.web).open(request, timeout=self._timeout) as response:
                 status = response.status
         except OSError as error:  # URLError and HTTPError are
             status = getattr(error, "code", None)
@@ -103,6 +92,11 @@ class WebhookSink:
                 raise SinkFailed(f"webhook on {self._host}: {getattr(error, 'reason', error)}") from error
         if not 200 <= status < 300:
             raise SinkFailed(f"webhook on {self._host}: status {status}")
+
+
+def _without_redirections(web: ModuleType) -> Any:
+    """What opens a URL; what is signed for one place is not sent to another."""
+    return web.build_opener(type("NoRedirections", (web.HTTPRedirectHandler,), {"redirect_request": lambda *_: None}))
 
 
 def signature_of(secret: bytes, timestamp: str, body: bytes) -> str:

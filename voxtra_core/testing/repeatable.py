@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TypeVar
 
+from ..recording import World
+
 __all__ = ["Repeatable"]
 
 
@@ -29,3 +31,7 @@ class Repeatable:
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block here and now: a thread would take its time from nobody's clock."""
         return function()
+
+    def world(self) -> World | None:
+        """None: what a test does touches no disk and no network."""
+        return None
