@@ -8,7 +8,7 @@ from ..errors import SinkFailed
 from ..recording import RecordingEnd, RecordingMetadata, SinkTools, World
 from .files import size_of, write_atomically
 
-__all__ = ["LocalFileSink", "tools_for"]
+__all__ = ["FilePath", "LocalFileSink", "tools_for"]
 
 
 class FilePath(Protocol):
