@@ -33,7 +33,8 @@ from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 from .menu import choose
 from .recording import RecordingOptions, RecordingSink, Who
-from .stasis.recordings import RecordingControl
+from .stasis.bridge import BridgeMachine
+from .stasis.recording import RecordingControl, Subject
 
 __all__ = [
     "AudioStats",
@@ -164,6 +165,16 @@ class AudioStream(EventStream[AudioChunk]):
                 raise StopAsyncIteration
 
 
+class Player(Protocol):
+    """What playbacks are on: a call, or a bridge."""
+
+    def stop_playback(self, playback: Playback, now: float) -> Pending[bool]:
+        """Stop it: ``True``, or ``False`` where it had ended already."""
+
+    def control_playback(self, playback: Playback, control: PlaybackControl, now: float) -> Pending[bool]:
+        """Pause, go on, or move: ``True``, or ``False`` where it had ended already."""
+
+
 class PlaybackHandle:
     """A playback that runs, or waits for its turn, while the handler does something else.
 
@@ -171,7 +182,7 @@ class PlaybackHandle:
     ``characters:``: that raises :class:`~voxtra_core.errors.AriServerError`.
     """
 
-    def __init__(self, call: CallMachine, playback: Playback, driver: Driver) -> None:
+    def __init__(self, call: Player, playback: Playback, driver: Driver) -> None:
         self._call = call
         self._playback = playback
         self._driver = driver
@@ -249,11 +260,17 @@ class CallHome(Protocol):
     def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
         """Record a call; settled with the recording's name when it has begun."""
 
-    def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+    def stop_recording(self, subject: Subject, now: float) -> Pending[str] | None:
         """Have its recording end; ``None`` where there is none."""
 
-    def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+    def control_recording(self, subject: Subject, control: RecordingControl, now: float) -> Pending[bool]:
         """Pause it, mute it, or go on; ``False`` where there is none."""
+
+    def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
+        """A bridge of the application's, being made."""
+
+    def check_same_place(self, session: CallSession) -> None:
+        """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
 
 
 class CallSession:
@@ -694,7 +711,7 @@ class CallSession:
 
     async def record_stop(self) -> str | None:
         """End the recording, and return its name when it is complete; ``None`` where nothing is being recorded."""
-        over = self._home.stop_recording(self, self._driver.time())
+        over = self._home.stop_recording(self._machine, self._driver.time())
         if over is None:
             return None
         return await self._outcome(over)
@@ -716,7 +733,35 @@ class CallSession:
         return await self._control_recording("unmute")
 
     async def _control_recording(self, control: RecordingControl) -> bool:
-        return await self._outcome(self._home.control_recording(self, control, self._driver.time()))
+        return await self._outcome(self._home.control_recording(self._machine, control, self._driver.time()))
+
+    # ---- bridging --------------------------------------------------------------------------------------------------
+
+    async def bridge_with(self, other: CallSession) -> str:
+        """Let this call and another talk with each other: both are in a mixing bridge of their own when this returns,
+        with its id.
+
+        It is destroyed as soon as one of the two has left it, which :meth:`wait_unbridged` tells the other's handler. A
+        call whose handler has returned is hung up then; one that has none lives as long as the handler of the other.
+        Where neither has one, the one hung up takes the other along. Either of them may still hear prompts, be
+        recorded, press keys; for more than two there is the application's ``create_bridge()``.
+
+        Raises :class:`~voxtra_core.errors.CallEnded` when one of the two ends before both are in, and
+        :class:`~voxtra_core.errors.LocalProtocolError` for one on another Asterisk. Cancelled, nothing of it is left.
+        """
+        self._home.check_same_place(other)
+        now = self._driver.time()
+        self._machine.check_alive()
+        other._machine.check_alive()
+        if other is self:
+            raise LocalProtocolError("a call cannot be bridged with itself")
+        bridge = self._home.new_bridge(now, is_pair=True)
+        self._machine.accompany(other._machine)
+        return await self._outcome(bridge.bring_together([self._machine, other._machine], now))
+
+    async def wait_unbridged(self) -> None:
+        """Return when this call is in no bridge, at once where it is in none."""
+        await taken(self._driver, self._machine.wait_unbridged())
 
     # ---- variables -------------------------------------------------------------------------------------------------
 

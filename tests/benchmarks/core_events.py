@@ -18,7 +18,7 @@ from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
 from voxtra_core.recording import RecordingOptions
 from voxtra_core.session import CallSession
-from voxtra_core.stasis import CallArrived, RecordingControl, StasisMachine
+from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
@@ -172,10 +172,16 @@ def weight() -> list[Row]:
         def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
             raise NotImplementedError
 
-        def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+        def stop_recording(self, subject: Subject, now: float) -> Pending[str] | None:
             raise NotImplementedError
 
-        def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+        def control_recording(self, subject: Subject, control: RecordingControl, now: float) -> Pending[bool]:
+            raise NotImplementedError
+
+        def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
+            raise NotImplementedError
+
+        def check_same_place(self, session: CallSession) -> None:
             raise NotImplementedError
 
     class NoDriver:

@@ -20,9 +20,11 @@ __all__ = [
     "Continue",
     "ControlPlayback",
     "DetectTalking",
+    "FollowBridge",
     "GetVariable",
     "Hangup",
     "JoinBridge",
+    "LeaveBridge",
     "OpenMedia",
     "Originate",
     "Play",
@@ -192,6 +194,22 @@ class JoinBridge(_Command):
     """Move into this bridge. Synchronous, like :class:`Answer`."""
 
     bridge_id: str
+    mute: bool = False
+    """Whether the others there do not hear it."""
+    absorb_dtmf: bool = False
+    """Whether they do not hear its keys."""
+
+
+@attrs.frozen(kw_only=True)
+class LeaveBridge(_Command):
+    """Move out of this bridge. Synchronous, like :class:`Answer`."""
+
+    bridge_id: str
+
+
+@attrs.frozen(kw_only=True)
+class FollowBridge(_Command):
+    """The channel has moved between bridges, and its media channel has to go along: it is no request of its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -233,9 +251,13 @@ Command: TypeAlias = (
     | Snoop
     | Continue
     | JoinBridge
+    | LeaveBridge
+    | FollowBridge
     | OpenMedia
     | Withdraw
 )
 
-QUEUED: tuple[type[Command], ...] = (Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue, JoinBridge)
+QUEUED: tuple[type[Command], ...] = (
+    *(Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue, JoinBridge, LeaveBridge),
+)
 """What Asterisk does, and for the most part answers, when the channel is done with what is ahead of it."""

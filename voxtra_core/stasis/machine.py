@@ -49,7 +49,7 @@ from ..call import (
     SnoopDirection,
     StateChanged,
 )
-from ..call.commands import AskLink, OpenMedia, Withdraw
+from ..call.commands import AskLink, FollowBridge, OpenMedia, Withdraw
 from ..call.commands import Command as CallCommand
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines, soonest
@@ -64,6 +64,7 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
+from .bridges import Bridges
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
@@ -243,8 +244,22 @@ class StasisMachine:
             tell=self._events.append,
         )
         """What is being recorded."""
+        self.bridges = Bridges(
+            self._ask_for_a_call,
+            remove=self._media.remove,
+            app_name=lambda: self.app_name,
+            new_id=new_id,
+            clock=lambda: self._now,
+            closed=self.recordings.subject_over,
+            log=self._log,
+            counters=self.counters,
+        )
+        """Where calls talk with each other."""
         self._leftovers = Leftovers(
-            self.request, remove=self._media.remove, in_use=lambda: self._media.bridge_ids, clock=lambda: self._now
+            self.request,
+            remove=self._media.remove,
+            in_use=lambda: self._media.bridge_ids | self.bridges.ids,
+            clock=lambda: self._now,
         )
         self._orphans = Orphans(
             self.request,
@@ -287,6 +302,7 @@ class StasisMachine:
                 self._presence.next_deadline(),
                 self._media.next_deadline(),
                 self.recordings.next_deadline(),
+                self.bridges.next_deadline(),
                 self._leftovers.next_deadline(),
             )
         )
@@ -305,6 +321,7 @@ class StasisMachine:
         self._presence.handle_timeout(now)
         self._media.handle_timeout(now)
         self.recordings.handle_timeout(now)
+        self.bridges.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked[request_id]
@@ -332,6 +349,7 @@ class StasisMachine:
                     call.connection_lost(now)
                 self._collect()
                 self.recordings.close(now)
+                self.bridges.close(now)
             case LinkAlive():
                 self._is_probing = False
                 suspicious, self._suspicious = self._suspicious, {}
@@ -373,6 +391,7 @@ class StasisMachine:
             case BridgeDestroyed() | ChannelEnteredBridge() | ChannelLeftBridge():
                 self._media.receive_bridge_event(event, now)
         self.recordings.receive_event(event, now)
+        self.bridges.receive_event(event, now)
         call = self._call_of(event)
         if call is not None:
             if isinstance(event, ChannelDtmfReceived):
@@ -486,6 +505,7 @@ class StasisMachine:
         self._ask_no_more(now)
         self._media.link_lost()
         self.recordings.link_lost()
+        self.bridges.link_lost()
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -504,6 +524,7 @@ class StasisMachine:
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         self._media.link_restored(now)
         self.recordings.link_restored(now)
+        self.bridges.link_restored(now)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -565,10 +586,8 @@ class StasisMachine:
 
     @property
     def is_cleaning_up(self) -> bool:
-        """Whether media channels and bridges of calls that have ended are still being removed, or a recording is not
-        over yet.
-        """
-        return self._media.is_cleaning_up or self.recordings.under_way > 0
+        """Whether media channels and bridges are still being made or removed, or a recording is not over yet."""
+        return self._media.is_cleaning_up or self.recordings.under_way > 0 or self.bridges.under_way > 0
 
     @property
     def requests_under_way(self) -> int:
@@ -585,6 +604,7 @@ class StasisMachine:
             call.connection_lost(now)
         self._collect()
         self.recordings.close(now)
+        self.bridges.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
@@ -791,6 +811,8 @@ class StasisMachine:
             for command in call.commands_to_send():
                 if isinstance(command, OpenMedia):
                     self._media.open(call, self._now)
+                elif isinstance(command, FollowBridge):
+                    self._media.follow(call, self._now)
                 elif not self._media.holds(call, command, self._now):
                     self._send_command(call, command)
                 elif isinstance(command, Withdraw):
@@ -827,7 +849,7 @@ class StasisMachine:
             return
         del self.calls[call.id]
         self._media.close(call, self._now)
-        self.recordings.call_over(call, self._now)
+        self.recordings.subject_over(call, self._now)
         assert call.end is not None
         self._held_back.pop(call, None)
         self._suspicious.pop(call, None)

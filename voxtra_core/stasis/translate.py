@@ -16,9 +16,11 @@ from ..call.commands import (
     Continue,
     ControlPlayback,
     DetectTalking,
+    FollowBridge,
     GetVariable,
     Hangup,
     JoinBridge,
+    LeaveBridge,
     OpenMedia,
     Originate,
     Play,
@@ -111,8 +113,15 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
                 channel, context=command.context, extension=command.extension, priority=command.priority
             )
         case JoinBridge():
-            return bridges.add_channel(command.bridge_id, channel=[channel])
-        case OpenMedia() | Withdraw() | AskLink():
+            return bridges.add_channel(
+                command.bridge_id,
+                channel=[channel],
+                mute=command.mute or None,
+                absorb_dtmf=command.absorb_dtmf or None,
+            )
+        case LeaveBridge():
+            return bridges.remove_channel(command.bridge_id, channel=[channel])
+        case OpenMedia() | FollowBridge() | Withdraw() | AskLink():
             return None
         case _ as unreachable:
             assert_never(unreachable)

@@ -1,0 +1,94 @@
+"""People at the far end who say a tone each, all the time, and keep what they hear: tones prove who talks to whom."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from array import array
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import anyio
+import attrs
+
+from voxtra_core import CallEnded, CallSession
+from voxtra_core.media import AudioChunk, Tone, as_format
+
+from .rig import eventually
+
+__all__ = ["Talker", "talking"]
+
+SLIN = as_format("slin")
+LEVEL = -25.0
+"""dBm0: twelve of them together are not clipped."""
+AUDIBLE = 300.0
+"""The peak, of 32767, from which on a tone is there: a tenth of what is said."""
+PAUSE = 0.3
+"""Seconds without a frame after which nothing is heard any more: Asterisk sends none where nobody speaks."""
+WINDOW = 0.5
+"""Seconds that are looked at. Tones at multiples of 2 Hz do not blur into each other in it."""
+
+
+@attrs.define(eq=False)
+class Talker:
+    """One of them, on a phone of the far end's."""
+
+    phone: CallSession
+    hertz: int
+    heard: bytearray = attrs.field(factory=bytearray, repr=False)
+    heard_at: float = 0.0
+
+    async def talk(self) -> None:
+        """Say the tone, until the call ends."""
+        tone = Tone(self.hertz, level=LEVEL)
+        try:
+            while True:
+                await self.phone.send_audio(AudioChunk(tone.read(0.02), SLIN, 0, 0.0))
+        except CallEnded:
+            pass
+
+    async def listen(self) -> None:
+        """Keep what is heard."""
+        async for chunk in self.phone.audio_stream("slin"):
+            self.heard += chunk.data
+            self.heard_at = chunk.timestamp
+
+    def hears(self, talkers: Iterable[Talker]) -> set[int]:
+        """The tones of those of them that were in the last half second."""
+        size = round(WINDOW * SLIN.rate)
+        samples = array("h", bytes(self.heard[-2 * size :]))
+        if len(samples) < size or anyio.current_time() > self.heard_at + PAUSE:
+            return set()
+        return {talker.hertz for talker in talkers if _peak(samples, talker.hertz) > AUDIBLE}
+
+
+def _peak(samples: array[int], hertz: int) -> float:
+    turn = -2j * math.pi * hertz / SLIN.rate
+    return abs(sum(sample * cmath.exp(turn * n) for n, sample in enumerate(samples))) * 2 / len(samples)
+
+
+@asynccontextmanager
+async def talking(*phones: CallSession) -> AsyncIterator[list[Talker]]:
+    """All of these talk, at 300 Hz, 400 Hz, …, as long as the block lasts."""
+    talkers = [Talker(phone, 300 + 100 * number) for number, phone in enumerate(phones)]
+    async with anyio.create_task_group() as tasks:
+        for talker in talkers:
+            tasks.start_soon(talker.talk)
+            tasks.start_soon(talker.listen)
+        yield talkers
+        tasks.cancel_scope.cancel()
+
+
+async def each_hears(talkers: list[Talker], expected: dict[int, set[int]], within: float = 5.0) -> None:
+    """Wait until each hears what it should, and nothing else: by its number, the numbers of the others."""
+
+    def found() -> dict[int, set[int]]:
+        return {
+            number: {talkers.index(other) for other in talkers if other.hertz in talker.hears(talkers)}
+            for number, talker in enumerate(talkers)
+        }
+
+    try:
+        await eventually(lambda: found() == expected, within=within)
+    except AssertionError:
+        raise AssertionError(f"they hear {found()}, and should {expected}") from None

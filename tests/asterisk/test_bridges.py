@@ -1,0 +1,110 @@
+"""Bridges on a real Asterisk: who hears whom, and what is left when somebody goes."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from voxtra_core import CallEnded, CallSession, CallState
+from voxtra_core.ari import bridges, channels
+
+from .rig import Rig, both_ways, eventually
+from .talkers import each_hears, talking
+
+pytestmark = [pytest.mark.anyio, both_ways]
+
+
+class Hall:
+    """An application whose handlers just hand over their calls, in the order in which they came."""
+
+    def __init__(self, rig: Rig, *, returns: bool = True) -> None:
+        self.rig = rig
+        self.calls: list[CallSession] = []
+        self.returned = 0
+        self._returns = returns
+        self.done = anyio.Event()
+        rig.app.default()(self.handle)
+
+    async def handle(self, call: CallSession) -> None:
+        await call.answer()
+        self.calls.append(call)
+        await self.done.wait()
+        self.returned += 1
+        if not self._returns:
+            await call.wait_ended()
+
+    async def phone(self) -> tuple[CallSession, CallSession]:
+        """One more: our end of it, and the far end's."""
+        before = len(self.calls)
+        far = await self.rig.call()
+        await eventually(lambda: len(self.calls) > before)
+        return self.calls[-1], far
+
+    async def nothing_is_left(self) -> None:
+        """Our calls have ended, and no bridge or media channel of ours or of the phones is in Asterisk."""
+        app = self.rig.app
+        await eventually(lambda: not app.calls)
+        left: list[object] = []
+        with anyio.move_on_after(5.0):
+            while left := [
+                *(each for each in await app.request(bridges.list()) if each.name.startswith(app.app_name)),
+                *(each for each in await app.request(channels.list()) if each.id.startswith("voxtra-media")),
+            ]:
+                await anyio.sleep(0.05)
+        assert left == []
+
+
+async def test_two_talk_with_each_other_and_neither_needs_a_handler(rig: Rig) -> None:
+    hall = Hall(rig)
+    async with rig.serving():
+        (one, first), (other, second) = await hall.phone(), await hall.phone()
+        async with talking(first, second) as talkers:
+            bridge_id = await one.bridge_with(other)
+            assert bridge_id.startswith("voxtra-bridge-")
+            await each_hears(talkers, {0: {1}, 1: {0}})
+            hall.done.set()
+            await eventually(lambda: hall.returned == 2)
+            await anyio.sleep(0.5)
+            await each_hears(talkers, {0: {1}, 1: {0}})
+            assert {one.state, other.state} == {CallState.IN_PROGRESS}
+        await first.hangup()
+        await second.wait_ended()
+        await hall.nothing_is_left()
+
+
+async def test_whose_handler_runs_is_still_there_when_the_other_has_gone(rig: Rig) -> None:
+    hall = Hall(rig, returns=False)
+    async with rig.serving():
+        (one, first), (other, second) = await hall.phone(), await hall.phone()
+        await one.bridge_with(other)
+        await first.hangup()
+        await other.wait_unbridged()
+        with pytest.raises(CallEnded):
+            await one.wait_unbridged()
+        assert not other.machine.is_over
+        await other.play_file("beep")
+        hall.done.set()
+        await second.hangup()
+        await hall.nothing_is_left()
+
+
+async def test_a_call_with_a_voice_keeps_it_in_a_bridge(rig: Rig) -> None:
+    """What it hears and says is the call's alone; and it is so again when the call is out."""
+    hall = Hall(rig, returns=False)
+    async with rig.serving():
+        (one, first), (other, second) = await hall.phone(), await hall.phone()
+        async with talking(first, second) as (alice, bob), talking(one) as (voice,):
+            voice.hertz = 900
+            people = [alice, bob, voice]
+            await each_hears(people, {0: {2}, 1: set(), 2: {0}})
+            bridge = await rig.app.create_bridge()
+            await bridge.add(one)
+            await bridge.add(other)
+            await each_hears(people, {0: {1, 2}, 1: {0}, 2: {0}})
+            await bridge.remove(one)
+            await each_hears(people, {0: {2}, 1: set(), 2: {0}})
+            await bridge.destroy()
+        hall.done.set()
+        await first.hangup()
+        await second.hangup()
+        await hall.nothing_is_left()

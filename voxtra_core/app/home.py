@@ -1,0 +1,96 @@
+"""What calls and bridges ask of the application that they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ..call import CallMachine, Pending, SnoopDirection
+from ..errors import LocalProtocolError
+from ..media.formats import AudioFormat
+from ..recording import RecordingOptions
+from ..session import CallSession
+from ..stasis import BridgeMachine, RecordingControl, Subject
+from .registration import Registration
+
+if TYPE_CHECKING:
+    from .machine import AppMachine
+
+__all__ = ["Home"]
+
+
+@attrs.frozen(eq=False)
+class Home:
+    """What calls and bridges ask of their application; a :class:`~voxtra_core.session.CallHome` and a
+    :class:`~voxtra_core.bridge.BridgeHome`.
+    """
+
+    app: AppMachine
+    registration: Registration
+
+    @property
+    def asterisk_id(self) -> str:
+        """Which Asterisk the call is on, where there can be several."""
+        return self.registration.asterisk_id
+
+    def late_callback(self, session: CallSession) -> None:
+        """A hangup callback has been registered after the end."""
+        self.app.late_callback(session, self.registration)
+
+    def wire_format(self, wanted: AudioFormat) -> AudioFormat:
+        """What to speak with Asterisk, for somebody who wants this."""
+        return self.app.wire_format(wanted)
+
+    def snoop(
+        self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
+    ) -> tuple[CallSession, Pending[None]]:
+        """Have a channel of ours snoop on a call: its session, and when it is up."""
+        call, pending = self.registration.stasis.snoop(session.machine, now, spy=spy, whisper=whisper)
+        return self.app.session_of(call, self.registration), pending
+
+    def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
+        """Record a call; settled with the recording's name when it has begun."""
+        recordings = self.registration.stasis.recordings
+        return recordings.start(session.machine, self._named(options), now, sink=sink).started
+
+    def record_bridge(self, bridge: BridgeMachine, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
+        """Record a bridge; settled with the recording's name when it has begun."""
+        recordings = self.registration.stasis.recordings
+        return recordings.start_bridge(bridge, self._named(options), now, sink=sink).started
+
+    def _named(self, options: RecordingOptions) -> RecordingOptions:
+        return options if options.name else attrs.evolve(options, name=f"voxtra-{self.app.new_name()}")
+
+    def stop_recording(self, subject: Subject, now: float) -> Pending[str] | None:
+        """Have its recording end; ``None`` where there is none."""
+        recording = self.registration.stasis.recordings.of(subject)
+        if recording is None:
+            return None
+        recording.stop(now)
+        return recording.over
+
+    def control_recording(self, subject: Subject, control: RecordingControl, now: float) -> Pending[bool]:
+        """Pause it, mute it, or go on; ``False`` where there is none."""
+        if isinstance(subject, CallMachine):
+            subject.check_alive()
+        else:
+            subject.check_open()
+        recording = self.registration.stasis.recordings.of(subject)
+        return Pending.resolved(False) if recording is None else recording.control(control, now)
+
+    def new_bridge(self, now: float, *, is_pair: bool = False, keep: bool = False) -> BridgeMachine:
+        """A bridge, being made."""
+        return self.registration.stasis.bridges.new(now, is_pair=is_pair, keep=keep)
+
+    def session_of(self, call: CallMachine) -> CallSession:
+        """The session of a call."""
+        return self.app.session_of(call, self.registration)
+
+    def check_same_place(self, session: CallSession) -> None:
+        """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
+        self.app.check_running()
+        if session.asterisk_id != self.asterisk_id:
+            raise LocalProtocolError(f"call {session.id} is on another Asterisk: two of them cannot be bridged")
+        if not self.app.knows(session):
+            raise LocalProtocolError(f"call {session.id} belongs to another application: it cannot be bridged here")
