@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ConnectionChanged,
         Reconnect,
     )
+    from .bridge import Bridge
     from .call import (
         CallDirection,
         CallEnd,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         AriUnauthorized,
         AriUnprocessable,
         AuthenticationFailed,
+        BridgeGone,
         CallEnded,
         CertificateError,
         CertificateExpired,
@@ -74,10 +76,12 @@ if TYPE_CHECKING:
         RequestOutcomeUnknown,
         TLSFailed,
         TooManyCalls,
+        TransferFailed,
+        TransferOutcomeUnknown,
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
+    from .session import AttendedTransfer, AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -92,6 +96,7 @@ __all__ = [
     "AriServerError",
     "AriUnauthorized",
     "AriUnprocessable",
+    "AttendedTransfer",
     "AudioChunk",
     "AudioFormat",
     "AudioSocket",
@@ -99,6 +104,8 @@ __all__ = [
     "AudioStream",
     "AuthenticationFailed",
     "BaseApp",
+    "Bridge",
+    "BridgeGone",
     "CallDirection",
     "CallEnd",
     "CallEnded",
@@ -143,6 +150,8 @@ __all__ = [
     "StateChanged",
     "TLSFailed",
     "TooManyCalls",
+    "TransferFailed",
+    "TransferOutcomeUnknown",
     "VoxtraError",
     "__version__",
 ]
@@ -158,6 +167,7 @@ _ROOMS = {
         "ConnectionChanged",
         "Reconnect",
     },
+    "bridge": {"Bridge"},
     "call": {
         "CallDirection",
         "CallEnd",
@@ -177,7 +187,15 @@ _ROOMS = {
         "StateChanged",
     },
     "media": {"AudioChunk", "AudioFormat"},
-    "session": {"AudioStats", "AudioStream", "CallSession", "Driver", "EventStream", "PlaybackHandle"},
+    "session": {
+        "AttendedTransfer",
+        "AudioStats",
+        "AudioStream",
+        "CallSession",
+        "Driver",
+        "EventStream",
+        "PlaybackHandle",
+    },
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

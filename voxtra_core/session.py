@@ -6,8 +6,8 @@ loop that driver belongs to, or whether there is one at all, makes no difference
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from .ari import Channel
 from .call import (
@@ -35,8 +35,10 @@ from .menu import choose
 from .recording import RecordingOptions, RecordingSink, Who
 from .stasis.bridge import BridgeMachine
 from .stasis.recording import RecordingControl, Subject
+from .stasis.transfer import Comfort, Dialled, Transfer
 
 __all__ = [
+    "AttendedTransfer",
     "AudioStats",
     "AudioStream",
     "CallHome",
@@ -239,6 +241,50 @@ class PlaybackHandle:
         return await outcome_of(self._driver, self._call.control_playback(self._playback, control, self._driver.time()))
 
 
+class AttendedTransfer:
+    """Somebody who has answered, and whom the caller may be transferred to, while the caller hears music. Made by
+    :meth:`CallSession.attended_transfer_to`; best used by ``async with``, which declines what was not accepted::
+
+        async with await call.attended_transfer_to("PJSIP/alice") as transfer:
+            await transfer.agent.play_file("you-have-a-call")
+            if await transfer.agent.listen_dtmf(timeout=10) == "1":
+                await transfer.accept()
+
+    Either of the two may go at any moment: the caller's end is a ``CallEnded`` of whatever is asked of that call and of
+    :meth:`accept`, theirs one of whatever is asked of :attr:`agent`. When the handler ends they are hung up, unless
+    joined.
+    """
+
+    def __init__(self, transfer: Transfer, agent: CallSession, driver: Driver) -> None:
+        self.agent = agent
+        """The call to them."""
+        self._transfer = transfer
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<AttendedTransfer to {self.agent.called_number}: {self._transfer.stage.name.lower()}>"
+
+    async def accept(self) -> str:
+        """Join the two, and return when they talk with each other, with the bridge's id; as
+        :meth:`CallSession.transfer_to` otherwise. Raises :class:`~voxtra_core.errors.TransferFailed` when they have
+        gone.
+        """
+        return await outcome_of(self._driver, self._transfer.accept(self._driver.time()))
+
+    async def decline(self) -> None:
+        """Hang up on them, and return when that is done: the caller hears no music any more, and is yours again. When
+        the two are joined nothing happens.
+        """
+        await outcome_of(self._driver, self._transfer.decline(self._driver.time()))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._transfer.decline(self._driver.time())
+        self._driver.wake()
+
+
 class CallHome(Protocol):
     """What a call's session needs of the application it belongs to."""
 
@@ -268,6 +314,14 @@ class CallHome(Protocol):
 
     def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
         """A bridge of the application's, being made."""
+
+    def transfer(
+        self, session: CallSession, endpoint: str, now: float, *, dialling: Dialled, comfort: Comfort, is_blind: bool
+    ) -> Transfer:
+        """Dial somebody for a call, to join the two."""
+
+    def session_of(self, call: CallMachine) -> CallSession:
+        """The session of a call that was dialled."""
 
     def check_same_place(self, session: CallSession) -> None:
         """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
@@ -758,6 +812,63 @@ class CallSession:
         bridge = self._home.new_bridge(now, is_pair=True)
         self._machine.accompany(other._machine)
         return await self._outcome(bridge.bring_together([self._machine, other._machine], now))
+
+    async def transfer_to(
+        self,
+        endpoint: str,
+        *,
+        method: Literal["bridge", "refer"] = "bridge",
+        comfort: Comfort = "ringing",
+        timeout: float = 30.0,
+        caller_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Blind transfer: dial ``endpoint``, given in full (``"PJSIP/alice"``), and return when the two talk with each
+        other, as after :meth:`bridge_with`: the handler need not stay, and the one hung up takes the other along.
+
+        Meanwhile the caller hears ``"ringing"``, ``"music"`` or ``"none"``; one that is not answered yet is answered
+        when they are. They have ``timeout`` seconds to answer, and see ``caller_id``, or else the caller's number;
+        ``variables`` are set on their channel.
+
+        With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: nothing is
+        dialled here, and success shows as its hangup only, for which it has ``timeout`` seconds. That a caller hangs up
+        for a reason of its own looks the same.
+
+        Raises :class:`~voxtra_core.errors.TransferFailed`, with the cause, when they are busy, do not answer, refuse,
+        cannot be reached or are gone again, the caller being still there;
+        :class:`~voxtra_core.errors.TransferOutcomeUnknown` when the time for a ``"refer"`` is over;
+        :class:`~voxtra_core.errors.TooManyCalls` beyond ``max_calls``; and ``CallEnded`` when the caller has gone: then
+        nobody is left ringing. Cancelled, nothing of it is left, but a ``"refer"`` cannot be taken back.
+        """
+        now = self._driver.time()
+        if method == "refer":
+            if variables or caller_id is not None:
+                raise ValueError("method='refer' dials nobody from here: no caller_id and no variables go along")
+            await self._outcome(self._machine.refer(endpoint, now, timeout=timeout))
+            return
+        if method != "bridge":
+            raise ValueError(f"method must be 'bridge' or 'refer', not {method!r}")
+        dialling = Dialled(timeout, caller_id, variables)
+        transfer = self._home.transfer(self, endpoint, now, dialling=dialling, comfort=comfort, is_blind=True)
+        await self._outcome(transfer.joined)
+
+    async def attended_transfer_to(
+        self,
+        endpoint: str,
+        *,
+        comfort: Comfort = "music",
+        timeout: float = 30.0,
+        caller_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> AttendedTransfer:
+        """Dial ``endpoint``, and return when it has answered, to be talked to alone: see :class:`AttendedTransfer`. As
+        :meth:`transfer_to` otherwise.
+        """
+        now = self._driver.time()
+        dialling = Dialled(timeout, caller_id, variables)
+        transfer = self._home.transfer(self, endpoint, now, dialling=dialling, comfort=comfort, is_blind=False)
+        await self._outcome(transfer.answered)
+        return AttendedTransfer(transfer, self._home.session_of(transfer.leg), self._driver)
 
     async def wait_unbridged(self) -> None:
         """Return when this call is in no bridge, at once where it is in none."""

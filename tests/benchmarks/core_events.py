@@ -12,13 +12,14 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
 from voxtra_core.ari.messages import EventReceived
-from voxtra_core.call import Pending, SnoopDirection
+from voxtra_core.call import CallMachine, Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
 from voxtra_core.recording import RecordingOptions
 from voxtra_core.session import CallSession
 from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject
+from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
@@ -179,6 +180,21 @@ def weight() -> list[Row]:
             raise NotImplementedError
 
         def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
+            raise NotImplementedError
+
+        def transfer(
+            self,
+            session: CallSession,
+            endpoint: str,
+            now: float,
+            *,
+            dialling: Dialled,
+            comfort: Comfort,
+            is_blind: bool,
+        ) -> Transfer:
+            raise NotImplementedError
+
+        def session_of(self, call: CallMachine) -> CallSession:
             raise NotImplementedError
 
         def check_same_place(self, session: CallSession) -> None:

@@ -88,6 +88,7 @@ OPERATIONS: dict[Operation, Callable[[CallMachine, float], object]] = {
     Operation.SNOOP: lambda call, now: snooping_on(call).snoop(now, spy="both", whisper="none"),
     Operation.AUDIO: lambda call, now: call.use_audio(SLIN, now),
     Operation.BRIDGE: lambda call, now: call.enter_bridge(NOWHERE, now),
+    Operation.REFER: lambda call, now: call.refer("PJSIP/alice", now, timeout=10.0),
     Operation.CONTINUE: lambda call, now: call.continue_in_dialplan(now),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 
@@ -12,6 +13,7 @@ from ..media.formats import AudioFormat
 from ..recording import RecordingOptions
 from ..session import CallSession
 from ..stasis import BridgeMachine, RecordingControl, Subject
+from ..stasis.transfer import Comfort, Dialled, Transfer
 from .registration import Registration
 
 if TYPE_CHECKING:
@@ -82,6 +84,37 @@ class Home:
     def new_bridge(self, now: float, *, is_pair: bool = False, keep: bool = False) -> BridgeMachine:
         """A bridge, being made."""
         return self.registration.stasis.bridges.new(now, is_pair=is_pair, keep=keep)
+
+    def transfer(
+        self, session: CallSession, endpoint: str, now: float, *, dialling: Dialled, comfort: Comfort, is_blind: bool
+    ) -> Transfer:
+        """Dial somebody for a call, to join the two."""
+        call = session.machine
+        call.check_alive()
+        if comfort not in get_args(Comfort):
+            raise ValueError(f"comfort must be one of {', '.join(get_args(Comfort))}, not {comfort!r}")
+        self.app.check_running()
+        self.app.admission.check_room()
+        leg, reached = self.registration.stasis.originate(
+            endpoint,
+            now,
+            caller_id=dialling.caller_id if dialling.caller_id is not None else call.caller_id or None,
+            timeout=dialling.timeout,
+            variables=dialling.variables,
+        )
+        self.app.admission.place(leg)
+        transfer = Transfer(
+            call,
+            leg,
+            reached,
+            endpoint=endpoint,
+            comfort=comfort,
+            is_blind=is_blind,
+            new_bridge=partial(self.new_bridge, is_pair=True),
+            clock=self.app.time,
+        )
+        transfer.begin(now)
+        return transfer
 
     def session_of(self, call: CallMachine) -> CallSession:
         """The session of a call."""

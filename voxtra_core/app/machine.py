@@ -368,6 +368,10 @@ class AppMachine:
             if call.snoops_on is None and not call.is_over
         }
 
+    def time(self) -> float:
+        """The driver's clock."""
+        return self._driver.time()
+
     def home(self, registration: Registration) -> Home:
         """What the calls and bridges of a registration ask of this application."""
         return Home(self, registration)

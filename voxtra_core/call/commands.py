@@ -29,6 +29,7 @@ __all__ = [
     "Originate",
     "Play",
     "PlaybackControl",
+    "Redirect",
     "Ring",
     "SendDtmf",
     "SetVariable",
@@ -190,6 +191,13 @@ class Continue(_Command):
 
 
 @attrs.frozen(kw_only=True)
+class Redirect(_Command):
+    """Ask the far end to call somebody else instead. That it does shows as its hangup only."""
+
+    endpoint: str
+
+
+@attrs.frozen(kw_only=True)
 class JoinBridge(_Command):
     """Move into this bridge. Synchronous, like :class:`Answer`."""
 
@@ -250,6 +258,7 @@ Command: TypeAlias = (
     | StopDetectingTalking
     | Snoop
     | Continue
+    | Redirect
     | JoinBridge
     | LeaveBridge
     | FollowBridge

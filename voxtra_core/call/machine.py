@@ -56,6 +56,8 @@ from ..errors import (
     MediaFailed,
     RequestNotSent,
     RequestOutcomeUnknown,
+    TransferFailed,
+    TransferOutcomeUnknown,
     VoxtraError,
 )
 from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
@@ -78,6 +80,7 @@ from .commands import (
     Originate,
     Play,
     PlaybackControl,
+    Redirect,
     Ring,
     SendDtmf,
     SetVariable,
@@ -148,6 +151,7 @@ class CallMachine:
         "_notify",
         "_origination",
         "_player",
+        "_referral",
         "_remote_cause",
         "_requests",
         "_snoops",
@@ -230,6 +234,7 @@ class CallMachine:
         self._remote_cause: int | None = None
         self._soft = False
         self._keeping = Keeping()
+        self._referral: Pending[None] | None = None
 
     def __repr__(self) -> str:
         return f"<CallMachine {self.id} {self.direction} {self.state}>"
@@ -368,7 +373,7 @@ class CallMachine:
                 settle(exchange)
             case Hangup():
                 self._hanging_up.has_left = True
-            case OpenMedia() | FollowBridge() | Withdraw() | AskLink():
+            case OpenMedia() | FollowBridge() | Withdraw() | AskLink() | Redirect():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
@@ -417,6 +422,7 @@ class CallMachine:
             case (
                 Answer()
                 | Ring()
+                | Redirect()
                 | StartMusic()
                 | StopMusic()
                 | Play()
@@ -939,6 +945,26 @@ class CallMachine:
         """The other is here for this one's sake: without a handler of its own, it is let go with this one."""
         self._keeping.add(other)
 
+    def refer(self, endpoint: str, now: float, *, timeout: float) -> Pending[None]:
+        """Ask the far end to call somebody else: settled when it has gone, whatever for, or with
+        ``TransferOutcomeUnknown`` after ``timeout`` seconds.
+        """
+        self._check(Operation.REFER)
+        if not timeout > 0:
+            raise ValueError(f"timeout must be positive seconds, not {timeout!r}")
+        if self._referral is not None and not self._referral.done:
+            raise LocalProtocolError("the far end has been asked to call somebody else already")
+        self._requests.check_room()
+        self._referral = pending = Pending[None]()
+        command = Redirect(request_id=self._requests.new_id(), channel_id=self.id, endpoint=endpoint)
+        self._requests.send(command, now)
+        self._requests.arm("refer", now + timeout, lambda _: self._not_referred(pending, endpoint, timeout))
+        return pending
+
+    @staticmethod
+    def _not_referred(pending: Pending[None], endpoint: str, timeout: float) -> None:
+        pending.fail(TransferOutcomeUnknown(f"the far end has not gone to {endpoint} within {timeout:g} s"))
+
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
     ) -> Pending[None]:
@@ -1024,6 +1050,10 @@ class CallMachine:
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
                 self._stays(now)
+            case Redirect(endpoint=endpoint) if self._referral is not None and _had_no_effect(error):
+                failed = TransferFailed(endpoint, CallEnd(0, EndedBy.ASTERISK), detail=f"{error}")
+                failed.__cause__ = error
+                self._referral.fail(failed)  # else it may yet go
             case _:
                 pass
 
@@ -1214,6 +1244,8 @@ class CallMachine:
             collection.fail(error)
         self._collections = ()
         self._hanging_up.close()
+        if self._referral is not None:
+            self._referral.resolve(None)
         self._keeping.close(self, error, now)
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:

@@ -64,6 +64,7 @@ class Operation(StrEnum):
     SNOOP = "snoop"
     AUDIO = "audio"
     BRIDGE = "bridge"
+    REFER = "refer"
     CONTINUE = "continue_in_dialplan"
 
 
@@ -116,6 +117,7 @@ ALLOWED: dict[Operation, frozenset[CallState]] = {
     Operation.SNOOP: _LIVE,
     Operation.AUDIO: _LIVE,
     Operation.BRIDGE: _LIVE,
+    Operation.REFER: _LIVE,
     Operation.CONTINUE: _LIVE,
 }
 """In a live state that is not listed an operation raises ``LocalProtocolError``; after the end all of them raise

@@ -24,6 +24,7 @@ from ..call.commands import (
     OpenMedia,
     Originate,
     Play,
+    Redirect,
     Ring,
     SendDtmf,
     SetVariable,
@@ -112,6 +113,8 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return channels.continue_in_dialplan(
                 channel, context=command.context, extension=command.extension, priority=command.priority
             )
+        case Redirect():
+            return channels.redirect(channel, endpoint=command.endpoint)
         case JoinBridge():
             return bridges.add_channel(
                 command.bridge_id,
