@@ -159,7 +159,7 @@ async def test_attended(rig: Rig) -> None:
     told = anyio.Event()
 
     async def then(call: CallSession, transfer: AttendedTransfer) -> None:
-        assert call.state is CallState.ON_HOLD
+        await eventually(lambda: call.state is CallState.ON_HOLD)
         await transfer.agent.play_file("beep")
         await told.wait()
         assert (await transfer.accept()).startswith("voxtra-bridge-")
