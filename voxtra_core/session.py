@@ -48,6 +48,7 @@ __all__ = [
     "HangupCallback",
     "OutageCallback",
     "PlaybackHandle",
+    "Playing",
     "outcome_of",
 ]
 
@@ -167,7 +168,7 @@ class AudioStream(EventStream[AudioChunk]):
                 raise StopAsyncIteration
 
 
-class Player(Protocol):
+class Playing(Protocol):
     """What playbacks are on: a call, or a bridge."""
 
     def stop_playback(self, playback: Playback, now: float) -> Pending[bool]:
@@ -184,7 +185,7 @@ class PlaybackHandle:
     ``characters:``: that raises :class:`~voxtra_core.errors.AriServerError`.
     """
 
-    def __init__(self, call: Player, playback: Playback, driver: Driver) -> None:
+    def __init__(self, call: Playing, playback: Playback, driver: Driver) -> None:
         self._call = call
         self._playback = playback
         self._driver = driver

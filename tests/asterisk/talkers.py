@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import cmath
 import math
 from array import array
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import cache
+from operator import mul
 
 import anyio
 import attrs
@@ -25,8 +26,8 @@ AUDIBLE = 300.0
 """The peak, of 32767, from which on a tone is there: a tenth of what is said."""
 PAUSE = 0.3
 """Seconds without a frame after which nothing is heard any more: Asterisk sends none where nobody speaks."""
-WINDOW = 0.5
-"""Seconds that are looked at. Tones at multiples of 2 Hz do not blur into each other in it."""
+WINDOW = 0.2
+"""Seconds that are looked at. Tones at multiples of 5 Hz do not blur into each other in it."""
 
 
 @attrs.define(eq=False)
@@ -54,7 +55,7 @@ class Talker:
             self.heard_at = chunk.timestamp
 
     def hears(self, talkers: Iterable[Talker]) -> set[int]:
-        """The tones of those of them that were in the last half second."""
+        """The tones of those of them that were in the last moment."""
         size = round(WINDOW * SLIN.rate)
         samples = array("h", bytes(self.heard[-2 * size :]))
         if len(samples) < size or anyio.current_time() > self.heard_at + PAUSE:
@@ -62,9 +63,15 @@ class Talker:
         return {talker.hertz for talker in talkers if _peak(samples, talker.hertz) > AUDIBLE}
 
 
+@cache
+def _waves(hertz: int, size: int) -> tuple[list[float], list[float]]:
+    turns = [2 * math.pi * hertz / SLIN.rate * n for n in range(size)]
+    return [math.cos(turn) for turn in turns], [math.sin(turn) for turn in turns]
+
+
 def _peak(samples: array[int], hertz: int) -> float:
-    turn = -2j * math.pi * hertz / SLIN.rate
-    return abs(sum(sample * cmath.exp(turn * n) for n, sample in enumerate(samples))) * 2 / len(samples)
+    cosines, sines = _waves(hertz, len(samples))
+    return math.hypot(sum(map(mul, samples, cosines)), sum(map(mul, samples, sines))) * 2 / len(samples)
 
 
 @asynccontextmanager

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import anyio
+import attrs
 import pytest
 
 from voxtra_core import CallEnded, CallSession, CallState
 from voxtra_core.ari import bridges, channels
+from voxtra_core.recording import RecordingMetadata
 
 from .rig import Rig, both_ways, eventually
+from .sound import Sound
 from .talkers import each_hears, talking
 
 pytestmark = [pytest.mark.anyio, both_ways]
+
+
+@attrs.define
+class Sink:
+    """Keeps what it is told."""
+
+    told: list[RecordingMetadata]
+
+    async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+        self.told.append(metadata)
 
 
 class Hall:
@@ -109,3 +122,51 @@ async def test_a_call_with_a_voice_keeps_it_in_a_bridge(rig: Rig) -> None:
         await first.hangup()
         await second.hangup()
         await nothing_is_left(rig)
+
+
+async def test_a_conference_of_twelve(rig: Rig) -> None:
+    """They come and go, are muted and recorded: each hears the others and not themselves, and it ends clean."""
+    hall = Hall(rig)
+    told: list[RecordingMetadata] = []
+    app = rig.app
+    async with rig.serving():
+        people = [await hall.phone() for _ in range(12)]
+        bridge = await app.create_bridge()
+        async with talking(*(phone for _, phone in people)) as talkers:
+            everybody = set(range(12))
+
+            async def heard(inside: set[int], muted: frozenset[int] = frozenset()) -> None:
+                """Those who are in hear all others who are in, but for the muted; the rest hear nothing."""
+                await each_hears(talkers, {n: inside - muted - {n} if n in inside else set() for n in everybody}, 10.0)
+
+            for call, _ in people[:2]:
+                await bridge.add(call)
+            await heard({0, 1})
+            for call, _ in people[2:]:
+                await bridge.add(call, mute=call is people[11][0])
+            assert [call.id for call in bridge.calls] == [call.id for call, _ in people]
+            await heard(everybody, frozenset({11}))
+            await bridge.mute(people[3][0])
+            await heard(everybody, frozenset({3, 11}))
+            await bridge.unmute(people[3][0])
+            await bridge.remove(people[5][0])
+            await heard(everybody - {5}, frozenset({11}))
+            name = await bridge.record_start(sink=Sink(told))
+            hall.done.set()  # from here on nobody has a handler, but for whom that is in the bridge lives on
+            await people[5][1].wait_ended()
+            await anyio.sleep(1.5)
+            for number in (7, 8):
+                await people[number][1].hangup()
+            talkers_left = everybody - {5, 7, 8}
+            await eventually(lambda: len(bridge.calls) == len(talkers_left))
+            await bridge.play_file("beep")
+            await eventually(lambda: {n for n in talkers_left if not people[n][0].machine.is_over} == talkers_left)
+        await bridge.destroy()
+        await nothing_is_left(rig)
+        assert bridge.is_gone
+        await eventually(lambda: told)
+    (metadata,) = told
+    assert (metadata.name, metadata.session_id, metadata.ended) == (name, bridge.id, "bridge-ended")
+    recorded = Sound.of(rig.asterisk.dir / "var/spool/recording" / f"{name}.wav")
+    shares = {n: recorded.share_of(300 + 100 * n) for n in everybody}
+    assert {n for n, share in shares.items() if share > 0.02} == everybody - {5, 11}, shares

@@ -1,7 +1,7 @@
 """One bridge of ours, from the request for it to its removal: who is in it, and what is played in it.
 
-Its id is ours, and events about it are asked for before anybody comes in. A call in it is told (:meth:`.CallMachine
-.came_into`), because that keeps it alive when its handler ends.
+Its id is ours, and events about it are asked for before anybody comes in. A call in it is told
+(:meth:`.CallMachine.came_into`), because that keeps it alive when its handler ends.
 """
 
 from __future__ import annotations
