@@ -805,7 +805,7 @@ class AppMachine:
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
         finally:
-            session.machine.let_go(self._driver.time(), reason)
+            session.machine.let_go(self._driver.time(), reason, may_talk_on=reason == "normal")
             self._driver.wake()
 
     def _over(self, call: CallMachine, registration: Registration) -> None:

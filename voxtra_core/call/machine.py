@@ -685,14 +685,17 @@ class CallMachine:
             self._hanging_up.send(now)
         return pending
 
-    def let_go(self, now: float, reason: HangupReason | int = "normal") -> None:
-        """Its handler has ended: hang up, unless it goes on in the dialplan or in a bridge, and when that is over.
-        Those that were brought together with it, and have no handler of their own, likewise.
+    def let_go(self, now: float, reason: HangupReason | int = "normal", *, may_talk_on: bool = True) -> None:
+        """Its handler has ended: hang up, unless it goes on in the dialplan or, if it may, in a bridge, and when that is
+        over. Those that were brought together with it, and have no handler of their own, likewise.
         """
         self._keeping.unattended = reason
         for companion in self._keeping.take_companions():
             companion.let_go(now)
-        self._look_after(now)
+        if may_talk_on:
+            self._look_after(now)
+        elif not self.continuing:
+            self.hangup(now, reason)
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""

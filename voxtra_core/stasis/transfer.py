@@ -229,7 +229,8 @@ class Transfer:
         tone, self._tone = self._tone, None
         if tone is not None:
             tone.finished.abandon(now)
-        if self._has_put_on_hold and not call.is_over:
+        is_to_be_silent = self._has_put_on_hold or (self.stage is Stage.JOINING and call.state is CallState.ON_HOLD)
+        if is_to_be_silent and not call.is_over:
             self._has_put_on_hold = False
             silent = call.unhold(now)
             silent.add_waker(lambda: then(self._clock()))
