@@ -682,6 +682,7 @@ class AppMachine:
         left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
         left += [task.name for task in self._tasks.values()]
         left += [f"sink of recording {name}" for name in self._deliveries.waiting]
+        left += ["what is being removed from Asterisk"] if self._is_cleaning_up else []
         self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
         self.exit_status = self.exit_status or 1
         self._effects += map(CancelTask, self._tasks)
