@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from voxtra_core.app import AudioSocket, BaseApp, Reconnect
-from voxtra_core.bridge import Bridge
 from voxtra_core.media import AudioChunk
-from voxtra_core.session import AttendedTransfer, AudioStream, CallSession, EventStream, PlaybackHandle
+from voxtra_core.session import AttendedTransfer, AudioStream, Bridge, CallSession, EventStream, PlaybackHandle
 from voxtra_core.stasis import CallOffer
 
 from .backend import AsyncioBackend

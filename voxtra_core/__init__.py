@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         ConnectionChanged,
         Reconnect,
     )
-    from .bridge import Bridge
     from .call import (
         CallDirection,
         CallEnd,
@@ -81,7 +80,16 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import AttendedTransfer, AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
+    from .session import (
+        AttendedTransfer,
+        AudioStats,
+        AudioStream,
+        Bridge,
+        CallSession,
+        Driver,
+        EventStream,
+        PlaybackHandle,
+    )
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -167,7 +175,6 @@ _ROOMS = {
         "ConnectionChanged",
         "Reconnect",
     },
-    "bridge": {"Bridge"},
     "call": {
         "CallDirection",
         "CallEnd",
@@ -191,6 +198,7 @@ _ROOMS = {
         "AttendedTransfer",
         "AudioStats",
         "AudioStream",
+        "Bridge",
         "CallSession",
         "Driver",
         "EventStream",

@@ -25,7 +25,7 @@ __all__ = ["Home"]
 @attrs.frozen(eq=False)
 class Home:
     """What calls and bridges ask of their application; a :class:`~voxtra_core.session.CallHome` and a
-    :class:`~voxtra_core.bridge.BridgeHome`.
+    :class:`~voxtra_core.session.BridgeHome`.
     """
 
     app: AppMachine
