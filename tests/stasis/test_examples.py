@@ -112,6 +112,15 @@ def test_somebody_calls() -> None:
     assert (call.caller_id, call.called_number) == ("5550100", "200")
 
 
+@pytest.mark.parametrize("number", ["anonymous", "Anonymous", ""])
+def test_somebody_withholds_their_number(number: str) -> None:
+    """By SIP they are ``anonymous@anonymous.invalid``."""
+    app = Application()
+    caller = {"name": "Anonymous", "number": number}
+    app.receive(event("StasisStart", args=[], channel=channel("caller-1") | {"caller": caller}))
+    assert app.machine.calls["caller-1"].caller_id == ""
+
+
 def test_a_call_that_is_up_when_it_comes() -> None:
     assert Application().caller().state is CallState.IN_PROGRESS
 

@@ -66,7 +66,7 @@ from ..errors import (
 )
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
-from .offers import CallOffer, Claim, ClaimOutcome, Claims
+from .offers import CallOffer, Claim, ClaimOutcome, Claims, number_shown
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
@@ -649,7 +649,7 @@ class StasisMachine:
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
-            caller_id=channel.caller.number,
+            caller_id=number_shown(channel.caller.number),
             called_number=channel.dialplan.exten,
             notify=self._changed,
             counters=self.counters,
