@@ -63,6 +63,7 @@ from ..errors import (
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
+    one_line,
 )
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
@@ -400,7 +401,7 @@ class StasisMachine:
         """
         technology, slash, resource = endpoint.partition("/")
         if not (technology and slash and resource):
-            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
+            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint[:100]!r}")
         call = CallMachine(
             f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
@@ -797,7 +798,8 @@ class StasisMachine:
                     call.receive_no_reply(command.request_id, self._now, was_sent=False)
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
-                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
+                    media = one_line(", ".join(event.media))
+                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {media}: {event.end}")
                     continue
                 if isinstance(event, Outage):
                     self._events.append(CallSurvived(call, event))
