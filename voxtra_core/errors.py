@@ -83,7 +83,18 @@ __all__ = [
     "TransferOutcomeUnknown",
     "VoxtraError",
     "ari_error",
+    "one_line",
 ]
+
+
+_LONGEST_SHOWN = 200
+
+
+def one_line(text: str) -> str:
+    """A text that somebody has given, for a message or a log: as it is, unless it is long or would break the line."""
+    if len(text) <= _LONGEST_SHOWN and text.isprintable():
+        return text
+    return f"{text[:_LONGEST_SHOWN]!r}{'…' if len(text) > _LONGEST_SHOWN else ''}"
 
 
 class VoxtraError(Exception):
@@ -147,7 +158,7 @@ class OriginateFailed(VoxtraError):
 
     def __init__(self, endpoint: str, end: CallEnd, dialstatus: str = "") -> None:
         detail = f", dial status {dialstatus}" if dialstatus else ""
-        super().__init__(f"could not reach {endpoint}: {end}{detail}")
+        super().__init__(f"could not reach {one_line(endpoint)}: {end}{detail}")
         self.endpoint = endpoint
         self.end = end
         self.dialstatus = dialstatus

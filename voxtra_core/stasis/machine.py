@@ -63,11 +63,12 @@ from ..errors import (
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
+    one_line,
 )
 from .bridges import Bridges
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
-from .offers import CallOffer, Claim, ClaimOutcome, Claims
+from .offers import CallOffer, Claim, ClaimOutcome, Claims, number_shown
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
@@ -419,7 +420,7 @@ class StasisMachine:
         """
         technology, slash, resource = endpoint.partition("/")
         if not (technology and slash and resource):
-            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
+            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint[:100]!r}")
         call = CallMachine(
             f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
@@ -669,7 +670,7 @@ class StasisMachine:
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
-            caller_id=channel.caller.number,
+            caller_id=number_shown(channel.caller.number),
             called_number=channel.dialplan.exten,
             notify=self._changed,
             counters=self.counters,
@@ -819,7 +820,8 @@ class StasisMachine:
                     call.receive_no_reply(command.request_id, self._now, was_sent=False)
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
-                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
+                    media = one_line(", ".join(event.media))
+                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {media}: {event.end}")
                     continue
                 if isinstance(event, Outage):
                     self._events.append(CallSurvived(call, event))
