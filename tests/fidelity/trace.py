@@ -30,6 +30,8 @@ _LEFT_OUT: Final = frozenset({"timestamp", "creationtime", "asterisk_id", "appli
 _ABOUT: Final = frozenset({"duration_ms", "duration"})
 """Fields that are measured, in milliseconds."""
 
+_SETS: Final = frozenset({"channels", "channel_ids", "bridge_ids"})
+
 TOLERANCE: Final = 0.15
 """Seconds by which the time of something may differ."""
 _MEASURED: Final = 100
@@ -204,7 +206,15 @@ def _keys(line: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _content(line: Mapping[str, Any]) -> str:
-    return json.dumps({k: v for k, v in line.items() if k != "at" and k not in _ABOUT}, sort_keys=True)
+    compared = {k: _unordered(v) for k, v in line.items() if k != "at" and k not in _ABOUT}
+    return json.dumps(compared, sort_keys=True)
+
+
+def _unordered(value: Any) -> Any:
+    """The lists of ids in a bridge or an application come in the order of a hash table."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: sorted(item) if name in _SETS else item for name, item in value.items()}
 
 
 def _steps(trace: Trace) -> list[int]:

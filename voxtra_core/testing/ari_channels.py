@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from .channels import Channel
+from .commands import Do
 from .digits import SendDigits
 from .external import external_media
+from .media_requests import playback_of
 from .originate import Origination
 from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
 from .snooping import Snooping
-from .stasis import Control, Do
+from .stasis import Control
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -238,18 +240,12 @@ class _Channels:
 
     def play(self, request: RestRequest) -> Reply:
         channel, control = self._in_stasis(request)
-        parameters = request.parameters
-        media = parameters.texts("media")
-        if not media:
+        for name in ("skipms", "offsetms"):
+            if request.parameters.number(name, 0) < 0:
+                raise refuse(400, f"{name} cannot be negative")
+        playback = playback_of(self._exchange, channel, request)
+        if playback is None:
             raise refuse(500, "Failed to queue media for playback")
-        playback = self._exchange.playbacks.add(
-            channel,
-            request.ids.get("playbackId") or parameters.text("playbackId") or self._exchange.new_id(),
-            media,
-            language=parameters.text("lang") or "en",
-            offset=max(parameters.number("offsetms", 0), 0) / 1000,
-            skip=(parameters.number("skipms", 0) or 3000) / 1000,
-        )
         control.enqueue(playback)
         return ok(playback.snapshot(), status=201, location=f"/ari/playbacks/{quote(playback.id)}")
 

@@ -18,12 +18,15 @@ from .frames import frame_bytes, is_silence, silence
 if TYPE_CHECKING:
     from .channels import Channel
     from .exchange import Exchange
+    from .guests import Guest, GuestKind
     from .lines import Line
 
 __all__ = ["Bridge"]
 
+_FEW: Final = 2
+"""Channels that hear each other without a mix, and"""
 _MANY: Final = 3
-"""Members, from which on they are mixed."""
+"""… from how many on they are mixed."""
 
 
 @attrs.define(eq=False)
@@ -38,9 +41,12 @@ class Bridge:
     """``creationtime``."""
     members: list[Channel] = attrs.field(factory=list)
     """In the order in which they came."""
+    guests: list[Guest] = attrs.field(factory=list)
+    """Who announces or records here; likewise."""
     _technology: str = "simple_bridge"
     _order: list[Channel] = attrs.field(factory=list)
-    """As Asterisk walks through them: the third, for which the technology changes, has come to the front."""
+    """All as Asterisk walks through them: the third, for which the technology changes, has come to the front."""
+    _is_dissolved: bool = False
 
     def snapshot(self) -> dict[str, Any]:
         """The model ``Bridge``."""
@@ -58,24 +64,30 @@ class Bridge:
 
     # ---- members -----------------------------------------------------------------------------------------------------
 
-    def add(self, channel: Channel) -> None:
+    def add(self, channel: Channel, *, tells_names: bool = True) -> None:
         """It comes in, and leaves the one where it was. One that is hung up, or has left ``Stasis``, does not."""
         if channel.hung_up or channel.control is None or self.exchange.bridges.get(self.id) is not self:
             return
         if channel.bridge is not None:
             channel.bridge.let_go(channel)
         channel.control.app.subscribe_bridge(self.id)
+        for guest in self.guests:
+            guest.line.expects_change()
         self.members.append(channel)
-        self._order.insert(0 if len(self.members) == _MANY else len(self._order), channel)
+        self._line_up(channel)
         channel.bridge = self
         self._publish("ChannelEnteredBridge", channel)
-        self._change_technology()
-        self._name_peers()
-        self._introduce()
+        self._rearrange(tells_names=tells_names)
+        for guest in self.guests:
+            guest.line.meets(channel)
+        if self.sound is not None and channel.line is not None:
+            channel.line.announce(self.sound)
         self.exchange.frames.look()
 
     def remove(self, channel: Channel) -> None:
         """It leaves. An empty bridge is still there."""
+        for guest in self.guests:
+            guest.line.expects_change()
         self.members.remove(channel)
         self._order.remove(channel)
         channel.bridge = None
@@ -85,8 +97,12 @@ class Bridge:
         if channel.variables.get("BRIDGEPEER"):
             self.exchange.set_variable(channel, "BRIDGEPEER", "")
         self._publish("ChannelLeftBridge", channel)
-        self._change_technology()
-        self._name_peers()
+        self._rearrange()
+        for guest in self.guests:
+            guest.line.misses(channel)
+        if self.sound is not None and channel.line is not None:
+            channel.line.announce(None)
+        self._send_the_lonely_away()
 
     def let_go(self, channel: Channel) -> None:
         """It leaves, and stays in its application, which hears no more of the bridge on its account.
@@ -99,29 +115,40 @@ class Bridge:
 
     def destroy(self) -> None:
         """All leave, and it is gone; of which those hear no more who heard of it by a member."""
+        self._is_dissolved = True
         for channel in list(self.members):
             self.let_go(channel)
+        for guest in list(self.guests):
+            guest.leave()
         self._publish("BridgeDestroyed")
         self.exchange.bridges.pop(self.id, None)
         self.exchange.applications.forget_bridge(self.id)
 
-    def _name_peers(self) -> None:
-        if len(self.members) < 2 or self.is_holding:
-            return
-        for channel in list(self._order):
-            others = [other.name for other in self._order if other is not channel]
-            self.exchange.set_variable(channel, "BRIDGEPEER", ",".join(others))
+    def _line_up(self, channel: Channel) -> None:
+        self._order.insert(0 if len(self._order) == _MANY - 1 else len(self._order), channel)
 
-    def _change_technology(self) -> None:
-        """Which is seen in the next event only."""
-        self._technology = "softmix" if len(self.members) >= _MANY else "simple_bridge"
+    def _rearrange(self, *, tells_names: bool = True) -> None:
+        """After somebody has come or left. The technology is seen in the next event only."""
+        if self._is_dissolved:
+            return
+        self._technology = "softmix" if len(self._order) >= _MANY else "simple_bridge"
+        if len(self._order) >= _FEW and not self.is_holding:
+            self._name_peers()
+            if tells_names:
+                self._introduce()
+
+    def _name_peers(self) -> None:
+        for channel in list(self._order):
+            if channel.works_for is None:
+                others = [other.name for other in self._order if other is not channel]
+                self.exchange.set_variable(channel, "BRIDGEPEER", ",".join(others))
 
     def _introduce(self) -> None:
         """Each of two learns who the other is."""
-        if len(self.members) != 2 or self.is_holding:
+        if len(self._order) != _FEW:
             return
-        for channel, other in zip(reversed(self.members), self.members, strict=True):
-            if channel.connected != other.caller:
+        for channel, other in zip(reversed(self._order), self._order, strict=True):
+            if channel.works_for is None and channel.connected != other.caller:
                 channel.connected = other.caller
                 self.exchange.publish(channel, "ChannelConnectedLine")
 
@@ -129,13 +156,69 @@ class Bridge:
         about = {} if channel is None else {"channel": channel.snapshot()}
         self.exchange.applications.publish_bridge(self.id, event, {"bridge": self.snapshot(), **about})
 
+    # ---- guests ------------------------------------------------------------------------------------------------------
+
+    def guest(self, kind: GuestKind) -> Guest | None:
+        """The one of this kind, if there is one."""
+        return next((guest for guest in self.guests if guest.kind == kind), None)
+
+    def admit(self, guest: Guest) -> None:
+        """It comes in."""
+        for other in self.guests:
+            other.line.expects_change()
+        self.guests.append(guest)
+        self._line_up(guest.channel)
+        self._rearrange()
+
+    def dismiss(self, guest: Guest) -> None:
+        """It leaves."""
+        for other in self.guests:
+            other.line.expects_change()
+        self.guests.remove(guest)
+        self._order.remove(guest.channel)
+        for line in self.lines:
+            line.forget_paths()
+        self._rearrange()
+        self.sound_changed()
+        self._send_the_lonely_away()
+
+    def _send_the_lonely_away(self) -> None:
+        if not self.members and not self._is_dissolved:
+            for channel in list(self._order):
+                for guest in [guest for guest in self.guests if guest.channel is channel]:
+                    guest.leave()
+
+    @property
+    def is_company(self) -> bool:
+        """Whether there is more than one channel here."""
+        return len(self._order) >= _FEW
+
+    @property
+    def sound(self) -> str | None:
+        """What is played to all here: a prompt, or else music."""
+        prompts = [guest.line.prompt for guest in self.guests if guest.line.prompt is not None]
+        music = [guest.line.music for guest in self.guests if guest.line.music is not None]
+        return next(iter(prompts + music), None)
+
+    def sound_changed(self) -> None:
+        """Somebody has begun to play something, or ended."""
+        for line in self.lines:
+            line.announce(self.sound)
+        for guest in self.guests:
+            guest.line.sound_changed()
+
     # ---- audio -------------------------------------------------------------------------------------------------------
+
+    @property
+    def lines(self) -> list[Line]:
+        """Those of the members."""
+        return [channel.line for channel in self.members if channel.line is not None]
 
     def needs_frames(self, tick: int) -> bool:
         """Whether anybody here hears anything from this frame on, for which somebody has to keep time."""
-        if len(self.members) < 2 or self.is_holding:
+        if len(self._order) < _FEW or self.is_holding:
             return False
-        lines = [channel.line for channel in self.members if channel.line is not None]
+        lines = self.lines
         return any(line.is_heard_from(tick) for line in lines) or (
             any(line.takes_silence for line in lines) and any(line.sends_silence for line in lines)
         )
@@ -146,8 +229,8 @@ class Bridge:
             return
         lines = self._in_the_mix()
         # of two, who sends frames at times of its own is heard at those: pass_on()
-        frames = [(line, line.frame(tick)) for line in lines if len(self.members) > 2 or not line.keeps_own_time]
-        for listener in lines:
+        frames = [(line, line.frame(tick)) for line in lines if len(self._order) > _FEW or not line.keeps_own_time]
+        for listener in [*lines, *(guest.line for guest in self.guests)]:
             mixed: bytes | None = None
             for source, frame in frames:
                 if source is not listener:
@@ -160,11 +243,11 @@ class Bridge:
 
     def pass_on(self, source: Line, data: bytes) -> bool:
         """Audio that has come in by itself goes to the other of two. ``False`` where it has to wait to be mixed."""
-        if len(self.members) > 2:
+        if len(self._order) > _FEW:
             return False
         lines = self._in_the_mix()
         if source in lines:
-            for listener in lines:
+            for listener in [*lines, *(guest.line for guest in self.guests)]:
                 if listener is not source:
                     heard = listener.path_from(source).convert(None if is_silence(data) else data)
                     if heard is None and listener.takes_silence:
@@ -177,7 +260,7 @@ class Bridge:
         """A key that a member has pressed is heard by the others."""
         lines = self._in_the_mix()
         if source in lines:
-            for line in lines:
+            for line in [*lines, *(guest.line for guest in self.guests)]:
                 if line is not source:
                     line.sends_digit(digit, duration)
 

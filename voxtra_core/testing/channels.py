@@ -125,10 +125,17 @@ class Channel:
     """For one that snoops: the channel that it was made for."""
     snoops: list[Channel] = attrs.field(factory=list)
     """What has been made to snoop on it; they go with it."""
+    works_for: Bridge | None = None
+    """For one that no client is told of: the bridge where it announces or records, whose events its own are."""
     leaving: Appointment | None = None
     """While it is in the dialplan and will leave it by itself."""
     broadcast: Broadcast | None = None
     """From ``StasisBroadcast`` on until nobody has claimed it in time, or ``Stasis`` has been left."""
+
+    @property
+    def target_uri(self) -> str:
+        """What is played or recorded here is played to this, or recorded of it."""
+        return f"channel:{self.id}" if self.works_for is None else f"bridge:{self.works_for.id}"
 
     def snapshot(self) -> dict[str, Any]:
         """The model ``Channel``."""

@@ -79,6 +79,7 @@ class Exchange:
         self._channels_made = 0
         self._calls_made = 0
         self._snoops_made = 0
+        self._guests_made = 0
 
     def take_over(self, old: Exchange) -> None:
         """Asterisk has been started again, and is this one from now on: those who were on the phone are cut off."""
@@ -114,6 +115,13 @@ class Exchange:
         """An event of this channel, for everybody who is subscribed to it."""
         self.applications.publish(channel.id, event, {**fields, "channel": channel.snapshot()})
 
+    def publish_media(self, channel: Channel, event: str, fields: dict[str, Any]) -> None:
+        """An event of what is played or recorded on this channel, or in the bridge that it works for."""
+        if channel.works_for is None:
+            self.applications.publish(channel.id, event, fields)
+        else:
+            self.applications.publish_bridge(channel.works_for.id, event, fields)
+
     def _compose(self, application: str, event: str, fields: dict[str, Any]) -> str:
         envelope = {"type": event, "timestamp": self.date(), **fields}
         envelope |= {"asterisk_id": ASTERISK_ID, "application": application}
@@ -135,6 +143,11 @@ class Exchange:
         """Likewise for the channels that snoop."""
         self._snoops_made += 1
         return f"{self._snoops_made - 1:08x}"
+
+    def next_guest_number(self) -> str:
+        """Likewise for those that announce or record in bridges."""
+        self._guests_made += 1
+        return f"{self._guests_made - 1:08x}"
 
     def add_channel(self, id: str, name: str, state: str, place: Place, **more: Any) -> Channel:
         """A new channel; ``more`` are further attributes of :class:`~.channels.Channel`."""

@@ -36,6 +36,7 @@ class Line(ABC):
         self._exchange = exchange
         self._prompt: str | None = None
         self._music: str | None = None
+        self._announced: str | None = None  # in the bridge where the channel is
         self._ringing = False
         self._muted = False
         self._voice_muted = False
@@ -71,6 +72,11 @@ class Line(ABC):
         if on:
             self._music = None
         self._silence = on
+        self._update()
+
+    def announce(self, what: str | None) -> None:
+        """A prompt or music for all who are in the channel's bridge begins or ends."""
+        self._announced = what
         self._update()
 
     def whisper(self, source: Line, what: str | None) -> None:
@@ -127,8 +133,11 @@ class Line(ABC):
         self.person.is_cut_off(cause)
 
     def _update(self) -> None:
-        audible = None if self._muted else self._prompt or self._music or ("ringing" if self._ringing else None)
-        if self._prompt or self._music or self._silence:
+        announced = None if self._silence else self._announced
+        audible = self._prompt or self._music or announced or ("ringing" if self._ringing else None)
+        if self._muted:
+            audible = None
+        if self._prompt or self._music or self._silence or self._announced:
             audible = next(iter(self._whispers.values()), audible)
         if audible != self._audible:
             self._audible = audible
@@ -146,7 +155,7 @@ class Line(ABC):
     @property
     def is_played_to(self) -> bool:
         """Whether a prompt or music is being played to the person, of which there is no audio here."""
-        return bool(self._prompt or self._music) and not self._muted
+        return bool(self._prompt or self._music or self._announced) and not self._muted
 
     def watch(self, look: Callable[[], None]) -> None:
         """Call this whenever that may have changed."""
@@ -167,6 +176,11 @@ class Line(ABC):
     def rate(self) -> int:
         """Of the audio in both directions, signed linear, in Hz."""
         return self.person.rate
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether frames come that can be recorded."""
+        return True
 
     @property
     def sends_silence(self) -> bool:
