@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage, content_of
+from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage, content_of, has_sound
 from voxtra_core.testing import (
     AudioSocketCall,
     Callee,
@@ -20,6 +20,7 @@ from voxtra_core.testing import (
     SimReply,
     SimulatedAsterisk,
 )
+from voxtra_core.testing.frames import humming
 
 __all__ = ["play_simulated"]
 
@@ -147,6 +148,7 @@ class _SimulatedFar(Far):
         self._person = person
         self._agenda = stage.asterisk._exchange.agenda
         self._talks_until = 0.0
+        self._listens_since = 0.0
 
     def _press(self, digits: str) -> None:
         for number, digit in enumerate(digits, 1):
@@ -155,11 +157,23 @@ class _SimulatedFar(Far):
     def _talk(self) -> None:
         begin = max(self._agenda.now, self._talks_until)
         self._talks_until = begin + 4.42  # hello-world, and 3 s of silence
-        self._agenda.at(begin + 0.08, lambda: self._person.line.talks(True))  # when the voice in it begins and ends
+        self._agenda.at(begin + 0.08, self._speak)  # when the voice in it begins and ends
         self._agenda.at(begin + 1.34, lambda: self._person.line.talks(False))
+
+    def _speak(self) -> None:
+        self._person.voice.say(humming(1.26, 8000), self._agenda.now)
+        self._person.line.talks(True)
 
     def _send_silence(self) -> None:
         """As it does anyhow."""
+
+    def _listen(self) -> None:
+        self._listens_since = self._agenda.now
+
+    def _stop_listening(self) -> bool:
+        heard, since, now = self._person.heard, self._listens_since, self._agenda.now
+        named = any((each.end is None or each.end > since) for each in heard)
+        return named or has_sound(heard.audio(since, now))
 
     def _hang_up(self) -> None:
         self._person.line.hangs_up(16)

@@ -11,13 +11,26 @@ import io
 import json
 import wave
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import attrs
 
-__all__ = ["Door", "Entry", "Far", "NeverCame", "Phone", "Reply", "Scenario", "Stage", "content_of", "scenarios_of"]
+__all__ = [
+    "Door",
+    "Entry",
+    "Far",
+    "NeverCame",
+    "Phone",
+    "Reply",
+    "Scenario",
+    "Stage",
+    "content_of",
+    "has_sound",
+    "scenarios_of",
+]
 
 T = TypeVar("T")
 PATIENCE = 6.0
@@ -70,6 +83,17 @@ class Far(ABC):
         self.stage.mark("far", does="sends silence")
         self._send_silence()
 
+    def listens(self) -> None:
+        """Takes down from now on what there is to be heard; says nothing meanwhile."""
+        self.stage.mark("far", does="listens")
+        self._listen()
+
+    def tells(self) -> bool:
+        """Whether anything was to be heard since then."""
+        sound = self._stop_listening()
+        self.stage.mark("event", to="FAR", event={"type": "(heard)", "sound": sound})
+        return sound
+
     def hangs_up(self) -> None:
         """Or gives up."""
         self.stage.mark("far", does="hangs up")
@@ -83,6 +107,12 @@ class Far(ABC):
 
     @abstractmethod
     def _send_silence(self) -> None: ...
+
+    @abstractmethod
+    def _listen(self) -> None: ...
+
+    @abstractmethod
+    def _stop_listening(self) -> bool: ...
 
     @abstractmethod
     def _hang_up(self) -> None: ...
@@ -338,7 +368,17 @@ def content_of(body: bytes) -> dict[str, Any]:
     if body[:4] != b"RIFF":
         return {"body": json.loads(body) if body else None}
     with wave.open(io.BytesIO(body)) as file:
-        return {"body": f"WAV at {file.getframerate()} Hz", "duration": file.getnframes() * 1000 // file.getframerate()}
+        frames, rate = file.getnframes(), file.getframerate()
+        return {
+            "body": f"WAV at {rate} Hz",
+            "duration": frames * 1000 // rate,
+            "sound": has_sound(file.readframes(frames)),
+        }
+
+
+def has_sound(audio: bytes) -> bool:
+    """Whether there is anything but silence in some signed linear: louder than what a codec makes of that."""
+    return any(abs(sample) > 300 for sample in array("h", audio))
 
 
 def _fits(fields: Mapping[str, Any], kind: str, wanted: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from .bridges import Bridge
+from .bridges import Bridge, Manners
 from .channels import Channel
 from .commands import Do
 from .rest import NO_CONTENT, Handler, Reply, RestRequest, ok, refuse
@@ -79,10 +79,13 @@ class _Bridges:
                 raise refuse(422, "Channel not in Stasis application")
             if channel.control.is_to_be_recorded:
                 raise refuse(409, f"Channel {channel.id} currently recording")
-        tells_names = not request.parameters.flag("inhibitConnectedLineUpdates")
-        _one_after_another(
-            [partial(bridge.add, channel, tells_names=tells_names) for channel in channels], channels, request
+        parameters = request.parameters
+        manners = Manners(
+            is_mute=parameters.flag("mute"),
+            keeps_keys=parameters.flag("absorbDTMF"),
+            tells_names=not parameters.flag("inhibitConnectedLineUpdates"),
         )
+        _one_after_another([partial(bridge.add, channel, manners) for channel in channels], channels, request)
 
     def remove_channels(self, request: RestRequest) -> None:
         bridge = self._bridge(request, words="Not found")

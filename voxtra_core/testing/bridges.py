@@ -21,12 +21,27 @@ if TYPE_CHECKING:
     from .guests import Guest, GuestKind
     from .lines import Line
 
-__all__ = ["Bridge"]
+__all__ = ["Bridge", "Manners"]
 
 _FEW: Final = 2
 """Channels that hear each other without a mix, and"""
 _MANY: Final = 3
 """… from how many on they are mixed."""
+
+
+@attrs.frozen
+class Manners:
+    """How a member is in a bridge."""
+
+    is_mute: bool = False
+    """What it says is not heard there, though its keys are."""
+    keeps_keys: bool = False
+    """The others don't hear its keys."""
+    tells_names: bool = True
+    """The two who are there when it has come learn who the other is."""
+
+
+_PLAIN: Final = Manners()
 
 
 @attrs.define(eq=False)
@@ -46,6 +61,7 @@ class Bridge:
     _technology: str = "simple_bridge"
     _order: list[Channel] = attrs.field(factory=list)
     """All as Asterisk walks through them: the third, for which the technology changes, has come to the front."""
+    _manners: dict[Channel, Manners] = attrs.field(factory=dict)
     _is_dissolved: bool = False
 
     def snapshot(self) -> dict[str, Any]:
@@ -64,7 +80,7 @@ class Bridge:
 
     # ---- members -----------------------------------------------------------------------------------------------------
 
-    def add(self, channel: Channel, *, tells_names: bool = True) -> None:
+    def add(self, channel: Channel, manners: Manners = _PLAIN) -> None:
         """It comes in, and leaves the one where it was. One that is hung up, or has left ``Stasis``, does not."""
         if channel.hung_up or channel.control is None or self.exchange.bridges.get(self.id) is not self:
             return
@@ -74,10 +90,11 @@ class Bridge:
         for guest in self.guests:
             guest.line.expects_change()
         self.members.append(channel)
+        self._manners[channel] = manners
         self._line_up(channel)
         channel.bridge = self
         self._publish("ChannelEnteredBridge", channel)
-        self._rearrange(tells_names=tells_names)
+        self._rearrange(tells_names=manners.tells_names)
         for guest in self.guests:
             guest.line.meets(channel)
         if self.sound is not None and channel.line is not None:
@@ -89,6 +106,7 @@ class Bridge:
         for guest in self.guests:
             guest.line.expects_change()
         self.members.remove(channel)
+        del self._manners[channel]
         self._order.remove(channel)
         channel.bridge = None
         for each in (channel, *self.members):
@@ -129,6 +147,8 @@ class Bridge:
 
     def _rearrange(self, *, tells_names: bool = True) -> None:
         """After somebody has come or left. The technology is seen in the next event only."""
+        for line in self.lines:
+            line.company_changed()
         if self._is_dissolved:
             return
         self._technology = "softmix" if len(self._order) >= _MANY else "simple_bridge"
@@ -136,6 +156,14 @@ class Bridge:
             self._name_peers()
             if tells_names:
                 self._introduce()
+
+    def reconsider(self) -> None:
+        """What there is on a member's audio has changed: Asterisk looks whether it still mixes in the right way.
+
+        Each is told anew who else is here (seen on 22.10.1).
+        """
+        if len(self._order) >= _FEW and not self.is_holding:
+            self._name_peers()
 
     def _name_peers(self) -> None:
         for channel in list(self._order):
@@ -151,6 +179,8 @@ class Bridge:
             if channel.works_for is None and channel.connected != other.caller:
                 channel.connected = other.caller
                 self.exchange.publish(channel, "ChannelConnectedLine")
+                if channel.line is not None:
+                    channel.line.is_told(other.caller)
 
     def _publish(self, event: str, channel: Channel | None = None) -> None:
         about = {} if channel is None else {"channel": channel.snapshot()}
@@ -214,14 +244,26 @@ class Bridge:
         """Those of the members."""
         return [channel.line for channel in self.members if channel.line is not None]
 
+    @property
+    def speakers(self) -> list[Line]:
+        """Those of the members who are not mute."""
+        manners = self._manners
+        return [channel.line for channel in self.members if channel.line is not None and not manners[channel].is_mute]
+
+    def feeds(self, line: Line) -> bool:
+        """Whether this member is sent frames all the time: by the other's telephone, or the mix."""
+        if self.is_holding or len(self._order) < _FEW:
+            return False
+        return len(self._order) > _FEW or any(other.sends_silence for other in self.lines if other is not line)
+
     def needs_frames(self, tick: int) -> bool:
         """Whether anybody here hears anything from this frame on, for which somebody has to keep time."""
         if len(self._order) < _FEW or self.is_holding:
             return False
         lines = self.lines
-        return any(line.is_heard_from(tick) for line in lines) or (
-            any(line.takes_silence for line in lines) and any(line.sends_silence for line in lines)
-        )
+        if any(line.is_heard_from(tick) for line in self.speakers) or any(line.is_whispered_to for line in lines):
+            return True
+        return any(line.takes_silence for line in lines) and any(line.sends_silence for line in lines)
 
     def mix(self, tick: int) -> None:
         """A frame has ended: everybody who is in the mix hears the others'."""
@@ -229,7 +271,9 @@ class Bridge:
             return
         lines = self._in_the_mix()
         # of two, who sends frames at times of its own is heard at those: pass_on()
-        frames = [(line, line.frame(tick)) for line in lines if len(self._order) > _FEW or not line.keeps_own_time]
+        frames = [
+            (line, self._frame(line, tick)) for line in lines if len(self._order) > _FEW or not line.keeps_own_time
+        ]
         for listener in [*lines, *(guest.line for guest in self.guests)]:
             mixed: bytes | None = None
             for source, frame in frames:
@@ -238,14 +282,22 @@ class Bridge:
                     mixed = heard if mixed is None else mixed if heard is None else audioop.add(mixed, heard, 2)
             if mixed is None and listener.takes_silence and any(s.sends_silence for s in lines if s is not listener):
                 mixed = silence(frame_bytes(listener.rate))
+            if mixed is None and listener.is_whispered_to and not listener.is_fed_now:
+                mixed = silence(frame_bytes(listener.rate))
             if mixed is not None:
                 listener.receive_audio(mixed)
+
+    def _frame(self, line: Line, tick: int) -> bytes | None:
+        frame = line.frame(tick)
+        return None if self._manners[line.channel].is_mute else frame
 
     def pass_on(self, source: Line, data: bytes) -> bool:
         """Audio that has come in by itself goes to the other of two. ``False`` where it has to wait to be mixed."""
         if len(self._order) > _FEW:
             return False
         lines = self._in_the_mix()
+        if self._manners[source.channel].is_mute:
+            data = silence(len(data))
         if source in lines:
             for listener in [*lines, *(guest.line for guest in self.guests)]:
                 if listener is not source:
@@ -259,7 +311,7 @@ class Bridge:
     def pass_on_digit(self, source: Line, digit: str, duration: float) -> None:
         """A key that a member has pressed is heard by the others."""
         lines = self._in_the_mix()
-        if source in lines:
+        if source in lines and not self._manners[source.channel].keeps_keys:
             for line in [*lines, *(guest.line for guest in self.guests)]:
                 if line is not source:
                     line.sends_digit(digit, duration)

@@ -197,12 +197,19 @@ class Exchange:
         if action == "remove" and detector is not None:
             detector.stop()
             channel.talk_detector = None
+            self._audio_changed(channel)
         elif action == "set":
             new = detector or TalkDetector(self, channel)
             if new.configure(value) and detector is None:
                 channel.talk_detector = new
+                self._audio_changed(channel)
                 if channel.line is not None and channel.line.is_talking:
                     new.hears(True)
+
+    @staticmethod
+    def _audio_changed(channel: Channel) -> None:
+        if channel.bridge is not None:
+            channel.bridge.reconsider()
 
     def publish_caller_id(self, channel: Channel) -> None:
         """The caller's name or number has changed."""

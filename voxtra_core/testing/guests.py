@@ -131,12 +131,12 @@ class RecorderLine(GuestLine):
 
     def is_heard_from(self, tick: int) -> bool:
         """Whether there is any of it, in this frame or a later one."""
-        return bool(self._heard) or any(line.is_heard_from(tick) for line in self._bridge.lines)
+        return bool(self._heard) or any(line.is_heard_from(tick) for line in self._bridge.speakers)
 
     @property
     def is_sounding(self) -> bool:
         """Whether anybody says anything, or a prompt or music is played there."""
-        return self._bridge.sound is not None or any(line.is_sounding for line in self._bridge.lines)
+        return self._bridge.sound is not None or any(line.is_sounding for line in self._bridge.speakers)
 
     @property
     def is_fed(self) -> bool:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from .frames import Path
+from ..media._audioop import audioop
+from .frames import Path, silence
 
 if TYPE_CHECKING:
     from .callers import Refuse
-    from .channels import Channel
+    from .channels import Channel, Party
     from .exchange import Exchange
     from .people import Person
 
 __all__ = ["DirectLine", "Line", "LocalLine"]
 
+_JITTER: Final = 0.001
+"""Seconds by which a frame may be early."""
 _CANCELLED: Final = 127
 """What ``chan_pjsip`` makes of a CANCEL."""
 
@@ -43,6 +47,8 @@ class Line(ABC):
         self._silence = False
         self._audible: str | None = None
         self._whispers: dict[Line, str] = {}
+        self._whispered = bytearray()
+        self._fed_until = -inf  # when what has come in so far has been heard
         self._paths: dict[Line, Path] = {}
         self.taps: list[Callable[[bytes], None]] = []
         """Who hears what is sent to the person."""
@@ -90,6 +96,37 @@ class Line(ABC):
             self._whispers[source] = what
         self._update()
 
+    def whisper_audio(self, data: bytes) -> None:
+        """Likewise, as audio, at this line's rate. In a bridge it waits for the frame that it is put into."""
+        if self._muted or not self._is_sent_frames:
+            return
+        if self._prompt or self._music or self._silence:
+            self.person.hears_audio(data)
+        else:
+            self._whispered += data
+            self._exchange.frames.look()
+
+    @property
+    def is_whispered_to(self) -> bool:
+        """Whether a whisper waits for a frame."""
+        return bool(self._whispered)
+
+    @property
+    def is_fed_now(self) -> bool:
+        """Whether a frame is being heard, so that none of silence need come."""
+        return self._exchange.agenda.now < self._fed_until
+
+    @property
+    def _is_sent_frames(self) -> bool:
+        bridge = self.channel.bridge
+        is_played_to = self._prompt or self._music or self._silence or self._announced
+        return bool(is_played_to) or (bridge is not None and bridge.feeds(self))
+
+    def company_changed(self) -> None:
+        """Somebody has come into the channel's bridge, or left it."""
+        if self._whispers:
+            self._update()
+
     def indicate_ringing(self, on: bool) -> None:
         """The ringing tone begins or ends."""
         self._ringing = on
@@ -97,11 +134,17 @@ class Line(ABC):
 
     def mute(self, on: bool, direction: str) -> None:
         """Nothing that is played reaches the person (``"out"``), nothing that they say comes in, or ``"both"``."""
+        was_muted, was_voice_muted = self._muted, self._voice_muted
         if direction != "in":
             self._muted = on
         if direction != "out":
             self._voice_muted = on
         self._update()
+        if (detector := self.channel.talk_detector) is not None and was_voice_muted != self._voice_muted:
+            detector.resume(self.is_talking) if was_voice_muted else detector.stop()
+        is_muted = self._muted or self._voice_muted
+        if self.channel.bridge is not None and is_muted != (was_muted or was_voice_muted):
+            self.channel.bridge.reconsider()
 
     def hold(self, on: bool) -> None:
         """The device is told that it is on hold, or is not any more."""
@@ -117,6 +160,9 @@ class Line(ABC):
         """A tone of so many seconds has reached the person; a silence before it is over."""
         self._silence = False
         self.person.hears_tone(digit)
+
+    def is_told(self, party: Party) -> None:
+        """The other side is somebody else now."""
 
     def cut_off(self) -> None:
         """Asterisk is no more."""
@@ -135,10 +181,10 @@ class Line(ABC):
     def _update(self) -> None:
         announced = None if self._silence else self._announced
         audible = self._prompt or self._music or announced or ("ringing" if self._ringing else None)
+        if self._whispers and self._is_sent_frames:
+            audible = next(iter(self._whispers.values()))
         if self._muted:
             audible = None
-        if self._prompt or self._music or self._silence or self._announced:
-            audible = next(iter(self._whispers.values()), audible)
         if audible != self._audible:
             self._audible = audible
             self.person.hears(audible)
@@ -197,10 +243,14 @@ class Line(ABC):
 
     def receive_audio(self, data: bytes) -> None:
         """Audio for the person, at this line's rate. What is played on the channel takes its place."""
+        whisper, self._whispered = bytes(self._whispered[: len(data)]), self._whispered[len(data) :]
         if not (self._muted or self._prompt or self._music or self._silence):
-            self.person.hears_audio(data)
             for tap in self.taps:
                 tap(data)
+            if whisper:
+                data = audioop.add(data, whisper + silence(len(data) - len(whisper)), 2)
+            self._fed_until = self._exchange.agenda.now + len(data) / (2 * self.rate) - _JITTER
+            self.person.hears_audio(data)
 
     def path_from(self, source: Line) -> Path:
         """The way of the other's audio to here."""
@@ -251,7 +301,7 @@ class Line(ABC):
         self.is_talking = on
         if on:
             self._exchange.frames.look()
-        if self.channel.talk_detector is not None:
+        if self.channel.talk_detector is not None and not self._voice_muted:
             self.channel.talk_detector.hears(on)
         self._changed()
 
@@ -325,6 +375,11 @@ class LocalLine(Line):
         """The second half goes as well."""
         self._exchange.destroy(self.half)
         super().released(cause)
+
+    def is_told(self, party: Party) -> None:
+        """To the second half that is who calls."""
+        self.half.caller = party
+        self._exchange.publish_caller_id(self.half)
 
     def runs(self, app: str, data: str) -> None:
         """The next step of the dialplan."""
