@@ -283,6 +283,13 @@ class _RealPhone(Phone):
                 self._portal.call(phone.hold)
             case ["resumes"]:
                 self._portal.call(phone.hold, "sendrecv")
+            case ["will", *_, status]:
+                phone.refer_answer = int(status)
+            case ["reports", status]:
+                self._portal.call(phone.until, "REFER")
+                self._portal.call(phone.notify, int(status))
+            case ["asks", "for", user]:
+                self._portal.call(phone.transfer, user)
             case ["answers", status]:
                 self._portal.call(phone.answer, int(status))
             case _:

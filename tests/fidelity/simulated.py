@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Final
@@ -186,10 +186,18 @@ class _SimulatedPhone(Phone):
         stage.aliases["127.0.0.1:5060"] = "PHONE"
         self._asterisk = stage.asterisk
         self._person: Person | None = None
+        self._over: Callable[[], None] | None = None
         callee = Callee()
         for status in statuses:
             callee = _answering(callee.waits(SIP_PAUSE), status)
         stage.asterisk.add_endpoint(self.endpoint, callee, context="sip-in")
+
+    def _accepts(self, to: str, over: Callable[[], None]) -> None:
+        self._over = over
+
+    @staticmethod
+    def _refuses(to: str, over: Callable[[], None]) -> None:
+        over()
 
     @property
     def person(self) -> Person:
@@ -208,6 +216,13 @@ class _SimulatedPhone(Phone):
                 line.holds(True)
             case ["resumes"] if line is not None:
                 line.holds(False)
+            case ["will", *_, status] if line is not None:
+                self.person.takes_referral = self._accepts if status == "202" else self._refuses
+            case ["reports", status]:
+                if int(status) >= 200 and self._over is not None:
+                    self._over()
+            case ["asks", "for", user] if line is not None:
+                line.asks_for_transfer(user)
             case ["answers", "200"] if line is not None:
                 line.answers()
             case ["answers", status] if line is not None:

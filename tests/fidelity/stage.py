@@ -151,6 +151,18 @@ class Phone(ABC):
         """One more answer to the call that rings here."""
         self._does(f"answers {status}")
 
+    def will_answer_a_refer(self, status: int) -> None:
+        """When Asterisk asks it to call somebody else: 202 accepts that."""
+        self._does(f"will answer a REFER {status}")
+
+    def reports(self, status: int) -> None:
+        """What has become of the call that it was asked for."""
+        self._does(f"reports {status}")
+
+    def asks_for(self, user: str) -> None:
+        """Wants to be connected to somebody else: a blind transfer."""
+        self._does(f"asks for {user}")
+
     def _does(self, what: str) -> None:
         self.stage.mark("far", does=what)
         self._do(what)
@@ -390,7 +402,8 @@ def _fits(fields: Mapping[str, Any], kind: str, wanted: Mapping[str, str]) -> bo
             case "to":
                 found = fields["to"]
             case "channel":
-                found = (event.get("channel") or event.get("peer") or {}).get("id")
+                referrer = event.get("referred_by", {}).get("source_channel")
+                found = (event.get("channel") or event.get("peer") or referrer or {}).get("id")
             case "playback" | "bridge":
                 found = event.get(name, {}).get("id")
             case "recording":

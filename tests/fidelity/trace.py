@@ -102,7 +102,8 @@ class _Naming:
     def _subjects(self, event: Mapping[str, Any]) -> list[str]:
         """What an event is about: the names of a channel and of a bridge, or nothing."""
         subjects = []
-        if (channel := event.get("channel") or event.get("peer")) is not None:
+        referred_by = event.get("referred_by", {})
+        if (channel := event.get("channel") or event.get("peer") or referred_by.get("source_channel")) is not None:
             subjects.append(channel["name"])
         if (bridge := event.get("bridge")) is not None:
             subjects.append(f"bridge:{bridge['id']}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .lines import Line
 
-__all__ = ["channel_handlers"]
+__all__ = ["channel_handlers", "in_stasis"]
 
 _EXPLICIT_HANGUP: Final = 32
 """``AST_SOFTHANGUP_EXPLICIT``, which stands for the cause in the event that our own hangup causes."""
@@ -78,6 +78,21 @@ def channel_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
     }
 
 
+def _find(exchange: Exchange, request: RestRequest) -> Channel:
+    channel = exchange.channels.get(request.ids["channelId"])
+    if channel is None:
+        raise refuse(404, "Channel not found")
+    return channel
+
+
+def in_stasis(exchange: Exchange, request: RestRequest) -> tuple[Channel, Control]:
+    """The channel that a request is about. Raises :class:`~.rest.Refused` for one that takes no commands."""
+    channel = _find(exchange, request)
+    if channel.control is None:
+        raise refuse(409, "Channel not in Stasis application")
+    return channel, channel.control
+
+
 def _nothing(line: Line) -> None:
     """What nobody hears."""
 
@@ -104,16 +119,10 @@ class _Channels:
         self._exchange = exchange
 
     def _channel(self, request: RestRequest) -> Channel:
-        channel = self._exchange.channels.get(request.ids["channelId"])
-        if channel is None:
-            raise refuse(404, "Channel not found")
-        return channel
+        return _find(self._exchange, request)
 
     def _in_stasis(self, request: RestRequest) -> tuple[Channel, Control]:
-        channel = self._channel(request)
-        if channel.control is None:
-            raise refuse(409, "Channel not in Stasis application")
-        return channel, channel.control
+        return in_stasis(self._exchange, request)
 
     # ---- any channel -------------------------------------------------------------------------------------------------
 

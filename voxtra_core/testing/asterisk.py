@@ -8,7 +8,7 @@ before what the request causes, except for the operations that Asterisk answers 
 :class:`~.link.SimulatedLink` can delay either.
 
 An operation that is not modelled is answered with 501 and says so: external media by anything but AudioSocket,
-``create`` and ``dial``, redirection, device states, mailboxes. Read-only users and requests over the event socket
+``create`` and ``dial``, device states, mailboxes. Read-only users and requests over the event socket
 belong to the transport.
 """
 
@@ -24,6 +24,7 @@ from .ari_bridges import bridge_handlers
 from .ari_channels import channel_handlers
 from .ari_others import application_handlers, asterisk_handlers, event_handlers, playback_handlers
 from .ari_recordings import recording_handlers
+from .ari_transfers import transfer_handlers
 from .callers import Callee, Caller
 from .channels import Channel, Party, Place
 from .dialplan import Extension
@@ -361,6 +362,7 @@ def _handlers(exchange: Exchange) -> dict[tuple[str, str], Handler]:
     """What answers each method and path."""
     return {
         **channel_handlers(exchange),
+        **transfer_handlers(exchange),
         **bridge_handlers(exchange),
         **bridge_media_handlers(exchange),
         **playback_handlers(exchange),

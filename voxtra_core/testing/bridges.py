@@ -182,6 +182,11 @@ class Bridge:
                 if channel.line is not None:
                     channel.line.is_told(other.caller)
 
+    def peer_of(self, channel: Channel) -> Channel | None:
+        """The other one, where there are two."""
+        others = [other for other in self._order if other is not channel]
+        return others[0] if len(others) == 1 and others[0].works_for is None else None
+
     def _publish(self, event: str, channel: Channel | None = None) -> None:
         about = {} if channel is None else {"channel": channel.snapshot()}
         self.exchange.applications.publish_bridge(self.id, event, {"bridge": self.snapshot(), **about})

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from .bridges import Bridge
     from .broadcast import Broadcast
     from .dialing import Attempt
-    from .lines import Line, LocalLine
+    from .lines import Line
+    from .local_line import LocalLine
     from .recording import Recorded
     from .stasis import Control
     from .talking import TalkDetector
+    from .transfers import Referral
 
 __all__ = ["APP_DIAL", "Channel", "Party", "Place", "ari_date", "cause_text"]
 
@@ -127,6 +129,10 @@ class Channel:
     """What has been made to snoop on it; they go with it."""
     works_for: Bridge | None = None
     """For one that no client is told of: the bridge where it announces or records, whose events its own are."""
+    transfer_handling: str = ""
+    """``PJSIP_TRANSFER_HANDLING()``."""
+    referral: Referral | None = None
+    """The transfer that its far end has asked for, until the application has said how it ended."""
     leaving: Appointment | None = None
     """While it is in the dialplan and will leave it by itself."""
     broadcast: Broadcast | None = None

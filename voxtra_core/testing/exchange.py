@@ -169,8 +169,9 @@ class Exchange:
     def set_variable(self, channel: Channel, name: str, value: str | None) -> None:
         """Set it, or with ``None`` remove it; only the former is an event.
 
-        ``CALLERID``, ``CONNECTEDLINE`` and ``TALK_DETECT`` work as functions; others do nothing, as in Asterisk those
-        that it doesn't have. ``_`` and ``__`` before a name only say that it is inherited.
+        ``CALLERID``, ``CONNECTEDLINE``, ``TALK_DETECT`` and ``PJSIP_TRANSFER_HANDLING`` work as functions; others do
+        nothing, as in Asterisk those that it doesn't have. ``_`` and ``__`` before a name only say that it is
+        inherited.
         """
         if name.endswith(")"):
             self._write_function(channel, name, value or "")
@@ -184,6 +185,8 @@ class Exchange:
         function, _, field = name[:-1].partition("(")
         if function == "TALK_DETECT":
             self._detect_talking(channel, field, value)
+        elif function == "PJSIP_TRANSFER_HANDLING" and channel.name.startswith("PJSIP/"):
+            channel.transfer_handling = value
         field = {"num": "number", "name": "name"}.get(field, "")
         if function == "CALLERID" and field:
             channel.caller = attrs.evolve(channel.caller, **{field: value})

@@ -17,6 +17,7 @@ from tests.fidelity.scenes import (
     refused,
     snooping,
     snoops_in_bridges,
+    transfers,
     variables,
 )
 from tests.fidelity.stage import Scenario, scenarios_of
@@ -37,6 +38,7 @@ SCENARIOS: Final[list[Scenario]] = scenarios_of(
     snoops_in_bridges=snoops_in_bridges,
     recordings=recordings,
     audiosocket=audiosocket,
+    transfers=transfers,
     applications=applications,
     refused=refused,
 )
