@@ -223,6 +223,10 @@ class _RealFar(Far):
         self._in_stasis()
         self._ask("POST", "/play", media="sound:hello-world,sound:silence/3")
 
+    def _speak(self) -> None:
+        self._in_stasis()
+        self._ask("POST", "/play", media="sound:hello-world")
+
     def _send_silence(self) -> None:
         self._in_stasis()
         self._ask("POST", "/play", media="sound:silence/10")

@@ -155,12 +155,18 @@ class _SimulatedFar(Far):
             self._agenda.after(0.2 * number, partial(self._person.line.presses, digit, 0.1))
 
     def _talk(self) -> None:
-        begin = max(self._agenda.now, self._talks_until)
-        self._talks_until = begin + 4.42  # hello-world, and 3 s of silence
-        self._agenda.at(begin + 0.08, self._speak)  # when the voice in it begins and ends
-        self._agenda.at(begin + 1.34, lambda: self._person.line.talks(False))
+        self._say(4.42)  # hello-world, and 3 s of silence
 
     def _speak(self) -> None:
+        self._say(1.42)
+
+    def _say(self, lasts: float) -> None:
+        begin = max(self._agenda.now, self._talks_until)
+        self._talks_until = begin + lasts
+        self._agenda.at(begin + 0.08, self._begin_to_talk)  # when the voice in it begins and ends
+        self._agenda.at(begin + 1.34, lambda: self._person.line.talks(False))
+
+    def _begin_to_talk(self) -> None:
         self._person.voice.say(humming(1.26, 8000), self._agenda.now)
         self._person.line.talks(True)
 

@@ -74,9 +74,14 @@ class Far(ABC):
         self._press(digits)
 
     def talks(self) -> None:
-        """Says something for about 1.4 s."""
+        """Says something for about 1.4 s, and is silent then for 3 s."""
         self.stage.mark("far", does="talks")
         self._talk()
+
+    def speaks(self) -> None:
+        """Likewise, and sends nothing afterwards."""
+        self.stage.mark("far", does="speaks")
+        self._speak()
 
     def sends_silence(self) -> None:
         """As telephones do that nobody speaks into: a frame every 20 ms."""
@@ -104,6 +109,9 @@ class Far(ABC):
 
     @abstractmethod
     def _talk(self) -> None: ...
+
+    @abstractmethod
+    def _speak(self) -> None: ...
 
     @abstractmethod
     def _send_silence(self) -> None: ...

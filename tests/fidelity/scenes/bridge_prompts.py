@@ -1,6 +1,6 @@
 """Prompts and music for everybody in a bridge."""
 
-from tests.fidelity.scenes.rooms import join, leave_all, room, room_of
+from tests.fidelity.scenes.rooms import join, leave_all, people_in, room, room_of
 from tests.fidelity.stage import Stage
 
 
@@ -205,3 +205,32 @@ def a_prompt_over_music(s: Stage) -> None:
     s.wait("BridgeDestroyed")
     for call in calls:
         s.hang_up(call)
+
+
+def heard_by_all(s: Stage) -> None:
+    bridge = room(s)
+    calls, fars = people_in(s, bridge)
+    for path in ("play", "moh"):
+        for far in fars:
+            far.listens()
+        s.sleep(0.3)
+        s.post(f"/bridges/{bridge}/{path}", media="sound:beep")
+        s.sleep(0.7)
+        for far in fars:
+            far.tells()
+    s.delete(f"/bridges/{bridge}/moh")
+    leave_all(s, bridge, calls)
+
+
+def heard_by_all_but_who_is_muted(s: Stage) -> None:
+    bridge = room(s)
+    calls, fars = people_in(s, bridge)
+    s.post(f"/channels/{calls[0]}/mute", direction="out")
+    for far in fars:
+        far.listens()
+    s.sleep(0.3)
+    s.post(f"/bridges/{bridge}/play", media="sound:beep")
+    s.wait("PlaybackFinished")
+    for far in fars:
+        far.tells()
+    leave_all(s, bridge, calls)

@@ -1,6 +1,6 @@
 """Recordings of a bridge."""
 
-from tests.fidelity.scenes.rooms import join, leave_all, room, room_of
+from tests.fidelity.scenes.rooms import join, leave_all, people_in, room, room_of
 from tests.fidelity.stage import Stage
 
 
@@ -21,6 +21,22 @@ def made_and_stopped(s: Stage) -> None:
     s.wait("RecordingFinished")
     s.get(live)
     s.get(f"/recordings/stored/{s.id('r1')}")
+    leave_all(s, bridge, calls)
+
+
+def what_is_said_in_it(s: Stage) -> None:
+    bridge = room(s)
+    calls, (far, _) = people_in(s, bridge)
+    for name, is_mute in (("r1", False), ("r2", True)):
+        if is_mute:
+            s.post(f"/channels/{calls[0]}/mute", direction="in")
+        live = _record(s, bridge, name)
+        s.wait("RecordingStarted")
+        far.speaks()
+        s.sleep(1.5)
+        s.post(f"{live}/stop")
+        s.wait("RecordingFinished")
+        s.get(f"/recordings/stored/{s.id(name)}/file")
     leave_all(s, bridge, calls)
 
 

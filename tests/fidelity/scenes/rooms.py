@@ -1,8 +1,8 @@
 """Bridges with people in them, for the scenes that need some. No scene itself."""
 
-from tests.fidelity.stage import Stage
+from tests.fidelity.stage import Far, Stage
 
-__all__ = ["join", "leave_all", "room", "room_of"]
+__all__ = ["join", "leave_all", "people_in", "room", "room_of"]
 
 
 def room(s: Stage, name: str = "b1", kind: str = "mixing", *, heard: bool = True) -> str:
@@ -18,6 +18,14 @@ def join(s: Stage, bridge: str, channel: str, **query: str) -> None:
     """The channel comes in."""
     s.post(f"/bridges/{bridge}/addChannel", channel=channel, **query)
     s.wait("ChannelEnteredBridge", channel=channel)
+
+
+def people_in(s: Stage, bridge: str, members: int = 2) -> tuple[list[str], list[Far]]:
+    """So many callers come in: their channels' ids, and who is at the far ends."""
+    calls = [s.incoming(answered=True) for _ in range(members)]
+    for call, _ in calls:
+        join(s, bridge, call)
+    return [call for call, _ in calls], [far for _, far in calls]
 
 
 def room_of(s: Stage, members: int = 2, *, heard: bool = True) -> tuple[str, list[str]]:
