@@ -58,6 +58,10 @@ class Bridge:
     """In the order in which they came."""
     guests: list[Guest] = attrs.field(factory=list)
     """Who announces or records here; likewise."""
+    lines: list[Line] = attrs.field(factory=list, repr=False)
+    """Those of the members."""
+    speakers: list[Line] = attrs.field(factory=list, repr=False)
+    """Those of the members who are not mute."""
     _technology: str = "simple_bridge"
     _order: list[Channel] = attrs.field(factory=list)
     """All as Asterisk walks through them: the third, for which the technology changes, has come to the front."""
@@ -91,6 +95,7 @@ class Bridge:
             guest.line.expects_change()
         self.members.append(channel)
         self._manners[channel] = manners
+        self._count()
         self._line_up(channel)
         channel.bridge = self
         self._publish("ChannelEnteredBridge", channel)
@@ -107,6 +112,7 @@ class Bridge:
             guest.line.expects_change()
         self.members.remove(channel)
         del self._manners[channel]
+        self._count()
         self._order.remove(channel)
         channel.bridge = None
         for each in (channel, *self.members):
@@ -141,6 +147,10 @@ class Bridge:
         self._publish("BridgeDestroyed")
         self.exchange.bridges.pop(self.id, None)
         self.exchange.applications.forget_bridge(self.id)
+
+    def _count(self) -> None:
+        self.lines = [channel.line for channel in self.members if channel.line is not None]
+        self.speakers = [line for line in self.lines if not self._manners[line.channel].is_mute]
 
     def _line_up(self, channel: Channel) -> None:
         self._order.insert(0 if len(self._order) == _MANY - 1 else len(self._order), channel)
@@ -244,17 +254,6 @@ class Bridge:
 
     # ---- audio -------------------------------------------------------------------------------------------------------
 
-    @property
-    def lines(self) -> list[Line]:
-        """Those of the members."""
-        return [channel.line for channel in self.members if channel.line is not None]
-
-    @property
-    def speakers(self) -> list[Line]:
-        """Those of the members who are not mute."""
-        manners = self._manners
-        return [channel.line for channel in self.members if channel.line is not None and not manners[channel].is_mute]
-
     def feeds(self, line: Line) -> bool:
         """Whether this member is sent frames all the time: by the other's telephone, or the mix."""
         if self.is_holding or len(self._order) < _FEW:
@@ -279,7 +278,7 @@ class Bridge:
         frames = [
             (line, self._frame(line, tick)) for line in lines if len(self._order) > _FEW or not line.keeps_own_time
         ]
-        for listener in [*lines, *(guest.line for guest in self.guests)]:
+        for listener in self._and_guests(lines):
             mixed: bytes | None = None
             for source, frame in frames:
                 if source is not listener:
@@ -304,7 +303,7 @@ class Bridge:
         if self._manners[source.channel].is_mute:
             data = silence(len(data))
         if source in lines:
-            for listener in [*lines, *(guest.line for guest in self.guests)]:
+            for listener in self._and_guests(lines):
                 if listener is not source:
                     heard = listener.path_from(source).convert(None if is_silence(data) else data)
                     if heard is None and listener.takes_silence:
@@ -317,9 +316,12 @@ class Bridge:
         """A key that a member has pressed is heard by the others."""
         lines = self._in_the_mix()
         if source in lines and not self._manners[source.channel].keeps_keys:
-            for line in [*lines, *(guest.line for guest in self.guests)]:
+            for line in self._and_guests(lines):
                 if line is not source:
                     line.sends_digit(digit, duration)
+
+    def _and_guests(self, lines: list[Line]) -> list[Line]:
+        return [*lines, *(guest.line for guest in self.guests)] if self.guests else lines
 
     def _in_the_mix(self) -> list[Line]:
         if self.is_holding:

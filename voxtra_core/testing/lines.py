@@ -248,7 +248,9 @@ class Line(ABC):
 
     def receive_audio(self, data: bytes) -> None:
         """Audio for the person, at this line's rate. What is played on the channel takes its place."""
-        whisper, self._whispered = bytes(self._whispered[: len(data)]), self._whispered[len(data) :]
+        whisper = b""
+        if self._whispered:
+            whisper, self._whispered = bytes(self._whispered[: len(data)]), self._whispered[len(data) :]
         if not (self._muted or self._prompt or self._music or self._silence):
             for tap in self.taps:
                 tap(data)
