@@ -40,6 +40,9 @@ class SipPhone:
         self.received: list[str] = []
         self.invite = ""
         """The whole of the last INVITE, whoever sent it."""
+        self.refer_answer = 200
+        """The status with which a REFER is answered."""
+        self._refer = ""
         self._socket = socket
         self._sending = anyio.Lock()
         self._asterisk = asterisk
@@ -89,6 +92,17 @@ class SipPhone:
         """Have Asterisk put ``user`` in this phone's place: a blind transfer (RFC 3515)."""
         await self._request("REFER", f"Refer-To: <sip:{user}@{HOST}:{self._asterisk.sip_port}>")
 
+    async def notify(self, status: int) -> None:
+        """Tell how far it has come with the REFER that it has accepted."""
+        state = "active;expires=60" if status < 200 else "terminated;reason=noresource"
+        await self._request(
+            "NOTIFY",
+            f"Event: refer;id={_field(self._refer, 'cseq').split(' ')[0]}",
+            f"Subscription-State: {state}",
+            kind="message/sipfrag;version=2.0",
+            body=f"SIP/2.0 {status} Status\r\n",
+        )
+
     # ---- messages --------------------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
@@ -125,6 +139,9 @@ class SipPhone:
         elif method == "CANCEL":
             await self._answer(message, 200)
             await self._answer(self.invite, 487)
+        elif method == "REFER":
+            self._refer = message
+            await self._answer(message, self.refer_answer)
         elif method != "ACK":
             await self._answer(message, 200)
 
@@ -138,7 +155,9 @@ class SipPhone:
         ]
         await self._send("\r\n".join(lines))
 
-    async def _request(self, method: str, *fields: str, body: str = "", via: str | None = None) -> str:
+    async def _request(
+        self, method: str, *fields: str, body: str = "", kind: str = "application/sdp", via: str | None = None
+    ) -> str:
         if method != "ACK":
             self._sequence += 1
         lines = [
@@ -150,15 +169,15 @@ class SipPhone:
             f"Call-ID: {self._call_id}",
             f"CSeq: {self._sequence} {method}",
             *fields,
-            *self._end(body),
+            *self._end(body, kind),
         ]
         request = "\r\n".join(lines)
         await self._send(request)
         return request
 
-    def _end(self, body: str) -> list[str]:
-        kind = ["Content-Type: application/sdp"] if body else []
-        return [f"Contact: {self._contact}", *kind, f"Content-Length: {len(body)}", "", body]
+    def _end(self, body: str, kind: str = "application/sdp") -> list[str]:
+        content = [f"Content-Type: {kind}"] if body else []
+        return [f"Contact: {self._contact}", *content, f"Content-Length: {len(body)}", "", body]
 
     async def _send(self, message: str) -> None:
         text = message if "\r\n\r\n" in message else f"{message}\r\n\r\n"
