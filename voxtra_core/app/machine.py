@@ -30,6 +30,7 @@ from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTas
 from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
+from ..queueing import QueueEntry
 from ..recording import RecordingOptions
 from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
@@ -44,6 +45,7 @@ from ..stasis import (
     RecordingOver,
     StasisEvent,
     StasisMachine,
+    Visit,
     is_own,
     is_snoop,
 )
@@ -916,6 +918,10 @@ class _Home:
         session.machine.check_alive()
         recording = self.registration.stasis.recordings.of(session.machine)
         return Pending.resolved(False) if recording is None else recording.control(control, now)
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue."""
+        return self.registration.stasis.queues.enter(session.machine, entry, now)
 
 
 def check_grace(grace: float) -> None:
