@@ -93,6 +93,7 @@ class Visit:
         self._is_in_doubt = False  # it may have been answered unheard
         self._may_be_back = False
         self._lost_at: float | None = None
+        self._outages: tuple[Outage, ...] = ()  # not told yet
         self._asked: Pending[Any] = Pending()
 
     def __repr__(self) -> str:
@@ -173,6 +174,9 @@ class Visit:
         """There is a link again; with ``subscribe`` for an application of another name."""
         if subscribe:
             self._subscribe(now)
+        if self._lost_at is not None:
+            self._outages = (*self._outages, Outage(self._lost_at, now))
+            self._lost_at = None
         if self.stage is Stage.THERE:
             self._look(now)
 
@@ -275,9 +279,9 @@ class Visit:
         if asked.error is not None and not isinstance(asked.error, AriNotFound):
             return  # the next look asks again
         self._is_in_doubt = False
-        if self._lost_at is not None:
-            self.feed.put(Outage(self._lost_at, now))
-            self._lost_at = None
+        outages, self._outages = self._outages, ()
+        for outage in outages:
+            self.feed.put(outage)
         self._called.clear()
         self.ringing = ()
         if asked.error is None and (peer := asked.result().value):
