@@ -10,6 +10,7 @@ from .channels import Channel
 from .digits import SendDigits
 from .external import external_media
 from .originate import Origination
+from .queues import read_function
 from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
 from .snooping import Snooping
 from .stasis import Control, Do
@@ -186,6 +187,8 @@ class _Channels:
         value = self._exchange.variables | channel.variables | readable
         if name in value:
             return value[name]
+        if (said := read_function(self._exchange, name)) is not None:
+            return said
         if name.endswith(")"):
             raise refuse(500, "Unable to read provided function", reason="Error With Function")
         raise refuse(404, "Provided variable was not found", reason="Variable Not Found")
