@@ -113,14 +113,14 @@ class QueueEntry:
             ),
         )
 
-    def variables(self, app_name: str) -> Mapping[Variable, str]:
+    def variables(self, app_name: str) -> Mapping[str, str]:
         """What the context needs to know. All of it is set each time: a call may have been there before."""
         return {
-            Variable.QUEUE: self.queue,
-            Variable.OPTIONS: self.options,
-            Variable.TIMEOUT: "" if self.timeout is None else str(math.ceil(self.timeout)),
-            Variable.APP: app_name,
-            Variable.BACK: "1" if self.come_back else "",
+            Variable.QUEUE.value: self.queue,
+            Variable.OPTIONS.value: self.options,
+            Variable.TIMEOUT.value: "" if self.timeout is None else str(math.ceil(self.timeout)),
+            Variable.APP.value: app_name,
+            Variable.BACK.value: "1" if self.come_back else "",
         }
 
 
