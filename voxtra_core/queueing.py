@@ -17,6 +17,7 @@ import attrs
 __all__ = [
     "CAME_FROM",
     "CONTEXT",
+    "CameBack",
     "Condition",
     "MemberAnswered",
     "MemberFailed",
@@ -31,7 +32,8 @@ __all__ = [
 CONTEXT = "voxtra-queue"
 """The context that ``provision --queues`` prints; its extension is ``s``."""
 CAME_FROM = "queue"
-"""The first argument of ``Stasis()`` for a call that comes back from there. ``QUEUESTATUS`` and the queue follow."""
+"""The first argument of ``Stasis()`` for a call that comes back from there. ``QUEUESTATUS``, the queue, and the number
+that was called follow."""
 LONGEST_NAME = 128
 """Bytes of a queue's name: Asterisk's own schema for a database has no room for more, and ``queues.conf`` has less."""
 LONGEST_TIMEOUT = 2**31 - 1
@@ -54,6 +56,8 @@ class Variable(StrEnum):
     """Which application a call comes back to."""
     BACK = "VOXTRA_QUEUE_BACK"
     """``1`` where it comes back, and is not hung up, when it leaves the queue."""
+    CALLED = "VOXTRA_QUEUE_CALLED"
+    """Which number was called, so that it comes back to the same route."""
 
 
 @attrs.frozen
@@ -82,7 +86,7 @@ class QueueEntry:
         """Raise ``ValueError`` for what Asterisk could not do, or would take for something else."""
         if not self.queue or len(self.queue.encode()) > LONGEST_NAME:
             raise ValueError(f"a queue's name has 1 to {LONGEST_NAME} bytes, not {len(self.queue)} characters")
-        if not self.queue.isprintable() or self.queue != self.queue.strip() or _MEANINGFUL & set(self.queue):
+        if not _is_one_argument(self.queue):
             raise ValueError(
                 f"a queue's name has no space at its ends, no unprintable character, and none of "
                 f"{' '.join(sorted(_MEANINGFUL))}: {self.queue!r}"
@@ -113,7 +117,7 @@ class QueueEntry:
             ),
         )
 
-    def variables(self, app_name: str) -> Mapping[str, str]:
+    def variables(self, app_name: str, called_number: str) -> Mapping[str, str]:
         """What the context needs to know. All of it is set each time: a call may have been there before."""
         return {
             Variable.QUEUE.value: self.queue,
@@ -121,7 +125,29 @@ class QueueEntry:
             Variable.TIMEOUT.value: "" if self.timeout is None else str(math.ceil(self.timeout)),
             Variable.APP.value: app_name,
             Variable.BACK.value: "1" if self.come_back else "",
+            Variable.CALLED.value: called_number if _is_one_argument(called_number) else "",
         }
+
+
+def _is_one_argument(text: str) -> bool:
+    return text.isprintable() and text == text.strip() and not _MEANINGFUL & set(text)
+
+
+@attrs.frozen
+class CameBack:
+    """What the arguments of ``Stasis()`` say of a call that comes back."""
+
+    status: str
+    called_number: str
+
+    @classmethod
+    def parse(cls, app_data: str) -> CameBack | None:
+        """From all of them, the application's name included; ``None`` for those of other calls."""
+        match app_data.split(","):
+            case [_, came_from, status, _, called_number] if came_from == CAME_FROM:
+                return cls(status, called_number)
+            case _:
+                return None
 
 
 @attrs.frozen

@@ -504,7 +504,7 @@ class CallSession:
         The dialplan has to have what ``voxtra provision --queues`` prints, in ``context``. After ``timeout`` seconds,
         rounded up to whole ones, the queue gives it up; that takes longer while telephones ring. A call that the queue
         has let go is hung up; with ``come_back`` it comes to the application again instead, as a new call with the same
-        :attr:`called_number`, whose :attr:`args` are ``"queue"``, the status, and the queue. ``options`` are those of
+        :attr:`called_number`, whose :attr:`args` begin with ``"queue"``, the status, and the queue. ``options`` are of
         ``Queue()`` that are a letter alone: ``"r"`` for ringing and not music, ``"c"`` to let a call go whose member
         has hung up, ….
 
@@ -528,12 +528,8 @@ class CallSession:
                 raise QueueUnavailable(condition.unmet)
         visit = self._home.enter_queue(self, entry, self._driver.time())
         try:
-            try:
-                await self._outcome(visit.subscribed)
-            except AriUnprocessable:
-                await self.get_variable("CHANNEL(name)")  # the call may be just ending: that is the truer answer
-                raise
-            for name, value in entry.variables(self._app_name).items():
+            await self._subscribed(visit)
+            for name, value in entry.variables(self._app_name, self.called_number).items():
                 await self.set_variable(name, value)
             await self.continue_in_dialplan(context)
         except BaseException:
@@ -541,6 +537,13 @@ class CallSession:
             self._driver.wake()
             raise
         return QueueVisit(visit, self._driver.park)
+
+    async def _subscribed(self, visit: Visit) -> None:
+        try:
+            await self._outcome(visit.subscribed)
+        except AriUnprocessable:  # Asterisk has no such channel
+            await self.get_variable("CHANNEL(name)")  # the call may be just ending: that is the truer answer
+            raise
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 

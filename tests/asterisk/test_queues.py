@@ -275,7 +275,7 @@ async def test_nobody_answers_and_the_call_comes_back(rig: Rig) -> None:
         await eventually(lambda: office.back)
         (back,), (call,) = office.back, office.calls
         assert (back.id, back.called_number) == (call.id, call.called_number)
-        assert back.args == ("queue", "TIMEOUT", office.queue)
+        assert back.args == ("queue", "TIMEOUT", office.queue, rig.app_name)
         assert back is not call
         await back.play_file("beep")
         assert is_followed_no_more(rig)
@@ -341,7 +341,8 @@ async def test_the_application_is_away_when_it_comes_back(rig: Rig) -> None:
         await anyio.sleep(2.0)
         async with running(again):
             await eventually(lambda: back)
-            assert back[0].args == ("queue", "TIMEOUT", office.queue)
+            assert back[0].args == ("queue", "TIMEOUT", office.queue, rig.app_name)
+            assert back[0].called_number == rig.app_name
             await phone.hangup()
 
 

@@ -71,9 +71,10 @@ def test_a_queue_gets_all_it_has_to_know_from_the_channel(capsys: pytest.Capture
     assert (file, context) == ("; extensions.conf", f"[{CONTEXT}]")
     assert lines[0].startswith("exten => s,1,")
     assert " same => n,Queue(${VOXTRA_QUEUE},${VOXTRA_QUEUE_OPTIONS},,,${VOXTRA_QUEUE_TIMEOUT})" in lines
-    assert " same => n(try),Stasis(${VOXTRA_QUEUE_APP},queue,${QUEUESTATUS},${VOXTRA_QUEUE})" in lines
+    back = "Stasis(${VOXTRA_QUEUE_APP},queue,${QUEUESTATUS},${VOXTRA_QUEUE},${VOXTRA_QUEUE_CALLED})"
+    assert f" same => n(try),{back}" in lines
     assert " same => n(away),VoiceMail(100)" in lines
-    assert set(re.findall(r"\$\{(VOXTRA_QUEUE\w*)\}", text)) == set(QueueEntry("support").variables("app"))
+    assert set(re.findall(r"\$\{(VOXTRA_QUEUE\w*)\}", text)) == set(QueueEntry("support").variables("app", "100"))
 
 
 def test_a_queue_beside_an_extension(capsys: pytest.CaptureFixture[str]) -> None:

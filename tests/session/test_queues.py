@@ -105,7 +105,7 @@ def test_the_caller_has_enough() -> None:
 )
 def test_it_comes_back(queue: str, options: dict[str, Any], status: str, seconds: float) -> None:
     async def back(call: CallSession) -> None:
-        assert call.args == ("queue", status, queue)
+        assert call.args == ("queue", status, queue, "200")
         assert call.called_number == "200"
         assert call.caller_id == "5550100"
         await call.play_file("vm-goodbye")

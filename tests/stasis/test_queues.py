@@ -60,7 +60,7 @@ def there(context: str = "voxtra-queue", app: str = "Queue", data: str = "suppor
 
 
 def back(status: str = "TIMEOUT") -> Channel:
-    return there(app="Stasis", data=f"app,queue,{status},support")
+    return there(app="Stasis", data=f"app,queue,{status},support,200")
 
 
 def varset(variable: str, value: str) -> ChannelVarset:
@@ -219,7 +219,7 @@ def test_a_call_that_may_leave_though_nobody_waits_for_it_is_followed() -> None:
     bench.call.continuing = True
     visit.withdraw(bench.now)
     bench.call_ends(EndedBy.DIALPLAN)
-    assert bench.queues.came_back(back(), bench.now) == "200"
+    bench.queues.arrived(back(), bench.now)
     bench.over(visit, QueueEnd.CAME_BACK, "TIMEOUT")
 
 
@@ -335,17 +335,17 @@ def test_it_comes_back() -> None:
     bench = Bench(come_back=True)
     visit = bench.inside()
     bench.event(varset("QUEUESTATUS", "LEAVEEMPTY"))
-    assert bench.queues.came_back(back("LEAVEEMPTY"), bench.now) == "200"
+    bench.queues.arrived(back("LEAVEEMPTY"), bench.now)
     bench.over(visit, QueueEnd.CAME_BACK, "LEAVEEMPTY")
     assert bench.asked[0][0] == applications.unsubscribe("app", event_source=[f"channel:{ID}"])
-    assert bench.queues.came_back(back(), bench.now) is None
+    bench.queues.arrived(back(), bench.now)  # as any other, from now on
 
 
-@pytest.mark.parametrize("data", ["app", "app,queue", "app,else,FULL", ""])
+@pytest.mark.parametrize("data", ["app", "app,queue", "app,queue,FULL", "app,else,FULL,support,200", ""])
 def test_it_comes_back_another_way(data: str) -> None:
     bench = Bench()
     visit = bench.inside()
-    assert bench.queues.came_back(there(app="Stasis", data=data), bench.now) == "200"
+    bench.queues.arrived(there(app="Stasis", data=data), bench.now)
     bench.over(visit, QueueEnd.CAME_BACK)
 
 
@@ -588,7 +588,7 @@ _EVENTS: list[Callable[[Bench], None]] = [
 
 
 def _come_back(bench: Bench) -> None:
-    bench.queues.came_back(back(), bench.now)
+    bench.queues.arrived(back(), bench.now)
 
 
 def _answer_all(bench: Bench, found: object, peer: object) -> None:
@@ -714,7 +714,7 @@ def returned(world: World) -> CallMachine:
     call = arrived.call
     assert isinstance(call, CallMachine)
     assert call is not world.call
-    assert (call.id, call.called_number, call.args) == (world.id, "200", ("queue", "TIMEOUT", "support"))
+    assert (call.id, call.called_number, call.args) == (world.id, "200", ("queue", "TIMEOUT", "support", "200"))
     assert world.visit.outcome.result().end is QueueEnd.CAME_BACK
     assert world.visit.outcome.result().status == "TIMEOUT"
     assert len(world.machine.queues) == 0
@@ -734,9 +734,9 @@ def test_events_go_on_when_the_call_is_over() -> None:
 def test_a_call_that_comes_back_is_a_new_one_for_the_same_number(id: str) -> None:
     world = World(id)
     world.leave()
-    world.dialplan = {"context": "voxtra-queue", "app_name": "Stasis", "app_data": "app,queue,TIMEOUT,support"}
+    world.dialplan = {"context": "voxtra-queue", "app_name": "Stasis", "app_data": "app,queue,TIMEOUT,support,200"}
     world.receive(
-        wire.event("StasisStart", channel=world.channel, args=["queue", "TIMEOUT", "support"]),
+        wire.event("StasisStart", channel=world.channel, args=["queue", "TIMEOUT", "support", "200"]),
     )
     returned(world)
     assert world.asked[-1].operation == "applications.unsubscribe"
@@ -747,7 +747,7 @@ def test_one_that_comes_back_in_an_outage_is_found(id: str) -> None:
     """Also one that we had placed: no other process has had it."""
     world = World(id)
     world.leave()
-    world.dialplan = {"context": "voxtra-queue", "app_name": "Stasis", "app_data": "app,queue,TIMEOUT,support"}
+    world.dialplan = {"context": "voxtra-queue", "app_name": "Stasis", "app_data": "app,queue,TIMEOUT,support,200"}
     world.outage()
     assert world.of(OrphanFound) == []
     returned(world)
@@ -815,7 +815,7 @@ def test_names_that_are_refused(name: str) -> None:
 def test_names_that_are_carried(name: str) -> None:
     entry = QueueEntry(name)
     entry.check()
-    assert entry.variables("app")["VOXTRA_QUEUE"] == name
+    assert entry.variables("app", "200")["VOXTRA_QUEUE"] == name
 
 
 @given(st.text(max_size=140))
@@ -856,7 +856,7 @@ def test_options_that_are_refused(options: dict[str, Any], words: str) -> None:
 def test_seconds_are_whole_for_asterisk(timeout: float | None, text: str) -> None:
     entry = QueueEntry("support", timeout)
     entry.check()
-    assert entry.variables("app")["VOXTRA_QUEUE_TIMEOUT"] == text
+    assert entry.variables("app", "200")["VOXTRA_QUEUE_TIMEOUT"] == text
 
 
 def test_subscribed_means_the_reply_of_asterisk() -> None:

@@ -129,7 +129,7 @@ def _queues(retry: int, fallback: str) -> str:
 
     ``Queue()`` answers nobody by itself, and says nothing in ``QUEUESTATUS`` of a queue that is gone meanwhile.
     """
-    come_back = f"${{{Variable.APP}}},{CAME_FROM},${{QUEUESTATUS}},${{{Variable.QUEUE}}}"
+    come_back = f"${{{Variable.APP}}},{CAME_FROM},${{QUEUESTATUS}},${{{Variable.QUEUE}}},${{{Variable.CALLED}}}"
     return f"""\
 [{CONTEXT}]
 exten => s,1,Set(QUEUESTATUS=)

@@ -64,6 +64,7 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
+from ..queueing import CameBack
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
@@ -658,12 +659,14 @@ class StasisMachine:
         self._new_call(channel, claimed=claimed).receive_event(event, now)
 
     def _new_call(self, channel: Channel, *, claimed: bool = False) -> CallMachine:
+        self.queues.arrived(channel, self._now)
+        back = CameBack.parse(channel.dialplan.app_data)
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
             caller_id=channel.caller.number,
-            called_number=self.queues.came_back(channel, self._now) or channel.dialplan.exten,
+            called_number=channel.dialplan.exten if back is None else back.called_number,
             notify=self._changed,
             counters=self.counters,
         )

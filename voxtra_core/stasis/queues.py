@@ -30,7 +30,7 @@ from ..call import CallMachine, EndedBy, Feed, Outage, Pending
 from ..deadlines import soonest
 from ..errors import AriNotFound, LocalProtocolError
 from ..queueing import (
-    CAME_FROM,
+    CameBack,
     MemberAnswered,
     MemberFailed,
     MemberRinging,
@@ -158,9 +158,9 @@ class Visit:
         """The channel is in our application again."""
         if self.stage is not Stage.THERE:
             return
-        arguments = channel.dialplan.app_data.split(",")
-        if not self._status and arguments[1:2] == [CAME_FROM] and len(arguments) > 2:
-            self._status = arguments[2]  # it was not heard
+        said = CameBack.parse(channel.dialplan.app_data)
+        if said is not None:
+            self._status = said.status  # also where that was not heard
         self._over(QueueEnd.CAME_BACK, now, lives=True)
 
     def link_lost(self, now: float) -> None:
@@ -359,14 +359,12 @@ class Queues:
         if visit is not None:
             visit.receive_event(event, now)
 
-    def came_back(self, channel: Channel, now: float) -> str | None:
-        """A channel is new to the application: the number that was dialled when it came the first time, if it did."""
+    def arrived(self, channel: Channel, now: float) -> None:
+        """A channel is in the application that was not: it has come back, if it is one of these."""
         visit = self._visits.get(channel.id)
-        if visit is None:
-            return None
-        visit.call_over()
-        visit.came_back(channel, now)
-        return visit.call.called_number
+        if visit is not None:
+            visit.call_over()
+            visit.came_back(channel, now)
 
     def call_over(self, call: CallMachine) -> None:
         """A call has ended."""

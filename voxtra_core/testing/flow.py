@@ -82,7 +82,7 @@ def _of_requests(run: RunReport) -> Iterator[Flaw]:
                 yield Flaw("legal requests", f"{request.operation} on a channel whose end had been told")
             if made.status is not None and 400 <= made.status < 500 and not made.faults:
                 ended = [report.ended_at for report in run.calls if report.ended_at is not None]
-                raced = made.status in _RACES and (
+                raced = (made.status in _RACES or request.path.endswith("/subscription")) and (
                     bool(run.faults) or any(end <= (made.replied_at or at) + 1.0 for end in ended)
                 )
                 if not raced and request.method != "GET" and not request.path.startswith("/playbacks"):

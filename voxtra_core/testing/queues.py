@@ -83,7 +83,7 @@ def _go_on(exchange: Exchange, channel: Channel, status: str = "") -> None:
     if status:
         exchange.set_variable(channel, "QUEUESTATUS", status)
     if variables.get(Variable.BACK):
-        arguments = (CAME_FROM, status, variables.get(Variable.QUEUE, ""))
+        arguments = (CAME_FROM, status, variables.get(Variable.QUEUE, ""), variables.get(Variable.CALLED, ""))
         exchange.enter_stasis(channel, variables.get(Variable.APP, ""), arguments)
     else:
         exchange.hang_up(channel, 16)
