@@ -14,14 +14,16 @@ import pytest
 
 from voxtra_core import CallEnded, CallSession, EndedBy, Outage
 from voxtra_core.app import BaseApp
-from voxtra_core.ari import applications
+from voxtra_core.ari import ChannelEnteredBridge, applications
 from voxtra_core.cli import main
 from voxtra_core.errors import QueueUnavailable
 from voxtra_core.queueing import MemberAnswered, MemberFailed, MemberRinging, QueueEnd, QueueOutcome
+from voxtra_core.recording import RecordingEnd, RecordingMetadata
 from voxtra_core.session import QueueVisit
 
 from .proxy import proxy
 from .rig import Rig, both_ways, eventually, machine_of
+from .test_listening import new_listening
 from .test_staying import SOON
 
 pytestmark = [pytest.mark.anyio, both_ways]
@@ -245,6 +247,60 @@ async def test_a_call_is_not_answered_before_a_member_is(rig: Rig) -> None:
         assert await talk(phone) == "78"
         await phone.hangup()
         assert (await office.outcome).end is QueueEnd.COMPLETED
+
+
+async def test_wherever_the_call_was(rig: Rig) -> None:
+    """On hold, recorded, and with its audio open, which puts it into a bridge."""
+    office = Office(rig, "")
+    told: list[RecordingMetadata] = []
+
+    class Sink:
+        async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+            told.append(metadata)
+
+    @rig.app.route(extension=rig.app_name)
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.record_start(rig.app_name, sink=Sink())
+        await call.hold()
+        async with call.audio_stream() as stream:
+            await eventually(lambda: rig.events(ChannelEnteredBridge))
+            office.visits.append(await call.transfer_to_queue(rig.app_name))
+            async for _ in stream:
+                pass  # to its end
+        office.outcomes.append(await office.visits[0].wait())
+
+    async with rig.serving():
+        phone = await rig.call()
+        visit = await office.inside()
+        await eventually(lambda: visit.answered_by)
+        assert await talk(phone) == "78"
+        assert office.heard == ["42"]
+        await phone.hangup()
+        assert (await office.outcome).end is QueueEnd.COMPLETED
+        await eventually(lambda: told)
+        assert told[0].ended is RecordingEnd.CALL_ENDED
+
+
+async def test_where_asterisk_connects_for_each_call(rig: Rig) -> None:
+    """Its connection lasts as long as the channel does. With another one for the way back Asterisk has two of one name,
+    which take that from each other again and again.
+    """
+    app = new_listening(rig, rig.asterisk.ob_port)
+    visits: list[QueueVisit] = []
+
+    @app.route(extension="obpercall")
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(QueueUnavailable, match="come back"):
+            await call.transfer_to_queue(f"{rig.app_name}-slow", come_back=True)
+        visits.append(await call.transfer_to_queue(f"{rig.app_name}-slow"))
+
+    async with rig.serving(app, rig.far):
+        phone = await rig.far.originate("Local/obpercall@stasis/n")
+        await eventually(lambda: visits and visits[0].ringing)
+        await phone.hangup()
+        assert (await visits[0].wait()).end is QueueEnd.ABANDONED
 
 
 # ---- not answered ----------------------------------------------------------------------------------------------------

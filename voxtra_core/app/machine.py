@@ -27,7 +27,15 @@ from ..ari import Channel, ChannelDtmfReceived, Event, MalformedEvent, UnknownEv
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
+from ..errors import (
+    CallEnded,
+    ConnectionLost,
+    LinkError,
+    LocalProtocolError,
+    NameTaken,
+    QueueUnavailable,
+    RequestNotSent,
+)
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
 from ..queueing import QueueEntry
@@ -920,7 +928,12 @@ class _Home:
         return Pending.resolved(False) if recording is None else recording.control(control, now)
 
     def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
-        """Follow a call that is about to leave for a queue."""
+        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` where it is to come back and cannot."""
+        if entry.come_back and self.registration.is_of_one_call:
+            raise QueueUnavailable(
+                "a call cannot come back whose Asterisk connects for each call: it would connect for this one again, "
+                "while the connection of before is still there (seen on 22.10)"
+            )
         return self.registration.stasis.queues.enter(session.machine, entry, now)
 
 
