@@ -928,7 +928,7 @@ class _Home:
         return Pending.resolved(False) if recording is None else recording.control(control, now)
 
     def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
-        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` where it is to come back and cannot."""
+        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` if it is to come back, and cannot."""
         if entry.come_back and self.registration.is_of_one_call:
             raise QueueUnavailable(
                 "a call cannot come back whose Asterisk connects for each call: it would connect for this one again, "
