@@ -35,10 +35,8 @@ class SimulatedQueue:
 
 @attrs.frozen(kw_only=True)
 class QueueContext(Extension):
-    """What ``provision --queues`` prints, and the queues that there are, by name::
-
-    queues = QueueContext(queues={"support": SimulatedQueue(answers_after=3.0)})
-    run_call(handler, dialplan={("voxtra-queue", "s"): queues})
+    """What ``provision --queues`` prints, and the queues that there are, by name. For ``run_call(dialplan=…)``:
+    ``{("voxtra-queue", "s"): QueueContext(queues={"support": SimulatedQueue(answers_after=3.0)})}``.
     """
 
     application: str = attrs.field(default="Queue", init=False)
