@@ -502,11 +502,11 @@ class CallSession:
         What comes back is its way from there.
 
         The dialplan has to have what ``voxtra provision --queues`` prints, in ``context``. After ``timeout`` seconds,
-        rounded up to whole ones, the queue gives it up; that takes longer while telephones ring. A call that the queue
-        has let go is hung up; with ``come_back`` it comes to the application again instead, as a new call with the same
-        :attr:`called_number`, whose :attr:`args` begin with ``"queue"``, the status, and the queue. ``options`` are of
-        ``Queue()`` that are a letter alone: ``"r"`` for ringing and not music, ``"c"`` to let a call go whose member
-        has hung up, ….
+        rounded up to whole ones, the queue gives it up; that takes longer while telephones ring, and may be up to a
+        second less. A call that the queue has let go is hung up; with ``come_back`` it comes to the application again
+        instead, as a new call with the same :attr:`called_number`, whose :attr:`args` begin with ``"queue"``, the
+        status, and the queue. ``options`` are those of ``Queue()`` that take nothing: ``"r"`` for ringing and not
+        music, ``"c"`` to let a call go whose member has hung up, ….
 
         A call that is not up is not answered for this: its caller hears ringing, and waits at no cost, until a member
         answers. Music and announcements are heard on one that is: :meth:`answer` it before.
