@@ -5,6 +5,7 @@ Members are the far end's application (``Local/FAR@stasis``), which does as each
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from voxtra_core.session import QueueVisit
 
 from .proxy import proxy
 from .rig import Rig, both_ways, eventually, machine_of
+from .sip import sip_phone
 from .test_listening import new_listening
 from .test_staying import SOON
 
@@ -50,6 +52,11 @@ member => Local/ringing@far/n
 
 [{app}-empty]
 joinempty = no
+
+[{app}-sip]
+strategy = ringall
+timeout = 10
+member => PJSIP/agent@uas,0,Agent Smith,Custom:{app}
 
 [{app}-several]
 strategy = ringall
@@ -154,6 +161,14 @@ async def updates(visit: QueueVisit) -> list[object]:
     return [update async for update in visit]
 
 
+def free_port() -> int:
+    """A UDP port that nobody listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def is_followed_no_more(rig: Rig) -> bool:
     return len(machine_of(rig.app).stasis.queues) == 0
 
@@ -247,6 +262,28 @@ async def test_a_call_is_not_answered_before_a_member_is(rig: Rig) -> None:
         assert await talk(phone) == "78"
         await phone.hangup()
         assert (await office.outcome).end is QueueEnd.COMPLETED
+
+
+async def test_a_sip_call_for_a_sip_member(rig: Rig) -> None:
+    """The caller hears ringing, and is answered when the member answers."""
+    office = Office(rig, "-sip", answers_call=False)
+    async with (
+        rig.serving(),
+        sip_phone(rig.asterisk, pause=0.3) as member,
+        sip_phone(rig.asterisk, port=free_port()) as phone,
+    ):
+        await phone.call(rig.app_name)
+        visit = await office.inside()
+        await phone.until("180")
+        await member.until("ACK")
+        await phone.until("200")
+        assert phone.received == ["100", "180", "200"]
+        await phone.hang_up()
+        await member.until("BYE")
+        assert (await office.outcome).end is QueueEnd.COMPLETED
+        assert visit.answered_by is not None
+        assert visit.answered_by.interface == "PJSIP/agent@uas"
+        assert visit.answered_by.channel.startswith("PJSIP/uas-")
 
 
 async def test_wherever_the_call_was(rig: Rig) -> None:
