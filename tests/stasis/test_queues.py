@@ -41,7 +41,7 @@ from voxtra_core.queueing import (
     QueueOutcome,
 )
 from voxtra_core.stasis import CallArrived, CallOver, OrphanFound, SendRequest, StasisMachine, Visit
-from voxtra_core.stasis.queues import CHECK, Queues
+from voxtra_core.stasis.queues import CHECK, RETRY, Queues
 
 _ENVELOPE: dict[str, Any] = {"application": "app", "timestamp": "2026-11-22T07:30:37.048+0000"}
 ID = "channel-1"
@@ -374,7 +374,7 @@ def test_one_that_is_quiet_is_asked_after_now_and_then() -> None:
     bench.wait(CHECK)
     bench.answer("channels.get", RequestOutcomeUnknown("no reply"))
     assert not visit.outcome.done
-    bench.wait(CHECK)
+    bench.wait(RETRY)
     bench.answer("channels.get", GONE)
     bench.over(visit, QueueEnd.UNKNOWN)
 
@@ -403,7 +403,7 @@ def test_a_return_that_is_not_told() -> None:
     bench.wait(CHECK)
     bench.answer("channels.get", back())
     assert not visit.outcome.done  # it may be on its way
-    bench.wait(CHECK)
+    bench.wait(RETRY)
     bench.answer("channels.get", back())
     bench.over(visit, QueueEnd.CAME_BACK, "TIMEOUT")
 
@@ -499,7 +499,7 @@ def test_who_sat_by_it_is_asked_again_where_that_is_not_told() -> None:
     bench.answer("channels.get", there())
     bench.answer("channels.get_channel_var", RequestOutcomeUnknown("no reply"))
     assert updates(visit) == []
-    bench.wait(CHECK)
+    bench.wait(RETRY)
     bench.answer("channels.get", there())
     bench.answer("channels.get_channel_var", Variable(value=""))
     assert updates(visit) == [Outage(100.0, 105.0)]
@@ -577,6 +577,7 @@ _EVENTS: list[Callable[[Bench], None]] = [
     lambda bench: bench.queues.link_lost(bench.now),
     lambda bench: bench.queues.link_restored(bench.now),
     lambda bench: bench.wait(CHECK),
+    lambda bench: bench.wait(RETRY),
     lambda bench: bench.wait(1.0),
     lambda bench: _come_back(bench),
     lambda bench: _answer_all(bench, GONE, GONE),

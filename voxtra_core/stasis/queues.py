@@ -44,8 +44,10 @@ from .resync import runs_stasis
 
 __all__ = ["QueueUpdate", "Queues", "Visit"]
 
-CHECK = 60.0
+CHECK = 300.0
 """Seconds between two questions whether the channel is still there: an end that nobody has told is found out then."""
+RETRY = 5.0
+"""Seconds to the next, where there was no answer, or none that is the last word."""
 MAX_VISITS = 10_000
 """How many are followed at a time. Beyond them, the oldest is followed no more."""
 
@@ -256,14 +258,16 @@ class Visit:
             self._is_in_doubt = True  # of its end, if of nothing else, nobody has told
             self._gone(now)
             return
-        self.deadline = now + CHECK
         if asked.error is not None:
+            self.deadline = now + RETRY
             return
+        self.deadline = now + CHECK
         channel = asked.result()
-        if runs_stasis(channel):  # that is announced, or found; or it is with a program that has our application's name
-            if self._may_be_back:
-                self.came_back(channel, now)
+        if runs_stasis(channel) and self._may_be_back:  # with a program that has our application's name
+            self.came_back(channel, now)
+        elif runs_stasis(channel):  # that is announced, or found
             self._may_be_back = True
+            self.deadline = now + RETRY
         elif channel.dialplan.context != self.entry.context:
             self._went_on(now)
         elif self._is_in_doubt:
@@ -277,7 +281,8 @@ class Visit:
             return
         now = self._owner.clock()
         if asked.error is not None and not isinstance(asked.error, AriNotFound):
-            return  # the next look asks again
+            self.deadline = now + RETRY
+            return
         self._is_in_doubt = False
         outages, self._outages = self._outages, ()
         for outage in outages:
