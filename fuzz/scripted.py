@@ -213,7 +213,7 @@ class Gossip:
             case "Bridge":
                 return self.bridge(choices)
             case "Variable":
-                return {"value": choices.of(["value", "", self.app])}
+                return {"value": choices.of(["value", "", self.app, "1"])}
             case "Application":
                 names = [choices.of([*CALLERS, *self.channels[-4:]]) for _ in range(choices.below(3))]
                 ids: dict[str, list[str]] = {kind: [] for kind in ("bridge_ids", "device_names", "endpoint_ids")}
