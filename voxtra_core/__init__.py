@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         NameTaken,
         OperationTimeout,
         OriginateFailed,
+        QueueUnavailable,
         RemoteProtocolError,
         ReplyTimeout,
         RequestNotSent,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
         Driver,
         EventStream,
         PlaybackHandle,
+        QueueVisit,
     )
     from .stasis import CallOffer, StasisMachine
 
@@ -149,6 +151,8 @@ __all__ = [
     "Pending",
     "PlaybackEnd",
     "PlaybackHandle",
+    "QueueUnavailable",
+    "QueueVisit",
     "Reconnect",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -203,6 +207,7 @@ _ROOMS = {
         "Driver",
         "EventStream",
         "PlaybackHandle",
+        "QueueVisit",
     },
     "stasis": {"CallOffer", "StasisMachine"},
 }

@@ -11,6 +11,7 @@
     ├── MediaFailed                 no audio of a call that lives
     ├── BridgeGone                  a bridge that has been destroyed
     ├── TransferFailed              nobody to transfer a call to, which lives
+    ├── QueueUnavailable            a call that lives cannot be handed to that queue
     ├── OperationTimeout            nothing came back in time; the call goes on
     │   ├── TransferOutcomeUnknown      … of what became of a transfer that the far end was asked to make
     │   └── ReplyTimeout                … to a request: it was sent, so it is a RequestOutcomeUnknown as well
@@ -71,6 +72,7 @@ __all__ = [
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
+    "QueueUnavailable",
     "RecordingNotStarted",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -141,6 +143,12 @@ class MediaFailed(VoxtraError):
 
 class RecordingNotStarted(VoxtraError):
     """A recording of a call that lives did not begin; the message says why. The call goes on."""
+
+
+class QueueUnavailable(VoxtraError):
+    """A call cannot be handed to a queue: Asterisk has no such queue, or no dialplan for it; the message says what to
+    do. The call goes on.
+    """
 
 
 class SinkFailed(VoxtraError):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from voxtra_core.app import AudioSocket, BaseApp, Reconnect
 from voxtra_core.media import AudioChunk
-from voxtra_core.session import AttendedTransfer, AudioStream, Bridge, CallSession, EventStream, PlaybackHandle
+from voxtra_core.session import (
+    AttendedTransfer,
+    AudioStream,
+    Bridge,
+    CallSession,
+    EventStream,
+    PlaybackHandle,
+    QueueVisit,
+)
 from voxtra_core.stasis import CallOffer
 
 from .backend import TrioBackend
@@ -19,6 +27,7 @@ __all__ = [
     "CallSession",
     "EventStream",
     "PlaybackHandle",
+    "QueueVisit",
     "Reconnect",
     "VoxtraApp",
 ]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, get_args
 import attrs
 
 from ..call import CallMachine, Pending, SnoopDirection
-from ..errors import LocalProtocolError
+from ..errors import LocalProtocolError, QueueUnavailable
 from ..media.formats import AudioFormat
+from ..queueing import QueueEntry
 from ..recording import RecordingOptions
 from ..session import CallSession
-from ..stasis import BridgeMachine, RecordingControl, Subject
+from ..stasis import BridgeMachine, RecordingControl, Subject, Visit
 from ..stasis.transfer import Comfort, Dialled, Transfer
 from .registration import Registration
 
@@ -127,3 +128,12 @@ class Home:
             raise LocalProtocolError(f"call {session.id} is on another Asterisk: two of them cannot be bridged")
         if not self.app.knows(session):
             raise LocalProtocolError(f"call {session.id} belongs to another application: it cannot be bridged here")
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` if it is to come back, and cannot."""
+        if entry.come_back and self.registration.is_of_one_call:
+            raise QueueUnavailable(
+                "a call cannot come back whose Asterisk connects for each call: it would connect for this one again, "
+                "while the connection of before is still there (seen on 22.10)"
+            )
+        return self.registration.stasis.queues.enter(session.machine, entry, now)

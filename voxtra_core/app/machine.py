@@ -27,7 +27,14 @@ from ..ari import Channel, ChannelDtmfReceived, Event, MalformedEvent, UnknownEv
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
+from ..errors import (
+    CallEnded,
+    ConnectionLost,
+    LinkError,
+    LocalProtocolError,
+    NameTaken,
+    RequestNotSent,
+)
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
 from ..session import CallSession, Driver, OutageCallback

@@ -7,6 +7,7 @@ from ..call.audio import AudioStats
 from .bridge import Bridge, BridgeHome
 from .call import CallHome, CallSession, HangupCallback, OutageCallback
 from .playback import PlaybackHandle
+from .queue import QueueVisit
 from .streams import AudioStream, EventStream
 from .transfer import AttendedTransfer
 from .waiting import Driver, outcome_of, taken
@@ -24,6 +25,7 @@ __all__ = [
     "HangupCallback",
     "OutageCallback",
     "PlaybackHandle",
+    "QueueVisit",
     "outcome_of",
     "taken",
 ]

@@ -21,15 +21,18 @@ from ..call import (
 )
 from ..call.audio import AudioFeed, AudioStats, CallAudio
 from ..call.collecting import CollectedDigits, Wanted
-from ..errors import LocalProtocolError
+from ..errors import AriServerError, AriUnprocessable, LocalProtocolError, QueueUnavailable
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat, as_format
 from ..menu import choose
+from ..queueing import CONTEXT, QueueEntry
 from ..recording import RecordingOptions, RecordingSink, Who
 from ..stasis.bridge import BridgeMachine
+from ..stasis.queues import Visit
 from ..stasis.recording import RecordingControl, Subject
 from ..stasis.transfer import Comfort, Dialled, Transfer
 from .playback import PlaybackHandle
+from .queue import QueueVisit
 from .streams import AudioStream, EventStream
 from .transfer import AttendedTransfer
 from .waiting import Driver, outcome_of, taken
@@ -84,6 +87,9 @@ class CallHome(Protocol):
 
     def check_same_place(self, session: CallSession) -> None:
         """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue."""
 
 
 class CallSession:
@@ -269,6 +275,62 @@ class CallSession:
         priority is 1 where it is not given. Should the dialplan run ``Stasis()`` for it again, that is a new call.
         """
         await self._outcome(self._machine.continue_in_dialplan(self._driver.time(), context, extension, priority))
+
+    async def transfer_to_queue(
+        self,
+        queue_name: str,
+        *,
+        timeout: float | None = None,
+        come_back: bool = False,
+        options: str = "",
+        context: str = CONTEXT,
+    ) -> QueueVisit:
+        """Hand the call to a queue of Asterisk's, and return when it has left: for us it has ended, and is not hung up.
+        What comes back is its way from there.
+
+        The dialplan has to have what ``voxtra provision --queues`` prints, in ``context``. After ``timeout`` seconds,
+        rounded up to whole ones, the queue gives it up; that takes longer while telephones ring, and may be up to a
+        second less. A call that the queue has let go is hung up; with ``come_back`` it comes to the application again
+        instead, as a new call with the same :attr:`called_number`, whose :attr:`args` begin with ``"queue"``, the
+        status, and the queue. ``options`` are those of ``Queue()`` that take nothing: ``"r"`` for ringing and not
+        music, ``"c"`` to let a call go whose member has hung up, ….
+
+        A call that is not up is not answered for this: its caller hears ringing, and waits at no cost, until a member
+        answers. Music and announcements are heard on one that is: :meth:`answer` it before.
+
+        Raises ``ValueError`` for a name that could mean something else to Asterisk, and
+        :class:`~voxtra_core.errors.QueueUnavailable` where there is no such queue, or no dialplan for it: then the call
+        is still here.
+        """
+        entry = QueueEntry(queue_name, timeout, options, come_back, context)
+        entry.check()
+        for condition in entry.conditions:
+            try:
+                is_so = await self.get_variable(condition.function) == "1"
+            except AriServerError as error:
+                if "function" not in error.reason:
+                    raise
+                raise QueueUnavailable(condition.unknown) from error
+            if not is_so:
+                raise QueueUnavailable(condition.unmet)
+        visit = self._home.enter_queue(self, entry, self._driver.time())
+        try:
+            await self._subscribed(visit)
+            for name, value in entry.variables(self._app_name, self.called_number).items():
+                await self.set_variable(name, value)
+            await self.continue_in_dialplan(context)
+        except BaseException:
+            visit.withdraw(self._driver.time())
+            self._driver.wake()
+            raise
+        return QueueVisit(visit, self._driver.park)
+
+    async def _subscribed(self, visit: Visit) -> None:
+        try:
+            await self._outcome(visit.subscribed)
+        except AriUnprocessable:  # Asterisk has no such channel
+            await self.get_variable("CHANNEL(name)")  # the call may be just ending: that is the truer answer
+            raise
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 

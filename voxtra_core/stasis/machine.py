@@ -65,6 +65,7 @@ from ..errors import (
     ari_error,
     one_line,
 )
+from ..queueing import CameBack
 from .bridges import Bridges
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
@@ -72,6 +73,7 @@ from .offers import CallOffer, Claim, ClaimOutcome, Claims, number_shown
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
+from .queues import Queues
 from .recordings import RecordingOver, Recordings
 from .resync import Resync
 from .translate import request_for
@@ -225,7 +227,11 @@ class StasisMachine:
         self._held_back: dict[CallMachine, None] = {}  # begun when nothing could be sent for them
         self._suspicious: dict[CallMachine, None] = {}
         self._is_probing = False
-        self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
+        self.queues = Queues(self._ask_for_a_call, app_name=lambda: self.app_name, clock=lambda: self._now)
+        """Calls that were handed to a queue of Asterisk's."""
+        self._resync = Resync(
+            self._ask_at_once, clock=lambda: self._now, log=self._log, is_subscribed=self.queues.__contains__
+        )
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._media = MediaChannels(
             media_port,
@@ -304,6 +310,7 @@ class StasisMachine:
                 self._media.next_deadline(),
                 self.recordings.next_deadline(),
                 self.bridges.next_deadline(),
+                self.queues.next_deadline(),
                 self._leftovers.next_deadline(),
             )
         )
@@ -323,6 +330,7 @@ class StasisMachine:
         self._media.handle_timeout(now)
         self.recordings.handle_timeout(now)
         self.bridges.handle_timeout(now)
+        self.queues.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked[request_id]
@@ -351,6 +359,7 @@ class StasisMachine:
                 self._collect()
                 self.recordings.close(now)
                 self.bridges.close(now)
+                self.queues.close(now)
             case LinkAlive():
                 self._is_probing = False
                 suspicious, self._suspicious = self._suspicious, {}
@@ -375,6 +384,8 @@ class StasisMachine:
                 self.counters.unknown += 1
                 self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
                 return
+        self.queues.receive_event(event, now)
+        match event:
             case StasisStart():
                 self._stasis_start(event, now)
                 return
@@ -507,6 +518,7 @@ class StasisMachine:
         self._media.link_lost()
         self.recordings.link_lost()
         self.bridges.link_lost()
+        self.queues.link_lost(now)
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -526,6 +538,7 @@ class StasisMachine:
         self._media.link_restored(now)
         self.recordings.link_restored(now)
         self.bridges.link_restored(now)
+        self.queues.link_restored(now, subscribe=subscribe)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -606,6 +619,7 @@ class StasisMachine:
         self._collect()
         self.recordings.close(now)
         self.bridges.close(now)
+        self.queues.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
@@ -666,12 +680,14 @@ class StasisMachine:
         self._new_call(channel, claimed=claimed).receive_event(event, now)
 
     def _new_call(self, channel: Channel, *, claimed: bool = False) -> CallMachine:
+        self.queues.arrived(channel, self._now)
+        back = CameBack.parse(channel.dialplan.app_data)
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
             caller_id=number_shown(channel.caller.number),
-            called_number=channel.dialplan.exten,
+            called_number=channel.dialplan.exten if back is None else back.called_number,
             notify=self._changed,
             counters=self.counters,
         )
@@ -701,7 +717,7 @@ class StasisMachine:
             call.receive_forwarding(new, now)
 
     def _found_unannounced(self, channel: Channel, is_orphan: bool) -> None:
-        if is_orphan or is_own(channel.id):
+        if is_orphan or (is_own(channel.id) and channel.id not in self.queues):
             self._events.append(OrphanFound(channel))
         else:
             self.adopt(channel, self._now, claimed=self._claims.arrived(channel.id))
@@ -852,6 +868,7 @@ class StasisMachine:
         del self.calls[call.id]
         self._media.close(call, self._now)
         self.recordings.subject_over(call, self._now)
+        self.queues.call_over(call)
         assert call.end is not None
         self._held_back.pop(call, None)
         self._suspicious.pop(call, None)
