@@ -485,6 +485,8 @@ def test_whatever_is_awaited_says_who_ended_the_call_and_why(name: str) -> None:
 
 AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "answer": lambda call: call.answer(),
+    "attended_transfer_to": lambda call: call.attended_transfer_to("PJSIP/alice"),
+    "bridge_with": lambda call: call.bridge_with(call),
     "collect_digits": lambda call: call.collect_digits(1),
     "continue_in_dialplan": lambda call: call.continue_in_dialplan(),
     "drain_audio": lambda call: call.drain_audio(),
@@ -508,8 +510,11 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "start_playback": lambda call: call.start_playback("beep"),
     "start_talk_detection": lambda call: call.start_talk_detection(),
     "stop_talk_detection": lambda call: call.stop_talk_detection(),
+    "transfer_to": lambda call: call.transfer_to("PJSIP/alice"),
+    "transfer_to_queue": lambda call: call.transfer_to_queue("support"),
     "unhold": lambda call: call.unhold(),
     "wait_answered": lambda call: call.wait_answered(),
+    "wait_unbridged": lambda call: call.wait_unbridged(),
 }
 """What raises, with arguments that are right."""
 SILENT = ("hangup", "record_stop")

@@ -313,11 +313,13 @@ class BridgeMachine:
         self.stage = Stage.OPEN
         self.made.resolve(None)
         for member in [*self._members.values()]:
-            self._join(member, now)
+            if member.call in self._members:  # one that cannot come in may have ended it for the others
+                self._join(member, now)
 
     def _destroyed(self, asked: Pending[None]) -> None:
         self._owner.under_way -= 1
-        if isinstance(asked.error, RequestOutcomeUnknown):
+        error = asked.error
+        if isinstance(error, RequestOutcomeUnknown | AriError) and not isinstance(error, AriNotFound):
             self._owner.remove(bridges.destroy(self.id), self._owner.clock())
         self._destroying.resolve(None)
 

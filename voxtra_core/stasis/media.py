@@ -408,9 +408,11 @@ class MediaChannels:
     def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1
         error = done.error
-        if isinstance(error, RequestOutcomeUnknown | OperationTimeout) and repeats < MAX_REPEATS:
+        if isinstance(error, AriNotFound):
+            return
+        if isinstance(error, RequestOutcomeUnknown | OperationTimeout | AriError) and repeats < MAX_REPEATS:
             self.remove(request, self.clock(), repeats=repeats + 1)
-        elif isinstance(error, AriError) and not isinstance(error, AriNotFound):
+        elif isinstance(error, AriError):
             self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {error}")
         # without a link, nothing is said: what is left then is found when there is one
 
