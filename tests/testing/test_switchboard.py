@@ -77,7 +77,8 @@ def app_of(flow: str) -> VoxtraApp:
     async def heard(call: CallSession) -> None:
         await call.answer()
         stream = call.audio_stream("slin")
-        await call.transfer_to("PJSIP/alice", comfort="music", timeout=10)
+        with suppress(TransferFailed):
+            await call.transfer_to("PJSIP/alice", comfort="music", timeout=10)
         async for _ in stream:
             if stream.dropped:
                 break
