@@ -31,10 +31,12 @@ class Host(Protocol):
 class Keeping:
     """Of one call."""
 
-    __slots__ = ("_companions", "_waiting", "bridge", "is_attended", "unattended")
+    __slots__ = ("_companions", "_waiting", "bridge", "is_attended", "is_between", "unattended")
 
     def __init__(self) -> None:
         self.bridge: Host | None = None
+        self.is_between = False
+        """Whether it is in no bridge, and is about to come into one, which nobody has been told yet."""
         self.is_attended = False
         """Whether a handler of its own runs."""
         self.unattended: HangupReason | int | None = None
@@ -55,15 +57,15 @@ class Keeping:
 
     def wait(self) -> Pending[None]:
         """Settled when it is in no bridge."""
-        if self.bridge is None:
+        if self.bridge is None and not self.is_between:
             return Pending.resolved(None)
         pending = Pending[None]()
         self._waiting = (*(each for each in self._waiting if not each.done), pending)
         return pending
 
-    def went(self) -> None:
-        """It is in no bridge any more."""
-        self.bridge = None
+    def alone(self) -> None:
+        """It is in no bridge any more, nor about to be in one."""
+        self.is_between = False
         waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.resolve(None)
@@ -71,6 +73,7 @@ class Keeping:
     def close(self, call: CallMachine, error: CallEnded, now: float) -> None:
         """The call has ended."""
         bridge, self.bridge = self.bridge, None
+        self.is_between = False
         waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.fail(error)

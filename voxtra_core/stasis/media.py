@@ -247,6 +247,8 @@ class MediaChannels:
             if voice.stage is Stage.OPEN:
                 there = self.ask(bridges.get(voice.bridge_id), now)
                 there.add_waker(partial(self._looked, voice, there))
+            elif voice.stage is Stage.JOINING and voice.proxy_id is not None:
+                voice.join(now)  # with another: that this one has come may have gone unheard
         for ear in list(self._ears.values()):
             if ear.stage is Stage.OPEN:
                 snooping = self.ask(channels.get(ear.snoop_id), now)
@@ -374,7 +376,9 @@ class MediaChannels:
     def _has_come_apart(self, voice: Voice, now: float) -> None:
         """The bridge has been destroyed, which is seldom told, or somebody has taken the call out of it."""
         voice.is_apart, voice.deadline = False, None
-        if voice.call.in_stasis and not voice.call.is_over and voice.call.bridge is None:
+        if voice.call.bridge is None and voice.call.is_moving:
+            voice.join(now)
+        elif voice.call.in_stasis and not voice.call.is_over and voice.call.bridge is None:
             there = self.ask(bridges.get(voice.bridge_id), now)
             there.add_waker(partial(self._looked, voice, there, was_taken_out=True))
 
