@@ -309,7 +309,7 @@ class MediaChannels:
         self._by_id.pop(proxy_id, None)
 
     def remove(self, request: Request[None], now: float, *, repeats: int = 0) -> None:
-        """Have something of ours removed; that it is gone already is just as well."""
+        """Have something of ours removed, asking more than once where that is refused; gone already is just as well."""
         self._leaving += 1
         done = self.ask(request, now)
         done.add_waker(partial(self._removed, request, done, repeats))
