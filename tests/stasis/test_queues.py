@@ -84,6 +84,7 @@ class Bench:
     def __init__(self, **entry: Any) -> None:
         self.now = 100.0
         self.asked: list[tuple[Request[Any], Pending[Any]]] = []
+        self.abandoned: list[str] = []
         self.queues = Queues(self._ask, app_name=lambda: "app", clock=lambda: self.now)
         self.entry = QueueEntry("support", **entry)
         self.call = self.new_call(ID)
@@ -92,7 +93,7 @@ class Bench:
         return CallMachine(id, CallDirection.INBOUND, new_id=lambda: "id", called_number="200")
 
     def _ask(self, request: Request[Any], now: float) -> Pending[Any]:
-        pending = Pending[Any]()
+        pending = Pending[Any](lambda pending, _: self.abandoned.append(request.operation))
         self.asked.append((request, pending))
         return pending
 
@@ -127,6 +128,7 @@ class Bench:
         visit = self.enter()
         self.call.continuing = True
         self.call_ends(EndedBy.DIALPLAN)
+        assert self.queues.next_deadline() == self.now + CHECK
         return visit
 
     def wait(self, seconds: float) -> None:
@@ -152,6 +154,7 @@ class Bench:
         assert len(self.queues) == 0
         assert self.queues.next_deadline() is None
         assert ID not in self.queues
+        assert self.queues._by_call == {}
         assert visit.ringing == ()
         taken = updates(visit)
         assert taken[-1] == outcome
@@ -199,8 +202,9 @@ def test_what_comes_in_before_anybody_has_looked_at_the_call_counts() -> None:
 def test_a_call_that_ends_instead(by: EndedBy) -> None:
     bench = Bench()
     visit = bench.enter()
+    bench.now += 1.0
     bench.call_ends(by)
-    bench.over(visit, QueueEnd.UNKNOWN)
+    assert bench.over(visit, QueueEnd.UNKNOWN) == QueueOutcome(QueueEnd.UNKNOWN, "", None, 0.0, 0.0, 0)
     assert bench.questions == []
 
 
@@ -238,6 +242,13 @@ def test_a_call_that_did_not_leave_may_be_handed_over_again() -> None:
     bench.over(second, QueueEnd.ABANDONED)
 
 
+def test_what_cannot_be_asked_for_is_refused() -> None:
+    bench = Bench()
+    with pytest.raises(ValueError, match="queue's name"):
+        bench.queues.enter(bench.call, QueueEntry("a,b"), bench.now)
+    assert len(bench.queues) == 0
+
+
 def test_one_at_a_time() -> None:
     bench = Bench()
     bench.enter()
@@ -272,10 +283,11 @@ def test_members_ring_until_one_answers() -> None:
     assert updates(visit) == [MemberFailed(carol, "BUSY")]
     bench.event(dial(ALICE, "RINGING"), dial(BOB, "PROGRESS"), dial(BOB, "RINGING"))
     assert updates(visit) == [MemberRinging(ALICE), MemberRinging(BOB)]
-    assert visit.ringing == (ALICE, BOB)
+    assert [*visit.ringing] == [ALICE, BOB]
     bench.now += 3.0
     bench.event(dial(BOB, "ANSWER"), dial(ALICE, "CANCEL"), dial(ALICE, "CANCEL"))
     assert updates(visit) == [MemberFailed(ALICE, "CANCEL")]
+    assert visit.ringing == ()
     picked_up_only = visit.answered_by  # and hears an announcement first
     assert picked_up_only is None
     bench.now += 1.0
@@ -331,6 +343,14 @@ def test_given_up_by_the_queue() -> None:
     bench.over(visit, QueueEnd.UNANSWERED, "TIMEOUT")
 
 
+def test_it_comes_back_before_anybody_has_looked_at_the_call() -> None:
+    bench = Bench()
+    visit = bench.enter()
+    bench.call.end, bench.call.ended_at = CallEnd(0, EndedBy.DIALPLAN), bench.now
+    bench.queues.arrived(back("JOINEMPTY"), bench.now)
+    bench.over(visit, QueueEnd.CAME_BACK, "JOINEMPTY")
+
+
 def test_it_comes_back() -> None:
     bench = Bench(come_back=True)
     visit = bench.inside()
@@ -374,6 +394,7 @@ def test_one_that_is_quiet_is_asked_after_now_and_then() -> None:
     bench.wait(CHECK)
     bench.answer("channels.get", RequestOutcomeUnknown("no reply"))
     assert not visit.outcome.done
+    assert bench.queues.next_deadline() == bench.now + RETRY
     bench.wait(RETRY)
     bench.answer("channels.get", GONE)
     bench.over(visit, QueueEnd.UNKNOWN)
@@ -393,7 +414,7 @@ def test_an_end_that_is_not_told(known: list[Event], end: QueueEnd, status: str)
     bench.event(*known)
     bench.wait(CHECK)
     bench.answer("channels.get", GONE)
-    bench.over(visit, end, status)
+    assert bench.over(visit, end, status).cause == 0
 
 
 def test_a_return_that_is_not_told() -> None:
@@ -440,6 +461,8 @@ def test_answered_meanwhile() -> None:
     member = QueueMember("PJSIP/alice", ALICE.channel)
     assert updates(visit) == [Outage(100.0, 105.0), MemberAnswered(member, 5.0)]
     assert visit.ringing == ()
+    bench.event(dial(BOB, "CANCEL"))  # of whom nothing is known any more
+    assert updates(visit) == []
     bench.event(destroyed(16))
     bench.over(visit, QueueEnd.COMPLETED)
 
@@ -474,10 +497,23 @@ def test_what_is_heard_before_the_answers_counts() -> None:
     visit = bench.inside()
     outage(bench)
     bench.event(dial(ALICE, "ANSWER"), varset("BRIDGEPEER", ALICE.channel))
-    assert visit.answered_by == ALICE
+    assert updates(visit) == [MemberAnswered(ALICE, 5.0)]
+    bench.answer("channels.get", there())
+    bench.answer("channels.get_channel_var", Variable(value=ALICE.channel))
+    assert updates(visit) == [Outage(100.0, 105.0)]
     bench.event(destroyed(16))
     bench.over(visit, QueueEnd.COMPLETED)
-    bench.answer("channels.get", GONE)
+
+
+def test_what_is_over_is_not_asked_after() -> None:
+    bench = Bench()
+    visit = bench.inside()
+    outage(bench)
+    bench.event(destroyed(16))
+    assert "channels.get" in bench.abandoned
+    bench.answer("channels.get", there())
+    bench.over(visit, QueueEnd.UNKNOWN)
+    assert bench.questions == []
 
 
 @pytest.mark.parametrize(
@@ -499,6 +535,7 @@ def test_who_sat_by_it_is_asked_again_where_that_is_not_told() -> None:
     bench.answer("channels.get", there())
     bench.answer("channels.get_channel_var", RequestOutcomeUnknown("no reply"))
     assert updates(visit) == []
+    assert bench.queues.next_deadline() == bench.now + RETRY
     bench.wait(RETRY)
     bench.answer("channels.get", there())
     bench.answer("channels.get_channel_var", Variable(value=""))
@@ -510,6 +547,7 @@ def test_two_outages_in_a_row() -> None:
     visit = bench.inside()
     outage(bench)
     outage(bench)
+    assert "channels.get" in bench.abandoned
     bench.answer("channels.get", GONE)  # to the first, which is of no account any more
     assert not visit.outcome.done
     bench.answer("channels.get", there())
@@ -542,6 +580,7 @@ def test_the_application_ends(inside: bool) -> None:
     bench.queues.close(bench.now)
     bench.over(visit, QueueEnd.UNKNOWN)
     bench.queues.close(bench.now)
+    assert bench.questions == []
 
 
 def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,7 +614,7 @@ _EVENTS: list[Callable[[Bench], None]] = [
     lambda bench: bench.event(hangup_request(16)),
     lambda bench: bench.event(destroyed(16)),
     lambda bench: bench.queues.link_lost(bench.now),
-    lambda bench: bench.queues.link_restored(bench.now),
+    lambda bench: bench.queues.link_restored(bench.now, subscribe=False),
     lambda bench: bench.wait(CHECK),
     lambda bench: bench.wait(RETRY),
     lambda bench: bench.wait(1.0),

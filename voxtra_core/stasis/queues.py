@@ -229,7 +229,6 @@ class Visit:
         member = self._picked_up or QueueMember(peer.rpartition("-")[0] or peer, peer)
         self.answered_by = member = attrs.evolve(member, name=self._name)
         self._answered_at = now
-        self._is_in_doubt = False
         self.feed.put(MemberAnswered(member, self._waited(now)))
 
     def _went_on(self, now: float) -> None:
@@ -307,7 +306,6 @@ class Visit:
             cause,
         )
         self.stage = Stage.OVER
-        self.deadline = None
         self.ringing = ()
         self._asked.abandon(now)
         self._owner.forget(self)
@@ -392,7 +390,7 @@ class Queues:
         for visit in [*self._visits.values()]:
             visit.link_lost(now)
 
-    def link_restored(self, now: float, *, subscribe: bool = False) -> None:
+    def link_restored(self, now: float, *, subscribe: bool) -> None:
         """There is a link again; with ``subscribe`` for an application of another name, which has to ask for events."""
         for visit in [*self._visits.values()]:
             visit.link_restored(now, subscribe=subscribe)
