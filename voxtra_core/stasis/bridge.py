@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 __all__ = ["BridgeMachine", "Stage"]
 
 
+LEAVING = 0.5
+"""Seconds after the reply that a bridge is destroyed, for it to be told that a call has left it."""
+
+
 class Stage(Enum):
     """How far a bridge is."""
 
@@ -97,6 +101,7 @@ class BridgeMachine:
         self._unheard: dict[CallMachine, int] = {}  # of how many stays that are over the events have yet to come
         self._waiting: list[Pending[None]] = []
         self._muted: dict[CallMachine, None] = {}
+        self._leaving: dict[CallMachine, None] = {}  # it is destroyed, and they are still on their way out
         self._is_there = False
         self._destroying: Pending[None] = Pending()
         self._requests = Requests(bridge_id, new_id=owner.new_id, notify=self._carry_out, counters=owner.counters)
@@ -233,6 +238,12 @@ class BridgeMachine:
                 if member is not None and not self._is_of_an_earlier_stay(member):
                     member.has_entered = True
                     self._come_in(member, now)
+            case ChannelLeftBridge() if self.stage is Stage.GONE:
+                for call in [*self._leaving]:
+                    if event.channel.id == call.id:
+                        self._has_left(call, now)
+            case BridgeDestroyed() if self.stage is Stage.GONE:
+                self._all_have_left(now)
             case ChannelLeftBridge():
                 member = self._member_of(event)
                 if member is not None and member.has_entered and not member.call.is_ending:
@@ -254,10 +265,11 @@ class BridgeMachine:
         """When :meth:`handle_timeout` is wanted."""
         return self._requests.timers.next_deadline()
 
-    def link_lost(self) -> None:
+    def link_lost(self, now: float) -> None:
         """There is no link for now."""
         self._requests.pause()
         self._unheard.clear()
+        self._all_have_left(now)
 
     def link_restored(self, now: float) -> None:
         """There is one again: who is still there?"""
@@ -271,6 +283,7 @@ class BridgeMachine:
         if self.stage is not Stage.GONE:
             self._close(BridgeGone(f"bridge {self.id}: the connection to Asterisk is gone"), now)
             self._destroying.resolve(None)
+        self._all_have_left(now)
 
     # ---- what its calls say ----------------------------------------------------------------------------------------
 
@@ -285,6 +298,8 @@ class BridgeMachine:
         member = self._members.get(call)
         if member is not None:
             self._go(member, now)
+        elif call in self._leaving:
+            self._has_left(call, now)
 
     # ---- inside: the bridge ----------------------------------------------------------------------------------------
 
@@ -330,6 +345,8 @@ class BridgeMachine:
         if isinstance(error, RequestOutcomeUnknown | AriError) and not isinstance(error, AriNotFound):
             self._owner.remove(bridges.destroy(self.id), self._owner.clock())
         self._destroying.resolve(None)
+        if self._leaving:
+            self._requests.arm("leaving", self._owner.clock() + LEAVING, self._all_have_left)
 
     def _lost(self, now: float) -> None:
         """Somebody else has destroyed it, or Asterisk has been restarted."""
@@ -348,19 +365,35 @@ class BridgeMachine:
         self._player.close(error)
         self.made.fail(error)
         self._together.fail(error)
-        self._owner.forget(self)
         waiting, self._waiting = self._waiting, []
         for pending in waiting:
             pending.resolve(None)
         if not self._is_there:
             self._destroying.resolve(None)
+        self._leaving = {member.call: None for member in members.values() if member.is_in and self._is_there}
+        self._owner.closed(self, now)
         for member in members.values():
             member.joined.fail(error)
             self._unmute(member.call, now)
-            member.call.went_from(self, now)
+            if member.call not in self._leaving:
+                member.call.went_from(self, now)
+        if not self._leaving:
+            self._owner.forget(self)
         if had_met and not any(call.is_attended for call in self._parties):
             for call in self._parties:  # nobody has them in hand
                 call.let_go(now)
+
+    def _has_left(self, call: CallMachine, now: float) -> None:
+        """What is asked of a call that Asterisk is just taking out of a bridge may be lost: its stay ends here."""
+        del self._leaving[call]
+        call.went_from(self, now)
+        if not self._leaving:
+            self._requests.timers.cancel("leaving")
+            self._owner.forget(self)
+
+    def _all_have_left(self, now: float) -> None:
+        for call in [*self._leaving]:
+            self._has_left(call, now)
 
     def _abandoned(self, now: float) -> None:
         self.destroy(now)

@@ -517,7 +517,7 @@ class StasisMachine:
         self._ask_no_more(now)
         self._media.link_lost()
         self.recordings.link_lost()
-        self.bridges.link_lost()
+        self.bridges.link_lost(now)
         self.queues.link_lost(now)
         self._claims.link_lost()
         for call in list(self.calls.values()):
