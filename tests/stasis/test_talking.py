@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 MAY_FAIL = {
     "applications.subscribe",
+    "channels.external_media",
+    "channels.mute",
     "bridges.add_channel",
     "bridges.create_with_id",
     "bridges.play_with_id",
@@ -245,16 +247,21 @@ class TalkingProperties(RuleBasedStateMachine):
         self.world.answers[id] = (request, status, {"message": "no"})
         del self.world.sent[id]
 
-    @precondition(lambda self: self.refusable())
+    @precondition(lambda self: self.losable())
     @rule(data=st.data(), is_done=st.booleans())
     def a_reply_is_lost(self, data: st.DataObject, is_done: bool) -> None:
-        id = self.some(data, self.refusable())
+        id = self.some(data, self.losable())
         if is_done:
             self.world.carry_out(id)
         self.world.cut_off(id)
 
     def refusable(self) -> dict[str, Request[Any]]:
         return {id: request for id, request in self.world.sent.items() if request.operation in MAY_FAIL}
+
+    def losable(self) -> dict[str, Request[Any]]:
+        """A removal that is refused is not asked for again, and one without an answer is."""
+        sent = self.world.sent.items()
+        return {id: each for id, each in sent if each.operation in MAY_FAIL | {"bridges.destroy", "channels.hangup"}}
 
     @precondition(lambda self: self.world.pbx.prompts())
     @rule(data=st.data())
