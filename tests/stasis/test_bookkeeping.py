@@ -203,7 +203,9 @@ def test_nothing_is_counted_before_anything_happens() -> None:
         (OperationTimeout("x"), MAX_REPEATS + 1, False),
     ],
 )
-def test_a_removal_that_is_refused_or_whose_fate_is_unknown_is_repeated(error: Exception | None, times: int, logged: bool) -> None:
+def test_a_removal_that_is_refused_or_whose_fate_is_unknown_is_repeated(
+    error: Exception | None, times: int, logged: bool
+) -> None:
     asked: list[Pending[Any]] = []
     log: list[LogLevel] = []
 

@@ -23,7 +23,7 @@ from voxtra_core.errors import (
     RequestOutcomeUnknown,
 )
 from voxtra_core.recording import RecordingEnd, RecordingOptions
-from voxtra_core.stasis.bridge import BridgeMachine, Stage
+from voxtra_core.stasis.bridge import LOOK_AGAIN, BridgeMachine, Stage
 
 from .switchboard import World, is_settled
 
@@ -181,9 +181,9 @@ def test_a_call_comes_in(order: tuple[str, ...]) -> None:
     call = world.caller()
     bridge = world.machine.bridges.new(world.now)
     world.settle()
-    joined = world.ask(bridge.add, call, mute=True, absorb_dtmf=True)
+    joined = world.ask(bridge.add, call, absorb_dtmf=True)
     (request,) = world.sent.values()
-    assert request == bridges.add_channel(bridge.id, channel=call.id, mute=True, absorb_dtmf=True)
+    assert request == bridges.add_channel(bridge.id, channel=call.id, absorb_dtmf=True)
     assert (joined.done, bridge.calls, call.bridge) == (False, [], None)
     world.do("bridges.add_channel", *order)
     assert joined.result() is None
@@ -817,6 +817,102 @@ def test_it_is_destroyed_while_somebody_is_on_the_way() -> None:
 # ---- mute, and music -------------------------------------------------------------------------------------------------
 
 
+def muting() -> tuple[World, BridgeMachine, CallMachine, Pending[None]]:
+    """A call that is to come into a bridge, muted. That which ``addChannel`` has for this could not be undone."""
+    world = World()
+    call = world.caller()
+    bridge = world.bridge(keep=True)
+    joined = world.ask(bridge.add, call, mute=True)
+    assert [*world.sent.values()] == [channels.mute(call.id, direction="in")]
+    return world, bridge, call, joined
+
+
+def is_muted(world: World, call: CallMachine) -> bool:
+    return world.pbx.channels[call.id].muted
+
+
+def test_a_call_comes_in_muted() -> None:
+    world, bridge, call, joined = muting()
+    world.do("channels.mute")
+    (request,) = world.sent.values()
+    assert request == bridges.add_channel(bridge.id, channel=call.id)
+    world.settle()
+    assert (joined.done, bridge.calls, is_muted(world, call)) == (True, [call], True)
+    world.ask(bridge.unmute, call)
+    world.settle()
+    assert not is_muted(world, call)
+    world.ask(bridge.destroy)
+    over(world)
+
+
+@pytest.mark.parametrize("status", [409, 500])
+def test_a_call_that_cannot_be_muted_does_not_come_in(status: int) -> None:
+    world, bridge, call, joined = muting()
+    world.refuse("channels.mute", status)
+    world.settle()
+    assert isinstance(joined.error, AriError)
+    assert (bridge.calls, is_muted(world, call)) == ([], False)
+    world.ask(bridge.destroy)
+    over(world)
+
+
+def test_a_call_ends_as_it_is_muted() -> None:
+    world, bridge, call, joined = muting()
+    world.pbx.end(call.id)
+    world.do("channels.mute", "reply", "events")
+    world.settle()
+    assert isinstance(joined.error, CallEnded)
+    assert bridge.calls == []
+    world.ask(bridge.destroy)
+    over(world)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("what", ["abandon", "destroy", "refused"])
+def test_a_call_that_does_not_come_in_is_not_left_muted(what: str, is_done: bool) -> None:
+    """To be heard again is not asked for before Asterisk has answered for the other."""
+    world, bridge, call, joined = muting()
+    if is_done:
+        world.do("channels.mute")
+    match what:
+        case "abandon":
+            world.ask(joined.abandon)
+        case "destroy":
+            world.ask(bridge.destroy)
+        case "refused":
+            world.until("bridges.add_channel")
+            world.refuse("bridges.add_channel", 403)
+    assert len(world.under_way("channels.unmute")) == (is_done or what == "refused") * (what != "abandon")
+    world.settle()
+    assert joined.failed
+    assert (call.bridge, is_muted(world, call)) == (None, False)
+    world.ask(bridge.destroy)
+    over(world)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_whether_a_call_is_heard_again_is_not_left_to_chance(is_done: bool) -> None:
+    world, bridge, (call, _) = in_a_bridge(2)
+    world.ask(bridge.mute, call)
+    world.settle()
+    world.ask(bridge.remove, call)
+    world.do("bridges.remove_channel")
+    world.lose("channels.unmute", is_done=is_done)
+    world.settle()
+    assert not is_muted(world, call)
+    is_settled(world)
+
+
+def test_nobody_waits_for_a_mute() -> None:
+    world, bridge, (call, _) = in_a_bridge(2)
+    muted = world.ask(bridge.mute, call)
+    world.ask(muted.abandon)
+    world.ask(bridge.destroy)
+    world.settle()
+    assert not is_muted(world, call)
+    over(world)
+
+
 @pytest.mark.parametrize("how", ["remove", "destroy", "move", "unmute"])
 def test_who_was_muted_is_heard_again_elsewhere(how: str) -> None:
     world, bridge, (call, _) = in_a_bridge(2)
@@ -848,6 +944,16 @@ def test_who_has_ended_is_not_unmuted() -> None:
     world.hang_up(call)
     world.deliver_all()
     assert world.under_way("channels.unmute") == []
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_it_is_not_destroyed_at_once(status: int) -> None:
+    """What Asterisk refuses to remove is asked for again; what it does not have is as good as removed."""
+    world, bridge, _ = in_a_bridge(1)
+    gone = world.ask(bridge.destroy)
+    world.refuse("bridges.destroy", status)
+    assert gone.done
+    assert len(world.under_way("bridges.destroy")) == (status != 404)
 
 
 def test_music() -> None:
@@ -1232,6 +1338,39 @@ def test_the_recording_of_a_bridge_that_nobody_waits_for() -> None:
     world.settle()
     assert [each.ended for each in world.recorded] == [RecordingEnd.STOPPED]
     over(world)
+
+
+@pytest.mark.parametrize("how", ["refused", "lost", "late"])
+def test_who_is_there_after_an_outage_is_asked_until_it_is_told(how: str) -> None:
+    world, bridge, (call, other) = in_a_bridge(2)
+    world.lose_link()
+    world.pbx.leave(call.id)
+    world.restore_link()
+    world.until("bridges.get")
+    match how:
+        case "refused":
+            world.refuse("bridges.get", 503)
+        case "lost":
+            world.lose("bridges.get", is_done=True)
+        case "late":
+            world.wait(REPLY_TIMEOUT + 0.1)
+    assert bridge.calls == [call, other]
+    world.pass_time(LOOK_AGAIN + 0.1)
+    assert bridge.calls == [other]
+    is_settled(world)
+    over(world)
+
+
+def test_nobody_asks_who_is_there_without_a_link() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    world.lose_link()
+    world.restore_link()
+    world.until("bridges.get")
+    world.refuse("bridges.get", 503)
+    world.lose_link()
+    world.wait(60.0)
+    assert not world.waiting
+    assert not bridge.is_gone
 
 
 def test_a_server_error_is_no_end_of_a_bridge() -> None:
