@@ -1368,7 +1368,7 @@ def test_nobody_asks_who_is_there_without_a_link() -> None:
     world.until("bridges.get")
     world.refuse("bridges.get", 503)
     world.lose_link()
-    world.wait(60.0)
+    world.wait(LOOK_AGAIN + 0.1)
     assert not world.waiting
     assert not bridge.is_gone
 
@@ -1384,4 +1384,105 @@ def test_a_server_error_is_no_end_of_a_bridge() -> None:
     muted = world.ask(bridge.mute, calls[0])
     world.refuse("channels.mute", 500)
     assert isinstance(muted.error, AriServerError)
+    over(world)
+
+
+# ---- what is told late -----------------------------------------------------------------------------------------------
+
+
+def stays_unheard(times: int) -> tuple[World, BridgeMachine, CallMachine]:
+    """A call that was in a bridge so many times, of which only the replies have been told."""
+    world, bridge, _ = in_a_bridge(1)
+    call = world.caller()
+    for _ in range(times):
+        world.ask(bridge.add, call)
+        world.do("bridges.add_channel", "reply")
+        world.ask(bridge.remove, call)
+        world.do("bridges.remove_channel", "reply")
+    return world, bridge, call
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_what_is_told_of_earlier_stays_changes_nothing(order: tuple[str, ...], times: int) -> None:
+    world, bridge, call = stays_unheard(times)
+    joined = world.ask(bridge.add, call)
+    world.do("bridges.add_channel", *order)
+    assert joined.result() is None
+    assert call in bridge.calls
+    world.pbx.leave(call.id)
+    world.settle()
+    assert call not in bridge.calls
+    is_settled(world)
+
+
+def test_what_will_not_be_told_is_not_waited_for() -> None:
+    """An outage takes along what was not told by then."""
+    world, bridge, call = stays_unheard(1)
+    world.lose_link()
+    world.restore_link()
+    world.settle()
+    world.ask(bridge.add, call)
+    world.do("bridges.add_channel", "events")
+    assert call in bridge.calls
+
+
+def test_only_who_is_there_is_taken_out() -> None:
+    world, bridge, (_, call) = in_a_bridge(2)
+    third = world.caller()
+    on_the_way, joined = world.ask(bridge.add, third), world.ask(bridge.add, world.caller())
+    world.settle()
+    world.ask(joined.abandon)
+    for one in (world.machine.calls["caller-4"], world.caller()):
+        with pytest.raises(LocalProtocolError, match="not in"):
+            bridge.remove(one, world.now)
+    assert on_the_way.done
+    world.ask(bridge.remove, call)
+    world.settle()
+    is_settled(world)
+
+
+def test_whether_a_call_came_in_is_not_known_and_asterisk_will_not_say() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    call = world.caller()
+    joined = world.ask(bridge.add, call)
+    world.wait(REPLY_TIMEOUT + 0.1)
+    world.refuse("bridges.remove_channel", 500)
+    world.wait(DOUBT + 0.1)
+    assert joined.failed
+    assert call not in bridge.calls
+    world.ask(bridge.add, call)
+    world.do("bridges.add_channel", "events")
+    assert call in bridge.calls
+    world.settle()
+    is_settled(world)
+
+
+@pytest.mark.parametrize("what", ["reply", "events"])
+def test_it_is_known_to_be_played_by_either(what: str) -> None:
+    world, bridge, _ = in_a_bridge(1)
+    playback = world.ask(bridge.play, "hello", **PLAY)
+    world.do("bridges.play_with_id", what)
+    assert playback.accepted.done
+    assert not playback.accepted.failed
+
+
+def test_two_that_nobody_has_in_hand_and_that_do_not_meet_are_not_hung_up() -> None:
+    """Who has asked for it is told, and has the other yet."""
+    world = World()
+    legs = [world.machine.originate("PJSIP/agent", world.now)[0] for _ in range(2)]
+    world.settle()
+    for leg in legs:
+        world.pbx.answer(leg.id)
+    world.settle()
+    bridge = world.machine.bridges.new(world.now, is_pair=True)
+    together = world.ask(bridge.bring_together, legs)
+    world.until("bridges.add_channel")
+    world.do("bridges.add_channel")
+    world.pbx.end(legs[1].id)
+    world.deliver_all()
+    world.settle()
+    assert isinstance(together.error, CallEnded)
+    assert not legs[0].is_over
+    world.pbx.end(legs[0].id)
     over(world)

@@ -346,7 +346,7 @@ class BridgeMachine:
         self.stage = Stage.GONE
         error = why or BridgeGone(f"bridge {self.id} has been destroyed")
         members, self._members = self._members, {}
-        had_met = self._together.done
+        had_met = self._together.done and not self._together.failed
         for exchange in self._requests.close():
             settle(exchange, error)
         self._player.close(error)
