@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         AriUnauthorized,
         AriUnprocessable,
         AuthenticationFailed,
+        BridgeGone,
         CallEnded,
         CertificateError,
         CertificateExpired,
@@ -68,16 +69,29 @@ if TYPE_CHECKING:
         NameTaken,
         OperationTimeout,
         OriginateFailed,
+        QueueUnavailable,
         RemoteProtocolError,
         ReplyTimeout,
         RequestNotSent,
         RequestOutcomeUnknown,
         TLSFailed,
         TooManyCalls,
+        TransferFailed,
+        TransferOutcomeUnknown,
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
+    from .session import (
+        AttendedTransfer,
+        AudioStats,
+        AudioStream,
+        Bridge,
+        CallSession,
+        Driver,
+        EventStream,
+        PlaybackHandle,
+        QueueVisit,
+    )
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -92,6 +106,7 @@ __all__ = [
     "AriServerError",
     "AriUnauthorized",
     "AriUnprocessable",
+    "AttendedTransfer",
     "AudioChunk",
     "AudioFormat",
     "AudioSocket",
@@ -99,6 +114,8 @@ __all__ = [
     "AudioStream",
     "AuthenticationFailed",
     "BaseApp",
+    "Bridge",
+    "BridgeGone",
     "CallDirection",
     "CallEnd",
     "CallEnded",
@@ -134,6 +151,8 @@ __all__ = [
     "Pending",
     "PlaybackEnd",
     "PlaybackHandle",
+    "QueueUnavailable",
+    "QueueVisit",
     "Reconnect",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -143,6 +162,8 @@ __all__ = [
     "StateChanged",
     "TLSFailed",
     "TooManyCalls",
+    "TransferFailed",
+    "TransferOutcomeUnknown",
     "VoxtraError",
     "__version__",
 ]
@@ -177,7 +198,17 @@ _ROOMS = {
         "StateChanged",
     },
     "media": {"AudioChunk", "AudioFormat"},
-    "session": {"AudioStats", "AudioStream", "CallSession", "Driver", "EventStream", "PlaybackHandle"},
+    "session": {
+        "AttendedTransfer",
+        "AudioStats",
+        "AudioStream",
+        "Bridge",
+        "CallSession",
+        "Driver",
+        "EventStream",
+        "PlaybackHandle",
+        "QueueVisit",
+    },
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

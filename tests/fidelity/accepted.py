@@ -65,6 +65,11 @@ def _far_half(line: Line) -> Line | None:
     return None if line["event"] in {"ChannelDialplan", "ChannelStateChange"} else {**line, "channel": match[1]}
 
 
+def _local_cause(line: Line) -> Line:
+    is_local = line.get("event") == "ChannelDestroyed" and line["channel"].startswith("Local/")
+    return {**line, "cause": 16, "cause_txt": "Normal Clearing"} if is_local and line["cause"] == 0 else line
+
+
 def _leaving(lines: Sequence[Line]) -> list[Line]:
     new: list[Line] = []
     destroyed = ""
@@ -92,6 +97,7 @@ ACCEPTED: Final[dict[str, Rule]] = {
     "dialling": _each(_dialling),
     "moment": _each(_moment),
     "claimed": _each(_claimed),
+    "local-cause": _each(_local_cause),
     "leaving": _leaving,
 }
 

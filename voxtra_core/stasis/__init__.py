@@ -1,5 +1,6 @@
 """One Stasis application: demultiplexes events to calls, originates, and speaks ARI for them."""
 
+from .bridge import BridgeMachine
 from .machine import (
     AppReplaced,
     CallArrived,
@@ -17,10 +18,12 @@ from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
 from .own import is_own, is_snoop
 from .presence import Heard
-from .recordings import Recording, RecordingControl, RecordingOver
+from .queues import QueueUpdate, Visit
+from .recording import Recording, RecordingControl, RecordingOver, Subject
 
 __all__ = [
     "AppReplaced",
+    "BridgeMachine",
     "CallArrived",
     "CallChanged",
     "CallOffer",
@@ -31,12 +34,15 @@ __all__ = [
     "Heard",
     "OrphanFound",
     "ProbeLink",
+    "QueueUpdate",
     "Recording",
     "RecordingControl",
     "RecordingOver",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
+    "Subject",
+    "Visit",
     "WithdrawRequest",
     "is_own",
     "is_snoop",
