@@ -7,7 +7,7 @@ loop that driver belongs to, or whether there is one at all, makes no difference
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 from .ari import Channel
 from .call import (
@@ -33,9 +33,13 @@ from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 from .menu import choose
 from .recording import RecordingOptions, RecordingSink, Who
+from .stasis.asked_transfer import AskedTransfer
 from .stasis.bridge import BridgeMachine
 from .stasis.recording import RecordingControl, Subject
 from .stasis.transfer import Comfort, Dialled, Transfer
+
+if TYPE_CHECKING:
+    from .transfer_requests import TransferRequests
 
 __all__ = [
     "AttendedTransfer",
@@ -321,8 +325,21 @@ class CallHome(Protocol):
     ) -> Transfer:
         """Dial somebody for a call, to join the two."""
 
+    def hear_transfer_requests(
+        self, session: CallSession, show: Callable[[AskedTransfer], T], now: float
+    ) -> Pending[Feed[T]]:
+        """Have what a call's far end asks for come into a feed, as ``show`` makes it; settled with it when it does."""
+
+    def ignore_transfer_requests(self, session: CallSession, feed: Feed[Any], now: float) -> None:
+        """Nobody wants that feed any more."""
+
+    def accept_transfer(
+        self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
+    ) -> Pending[str]:
+        """Do what a far end has asked for: connect those whom it names, or with ``endpoint``."""
+
     def session_of(self, call: CallMachine) -> CallSession:
-        """The session of a call that was dialled."""
+        """The session of another call of the application's."""
 
     def check_same_place(self, session: CallSession) -> None:
         """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
@@ -871,8 +888,27 @@ class CallSession:
         await self._outcome(transfer.answered)
         return AttendedTransfer(transfer, self._home.session_of(transfer.leg), self._driver)
 
+    async def transfer_requests(self) -> TransferRequests:
+        """The transfers that this call's far end asks for from now on, with its phone's transfer key (SIP REFER), to be
+        accepted or declined: see :class:`~voxtra_core.transfer_requests.TransferRequests`. Without it Asterisk carries
+        them out by itself, in its dialplan.
+
+        As :meth:`set_variable`, this takes effect when the channel is done with what it plays. One at a time can be had
+        of a call. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is not by PJSIP, and where
+        Asterisk is older than 20.13, 21.8 or 22.3.
+        """
+        from .transfer_requests import TransferRequest, TransferRequests  # here, as it builds on this module
+
+        def show(asked: AskedTransfer) -> TransferRequest:
+            return TransferRequest(asked, self, self._driver, self._home)
+
+        listening = self._home.hear_transfer_requests(self, show, self._driver.time())
+        return TransferRequests(self, await self._outcome(listening), self._driver, self._home)
+
     async def wait_unbridged(self) -> None:
-        """Return when this call is in no bridge, at once where it is in none."""
+        """Return when this call is in no bridge, at once where it is in none; while it is on its way to somebody whom
+        the other has asked for (:meth:`transfer_requests`), not yet.
+        """
         await taken(self._driver, self._machine.wait_unbridged())
 
     # ---- variables -------------------------------------------------------------------------------------------------

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import attrs
 
-from ..call import CallMachine, Pending, SnoopDirection
+from ..call import CallMachine, Feed, Pending, SnoopDirection
 from ..errors import LocalProtocolError
 from ..media.formats import AudioFormat
 from ..recording import RecordingOptions
 from ..session import CallSession
 from ..stasis import BridgeMachine, RecordingControl, Subject
+from ..stasis.asked_transfer import AskedTransfer
 from ..stasis.transfer import Comfort, Dialled, Transfer
 from .registration import Registration
+from .versions import FEATURES
 
 if TYPE_CHECKING:
     from .machine import AppMachine
 
 __all__ = ["Home"]
+
+T = TypeVar("T")
 
 
 @attrs.frozen(eq=False)
@@ -115,6 +120,32 @@ class Home:
         )
         transfer.begin(now)
         return transfer
+
+    def hear_transfer_requests(
+        self, session: CallSession, show: Callable[[AskedTransfer], T], now: float
+    ) -> Pending[Feed[T]]:
+        """Have what a call's far end asks for come into a feed, as ``show`` makes it; settled with it when it does."""
+        self.app.check_running()
+        requests = self.registration.stasis.transfer_requests
+        return requests.listen(session.machine, show, now, check_release=FEATURES["refer-to-us"].check_release)
+
+    def ignore_transfer_requests(self, session: CallSession, feed: Feed[Any], now: float) -> None:
+        """Nobody wants that feed any more."""
+        self.registration.stasis.transfer_requests.stop_listening(session.machine, feed, now)
+
+    def accept_transfer(
+        self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
+    ) -> Pending[str]:
+        """Do what a far end has asked for: connect those whom it names, or with ``endpoint``."""
+        transferee = asked.check_open(now)
+        if endpoint is None:
+            if asked.target is None:
+                raise ValueError(f"endpoint must say whom to dial for {asked.destination!r}: it is no call of ours")
+            return asked.join(now)
+        transfer = self.transfer(
+            self.session_of(transferee), endpoint, now, dialling=dialling, comfort=comfort, is_blind=True
+        )
+        return asked.follow(transfer, now)
 
     def session_of(self, call: CallMachine) -> CallSession:
         """The session of a call."""
