@@ -131,7 +131,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "menu": frozenset({"call"}),
     "session": _MESSAGES | {"call", "stasis", "recording", "menu"},
     "sinks": frozenset({"errors", "recording"}),
-    "app": _SESSION | {"deadlines", "diagnosis", "sinks"},
+    "transfer_requests": _SESSION,
+    "app": _SESSION | {"deadlines", "diagnosis", "sinks", "transfer_requests"},
     "testing": _SESSION | {"app", "driving"},
     "cli": _SESSION | {"app", "testing", "wire"},
     "__init__": _SESSION | {"app"},
@@ -141,7 +142,7 @@ ARROWS: dict[str, frozenset[str]] = {
 WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
 ASYNC = (
-    *("session.py", "menu.py", "app/", "sinks/", "cli/demo.py"),
+    *("session.py", "menu.py", "transfer_requests.py", "app/", "sinks/", "cli/demo.py"),
     *("testing/virtual.py", "testing/run.py", "testing/observing.py", "testing/repeatable.py"),
 )
 PRINTS = ("cli/",)

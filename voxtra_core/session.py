@@ -33,7 +33,6 @@ from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 from .menu import choose
 from .recording import RecordingOptions, RecordingSink, Who
-from .stasis.asked_transfer import AskedTransfer
 from .stasis.bridge import BridgeMachine
 from .stasis.recording import RecordingControl, Subject
 from .stasis.transfer import Comfort, Dialled, Transfer
@@ -325,18 +324,8 @@ class CallHome(Protocol):
     ) -> Transfer:
         """Dial somebody for a call, to join the two."""
 
-    def hear_transfer_requests(
-        self, session: CallSession, show: Callable[[AskedTransfer], T], now: float
-    ) -> Pending[Feed[T]]:
-        """Have what a call's far end asks for come into a feed, as ``show`` makes it; settled with it when it does."""
-
-    def ignore_transfer_requests(self, session: CallSession, feed: Feed[Any], now: float) -> None:
-        """Nobody wants that feed any more."""
-
-    def accept_transfer(
-        self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
-    ) -> Pending[str]:
-        """Do what a far end has asked for: connect those whom it names, or with ``endpoint``."""
+    def hear_transfer_requests(self, session: CallSession, driver: Driver, now: float) -> Pending[TransferRequests]:
+        """Have what a call's far end asks for told to us; settled when it is."""
 
     def session_of(self, call: CallMachine) -> CallSession:
         """The session of another call of the application's."""
@@ -897,13 +886,7 @@ class CallSession:
         of a call. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is not by PJSIP, and where
         Asterisk is older than 20.13, 21.8 or 22.3.
         """
-        from .transfer_requests import TransferRequest, TransferRequests  # here, as it builds on this module
-
-        def show(asked: AskedTransfer) -> TransferRequest:
-            return TransferRequest(asked, self, self._driver, self._home)
-
-        listening = self._home.hear_transfer_requests(self, show, self._driver.time())
-        return TransferRequests(self, await self._outcome(listening), self._driver, self._home)
+        return await self._outcome(self._home.hear_transfer_requests(self, self._driver, self._driver.time()))
 
     async def wait_unbridged(self) -> None:
         """Return when this call is in no bridge, at once where it is in none; while it is on its way to somebody whom

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Protocol, Self
 
 from .ari import ChannelTransfer
-from .call import Feed
-from .session import CallHome, CallSession, Driver, outcome_of
+from .call import CallMachine, Feed, Pending
+from .errors import LocalProtocolError
+from .session import CallSession, Driver, outcome_of
 from .stasis.asked_transfer import AskedTransfer, Refusal
 from .stasis.transfer import Comfort, Dialled
 
-__all__ = ["TransferRequest", "TransferRequests"]
+__all__ = ["TransferHome", "TransferRequest", "TransferRequests"]
+
+
+class TransferHome(Protocol):
+    """What the requests need of the application that the calls belong to."""
+
+    def session_of(self, call: CallMachine) -> CallSession:
+        """The session of a call that lives."""
+
+    def ignore_transfer_requests(self, session: CallSession, feed: Feed[TransferRequest], now: float) -> None:
+        """Nobody wants that feed any more."""
+
+    def accept_transfer(
+        self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
+    ) -> Pending[str]:
+        """Do what a far end has asked for: connect those whom it names, or with ``endpoint``."""
 
 
 class TransferRequest:
@@ -22,7 +38,7 @@ class TransferRequest:
     its :class:`TransferRequests` are closed, and after 60 s, with a warning in the log.
     """
 
-    def __init__(self, asked: AskedTransfer, transferer: CallSession, driver: Driver, home: CallHome) -> None:
+    def __init__(self, asked: AskedTransfer, transferer: CallSession, driver: Driver, home: TransferHome) -> None:
         self.transferer = transferer
         """The call that asks."""
         self.transferee = home.session_of(asked.transferee) if asked.transferee is not None else None
@@ -71,7 +87,11 @@ class TransferRequest:
         """
         now = self._driver.time()
         dialling = Dialled(timeout, caller_id, variables)
-        accepted = self._home.accept_transfer(self._asked, endpoint, now, dialling=dialling, comfort=comfort)
+        try:
+            accepted = self._home.accept_transfer(self._asked, endpoint, now, dialling=dialling, comfort=comfort)
+        except LocalProtocolError:
+            self._driver.wake()  # the phone may have to be told
+            raise
         return await outcome_of(self._driver, accepted)
 
     async def decline(self, reason: Refusal = "declined") -> None:
@@ -98,7 +118,7 @@ class TransferRequests:
     An Asterisk without the change of July 2026 for its issue 2021 crashes when a phone asks with ``Refer-Sub: false``.
     """
 
-    def __init__(self, session: CallSession, feed: Feed[TransferRequest], driver: Driver, home: CallHome) -> None:
+    def __init__(self, session: CallSession, feed: Feed[TransferRequest], driver: Driver, home: TransferHome) -> None:
         self._session = session
         self._feed = feed
         self._driver = driver

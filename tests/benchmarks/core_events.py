@@ -7,26 +7,23 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from itertools import count
-from typing import Any, TypeVar
 
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
 from voxtra_core.ari.messages import EventReceived
-from voxtra_core.call import CallMachine, Feed, Pending, SnoopDirection
+from voxtra_core.call import CallMachine, Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
 from voxtra_core.recording import RecordingOptions
-from voxtra_core.session import CallSession
+from voxtra_core.session import CallSession, Driver
 from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject
-from voxtra_core.stasis.asked_transfer import AskedTransfer
 from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
+from voxtra_core.transfer_requests import TransferRequests
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
-
-T = TypeVar("T")
 
 CALLS = 500
 ROUNDS = 9
@@ -186,17 +183,7 @@ def weight() -> list[Row]:
         def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
             raise NotImplementedError
 
-        def hear_transfer_requests(
-            self, session: CallSession, show: Callable[[AskedTransfer], T], now: float
-        ) -> Pending[Feed[T]]:
-            raise NotImplementedError
-
-        def ignore_transfer_requests(self, session: CallSession, feed: Feed[Any], now: float) -> None:
-            raise NotImplementedError
-
-        def accept_transfer(
-            self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
-        ) -> Pending[str]:
+        def hear_transfer_requests(self, session: CallSession, driver: Driver, now: float) -> Pending[TransferRequests]:
             raise NotImplementedError
 
         def transfer(

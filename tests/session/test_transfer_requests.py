@@ -1,5 +1,5 @@
-"""What a far end asks for by REFER, and how it ends in every case: virtual time, and an Asterisk that says what the test
-wants it to. The real one is asked in ``tests/asterisk/test_transfer_requests.py``.
+"""What a far end asks for by REFER, and how it ends: virtual time, and an Asterisk that says what the test wants. The
+real one is asked in ``tests/asterisk/test_transfer_requests.py``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Scene(World):
         if request.operation != "channels.transfer_progress":
             return None
         self.told.append(dict(request.query)["states"])
-        return Reply(request_id, 204, "", None)
+        return Reply(request_id, 204, "", b"")
 
     async def handle(self, call: CallSession) -> None:
         await call.answer()
@@ -59,7 +59,7 @@ class Scene(World):
         async with await self.agent.transfer_requests() as requests:
             async for request in requests:
                 self.requests.append(request)
-        while not self.may_end:  # noqa: ASYNC110 - there is nobody to set an event
+        while not self.may_end:
             await self.loop.sleep(0.1)
 
     def asks(self, by: CallSession | None = None, **refer_to: Any) -> TransferRequest:
@@ -74,7 +74,7 @@ class Scene(World):
                     "application": "voxtra",
                     "timestamp": "2026-11-29T21:15:35.800+0000",
                     "refer_to": {"requested_destination": {"destination": "200"}, **refer_to},
-                    "referred_by": {"source_channel": self.asterisk.exchange.channels[source.id].snapshot()},
+                    "referred_by": {"source_channel": self.asterisk._exchange.channels[source.id].snapshot()},
                 }
             )
         )
@@ -89,7 +89,7 @@ class Scene(World):
         """The channels that are in a bridge."""
         return {
             channel_id
-            for bridge in self.asterisk.exchange.bridges.values()
+            for bridge in self.asterisk._exchange.bridges.values()
             for channel_id in bridge.snapshot()["channels"]
         }
 
@@ -293,12 +293,12 @@ def test_attended() -> None:
             return line, desk
 
         line, desk = scene.do(second)
-        channel = scene.asterisk.exchange.channels[line.id].snapshot()
+        channel = scene.asterisk._exchange.channels[line.id].snapshot()
         request = scene.asks(destination_channel=channel)
         assert (request.transferee, request.target) == (scene.caller, desk)
         bridge_id = scene.do(request.accept)
         assert scene.told == ["channel_progress", "channel_answered"]
-        assert scene.asterisk.exchange.bridges[bridge_id].snapshot()["channels"] == [scene.caller.id, desk.id]
+        assert scene.asterisk._exchange.bridges[bridge_id].snapshot()["channels"] == [scene.caller.id, desk.id]
         scene.run(GRACE)
         assert {*scene.asterisk.channel_ids} == {scene.caller.id, desk.id}
         scene.over()
@@ -313,7 +313,7 @@ def test_attended_and_the_other_goes() -> None:
             return line, desk
 
         line, desk = scene.do(second)
-        request = scene.asks(destination_channel=scene.asterisk.exchange.channels[line.id].snapshot())
+        request = scene.asks(destination_channel=scene.asterisk._exchange.channels[line.id].snapshot())
         scene.do(desk.hangup)
         with pytest.raises(TransferFailed):
             scene.do(request.accept)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, get_args
 
 import attrs
 
@@ -12,10 +11,11 @@ from ..call import CallMachine, Feed, Pending, SnoopDirection
 from ..errors import LocalProtocolError
 from ..media.formats import AudioFormat
 from ..recording import RecordingOptions
-from ..session import CallSession
+from ..session import CallSession, Driver
 from ..stasis import BridgeMachine, RecordingControl, Subject
 from ..stasis.asked_transfer import AskedTransfer
 from ..stasis.transfer import Comfort, Dialled, Transfer
+from ..transfer_requests import TransferRequest, TransferRequests
 from .registration import Registration
 from .versions import FEATURES
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .machine import AppMachine
 
 __all__ = ["Home"]
-
-T = TypeVar("T")
 
 
 @attrs.frozen(eq=False)
@@ -121,15 +119,19 @@ class Home:
         transfer.begin(now)
         return transfer
 
-    def hear_transfer_requests(
-        self, session: CallSession, show: Callable[[AskedTransfer], T], now: float
-    ) -> Pending[Feed[T]]:
-        """Have what a call's far end asks for come into a feed, as ``show`` makes it; settled with it when it does."""
+    def hear_transfer_requests(self, session: CallSession, driver: Driver, now: float) -> Pending[TransferRequests]:
+        """Have what a call's far end asks for told to us; settled when it is."""
         self.app.check_running()
-        requests = self.registration.stasis.transfer_requests
-        return requests.listen(session.machine, show, now, check_release=FEATURES["refer-to-us"].check_release)
 
-    def ignore_transfer_requests(self, session: CallSession, feed: Feed[Any], now: float) -> None:
+        def show(asked: AskedTransfer) -> TransferRequest:
+            return TransferRequest(asked, session, driver, self)
+
+        heard = self.registration.stasis.transfer_requests.listen(
+            session.machine, show, now, check_release=FEATURES["refer-to-us"].check_release
+        )
+        return heard.then(lambda feed: TransferRequests(session, feed, driver, self))
+
+    def ignore_transfer_requests(self, session: CallSession, feed: Feed[TransferRequest], now: float) -> None:
         """Nobody wants that feed any more."""
         self.registration.stasis.transfer_requests.stop_listening(session.machine, feed, now)
 
@@ -137,11 +139,11 @@ class Home:
         self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
     ) -> Pending[str]:
         """Do what a far end has asked for: connect those whom it names, or with ``endpoint``."""
+        if endpoint is None and asked.target is not None:
+            return asked.join(now)
         transferee = asked.check_open(now)
         if endpoint is None:
-            if asked.target is None:
-                raise ValueError(f"endpoint must say whom to dial for {asked.destination!r}: it is no call of ours")
-            return asked.join(now)
+            raise ValueError(f"endpoint must say whom to dial for {asked.destination!r}: it is no call of ours")
         transfer = self.transfer(
             self.session_of(transferee), endpoint, now, dialling=dialling, comfort=comfort, is_blind=True
         )

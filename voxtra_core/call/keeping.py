@@ -61,7 +61,7 @@ class Keeping:
             self._settle()
 
     def watch(self, watcher: Callable[[float], None]) -> None:
-        """Have this called each time when it is let go."""
+        """Have this called when its handler has ended."""
         self._watching = (*self._watching, watcher)
 
     def unwatch(self, watcher: Callable[[float], None]) -> None:
@@ -69,9 +69,9 @@ class Keeping:
         self._watching = tuple(each for each in self._watching if each != watcher)
 
     def let_go(self, now: float) -> None:
-        """Nobody's handler looks after it any more."""
-        self.is_attended = False
-        for watcher in self._watching:
+        """No handler of its own looks after it any more."""
+        was_attended, self.is_attended = self.is_attended, False
+        for watcher in self._watching if was_attended else ():
             watcher(now)
 
     def add(self, companion: CallMachine) -> None:

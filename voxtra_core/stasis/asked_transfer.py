@@ -83,7 +83,7 @@ class AskedTransfer:
         """Keep those whom it is about where they are."""
         for call in self._retained:
             call.keeping.retain()
-            call.keeping.watch(self._let_go)
+            call.keeping.watch(self._handler_ended)
         for call, ended in self._watching:
             ended.add_waker(partial(self._ended, call))
 
@@ -176,7 +176,7 @@ class AskedTransfer:
         self.stage = Stage.OVER
         for call, ended in self._watching:
             ended.abandon(self._owner.clock())
-            call.keeping.unwatch(self._let_go)
+            call.keeping.unwatch(self._handler_ended)
         self._watching = []
         self._owner.over(self)
 
@@ -185,8 +185,8 @@ class AskedTransfer:
         if self.stage is Stage.OPEN and call in (self.transferee, self.target):
             self.decline(self._owner.clock(), "unavailable")
 
-    def _let_go(self, now: float) -> None:
-        """The handler that might have answered it has ended; of several, the transferer's own, or the last."""
+    def _handler_ended(self, now: float) -> None:
+        """That of the transferer answers it; or, where that has none, that of one of the others."""
         if self.stage is Stage.OPEN and not self.transferer.is_attended:
             self.decline(now)
 
