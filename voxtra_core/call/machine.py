@@ -686,10 +686,9 @@ class CallMachine:
         return pending
 
     def let_go(self, now: float, reason: HangupReason | int = "normal", *, may_talk_on: bool = True) -> None:
-        """Its handler has ended: hang up, unless it goes on in the dialplan or, if it may, in a bridge, and when that is
-        over. Those that were brought together with it, and have no handler of their own, likewise.
+        """Its handler has ended: hang up, unless it goes on in the dialplan or, if it may, in a bridge, and when that
+        is over. Those that were brought together with it, and have no handler of their own, likewise.
         """
-        self._keeping.unattended = reason
         self._keeping.unattended = reason
         self._keeping.let_go(now)
         self._fall(now)
