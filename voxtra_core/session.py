@@ -837,9 +837,10 @@ class CallSession:
         when they are. They have ``timeout`` seconds to answer, and see ``caller_id``, or else the caller's number;
         ``variables`` are set on their channel.
 
-        With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: nothing is
-        dialled here, and success shows as its hangup only, for which it has ``timeout`` seconds. That a caller hangs up
-        for a reason of its own looks the same.
+        With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: one that Asterisk
+        knows by name, or a SIP URI (``"PJSIP/sip:alice@example.com"``). Nothing is dialled here, and success shows as
+        its hangup only, for which it has ``timeout`` seconds. That a caller hangs up for a reason of its own looks the
+        same. While its phone is on its way Asterisk does nothing else that is asked of the call, but hang it up.
 
         Raises :class:`~voxtra_core.errors.TransferFailed`, with the cause, when they are busy, do not answer, refuse,
         cannot be reached or are gone again, the caller being still there;
@@ -874,8 +875,9 @@ class CallSession:
         now = self._driver.time()
         dialling = Dialled(timeout, caller_id, variables)
         transfer = self._home.transfer(self, endpoint, now, dialling=dialling, comfort=comfort, is_blind=False)
+        agent = self._home.session_of(transfer.leg)  # while it lives: its end takes it away again
         await self._outcome(transfer.answered)
-        return AttendedTransfer(transfer, self._home.session_of(transfer.leg), self._driver)
+        return AttendedTransfer(transfer, agent, self._driver)
 
     async def transfer_requests(self) -> TransferRequests:
         """The transfers that this call's far end asks for from now on, with its phone's transfer key (SIP REFER), to be

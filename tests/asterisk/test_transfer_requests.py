@@ -144,8 +144,6 @@ async def test_declined(rig: Rig) -> None:
         for status in (603, 503):
             await at.agent.transfer("200")
             await eventually(lambda status=status: at.agent.notified[-1:] == [status])  # type: ignore[misc]
-        async with talking(at.caller, at.calls[0]):
-            pass
         assert (at.calls[0].end, at.calls[1].end) == (None, None)
         await at.agent.hang_up()
     assert at.said == ["done", "done"]
