@@ -111,8 +111,8 @@ class Sipp:
         tone = self.folder / f"tone-{hertz}.raw"
         tone.write_bytes(slin_to_ulaw(Tone(hertz, level=TALK_LEVEL).read(10.0)))
         text = (HERE / f"{scenario}.xml").read_text()
-        for name, value in {**fills, "tone": f"{tone}"}.items():
-            text = text.replace(f"[{name}]", value)
+        for name, filling in {**fills, "tone": f"{tone}"}.items():
+            text = text.replace(f"[{name}]", filling)
         script.write_text(text)
         command = [self.program, "-sf", f"{script}", "-i", "127.0.0.1", "-nostdin", "-trace_err", "-trace_stat"]
         command += ["-error_file", f"{errors}", "-stf", f"{figures}", "-fd", "60"]

@@ -8,7 +8,7 @@ Both loops, and one way of sending requests: what a way could break is the same 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import anyio
 import attrs
@@ -194,6 +194,20 @@ async def test_blind_when_the_caller_goes_while_it_rings(rig: Rig, sipp: Sipp, c
 
     stage = Stage(rig, sipp, play)
     await stage.run(AWAY, caller=caller, stay=0.6)
+    assert stage.said == ["over"]
+
+
+@pytest.mark.parametrize("after", [-0.02, 0.02, 0.06])
+async def test_blind_when_the_caller_goes_as_the_agent_answers(rig: Rig, sipp: Sipp, after: float) -> None:
+    """Whichever is first: the agent is not left with nobody."""
+
+    async def play(stage: Stage, call: CallSession) -> None:
+        await call.answer()
+        with suppress(CallEnded):
+            await call.transfer_to(stage.endpoint)
+
+    stage = Stage(rig, sipp, play)
+    await stage.run(ANSWERS, stay=RINGS + after)
     assert stage.said == ["over"]
 
 

@@ -17,7 +17,7 @@ from voxtra_core.stasis.transfer_requests import GRACE, PATIENCE
 from voxtra_core.testing import Callee, Caller
 from voxtra_core.transfer_requests import TransferRequest
 
-from .world import World
+from .world import Delays, World
 
 DESKS = {
     "PJSIP/free": Callee().rings(1.0).answers(),
@@ -30,8 +30,8 @@ DESKS = {
 class Scene(World):
     """A caller talks with an agent, and the agent's phone asks for a transfer; the caller's handler hears of it."""
 
-    def __init__(self, agent: Callee | None = None, caller: Caller | None = None) -> None:
-        super().__init__()
+    def __init__(self, agent: Callee | None = None, caller: Caller | None = None, delays: Delays | None = None) -> None:
+        super().__init__(delays)
         for endpoint, callee in {**DESKS, "PJSIP/agent": agent or Callee().answers()}.items():
             self.asterisk.add_endpoint(endpoint, callee)
         self.caller: CallSession
@@ -64,8 +64,6 @@ class Scene(World):
 
     def asks(self, by: CallSession | None = None, **refer_to: Any) -> TransferRequest:
         """The agent's phone sends its REFER."""
-        source = (by or self.agent).channel
-        assert source is not None
         before = len(self.requests)
         self.link.inject(
             json.dumps(
@@ -74,13 +72,27 @@ class Scene(World):
                     "application": "voxtra",
                     "timestamp": "2026-11-29T21:15:35.800+0000",
                     "refer_to": {"requested_destination": {"destination": "200"}, **refer_to},
-                    "referred_by": {"source_channel": self.asterisk._exchange.channels[source.id].snapshot()},
+                    "referred_by": {"source_channel": self.snapshot(by or self.agent)},
                 }
             )
         )
         self.run(0.01)
         assert len(self.requests) == before + 1
         return self.requests[-1]
+
+    def snapshot(self, call: CallSession) -> dict[str, Any]:
+        """Its channel, as Asterisk describes it."""
+        return self.asterisk._exchange.channels[call.id].snapshot()
+
+    def second_line(self) -> tuple[CallSession, CallSession]:
+        """The agent's phone has another call, with a desk: our ends of the two."""
+
+        async def call() -> tuple[CallSession, CallSession]:
+            line, desk = await self.app.originate("PJSIP/agent"), await self.app.originate("PJSIP/free")
+            await line.bridge_with(desk)
+            return line, desk
+
+        return self.do(call)
 
     def outcome(self, body: Callable[[], Any]) -> tuple[Any, list[Any]]:
         return self.spawn(body())
@@ -286,15 +298,8 @@ def test_what_it_asks_for_meanwhile_gets_the_answer_to_the_first() -> None:
 def test_attended() -> None:
     """The party on the phone's second line is who the caller is connected with."""
     with Scene() as scene:
-
-        async def second() -> tuple[CallSession, CallSession]:
-            line, desk = await scene.app.originate("PJSIP/agent"), await scene.app.originate("PJSIP/free")
-            await line.bridge_with(desk)
-            return line, desk
-
-        line, desk = scene.do(second)
-        channel = scene.asterisk._exchange.channels[line.id].snapshot()
-        request = scene.asks(destination_channel=channel)
+        line, desk = scene.second_line()
+        request = scene.asks(destination_channel=scene.snapshot(line))
         assert (request.transferee, request.target) == (scene.caller, desk)
         bridge_id = scene.do(request.accept)
         assert scene.told == ["channel_progress", "channel_answered"]
@@ -306,14 +311,8 @@ def test_attended() -> None:
 
 def test_attended_and_the_other_goes() -> None:
     with Scene() as scene:
-
-        async def second() -> tuple[CallSession, CallSession]:
-            line, desk = await scene.app.originate("PJSIP/agent"), await scene.app.originate("PJSIP/free")
-            await line.bridge_with(desk)
-            return line, desk
-
-        line, desk = scene.do(second)
-        request = scene.asks(destination_channel=scene.asterisk._exchange.channels[line.id].snapshot())
+        line, desk = scene.second_line()
+        request = scene.asks(destination_channel=scene.snapshot(line))
         scene.do(desk.hangup)
         with pytest.raises(TransferFailed):
             scene.do(request.accept)
@@ -367,3 +366,49 @@ def test_an_asterisk_that_is_too_old() -> None:
         world.do(call.hangup)
         world.stop()
         world.assert_nothing_is_left()
+
+
+# ---- anybody may hang up at any instant ------------------------------------------------------------------------------
+
+SLOW = Delays(requests=(0.01, 0.03), replies=(0.02,), events=(0.0, 0.04))
+JOINING = [0.02 * step for step in range(20)]
+INSTANTS = {False: [0.0, 0.1, 0.5, *(0.95 + instant for instant in JOINING)], True: JOINING}
+"""Seconds after it was accepted: without, and with a second line. A desk rings for one second."""
+
+
+@pytest.mark.parametrize("delays", [Delays(), SLOW], ids=["at-once", "slow"])
+@pytest.mark.parametrize("who", ["caller", "agent", "desk"])
+@pytest.mark.parametrize("is_attended", [False, True], ids=["blind", "attended"])
+def test_whoever_hangs_up_whenever_nothing_is_left(delays: Delays, who: str, is_attended: bool) -> None:
+    """And the two who are left are together, if they had been or were to be, and the agent has been told."""
+    outcomes = {somebody_hangs_up(delays, who, is_attended, instant) for instant in INSTANTS[is_attended]}
+    assert "done" in outcomes
+
+
+def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: float) -> str:
+    """What becomes of the transfer."""
+    with Scene(delays=delays) as scene:
+        line, desk = scene.second_line() if is_attended else (None, None)
+        request = scene.asks(**({} if line is None else {"destination_channel": scene.snapshot(line)}))
+        known = {*scene.app.calls}
+        task, _ = scene.outcome(lambda: request.accept(None if is_attended else "PJSIP/free"))
+        scene.run(instant)
+        if desk is None:
+            desk = next(call for call_id, call in scene.app.calls.items() if call_id not in known)
+        scene.do({"caller": scene.caller, "agent": scene.agent, "desk": desk}[who].hangup)
+        scene.run(1.5)
+        assert task.done.done, instant
+        assert task.error is None or isinstance(task.error, TransferFailed | CallEnded), (instant, task.error)
+        together, is_done = scene.together(), task.error is None
+        if who == "agent":
+            assert is_done, (instant, task.error)
+            assert together == {scene.caller.id, desk.id}, instant
+        else:
+            assert scene.told[-1] == "channel_answered" if is_done else scene.told[-1] != "channel_answered", instant
+        if who == "desk" and not is_done:
+            assert together == {scene.caller.id, scene.agent.id}, instant
+        for call in (line, desk):
+            if call is not None:
+                scene.do(call.hangup)
+        scene.over()
+        return "done" if is_done else type(task.error).__name__

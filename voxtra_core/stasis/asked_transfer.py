@@ -68,6 +68,8 @@ class AskedTransfer:
         self._retained = {*self._transferers, *(call for call in (transferee, target) if call is not None)}
         self._told: Pending[None] = Pending()
         self._is_given_up = False
+        self._transfer: Transfer | None = None
+        self._were_together = transferee is not None and transferer.bridge is transferee.bridge is not None
         self._joined: Pending[str] | None = None
         self._watching = [(call, call.wait_ended()) for call in self._retained]
 
@@ -105,6 +107,7 @@ class AskedTransfer:
 
     def follow(self, transfer: Transfer, now: float) -> Pending[str]:
         """Somebody is being dialled for the transferee."""
+        self._transfer = transfer
         return self._go(transfer.joined, now)
 
     def join(self, now: float) -> Pending[str]:
@@ -169,8 +172,21 @@ class AskedTransfer:
             self.outcome.fail(error)
 
         self._report(state, now, told)
+        self._reunite(now).add_waker(self._release)
+
+    def _reunite(self, now: float) -> Pending[str]:
+        """Whom it has parted are brought together again."""
+        has_parted = self._joined is not None and (self._transfer is None or self._transfer.may_have_moved)
+        transferee = self.transferee
+        if transferee is None or not (has_parted and self._were_together):
+            return Pending.resolved("")
+        if transferee.is_ending or self.transferer.is_ending:
+            return Pending.resolved("")
+        return self._owner.new_bridge(now).bring_together([self.transferer, transferee], now)
+
+    def _release(self) -> None:
         for call in self._retained:
-            call.release(now)
+            call.release(self._owner.clock())
 
     def _end(self) -> None:
         self.stage = Stage.OVER

@@ -312,8 +312,9 @@ class BridgeMachine:
             return
         self.stage = Stage.OPEN
         self.made.resolve(None)
-        for member in [*self._members.values()]:
-            self._join(member, now)
+        for member in sorted(self._members.values(), key=lambda member: not member.call.is_over):
+            if self._members.get(member.call) is member:  # one that has ended may take the bridge along
+                self._join(member, now)
 
     def _destroyed(self, asked: Pending[None]) -> None:
         self._owner.under_way -= 1

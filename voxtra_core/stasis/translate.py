@@ -131,7 +131,7 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
 
 
 def _elsewhere(endpoint: str) -> str:
-    """Where a far end is to go: who is dialled from here by way of an endpoint has, for anybody else, a SIP URI only."""
+    """Where a far end is to go: to the URI alone, of one whom we would dial by way of an endpoint of ours."""
     technology, _, resource = endpoint.partition("/")
     _, slash, uri = resource.partition("/")
     return f"{technology}/{uri}" if slash and uri.startswith(("sip:", "sips:")) else endpoint
