@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import pytest
 
 from voxtra_core import CallEnded, CallSession, TransferFailed
@@ -87,3 +90,92 @@ def test_one_hangs_up_while_their_bridge_is_made(first: int) -> None:
         world.do(calls[1].hangup)
         world.stop()
         world.assert_nothing_is_left()
+
+
+# ---- anybody may hang up, and anything be cancelled, at any instant --------------------------------------------------
+
+SLOW = Delays(requests=(0.01, 0.03), replies=(0.02,), events=(0.0, 0.04))
+INSTANTS = [0.0, 0.1, 0.5, *(0.9 + 0.02 * step for step in range(35))]
+"""Seconds after the transfer has begun; they ring for one."""
+HOW: dict[str, Callable[[CallSession], Coroutine[Any, Any, object]]] = {}
+
+
+def way(function: Callable[[CallSession], Coroutine[Any, Any, object]]) -> None:
+    HOW[function.__name__] = function
+
+
+@way
+async def blind(call: CallSession) -> object:
+    await call.answer()
+    await call.transfer_to("PJSIP/alice")
+    return None
+
+
+@way
+async def blind_unanswered(call: CallSession) -> object:
+    await call.transfer_to("PJSIP/alice", comfort="ringing")
+    return None
+
+
+@way
+async def with_music(call: CallSession) -> object:
+    await call.answer()
+    await call.transfer_to("PJSIP/alice", comfort="music")
+    return None
+
+
+@way
+async def attended(call: CallSession) -> object:
+    await call.answer()
+    async with await call.attended_transfer_to("PJSIP/alice") as transfer:
+        await transfer.agent.play_file("beep")
+        await transfer.accept()
+    return None
+
+
+@pytest.mark.parametrize("who", ["caller", "agent", "cancelled", "both"])
+@pytest.mark.parametrize("delays", [Delays(), SLOW], ids=["at-once", "slow"])
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+def test_at_any_instant(how: Callable[[CallSession], Coroutine[Any, Any, object]], delays: Delays, who: str) -> None:
+    """Nothing is left; nobody is left with nobody; and what was to happen is told."""
+    for instant in INSTANTS:
+        with World(delays) as world:
+            agent = Callee().rings(1.0).answers()
+            goes = agent.waits(max(0.0, instant - 0.9)).hangs_up() if who in {"agent", "both"} else agent
+            world.asterisk.add_endpoint("PJSIP/alice", goes)
+            told: list[object] = []
+
+            @world.app.default()
+            async def handler(call: CallSession, told: list[object] = told) -> None:
+                try:
+                    told.append(await how(call))
+                except (CallEnded, TransferFailed) as error:
+                    told.append(error)
+                    if call.end is None:
+                        await call.play_file("beep")
+                except BaseException as error:
+                    told.append(error)
+                    raise
+
+            world.start()
+            caller = Caller("5550100")
+            world.call(caller.waits(0.5 + instant).hangs_up() if who in {"caller", "both"} else caller)
+            world.run(0.5 + instant)
+            if who == "cancelled":
+                (call,) = (each for each in world.app.calls.values() if each.direction == "inbound")
+                task = world.handler_task(call.id)
+                if task is not None:
+                    task.cancel()
+            world.run(4.0)
+            assert len(told) == 1, (instant, told)
+            there = {*world.app.calls.values()}
+            if who == "cancelled" and isinstance(told[0], BaseException):
+                assert not there, (instant, there)
+            elif who == "cancelled":
+                assert len(there) == 2, (instant, there)
+            else:
+                assert not there, (instant, told, there)
+            for each in there:
+                world.do(each.hangup)
+            world.stop()
+            world.assert_nothing_is_left()

@@ -149,9 +149,14 @@ class BridgeMachine:
     def bring_together(self, parties: Sequence[CallMachine], now: float) -> Pending[str]:
         """Bring these in; settled with the bridge's id when all are. If one fails, or goes, it is over for all."""
         self._parties = tuple(parties)
-        for call in parties:
-            joined = self.add(call, now)
-            joined.add_waker(partial(self._one_of, joined))
+        try:
+            for call in parties:
+                call.check_alive()
+            for call in parties:
+                joined = self.add(call, now)
+                joined.add_waker(partial(self._one_of, joined))
+        except VoxtraError as error:
+            self.destroy(now, error)
         return self._together
 
     def mute(self, call: CallMachine, now: float) -> Pending[None]:
