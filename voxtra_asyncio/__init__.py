@@ -7,6 +7,7 @@ from voxtra_core.bridge import Bridge
 from voxtra_core.media import AudioChunk
 from voxtra_core.session import AttendedTransfer, AudioStream, CallSession, EventStream, PlaybackHandle
 from voxtra_core.stasis import CallOffer
+from voxtra_core.transfer_requests import TransferRequest, TransferRequests
 
 from .backend import AsyncioBackend
 
@@ -21,6 +22,8 @@ __all__ = [
     "EventStream",
     "PlaybackHandle",
     "Reconnect",
+    "TransferRequest",
+    "TransferRequests",
     "VoxtraApp",
 ]
 

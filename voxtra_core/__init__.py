@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     )
     from .media import AudioChunk, AudioFormat
     from .session import AttendedTransfer, AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
+    from .transfer_requests import TransferRequest, TransferRequests
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -152,6 +153,8 @@ __all__ = [
     "TooManyCalls",
     "TransferFailed",
     "TransferOutcomeUnknown",
+    "TransferRequest",
+    "TransferRequests",
     "VoxtraError",
     "__version__",
 ]
@@ -197,6 +200,7 @@ _ROOMS = {
         "PlaybackHandle",
     },
     "stasis": {"CallOffer", "StasisMachine"},
+    "transfer_requests": {"TransferRequest", "TransferRequests"},
 }
 
 
