@@ -112,7 +112,7 @@ CLOCKS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.t
 
 _BASE = frozenset({"_version", "errors", "effects"})
 _MESSAGES = _BASE | {"ari", "media", "agent"}
-_SESSION = _MESSAGES | {"call", "stasis", "recording", "session"}
+_SESSION = _MESSAGES | {"call", "stasis", "queueing", "recording", "session"}
 ARROWS: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
@@ -127,12 +127,12 @@ ARROWS: dict[str, frozenset[str]] = {
     "wire": _MESSAGES | {"deadlines", "diagnosis"},
     "call": _MESSAGES,
     "recording": frozenset({"errors"}),
-    "stasis": _MESSAGES | {"deadlines", "call", "recording"},
+    "queueing": frozenset(),
+    "stasis": _MESSAGES | {"deadlines", "call", "queueing", "recording"},
     "menu": frozenset({"call"}),
-    "session": _MESSAGES | {"call", "stasis", "recording", "menu"},
+    "session": _MESSAGES | {"call", "stasis", "queueing", "recording", "menu"},
     "sinks": frozenset({"errors", "recording"}),
-    "transfer_requests": _SESSION,
-    "app": _SESSION | {"deadlines", "diagnosis", "sinks", "transfer_requests"},
+    "app": _SESSION | {"deadlines", "diagnosis", "sinks"},
     "testing": _SESSION | {"app", "driving"},
     "cli": _SESSION | {"app", "testing", "wire"},
     "__init__": _SESSION | {"app"},
@@ -142,7 +142,7 @@ ARROWS: dict[str, frozenset[str]] = {
 WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
 ASYNC = (
-    *("session.py", "menu.py", "transfer_requests.py", "app/", "sinks/", "cli/demo.py"),
+    *("session/", "menu.py", "app/", "sinks/", "cli/demo.py"),
     *("testing/virtual.py", "testing/run.py", "testing/observing.py", "testing/repeatable.py"),
 )
 PRINTS = ("cli/",)
@@ -277,7 +277,7 @@ def test_what_breaks_a_rule_of_the_core_is_found(path: str, source: str) -> None
         ("app/connect.py", "from ..wire.ari import x"),
         ("testing/serve.py", "from ..wire import http"),
         ("cli/demo.py", "from ..wire import http\nasync def ivr(call): print(call)"),
-        ("session.py", "from .stasis import x\nasync def answer(self): pass"),
+        ("session/call.py", "from ..stasis import x\nasync def answer(self): pass"),
         ("__init__.py", "from .session import CallSession\nfrom . import errors"),
         ("call/a.py", "event.timestamp.now, now()"),
     ],

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from voxtra_core.app import AudioSocket, BaseApp, Reconnect
-from voxtra_core.bridge import Bridge
 from voxtra_core.media import AudioChunk
-from voxtra_core.session import AttendedTransfer, AudioStream, CallSession, EventStream, PlaybackHandle
+from voxtra_core.session import (
+    AttendedTransfer,
+    AudioStream,
+    Bridge,
+    CallSession,
+    EventStream,
+    PlaybackHandle,
+    QueueVisit,
+    TransferRequest,
+    TransferRequests,
+)
 from voxtra_core.stasis import CallOffer
-from voxtra_core.transfer_requests import TransferRequest, TransferRequests
 
 from .backend import AsyncioBackend
 
@@ -21,6 +29,7 @@ __all__ = [
     "CallSession",
     "EventStream",
     "PlaybackHandle",
+    "QueueVisit",
     "Reconnect",
     "TransferRequest",
     "TransferRequests",

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         ConnectionChanged,
         Reconnect,
     )
-    from .bridge import Bridge
     from .call import (
         CallDirection,
         CallEnd,
@@ -70,6 +69,7 @@ if TYPE_CHECKING:
         NameTaken,
         OperationTimeout,
         OriginateFailed,
+        QueueUnavailable,
         RemoteProtocolError,
         ReplyTimeout,
         RequestNotSent,
@@ -81,8 +81,19 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import AttendedTransfer, AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
-    from .transfer_requests import TransferRequest, TransferRequests
+    from .session import (
+        AttendedTransfer,
+        AudioStats,
+        AudioStream,
+        Bridge,
+        CallSession,
+        Driver,
+        EventStream,
+        PlaybackHandle,
+        QueueVisit,
+        TransferRequest,
+        TransferRequests,
+    )
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -142,6 +153,8 @@ __all__ = [
     "Pending",
     "PlaybackEnd",
     "PlaybackHandle",
+    "QueueUnavailable",
+    "QueueVisit",
     "Reconnect",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -170,7 +183,6 @@ _ROOMS = {
         "ConnectionChanged",
         "Reconnect",
     },
-    "bridge": {"Bridge"},
     "call": {
         "CallDirection",
         "CallEnd",
@@ -194,13 +206,16 @@ _ROOMS = {
         "AttendedTransfer",
         "AudioStats",
         "AudioStream",
+        "Bridge",
         "CallSession",
         "Driver",
         "EventStream",
         "PlaybackHandle",
+        "QueueVisit",
+        "TransferRequest",
+        "TransferRequests",
     },
     "stasis": {"CallOffer", "StasisMachine"},
-    "transfer_requests": {"TransferRequest", "TransferRequests"},
 }
 
 

@@ -11,6 +11,7 @@
     ├── MediaFailed                 no audio of a call that lives
     ├── BridgeGone                  a bridge that has been destroyed
     ├── TransferFailed              nobody to transfer a call to, which lives
+    ├── QueueUnavailable            a call that lives cannot be handed to that queue
     ├── OperationTimeout            nothing came back in time; the call goes on
     │   ├── TransferOutcomeUnknown      … of what became of a transfer that the far end was asked to make
     │   └── ReplyTimeout                … to a request: it was sent, so it is a RequestOutcomeUnknown as well
@@ -71,6 +72,7 @@ __all__ = [
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
+    "QueueUnavailable",
     "RecordingNotStarted",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -83,7 +85,18 @@ __all__ = [
     "TransferOutcomeUnknown",
     "VoxtraError",
     "ari_error",
+    "one_line",
 ]
+
+
+_LONGEST_SHOWN = 200
+
+
+def one_line(text: str) -> str:
+    """A text that somebody has given, for a message or a log: as it is, unless it is long or would break the line."""
+    if len(text) <= _LONGEST_SHOWN and text.isprintable():
+        return text
+    return f"{text[:_LONGEST_SHOWN]!r}{'…' if len(text) > _LONGEST_SHOWN else ''}"
 
 
 class VoxtraError(Exception):
@@ -132,6 +145,12 @@ class RecordingNotStarted(VoxtraError):
     """A recording of a call that lives did not begin; the message says why. The call goes on."""
 
 
+class QueueUnavailable(VoxtraError):
+    """A call cannot be handed to a queue: Asterisk has no such queue, or no dialplan for it; the message says what to
+    do. The call goes on.
+    """
+
+
 class SinkFailed(VoxtraError):
     """A recording could not be handed to where it was to go; the message says why. It is tried again."""
 
@@ -147,7 +166,7 @@ class OriginateFailed(VoxtraError):
 
     def __init__(self, endpoint: str, end: CallEnd, dialstatus: str = "") -> None:
         detail = f", dial status {dialstatus}" if dialstatus else ""
-        super().__init__(f"could not reach {endpoint}: {end}{detail}")
+        super().__init__(f"could not reach {one_line(endpoint)}: {end}{detail}")
         self.endpoint = endpoint
         self.end = end
         self.dialstatus = dialstatus

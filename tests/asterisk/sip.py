@@ -19,6 +19,7 @@ from .rig import eventually
 __all__ = ["SipPhone", "sip_phone"]
 
 HOST = "127.0.0.1"
+ALICE = '"Alice" <sip:5550100@{}:{}>'
 SDP = """\
 v=0\r
 o=- 1 1 IN IP4 127.0.0.1\r
@@ -41,6 +42,9 @@ class SipPhone:
         """The whole of the last INVITE, whoever sent it."""
         self.notified: list[int] = []
         """The statuses that it was told of a transfer, one after another (RFC 3515, 2.4.4)."""
+        self.refer_answer = 200
+        """The status with which a REFER is answered."""
+        self._refer = ""
         self._socket = socket
         self._sending = anyio.Lock()
         self._asterisk = asterisk
@@ -54,11 +58,14 @@ class SipPhone:
 
     # ---- what its user does ----------------------------------------------------------------------------------------
 
-    async def call(self, user: str) -> None:
-        """Call ``user`` at Asterisk; :meth:`until` waits for what becomes of it."""
+    async def call(self, user: str, *, withheld: bool = False) -> None:
+        """Call ``user`` at Asterisk; :meth:`until` waits for what becomes of it. ``withheld``: without saying who calls
+        (RFC 3323, 4.1.1.3).
+        """
         self._target = f"sip:{user}@{HOST}:{self._asterisk.sip_port}"
         self._call_id = uuid.uuid4().hex
-        self._local = f'"Alice" <sip:5550100@{HOST}:{self._port}>;tag={uuid.uuid4().hex[:8]}'
+        identity = '"Anonymous" <sip:anonymous@anonymous.invalid>' if withheld else ALICE.format(HOST, self._port)
+        self._local = f"{identity};tag={uuid.uuid4().hex[:8]}"
         self._remote = f"<{self._target}>"
         self.invite = await self._request("INVITE", body=SDP)
 
@@ -92,6 +99,17 @@ class SipPhone:
         ours, theirs = (field.partition(";tag=")[2] for field in (line._local, line._remote))
         replaces = f"{line._call_id}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
         await self._request("REFER", f"Refer-To: <{line._target}?Replaces={replaces}>")
+
+    async def notify(self, status: int) -> None:
+        """Tell how far it has come with the REFER that it has accepted."""
+        state = "active;expires=60" if status < 200 else "terminated;reason=noresource"
+        await self._request(
+            "NOTIFY",
+            f"Event: refer;id={_field(self._refer, 'cseq').split(' ')[0]}",
+            f"Subscription-State: {state}",
+            kind="message/sipfrag;version=2.0",
+            body=f"SIP/2.0 {status} Status\r\n",
+        )
 
     # ---- messages --------------------------------------------------------------------------------------------------
 
@@ -131,6 +149,9 @@ class SipPhone:
         elif method == "CANCEL":
             await self._answer(message, 200)
             await self._answer(self.invite, 487)
+        elif method == "REFER":
+            self._refer = message
+            await self._answer(message, self.refer_answer)
         elif method != "ACK":
             await self._answer(message, 200)
 
@@ -144,7 +165,9 @@ class SipPhone:
         ]
         await self._send("\r\n".join(lines))
 
-    async def _request(self, method: str, *fields: str, body: str = "", via: str | None = None) -> str:
+    async def _request(
+        self, method: str, *fields: str, body: str = "", kind: str = "application/sdp", via: str | None = None
+    ) -> str:
         if method != "ACK":
             self._sequence += 1
         lines = [
@@ -156,15 +179,15 @@ class SipPhone:
             f"Call-ID: {self._call_id}",
             f"CSeq: {self._sequence} {method}",
             *fields,
-            *self._end(body),
+            *self._end(body, kind),
         ]
         request = "\r\n".join(lines)
         await self._send(request)
         return request
 
-    def _end(self, body: str) -> list[str]:
-        kind = ["Content-Type: application/sdp"] if body else []
-        return [f"Contact: {self._contact}", *kind, f"Content-Length: {len(body)}", "", body]
+    def _end(self, body: str, kind: str = "application/sdp") -> list[str]:
+        content = [f"Content-Type: {kind}"] if body else []
+        return [f"Contact: {self._contact}", *content, f"Content-Length: {len(body)}", "", body]
 
     async def _send(self, message: str) -> None:
         text = message if "\r\n\r\n" in message else f"{message}\r\n\r\n"

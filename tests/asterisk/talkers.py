@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from operator import mul
@@ -15,8 +15,6 @@ import attrs
 from voxtra_core import CallEnded, CallSession
 from voxtra_core.media import AudioChunk, Tone, as_format
 
-from .rig import eventually
-
 __all__ = ["Talker", "talking"]
 
 SLIN = as_format("slin")
@@ -24,7 +22,7 @@ LEVEL = -25.0
 """dBm0: twelve of them together are not clipped."""
 AUDIBLE = 300.0
 """The peak, of 32767, from which on a tone is there: a tenth of what is said."""
-PAUSE = 0.3
+PAUSE = 1.0
 """Seconds without a frame after which nothing is heard any more: Asterisk sends none where nobody speaks."""
 WINDOW = 0.2
 """Seconds that are looked at. Tones at multiples of 5 Hz do not blur into each other in it."""
@@ -44,7 +42,7 @@ class Talker:
         tone = Tone(self.hertz, level=LEVEL)
         try:
             while True:
-                await self.phone.send_audio(AudioChunk(tone.read(0.02), SLIN, 0, 0.0))
+                await self.phone.send_audio(AudioChunk(tone.read(0.1), SLIN, 0, 0.0))
         except CallEnded:
             pass
 
@@ -54,13 +52,11 @@ class Talker:
             self.heard += chunk.data
             self.heard_at = chunk.timestamp
 
-    def hears(self, talkers: Iterable[Talker]) -> set[int]:
-        """The tones of those of them that were in the last moment."""
+    def last_heard(self) -> array[int]:
+        """The last moment; nothing, where nothing has come for a while."""
         size = round(WINDOW * SLIN.rate)
-        samples = array("h", bytes(self.heard[-2 * size :]))
-        if len(samples) < size or anyio.current_time() > self.heard_at + PAUSE:
-            return set()
-        return {talker.hertz for talker in talkers if _peak(samples, talker.hertz) > AUDIBLE}
+        is_silent = len(self.heard) < 2 * size or anyio.current_time() > self.heard_at + PAUSE
+        return array("h", b"" if is_silent else bytes(self.heard[-2 * size :]))
 
 
 @cache
@@ -90,12 +86,15 @@ async def each_hears(talkers: list[Talker], expected: dict[int, set[int]], withi
     """Wait until each hears what it should, and nothing else: by its number, the numbers of the others."""
 
     def found() -> dict[int, set[int]]:
+        moments = [talker.last_heard() for talker in talkers]
         return {
-            number: {talkers.index(other) for other in talkers if other.hertz in talker.hears(talkers)}
-            for number, talker in enumerate(talkers)
+            number: {of for of, other in enumerate(talkers) if moment and _peak(moment, other.hertz) > AUDIBLE}
+            for number, moment in enumerate(moments)
         }
 
-    try:
-        await eventually(lambda: found() == expected, within=within)
-    except AssertionError:
-        raise AssertionError(f"they hear {found()}, and should {expected}") from None
+    heard = found()
+    with anyio.move_on_after(within):
+        while heard != expected:
+            await anyio.sleep(0.2)  # looking is work, and those who talk need time as well
+            heard = found()
+    assert heard == expected, f"they hear {heard}, and should {expected}"

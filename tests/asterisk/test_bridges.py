@@ -170,3 +170,17 @@ async def test_a_conference_of_twelve(rig: Rig) -> None:
     recorded = Sound.of(rig.asterisk.dir / "var/spool/recording" / f"{name}.wav")
     shares = {n: recorded.share_of(300 + 100 * n) for n in everybody}
     assert {n for n, share in shares.items() if share > 0.02} == everybody - {5, 11}, shares
+
+
+async def test_the_application_ends_with_a_conference_under_way(rig: Rig) -> None:
+    hall = Hall(rig)
+    async with rig.serving():
+        people = [await hall.phone() for _ in range(3)]
+        bridge = await rig.app.create_bridge(keep=True)
+        for call, _ in people:
+            call.audio_stream()
+            await bridge.add(call)
+        await bridge.record_start(sink=Sink([]))
+        await bridge.start_playback("demo-congrats")
+    left = await anyio.to_thread.run_sync(rig.asterisk.get, f"/bridges/{bridge.id}")
+    assert left[0] == 404

@@ -11,7 +11,7 @@ import pytest
 
 from voxtra_core import CallEnded, CallSession, LocalProtocolError, TransferFailed
 from voxtra_core.ari import ChannelTransfer
-from voxtra_core.transfer_requests import TransferRequest
+from voxtra_core.session.transfer_requests import TransferRequest
 
 from .rig import Rig, both_ways, eventually
 from .sip import SipPhone, sip_phone

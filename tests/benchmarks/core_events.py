@@ -16,11 +16,11 @@ from voxtra_core.call import CallMachine, Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
+from voxtra_core.queueing import QueueEntry
 from voxtra_core.recording import RecordingOptions
-from voxtra_core.session import CallSession, Driver
-from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject
+from voxtra_core.session import CallSession, Driver, TransferRequests
+from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject, Visit
 from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
-from voxtra_core.transfer_requests import TransferRequests
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
@@ -202,6 +202,9 @@ def weight() -> list[Row]:
             raise NotImplementedError
 
         def check_same_place(self, session: CallSession) -> None:
+            raise NotImplementedError
+
+        def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
             raise NotImplementedError
 
     class NoDriver:

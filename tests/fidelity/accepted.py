@@ -50,6 +50,9 @@ def _sip_bridge(line: Line) -> Line | None:
         return None if line["channel"].startswith("PJSIP/") else line
     if "bridge" in line and line["bridge"]["technology"] == "native_rtp":
         return {**line, "bridge": {**line["bridge"], "technology": "simple_bridge"}}
+    if "bridge" in line.get("referred_by", {}):
+        by = line["referred_by"]
+        return {**line, "referred_by": {**by, "bridge": {**by["bridge"], "technology": "simple_bridge"}}}
     return line
 
 

@@ -181,7 +181,8 @@ class RealStage(Stage):
             if self.app in json.dumps(channel):
                 self.asterisk.hang_up(channel["id"])
         for recording in self.ask("GET", "/recordings/stored")[2]:
-            self.ask("DELETE", f"/recordings/stored/{quote(recording['name'], safe='')}")
+            if self.app in recording["name"]:
+                self.ask("DELETE", f"/recordings/stored/{quote(recording['name'], safe='')}")
         for bridge in self.asterisk.get("/bridges")[1]:
             if self.app in bridge["id"]:
                 self.asterisk.request("DELETE", f"/bridges/{bridge['id']}")
@@ -197,6 +198,7 @@ class _RealFar(Far):
         super().__init__(stage)
         self._stage = stage
         self._channel = channel
+        self._recordings = 0
 
     def _ask(self, method: str, path: str, **query: str) -> None:
         status, _, body = self._stage.ask(method, f"/channels/{quote(self._channel)}{path}?{urlencode(query)}")
@@ -221,9 +223,39 @@ class _RealFar(Far):
         self._in_stasis()
         self._ask("POST", "/play", media="sound:hello-world,sound:silence/3")
 
+    def _speak(self) -> None:
+        self._in_stasis()
+        self._ask("POST", "/play", media="sound:hello-world")
+
     def _send_silence(self) -> None:
         self._in_stasis()
         self._ask("POST", "/play", media="sound:silence/10")
+
+    def _listen(self) -> None:
+        """By way of a bridge: see :meth:`tests.asterisk.rig.Rig.recorded`."""
+        self._in_stasis()
+        self._recordings += 1
+        for path in (
+            f"?{urlencode({'type': 'mixing'})}",
+            f"/record?{urlencode({'name': self._recording, 'format': 'wav'})}",
+            f"/addChannel?{urlencode({'channel': self._channel, 'inhibitConnectedLineUpdates': 'true'})}",
+        ):
+            status, _, body = self._stage.ask("POST", f"/bridges/{self._recording}{path}")
+            assert status < 300, body
+
+    def _stop_listening(self) -> bool:
+        stage = self._stage
+        status, _, _ = stage.ask("POST", f"/recordings/live/{self._recording}/stop")
+        assert status == 204
+        while stage.ask("GET", f"/recordings/live/{self._recording}")[0] == 200:
+            time.sleep(0.005)
+        stage.ask("DELETE", f"/bridges/{self._recording}")
+        _, _, content = stage._ask("GET", f"/recordings/stored/{self._recording}/file", "")
+        return bool(content["sound"])
+
+    @property
+    def _recording(self) -> str:
+        return f"{self._stage.app}-{self._channel}-{self._recordings}"
 
     def _hang_up(self) -> None:
         self._ask("DELETE", "")
@@ -255,6 +287,13 @@ class _RealPhone(Phone):
                 self._portal.call(phone.hold)
             case ["resumes"]:
                 self._portal.call(phone.hold, "sendrecv")
+            case ["will", *_, status]:
+                phone.refer_answer = int(status)
+            case ["reports", status]:
+                self._portal.call(phone.until, "REFER")
+                self._portal.call(phone.notify, int(status))
+            case ["asks", "for", user]:
+                self._portal.call(phone.transfer, user)
             case ["answers", status]:
                 self._portal.call(phone.answer, int(status))
             case _:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Final
 
-from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage, content_of
+from tests.fidelity.stage import SIP_PAUSE, Door, Entry, Far, Phone, Scenario, Stage, content_of, has_sound
 from voxtra_core.testing import (
     AudioSocketCall,
     Callee,
@@ -20,6 +20,7 @@ from voxtra_core.testing import (
     SimReply,
     SimulatedAsterisk,
 )
+from voxtra_core.testing.frames import humming
 
 __all__ = ["play_simulated"]
 
@@ -147,19 +148,38 @@ class _SimulatedFar(Far):
         self._person = person
         self._agenda = stage.asterisk._exchange.agenda
         self._talks_until = 0.0
+        self._listens_since = 0.0
 
     def _press(self, digits: str) -> None:
         for number, digit in enumerate(digits, 1):
             self._agenda.after(0.2 * number, partial(self._person.line.presses, digit, 0.1))
 
     def _talk(self) -> None:
+        self._say(4.42)  # hello-world, and 3 s of silence
+
+    def _speak(self) -> None:
+        self._say(1.42)
+
+    def _say(self, lasts: float) -> None:
         begin = max(self._agenda.now, self._talks_until)
-        self._talks_until = begin + 4.42  # hello-world, and 3 s of silence
-        self._agenda.at(begin + 0.08, lambda: self._person.line.talks(True))  # when the voice in it begins and ends
+        self._talks_until = begin + lasts
+        self._agenda.at(begin + 0.08, self._begin_to_talk)  # when the voice in it begins and ends
         self._agenda.at(begin + 1.34, lambda: self._person.line.talks(False))
+
+    def _begin_to_talk(self) -> None:
+        self._person.voice.say(humming(1.26, 8000), self._agenda.now)
+        self._person.line.talks(True)
 
     def _send_silence(self) -> None:
         """As it does anyhow."""
+
+    def _listen(self) -> None:
+        self._listens_since = self._agenda.now
+
+    def _stop_listening(self) -> bool:
+        heard, since, now = self._person.heard, self._listens_since, self._agenda.now
+        named = any((each.end is None or each.end > since) for each in heard)
+        return named or has_sound(heard.audio(since, now))
 
     def _hang_up(self) -> None:
         self._person.line.hangs_up(16)
@@ -172,10 +192,18 @@ class _SimulatedPhone(Phone):
         stage.aliases["127.0.0.1:5060"] = "PHONE"
         self._asterisk = stage.asterisk
         self._person: Person | None = None
+        self._over: Callable[[], None] | None = None
         callee = Callee()
         for status in statuses:
             callee = _answering(callee.waits(SIP_PAUSE), status)
         stage.asterisk.add_endpoint(self.endpoint, callee, context="sip-in")
+
+    def _accepts(self, to: str, over: Callable[[], None]) -> None:
+        self._over = over
+
+    @staticmethod
+    def _refuses(to: str, over: Callable[[], None]) -> None:
+        over()
 
     @property
     def person(self) -> Person:
@@ -194,6 +222,13 @@ class _SimulatedPhone(Phone):
                 line.holds(True)
             case ["resumes"] if line is not None:
                 line.holds(False)
+            case ["will", *_, status] if line is not None:
+                self.person.takes_referral = self._accepts if status == "202" else self._refuses
+            case ["reports", status]:
+                if int(status) >= 200 and self._over is not None:
+                    self._over()
+            case ["asks", "for", user] if line is not None:
+                line.asks_for_transfer(user)
             case ["answers", "200"] if line is not None:
                 line.answers()
             case ["answers", status] if line is not None:

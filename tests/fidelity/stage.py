@@ -11,13 +11,26 @@ import io
 import json
 import wave
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import attrs
 
-__all__ = ["Door", "Entry", "Far", "NeverCame", "Phone", "Reply", "Scenario", "Stage", "content_of", "scenarios_of"]
+__all__ = [
+    "Door",
+    "Entry",
+    "Far",
+    "NeverCame",
+    "Phone",
+    "Reply",
+    "Scenario",
+    "Stage",
+    "content_of",
+    "has_sound",
+    "scenarios_of",
+]
 
 T = TypeVar("T")
 PATIENCE = 6.0
@@ -61,14 +74,30 @@ class Far(ABC):
         self._press(digits)
 
     def talks(self) -> None:
-        """Says something for about 1.4 s."""
+        """Says something for about 1.4 s, and is silent then for 3 s."""
         self.stage.mark("far", does="talks")
         self._talk()
+
+    def speaks(self) -> None:
+        """Likewise, and sends nothing afterwards."""
+        self.stage.mark("far", does="speaks")
+        self._speak()
 
     def sends_silence(self) -> None:
         """As telephones do that nobody speaks into: a frame every 20 ms."""
         self.stage.mark("far", does="sends silence")
         self._send_silence()
+
+    def listens(self) -> None:
+        """Takes down from now on what there is to be heard; says nothing meanwhile."""
+        self.stage.mark("far", does="listens")
+        self._listen()
+
+    def tells(self) -> bool:
+        """Whether anything was to be heard since then."""
+        sound = self._stop_listening()
+        self.stage.mark("event", to="FAR", event={"type": "(heard)", "sound": sound})
+        return sound
 
     def hangs_up(self) -> None:
         """Or gives up."""
@@ -82,7 +111,16 @@ class Far(ABC):
     def _talk(self) -> None: ...
 
     @abstractmethod
+    def _speak(self) -> None: ...
+
+    @abstractmethod
     def _send_silence(self) -> None: ...
+
+    @abstractmethod
+    def _listen(self) -> None: ...
+
+    @abstractmethod
+    def _stop_listening(self) -> bool: ...
 
     @abstractmethod
     def _hang_up(self) -> None: ...
@@ -120,6 +158,18 @@ class Phone(ABC):
     def answers(self, status: int) -> None:
         """One more answer to the call that rings here."""
         self._does(f"answers {status}")
+
+    def will_answer_a_refer(self, status: int) -> None:
+        """When Asterisk asks it to call somebody else: 202 accepts that."""
+        self._does(f"will answer a REFER {status}")
+
+    def reports(self, status: int) -> None:
+        """What has become of the call that it was asked for."""
+        self._does(f"reports {status}")
+
+    def asks_for(self, user: str) -> None:
+        """Wants to be connected to somebody else: a blind transfer."""
+        self._does(f"asks for {user}")
 
     def _does(self, what: str) -> None:
         self.stage.mark("far", does=what)
@@ -338,7 +388,17 @@ def content_of(body: bytes) -> dict[str, Any]:
     if body[:4] != b"RIFF":
         return {"body": json.loads(body) if body else None}
     with wave.open(io.BytesIO(body)) as file:
-        return {"body": f"WAV at {file.getframerate()} Hz", "duration": file.getnframes() * 1000 // file.getframerate()}
+        frames, rate = file.getnframes(), file.getframerate()
+        return {
+            "body": f"WAV at {rate} Hz",
+            "duration": frames * 1000 // rate,
+            "sound": has_sound(file.readframes(frames)),
+        }
+
+
+def has_sound(audio: bytes) -> bool:
+    """Whether there is anything but silence in some signed linear: louder than what a codec makes of that."""
+    return any(abs(sample) > 300 for sample in array("h", audio))
 
 
 def _fits(fields: Mapping[str, Any], kind: str, wanted: Mapping[str, str]) -> bool:
@@ -350,7 +410,8 @@ def _fits(fields: Mapping[str, Any], kind: str, wanted: Mapping[str, str]) -> bo
             case "to":
                 found = fields["to"]
             case "channel":
-                found = (event.get("channel") or event.get("peer") or {}).get("id")
+                referrer = event.get("referred_by", {}).get("source_channel")
+                found = (event.get("channel") or event.get("peer") or referrer or {}).get("id")
             case "playback" | "bridge":
                 found = event.get(name, {}).get("id")
             case "recording":

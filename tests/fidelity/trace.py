@@ -30,6 +30,8 @@ _LEFT_OUT: Final = frozenset({"timestamp", "creationtime", "asterisk_id", "appli
 _ABOUT: Final = frozenset({"duration_ms", "duration"})
 """Fields that are measured, in milliseconds."""
 
+_SETS: Final = frozenset({"channels", "channel_ids", "bridge_ids"})
+
 TOLERANCE: Final = 0.15
 """Seconds by which the time of something may differ."""
 _MEASURED: Final = 100
@@ -100,7 +102,8 @@ class _Naming:
     def _subjects(self, event: Mapping[str, Any]) -> list[str]:
         """What an event is about: the names of a channel and of a bridge, or nothing."""
         subjects = []
-        if (channel := event.get("channel") or event.get("peer")) is not None:
+        referred_by = event.get("referred_by", {})
+        if (channel := event.get("channel") or event.get("peer") or referred_by.get("source_channel")) is not None:
             subjects.append(channel["name"])
         if (bridge := event.get("bridge")) is not None:
             subjects.append(f"bridge:{bridge['id']}")
@@ -204,7 +207,15 @@ def _keys(line: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _content(line: Mapping[str, Any]) -> str:
-    return json.dumps({k: v for k, v in line.items() if k != "at" and k not in _ABOUT}, sort_keys=True)
+    compared = {k: _unordered(v) for k, v in line.items() if k != "at" and k not in _ABOUT}
+    return json.dumps(compared, sort_keys=True)
+
+
+def _unordered(value: Any) -> Any:
+    """The lists of ids in a bridge or an application come in the order of a hash table."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: sorted(item) if name in _SETS else item for name, item in value.items()}
 
 
 def _steps(trace: Trace) -> list[int]:

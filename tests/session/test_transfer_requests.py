@@ -13,9 +13,9 @@ import pytest
 from voxtra_core import CallEnded, CallSession, CallState, LocalProtocolError, TransferFailed
 from voxtra_core.ari import Request
 from voxtra_core.ari.messages import Reply
+from voxtra_core.session.transfer_requests import TransferRequest
 from voxtra_core.stasis.transfer_requests import GRACE, PATIENCE
 from voxtra_core.testing import Callee, Caller
-from voxtra_core.transfer_requests import TransferRequest
 
 from .world import Delays, World
 

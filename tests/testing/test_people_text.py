@@ -12,6 +12,7 @@ from voxtra_core.media import SLIN, Tone, write_wav
 from voxtra_core.testing import Agent, Caller, PeopleSyntaxError, format_people, parse_people, people_text
 from voxtra_core.testing.callers import (
     Answer,
+    AskForTransfer,
     HangUp,
     Hold,
     Press,
@@ -37,6 +38,7 @@ common: list[st.SearchStrategy[Step]] = [
     st.builds(Press, keys, st.just(0.0) | seconds, seconds, seconds),
     st.builds(Talk, seconds, st.none(), st.booleans()),
     st.builds(Hold, st.booleans()),
+    st.builds(AskForTransfer, words),
     st.builds(HangUp, st.none() | st.integers(1, 127)),
 ]
 spoken = st.tuples(st.text(min_size=1, max_size=20).filter(lambda text: text == " ".join(text.split())), st.booleans())
@@ -61,6 +63,7 @@ def callers(draw: st.DrawFn) -> Caller:
         endpoint=draw(st.sampled_from(["PJSIP/caller", "PJSIP/trunk"])),
         after=draw(st.sampled_from([0.0, 1.5])),
         rate=draw(st.sampled_from([8000, 16000])),
+        refuses_referrals=draw(st.booleans()),
         steps=until_over(draw(st.lists(st.one_of(of_callers), max_size=8))),
     )
     for said, waits in draw(st.lists(spoken, max_size=2)):
@@ -147,6 +150,6 @@ def test_the_documentation_lists_every_step() -> None:
     (table,) = [block.removeprefix("text\n") for block in blocks if "caller 5550123" in block]
     people = parse_people(table, read_wav=lambda name: write_wav(bytes(1600), SLIN))
     assert {type(step) for person in people for step in person.steps} >= {
-        *(Wait, WaitForAnswer, WaitForPrompt, WaitForDigits, Press, Talk, Hold, HangUp),
+        *(Wait, WaitForAnswer, WaitForPrompt, WaitForDigits, Press, Talk, Hold, AskForTransfer, HangUp),
         *(Ring, Progress, Answer),
     }

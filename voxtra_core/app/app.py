@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Request
 from ..ari.messages import Link, Listener
-from ..bridge import Bridge
 from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..media.port import MediaPort
 from ..recording import RecordingSink, World
-from ..session import CallSession, Driver, EventStream, outcome_of
+from ..session import Bridge, CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port
 from .delivering import Recorder
@@ -508,7 +507,7 @@ class BaseApp:
         return session
 
     async def create_bridge(self, *, keep: bool = False) -> Bridge:
-        """A mixing bridge, for calls to talk with each other: see :class:`~voxtra_core.bridge.Bridge`.
+        """A mixing bridge, for calls to talk with each other: see :class:`~voxtra_core.session.Bridge`.
 
         It is destroyed when the last call has left it, or, with ``keep``, by its own ``destroy()`` or when the
         application ends. In a handler it is on the Asterisk of that call. Cancelled, nothing of it is left.

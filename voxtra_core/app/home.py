@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, get_args
 import attrs
 
 from ..call import CallMachine, Feed, Pending, SnoopDirection
-from ..errors import LocalProtocolError
+from ..errors import LocalProtocolError, QueueUnavailable
 from ..media.formats import AudioFormat
+from ..queueing import QueueEntry
 from ..recording import RecordingOptions
-from ..session import CallSession, Driver
-from ..stasis import BridgeMachine, RecordingControl, Subject
+from ..session import CallSession, Driver, TransferRequest, TransferRequests
+from ..stasis import BridgeMachine, RecordingControl, Subject, Visit
 from ..stasis.asked_transfer import AskedTransfer
 from ..stasis.transfer import Comfort, Dialled, Transfer
-from ..transfer_requests import TransferRequest, TransferRequests
 from .registration import Registration
 from .versions import FEATURES
 
@@ -28,7 +28,7 @@ __all__ = ["Home"]
 @attrs.frozen(eq=False)
 class Home:
     """What calls and bridges ask of their application; a :class:`~voxtra_core.session.CallHome` and a
-    :class:`~voxtra_core.bridge.BridgeHome`.
+    :class:`~voxtra_core.session.BridgeHome`.
     """
 
     app: AppMachine
@@ -160,3 +160,12 @@ class Home:
             raise LocalProtocolError(f"call {session.id} is on another Asterisk: two of them cannot be bridged")
         if not self.app.knows(session):
             raise LocalProtocolError(f"call {session.id} belongs to another application: it cannot be bridged here")
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` if it is to come back, and cannot."""
+        if entry.come_back and self.registration.is_of_one_call:
+            raise QueueUnavailable(
+                "a call cannot come back whose Asterisk connects for each call: it would connect for this one again, "
+                "while the connection of before is still there (seen on 22.10)"
+            )
+        return self.registration.stasis.queues.enter(session.machine, entry, now)

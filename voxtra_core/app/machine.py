@@ -27,7 +27,14 @@ from ..ari import Channel, ChannelDtmfReceived, Event, MalformedEvent, UnknownEv
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
+from ..errors import (
+    CallEnded,
+    ConnectionLost,
+    LinkError,
+    LocalProtocolError,
+    NameTaken,
+    RequestNotSent,
+)
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
 from ..session import CallSession, Driver, OutageCallback
@@ -682,6 +689,7 @@ class AppMachine:
         left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
         left += [task.name for task in self._tasks.values()]
         left += [f"sink of recording {name}" for name in self._deliveries.waiting]
+        left += ["what is being removed from Asterisk"] if self._is_cleaning_up else []
         self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
         self.exit_status = self.exit_status or 1
         self._effects += map(CancelTask, self._tasks)

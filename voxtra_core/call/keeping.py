@@ -32,10 +32,21 @@ class Host(Protocol):
 class Keeping:
     """Of one call."""
 
-    __slots__ = ("_companions", "_retained", "_waiting", "_watching", "bridge", "is_attended", "unattended")
+    __slots__ = (
+        "_companions",
+        "_retained",
+        "_waiting",
+        "_watching",
+        "bridge",
+        "is_attended",
+        "is_between",
+        "unattended",
+    )
 
     def __init__(self) -> None:
         self.bridge: Host | None = None
+        self.is_between = False
+        """Whether it is in no bridge, and is about to come into one, which nobody has been told yet."""
         self.is_attended = False
         """Whether a handler of its own runs."""
         self.unattended: HangupReason | int | None = None
@@ -57,8 +68,7 @@ class Keeping:
     def release(self) -> None:
         """For one reason less."""
         self._retained -= 1
-        if self.bridge is None and not self._retained:
-            self._settle()
+        self._settle()
 
     def watch(self, watcher: Callable[[float], None]) -> None:
         """Have this called when its handler has ended."""
@@ -86,19 +96,24 @@ class Keeping:
 
     def wait(self) -> Pending[None]:
         """Settled when it is in no bridge, and on its way to nobody."""
-        if self.bridge is None and not self._retained:
+        if self._is_alone:
             return Pending.resolved(None)
         pending = Pending[None]()
         self._waiting = (*(each for each in self._waiting if not each.done), pending)
         return pending
 
-    def went(self) -> None:
-        """It is in no bridge any more."""
-        self.bridge = None
-        if not self._retained:
-            self._settle()
+    @property
+    def _is_alone(self) -> bool:
+        return self.bridge is None and not self.is_between and not self._retained
+
+    def alone(self) -> None:
+        """It is in no bridge any more, nor about to be in one."""
+        self.is_between = False
+        self._settle()
 
     def _settle(self) -> None:
+        if not self._is_alone:
+            return
         waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.resolve(None)
@@ -106,6 +121,7 @@ class Keeping:
     def close(self, call: CallMachine, error: CallEnded, now: float) -> None:
         """The call has ended."""
         bridge, self.bridge = self.bridge, None
+        self.is_between = False
         waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.fail(error)

@@ -369,8 +369,11 @@ class CallMachine:
             case StopDetectingTalking():
                 self.talking = False  # its last ChannelTalkingFinished will not come
                 settle(exchange)
-            case Ring() | SetVariable() | DetectTalking() | JoinBridge() | LeaveBridge():
+            case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
+            case JoinBridge() | LeaveBridge():
+                settle(exchange)
+                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
             case Hangup():
                 self._hanging_up.has_left = True
             case OpenMedia() | FollowBridge() | Withdraw() | AskLink() | Redirect():
@@ -877,37 +880,48 @@ class CallMachine:
 
     # ---- bridges ---------------------------------------------------------------------------------------------------
 
-    def join_bridge(
-        self, bridge_id: str, now: float, *, mute: bool = False, absorb_dtmf: bool = False
-    ) -> Pending[None]:
+    def join_bridge(self, bridge_id: str, now: float) -> Pending[None]:
         """Move into a bridge, as soon as the channel is done with what it plays: Asterisk would wait for that, too."""
         if self.end is not None:
             ended = Pending[None]()
             ended.fail(CallEnded(self.id, self.end))
             return ended
+        command = JoinBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge_id)
+        # ours, and one: it needs none of the room that a handler's requests have
+        return self._move(command, now)
+
+    def enter_bridge(self, bridge: Host, now: float, *, mute: bool = False, absorb_dtmf: bool = False) -> Pending[None]:
+        """The same, where somebody has asked for it: :meth:`came_into` follows when it is in, and :meth:`has_moved` in
+        any case.
+        """
+        self._check(Operation.BRIDGE)
+        self._requests.check_room()
         command = JoinBridge(
             request_id=self._requests.new_id(),
             channel_id=self.id,
-            bridge_id=bridge_id,
+            bridge_id=bridge.id,
             mute=mute,
             absorb_dtmf=absorb_dtmf,
         )
-        pending = Pending[None]()
-        # ours, and one: it needs none of the room that a handler's requests have
-        self._requests.send(command, now, pending=pending, ahead=self._player.queue)
-        return pending
-
-    def enter_bridge(self, bridge: Host, now: float, *, mute: bool = False, absorb_dtmf: bool = False) -> Pending[None]:
-        """The same, where somebody has asked for it: :meth:`came_into` follows when it is in."""
-        self._check(Operation.BRIDGE)
-        self._requests.check_room()
-        return self.join_bridge(bridge.id, now, mute=mute, absorb_dtmf=absorb_dtmf)
+        return self._move(command, now, bridge)
 
     def leave_bridge(self, bridge: Host, now: float) -> Pending[None]:
         """Move out of a bridge, likewise: :meth:`went_from` follows when it is out."""
         self.check_alive()
-        command = LeaveBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge.id)
-        return self._ask(command, now, queued=True)
+        self._requests.check_room()
+        return self._move(LeaveBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge.id), now)
+
+    def _move(self, command: JoinBridge | LeaveBridge, now: float, bridge: Host | None = None) -> Pending[None]:
+        """One after another: on connections of their own, or repeated, they could come in any order."""
+        pending = Pending[None]()
+        moves = [exchange.pending for exchange in self._requests.waiting_for((JoinBridge, LeaveBridge))]
+        self._requests.send(command, now, pending=pending, subject=bridge, ahead=[*self._player.queue, *moves])
+        return pending
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is on its way into a bridge that somebody has asked for."""
+        return any(exchange.subject is not None for exchange in self._requests.waiting_for((JoinBridge,)))
 
     @property
     def bridge(self) -> Host | None:
@@ -917,6 +931,7 @@ class CallMachine:
     def came_into(self, bridge: Host, now: float) -> None:
         """It is in this bridge now, and no longer in another."""
         before, self._keeping.bridge = self._keeping.bridge, bridge
+        self._keeping.is_between = False
         if before is not None and before is not bridge:
             before.moved_on(self, now)
         self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
@@ -924,9 +939,22 @@ class CallMachine:
     def went_from(self, bridge: Host, now: float) -> None:
         """It is not in this bridge any more."""
         if self.end is None and self._keeping.bridge is bridge:
-            self._keeping.went()
+            self._keeping.bridge = None
+            self._keeping.is_between = True
+            self.has_moved(now)
+
+    def has_moved(self, now: float) -> None:
+        """It is where it was to come to, or will not come there. What it left for that is told to have been left only
+        now: nobody is to have it elsewhere, or hang it up, on the way.
+        """
+        if self.end is None and self._keeping.is_between and not self.is_moving:
+            self._keeping.alone()
             self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
             self._look_after(now)
+
+    def tell_when_it_has_moved(self) -> None:
+        """Somebody is to follow it who has found it to be moving."""
+        self._keeping.is_between = self._keeping.bridge is None
 
     def wait_unbridged(self) -> Pending[None]:
         """Settled when it is in no bridge, at once where that is so."""
@@ -1068,6 +1096,8 @@ class CallMachine:
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
                 self._stays(now)
+            case JoinBridge() | LeaveBridge():
+                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
             case Redirect(endpoint=endpoint) if self._referral is not None and _had_no_effect(error):
                 failed = TransferFailed(endpoint, CallEnd(0, EndedBy.ASTERISK), detail=f"{error}")
                 failed.__cause__ = error
@@ -1084,7 +1114,11 @@ class CallMachine:
         """What nobody looks after any more is hung up."""
         reason = self._keeping.unattended
         keeping = self._keeping
-        if reason is not None and not self.continuing and keeping.bridge is None and not keeping.is_retained:
+        if reason is None or self.continuing or keeping.bridge is not None or keeping.is_retained:
+            return
+        if self.is_moving:
+            self.tell_when_it_has_moved()
+        else:
             self.hangup(now, reason)
 
     def _idle(self, now: float) -> None:

@@ -18,6 +18,7 @@ from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
 from .own import is_own, is_snoop
 from .presence import Heard
+from .queues import QueueUpdate, Visit
 from .recording import Recording, RecordingControl, RecordingOver, Subject
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Heard",
     "OrphanFound",
     "ProbeLink",
+    "QueueUpdate",
     "Recording",
     "RecordingControl",
     "RecordingOver",
@@ -40,6 +42,7 @@ __all__ = [
     "StasisEvent",
     "StasisMachine",
     "Subject",
+    "Visit",
     "WithdrawRequest",
     "is_own",
     "is_snoop",

@@ -38,6 +38,7 @@ from ..errors import (
     BridgeGone,
     CallEnded,
     LocalProtocolError,
+    RequestNotSent,
     RequestOutcomeUnknown,
     VoxtraError,
 )
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     from .bridges import Bridges
 
 __all__ = ["BridgeMachine", "Stage"]
+
+
+LEAVING = 0.5
+"""Seconds after the reply that a bridge is destroyed, for it to be told that a call has left it."""
 
 
 class Stage(Enum):
@@ -65,6 +70,8 @@ class _Member:
     joined: Pending[None]
     mute: bool
     absorb_dtmf: bool
+    is_wanted: bool = True
+    """Whether it is to be in; else it is brought out again, as soon as it has come."""
     is_in: bool = False
     """Asterisk has said so, in its reply or by an event, whichever was first."""
     has_entered: bool = False
@@ -91,8 +98,10 @@ class BridgeMachine:
         self._together: Pending[str] = Pending(lambda _, now: self._abandoned(now))
         self._parties: tuple[CallMachine, ...] = ()
         self._members: dict[CallMachine, _Member] = {}
+        self._unheard: dict[CallMachine, int] = {}  # of how many stays that are over the events have yet to come
         self._waiting: list[Pending[None]] = []
         self._muted: dict[CallMachine, None] = {}
+        self._leaving: dict[CallMachine, None] = {}  # it is destroyed, and they are still on their way out
         self._is_there = False
         self._destroying: Pending[None] = Pending()
         self._requests = Requests(bridge_id, new_id=owner.new_id, notify=self._carry_out, counters=owner.counters)
@@ -109,7 +118,7 @@ class BridgeMachine:
     @property
     def calls(self) -> list[CallMachine]:
         """Those that are in it, in the order in which they came."""
-        return [member.call for member in self._members.values() if member.is_in]
+        return [member.call for member in self._members.values() if member.is_in and member.is_wanted]
 
     @property
     def is_gone(self) -> bool:
@@ -130,9 +139,12 @@ class BridgeMachine:
         """Bring a call in, out of any other bridge; settled when it is. Abandoned, it is brought out again."""
         self.check_open()
         call.check_alive()
-        if call in self._members:
+        there = self._members.get(call)
+        if there is not None and there.is_wanted:
             raise LocalProtocolError(f"call {call.id} is in bridge {self.id} already, or on its way")
-        member = _Member(call, Pending(lambda _, now: self._unwanted(call, now)), mute, absorb_dtmf)
+        if there is not None:  # it is being brought out: it comes in again after that
+            self._forget_stay(there)
+        member = _Member(call, Pending(lambda _, now: self._unwanted(member, now)), mute, absorb_dtmf)
         self._members[call] = member
         if self.stage is Stage.OPEN:
             self._join(member, now)
@@ -228,9 +240,15 @@ class BridgeMachine:
         match event:
             case ChannelEnteredBridge():
                 member = self._member_of(event)
-                if member is not None:
+                if member is not None and not self._is_of_an_earlier_stay(member):
                     member.has_entered = True
                     self._come_in(member, now)
+            case ChannelLeftBridge() if self.stage is Stage.GONE:
+                for call in [*self._leaving]:
+                    if event.channel.id == call.id:
+                        self._has_left(call, now)
+            case BridgeDestroyed() if self.stage is Stage.GONE:
+                self._all_have_left(now)
             case ChannelLeftBridge():
                 member = self._member_of(event)
                 if member is not None and member.has_entered and not member.call.is_ending:
@@ -252,15 +270,17 @@ class BridgeMachine:
         """When :meth:`handle_timeout` is wanted."""
         return self._requests.timers.next_deadline()
 
-    def link_lost(self) -> None:
+    def link_lost(self, now: float) -> None:
         """There is no link for now."""
         self._requests.pause()
+        self._unheard.clear()
+        self._all_have_left(now)
 
     def link_restored(self, now: float) -> None:
         """There is one again: who is still there?"""
         self._requests.resume(now)
         if self.stage is Stage.OPEN:
-            self._ask(bridges.get(self.id), now, self._looked)
+            self._ask(bridges.get(self.id), now, partial(self._looked, [*self._members.values()]))
             self._player.ask_after_all(now)
 
     def connection_lost(self, now: float) -> None:
@@ -268,6 +288,7 @@ class BridgeMachine:
         if self.stage is not Stage.GONE:
             self._close(BridgeGone(f"bridge {self.id}: the connection to Asterisk is gone"), now)
             self._destroying.resolve(None)
+        self._all_have_left(now)
 
     # ---- what its calls say ----------------------------------------------------------------------------------------
 
@@ -282,6 +303,8 @@ class BridgeMachine:
         member = self._members.get(call)
         if member is not None:
             self._go(member, now)
+        elif call in self._leaving:
+            self._has_left(call, now)
 
     # ---- inside: the bridge ----------------------------------------------------------------------------------------
 
@@ -297,7 +320,7 @@ class BridgeMachine:
         now = self._owner.clock()
         self._owner.under_way -= 1
         error = asked.error
-        self._is_there = not isinstance(error, AriError)
+        self._is_there = not isinstance(error, AriError | RequestNotSent)
         if self.stage is Stage.GONE:
             if self._is_there:
                 self._remove(now)
@@ -323,9 +346,12 @@ class BridgeMachine:
 
     def _destroyed(self, asked: Pending[None]) -> None:
         self._owner.under_way -= 1
-        if isinstance(asked.error, RequestOutcomeUnknown):
+        error = asked.error
+        if isinstance(error, RequestOutcomeUnknown | AriError) and not isinstance(error, AriNotFound):
             self._owner.remove(bridges.destroy(self.id), self._owner.clock())
         self._destroying.resolve(None)
+        if self._leaving:
+            self._requests.arm("leaving", self._owner.clock() + LEAVING, self._all_have_left)
 
     def _lost(self, now: float) -> None:
         """Somebody else has destroyed it, or Asterisk has been restarted."""
@@ -339,29 +365,45 @@ class BridgeMachine:
         error = why or BridgeGone(f"bridge {self.id} has been destroyed")
         members, self._members = self._members, {}
         had_met = self._together.done
-        self._requests.close()
+        for exchange in self._requests.close():
+            settle(exchange, error)
         self._player.close(error)
         self.made.fail(error)
         self._together.fail(error)
-        self._owner.forget(self)
         waiting, self._waiting = self._waiting, []
         for pending in waiting:
             pending.resolve(None)
         if not self._is_there:
             self._destroying.resolve(None)
+        self._leaving = {member.call: None for member in members.values() if member.is_in and self._is_there}
+        self._owner.closed(self, now)
         for member in members.values():
             member.joined.fail(error)
-            if member.is_in:
-                self._unmute(member.call, now)
+            self._unmute(member.call, now)
+            if member.call not in self._leaving:
                 member.call.went_from(self, now)
+        if not self._leaving:
+            self._owner.forget(self)
         if had_met and not any(call.is_attended for call in self._parties):
             for call in self._parties:  # nobody has them in hand
                 call.let_go(now)
 
+    def _has_left(self, call: CallMachine, now: float) -> None:
+        """What is asked of a call that Asterisk is just taking out of a bridge may be lost: its stay ends here."""
+        del self._leaving[call]
+        call.went_from(self, now)
+        if not self._leaving:
+            self._requests.timers.cancel("leaving")
+            self._owner.forget(self)
+
+    def _all_have_left(self, now: float) -> None:
+        for call in [*self._leaving]:
+            self._has_left(call, now)
+
     def _abandoned(self, now: float) -> None:
         self.destroy(now)
 
-    def _looked(self, asked: Pending[Bridge]) -> None:
+    def _looked(self, members: Sequence[_Member], asked: Pending[Bridge]) -> None:
         now = self._owner.clock()
         if self.stage is not Stage.OPEN:
             return
@@ -369,7 +411,9 @@ class BridgeMachine:
             self._lost(now)
         elif asked.error is None:
             there = asked.result().channels
-            for member in [*self._members.values()]:
+            for member in members:  # who has come since then is not among them
+                if self._members.get(member.call) is not member:
+                    continue
                 if member.is_in and member.call.id in there:
                     member.has_entered = True
                 elif member.is_in and not member.call.is_ending:
@@ -381,13 +425,20 @@ class BridgeMachine:
         self.check_open()
         call.check_alive()
         member = self._members.get(call)
-        if member is None or not member.is_in:
+        if member is None or not (member.is_in and member.is_wanted):
             raise LocalProtocolError(f"call {call.id} is not in bridge {self.id}")
         return member
 
     def _member_of(self, event: ChannelEnteredBridge | ChannelLeftBridge) -> _Member | None:
         channel_id = "" if event.channel is None else event.channel.id
         return next((member for member in self._members.values() if member.call.id == channel_id), None)
+
+    def _is_of_an_earlier_stay(self, member: _Member) -> bool:
+        """Whether the call's coming in, which is told now, was in the replies long ago, as was its going out."""
+        unheard = self._unheard.pop(member.call, 0)
+        if unheard > 1:
+            self._unheard[member.call] = unheard - 1
+        return unheard > 0
 
     def _join(self, member: _Member, now: float) -> None:
         call = member.call
@@ -399,62 +450,103 @@ class BridgeMachine:
             joined.add_waker(partial(self._joined, member, joined))
 
     def _joined(self, member: _Member, joined: Pending[None]) -> None:
-        now, call = self._owner.clock(), member.call
+        now, call, error = self._owner.clock(), member.call, joined.error
         if self._members.get(call) is not member:
-            if joined.error is None and self.stage is Stage.OPEN and call not in self._members and not call.is_over:
-                call.leave_bridge(self, now)
-        elif joined.error is not None:
-            self._not_in(member, cast(VoxtraError, joined.error), now)
-        else:
+            if error is None and self.stage is Stage.GONE and not member.is_in:  # it has come, and is out again with it
+                call.came_into(self, now)
+                call.went_from(self, now)
+        elif error is None or member.is_in:
             self._come_in(member, now)
+        elif isinstance(error, AriNotFound):
+            self._lost(now)
+        elif isinstance(error, RequestOutcomeUnknown):
+            member.joined.fail(error)
+            self._bring_out(member, now)
+        else:
+            self._not_in(member, cast(VoxtraError, error), now)
+        call.has_moved(now)
 
     def _come_in(self, member: _Member, now: float) -> None:
-        if not member.is_in:
-            member.is_in = True
-            member.call.came_into(self, now)
-            member.joined.resolve(None)
+        if member.is_in:
+            return
+        member.is_in = True
+        member.call.came_into(self, now)
+        member.joined.resolve(None)
+        if not member.is_wanted:
+            self._bring_out(member, now)
 
     def _not_in(self, member: _Member, error: VoxtraError, now: float) -> None:
         del self._members[member.call]
         member.joined.fail(error)
+        member.call.went_from(self, now)
         self._look_whether_over(now)
+
+    def _bring_out(self, member: _Member, now: float) -> None:
+        """Nobody waits for it any more."""
+        member.is_wanted = False
+        try:
+            left = member.call.leave_bridge(self, now)
+        except VoxtraError as error:
+            self._not_in(member, error, now)
+        else:
+            left.add_waker(partial(self._brought_out, member, left))
+            self._look_whether_over(now)
+
+    def _brought_out(self, member: _Member, left: Pending[None]) -> None:
+        if self._members.get(member.call) is not member:
+            return
+        error = left.error
+        if error is None or isinstance(error, AriUnprocessable) or not member.is_in:
+            self._go(member, self._owner.clock())
+        else:  # Asterisk keeps it
+            member.is_wanted = True
 
     def _left(self, member: _Member, left: Pending[None], outcome: Pending[None]) -> None:
         now, error = self._owner.clock(), left.error
-        if error is not None and not isinstance(error, AriUnprocessable | AriNotFound):
+        if isinstance(error, AriNotFound):
+            self._lost(now)
+        elif error is not None and not isinstance(error, AriUnprocessable):
             outcome.fail(error)
             return
         if self._members.get(member.call) is member:
             self._go(member, now)
         outcome.resolve(None)
 
-    def _unwanted(self, call: CallMachine, now: float) -> None:
-        member = self._members.get(call)
-        if member is None or self.stage is Stage.GONE:
+    def _unwanted(self, member: _Member, now: float) -> None:
+        if self.stage is Stage.GONE or self._members.get(member.call) is not member:
             return
-        if member.is_in:
-            call.leave_bridge(self, now)
-        self._go(member, now)
+        if self.stage is Stage.MAKING:
+            self._go(member, now)
+        elif member.is_in:
+            self._bring_out(member, now)
+        else:
+            member.is_wanted = False
+            member.joined.fail(self._elsewhere(member.call))
+            self._look_whether_over(now)
 
     def _go(self, member: _Member, now: float) -> None:
         """It is in no more, or will not be."""
         call = member.call
-        del self._members[call]
-        if member.is_in:
-            self._unmute(call, now)
-            call.went_from(self, now)
-        else:
-            member.joined.fail(CallEnded(call.id, call.end) if call.end is not None else self._elsewhere(call))
+        self._forget_stay(member)
+        self._unmute(call, now)
+        member.joined.fail(CallEnded(call.id, call.end) if call.end is not None else self._elsewhere(call))
+        call.went_from(self, now)
         if self._is_pair:
             self.destroy(now, CallEnded(call.id, call.end) if call.end is not None else None)
         else:
             self._look_whether_over(now)
 
+    def _forget_stay(self, member: _Member) -> None:
+        del self._members[member.call]
+        if member.is_in and not member.has_entered:
+            self._unheard[member.call] = self._unheard.get(member.call, 0) + 1
+
     def _elsewhere(self, call: CallMachine) -> LocalProtocolError:
         return LocalProtocolError(f"call {call.id} is not wanted in bridge {self.id} any more")
 
     def _look_whether_over(self, now: float) -> None:
-        if not self._members and not self._keep and self.stage is Stage.OPEN:
+        is_wanted = any(member.is_wanted for member in self._members.values())
+        if not is_wanted and not self._keep and self.stage is not Stage.GONE:
             self.destroy(now)
 
     def _unmute(self, call: CallMachine, now: float) -> None:

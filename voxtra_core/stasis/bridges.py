@@ -49,7 +49,7 @@ class Bridges:
         self.counters = counters
         self.under_way = 0
         """How many requests to make one, or to remove it, are under way."""
-        self._closed = closed
+        self.closed = closed
         self._log = log
         self._by_id: dict[str, BridgeMachine] = {}
 
@@ -89,10 +89,10 @@ class Bridges:
         """When :meth:`handle_timeout` is wanted."""
         return soonest(bridge.next_deadline() for bridge in self._by_id.values()) if self._by_id else None
 
-    def link_lost(self) -> None:
+    def link_lost(self, now: float) -> None:
         """There is no link for now."""
-        for bridge in self._by_id.values():
-            bridge.link_lost()
+        for bridge in [*self._by_id.values()]:
+            bridge.link_lost(now)
 
     def link_restored(self, now: float) -> None:
         """There is one again."""
@@ -114,7 +114,6 @@ class Bridges:
     def forget(self, bridge: BridgeMachine) -> None:
         """One is no more."""
         self._by_id.pop(bridge.id, None)
-        self._closed(bridge, self.clock())
 
     def warn(self, message: str) -> None:
         """Something a user should know."""

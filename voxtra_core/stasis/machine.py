@@ -65,14 +65,17 @@ from ..errors import (
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
+    one_line,
 )
+from ..queueing import CameBack
 from .bridges import Bridges
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
-from .offers import CallOffer, Claim, ClaimOutcome, Claims
+from .offers import CallOffer, Claim, ClaimOutcome, Claims, number_shown
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
+from .queues import Queues
 from .recordings import RecordingOver, Recordings
 from .resync import Resync
 from .transfer_requests import TransferRequests
@@ -227,7 +230,11 @@ class StasisMachine:
         self._held_back: dict[CallMachine, None] = {}  # begun when nothing could be sent for them
         self._suspicious: dict[CallMachine, None] = {}
         self._is_probing = False
-        self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
+        self.queues = Queues(self._ask_for_a_call, app_name=lambda: self.app_name, clock=lambda: self._now)
+        """Calls that were handed to a queue of Asterisk's."""
+        self._resync = Resync(
+            self._ask_at_once, clock=lambda: self._now, log=self._log, is_subscribed=self.queues.__contains__
+        )
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._media = MediaChannels(
             media_port,
@@ -314,6 +321,7 @@ class StasisMachine:
                 self._media.next_deadline(),
                 self.recordings.next_deadline(),
                 self.bridges.next_deadline(),
+                self.queues.next_deadline(),
                 self.transfer_requests.next_deadline(),
                 self._leftovers.next_deadline(),
             )
@@ -334,6 +342,7 @@ class StasisMachine:
         self._media.handle_timeout(now)
         self.recordings.handle_timeout(now)
         self.bridges.handle_timeout(now)
+        self.queues.handle_timeout(now)
         self.transfer_requests.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
@@ -363,6 +372,7 @@ class StasisMachine:
                 self._collect()
                 self.recordings.close(now)
                 self.bridges.close(now)
+                self.queues.close(now)
                 self.transfer_requests.close(now)
             case LinkAlive():
                 self._is_probing = False
@@ -388,6 +398,8 @@ class StasisMachine:
                 self.counters.unknown += 1
                 self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
                 return
+        self.queues.receive_event(event, now)
+        match event:
             case StasisStart():
                 self._stasis_start(event, now)
                 return
@@ -435,7 +447,7 @@ class StasisMachine:
         """
         technology, slash, resource = endpoint.partition("/")
         if not (technology and slash and resource):
-            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
+            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint[:100]!r}")
         call = CallMachine(
             f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
@@ -521,7 +533,8 @@ class StasisMachine:
         self._ask_no_more(now)
         self._media.link_lost()
         self.recordings.link_lost()
-        self.bridges.link_lost()
+        self.bridges.link_lost(now)
+        self.queues.link_lost(now)
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -541,6 +554,7 @@ class StasisMachine:
         self._media.link_restored(now)
         self.recordings.link_restored(now)
         self.bridges.link_restored(now)
+        self.queues.link_restored(now, subscribe=subscribe)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -621,6 +635,7 @@ class StasisMachine:
         self._collect()
         self.recordings.close(now)
         self.bridges.close(now)
+        self.queues.close(now)
         self.transfer_requests.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
@@ -684,12 +699,14 @@ class StasisMachine:
         self._new_call(channel, claimed=claimed).receive_event(event, now)
 
     def _new_call(self, channel: Channel, *, claimed: bool = False) -> CallMachine:
+        self.queues.arrived(channel, self._now)
+        back = CameBack.parse(channel.dialplan.app_data)
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
-            caller_id=channel.caller.number,
-            called_number=channel.dialplan.exten,
+            caller_id=number_shown(channel.caller.number),
+            called_number=channel.dialplan.exten if back is None else back.called_number,
             notify=self._changed,
             counters=self.counters,
         )
@@ -719,7 +736,7 @@ class StasisMachine:
             call.receive_forwarding(new, now)
 
     def _found_unannounced(self, channel: Channel, is_orphan: bool) -> None:
-        if is_orphan or is_own(channel.id):
+        if is_orphan or (is_own(channel.id) and channel.id not in self.queues):
             self._events.append(OrphanFound(channel))
         else:
             self.adopt(channel, self._now, claimed=self._claims.arrived(channel.id))
@@ -838,7 +855,8 @@ class StasisMachine:
                     call.receive_no_reply(command.request_id, self._now, was_sent=False)
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
-                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
+                    media = one_line(", ".join(event.media))
+                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {media}: {event.end}")
                     continue
                 if isinstance(event, Outage):
                     self._events.append(CallSurvived(call, event))
@@ -869,6 +887,7 @@ class StasisMachine:
         del self.calls[call.id]
         self._media.close(call, self._now)
         self.recordings.subject_over(call, self._now)
+        self.queues.call_over(call)
         self.transfer_requests.call_over(call)
         assert call.end is not None
         self._held_back.pop(call, None)

@@ -247,6 +247,8 @@ class MediaChannels:
             if voice.stage is Stage.OPEN:
                 there = self.ask(bridges.get(voice.bridge_id), now)
                 there.add_waker(partial(self._looked, voice, there))
+            elif voice.stage is Stage.JOINING and voice.proxy_id is not None:
+                voice.join(now)  # with another: that this one has come may have gone unheard
         for ear in list(self._ears.values()):
             if ear.stage is Stage.OPEN:
                 snooping = self.ask(channels.get(ear.snoop_id), now)
@@ -307,7 +309,7 @@ class MediaChannels:
         self._by_id.pop(proxy_id, None)
 
     def remove(self, request: Request[None], now: float, *, repeats: int = 0) -> None:
-        """Have something of ours removed; that it is gone already is just as well."""
+        """Have something of ours removed, asking more than once where that is refused; gone already is just as well."""
         self._leaving += 1
         done = self.ask(request, now)
         done.add_waker(partial(self._removed, request, done, repeats))
@@ -374,7 +376,9 @@ class MediaChannels:
     def _has_come_apart(self, voice: Voice, now: float) -> None:
         """The bridge has been destroyed, which is seldom told, or somebody has taken the call out of it."""
         voice.is_apart, voice.deadline = False, None
-        if voice.call.in_stasis and not voice.call.is_over and voice.call.bridge is None:
+        if voice.call.bridge is None and voice.call.is_moving:
+            voice.join(now)
+        elif voice.call.in_stasis and not voice.call.is_over and voice.call.bridge is None:
             there = self.ask(bridges.get(voice.bridge_id), now)
             there.add_waker(partial(self._looked, voice, there, was_taken_out=True))
 
@@ -408,9 +412,11 @@ class MediaChannels:
     def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1
         error = done.error
-        if isinstance(error, RequestOutcomeUnknown | OperationTimeout) and repeats < MAX_REPEATS:
+        if isinstance(error, AriNotFound):
+            return
+        if isinstance(error, RequestOutcomeUnknown | OperationTimeout | AriError) and repeats < MAX_REPEATS:
             self.remove(request, self.clock(), repeats=repeats + 1)
-        elif isinstance(error, AriError) and not isinstance(error, AriNotFound):
+        elif isinstance(error, AriError):
             self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {error}")
         # without a link, nothing is said: what is left then is found when there is one
 

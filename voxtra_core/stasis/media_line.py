@@ -24,6 +24,8 @@ MEDIA_PREFIX = "voxtra-media-"
 """How the ids of media channels begin."""
 BRIDGE_PREFIX = "voxtra-bridge-"
 """How those of our bridges do."""
+PROXY_TIMEOUT = 10.0
+"""Seconds for a proxy to be in its bridge."""
 
 
 class Stage(Enum):
@@ -198,6 +200,7 @@ class Voice(Line):
     proxy_id: str | None = None
     """The channel that stands for the call's."""
     _is_proxy_inside = False
+    _is_proxy_seated = False
 
     def audio(self, data: bytes, now: float) -> None:
         """The far end's voice."""
@@ -227,7 +230,9 @@ class Voice(Line):
             self.is_apart, self.deadline = False, None
         if self.stage is Stage.OPEN:
             self._audio.suspend()
-        if self.call.bridge is None:
+        if self.call.bridge is None and self.call.is_moving:
+            self.call.tell_when_it_has_moved()
+        elif self.call.bridge is None:
             joined = self.call.join_bridge(self.bridge_id, now)
             joined.add_waker(partial(self._joined, joined, self.proxy_id))
         else:
@@ -236,8 +241,12 @@ class Voice(Line):
 
     def follow(self, now: float) -> None:
         """The call has come into a bridge with others, moved from one to another, or come out."""
-        if self.stage in {Stage.JOINING, Stage.OPEN} and (self.call.bridge is None or self.proxy_id is None):
+        if self.stage not in {Stage.JOINING, Stage.OPEN}:
+            return
+        if self.call.bridge is None or self.proxy_id is None:
             self.join(now)
+        elif self._is_proxy_seated:  # where it still is: the call has not come in its place
+            self._is_seated(now)
 
     def proxy_entered(self, now: float) -> None:
         """It is in our application."""
@@ -258,7 +267,8 @@ class Voice(Line):
 
     def _send_proxy(self, now: float) -> None:
         self.proxy_id = proxy_id = self._owner.new_proxy(self)
-        self._is_proxy_inside = False
+        self._is_proxy_inside = self._is_proxy_seated = False
+        self.deadline = now + PROXY_TIMEOUT
         self._answered[proxy_id] = False
         self._owner.creations += 1
         snoop = channels.snoop_channel_with_id(
@@ -290,7 +300,10 @@ class Voice(Line):
         if proxy_id != self.proxy_id or self.call.is_ending:
             return
         if self._is_well(seated):
-            self._is_seated(self._owner.clock())
+            self._is_proxy_seated = True
+            self.deadline = None
+            if self.call.bridge is not None:
+                self._is_seated(self._owner.clock())
 
     def _dismiss(self, proxy_id: str | None, now: float) -> None:
         """It is of no use any more."""
@@ -299,6 +312,8 @@ class Voice(Line):
         self._owner.dismiss_proxy(proxy_id)
         if proxy_id == self.proxy_id:
             self.proxy_id = None
+            self._is_proxy_seated = False
+            self.deadline = None
         self._remove(proxy_id, now)
 
 

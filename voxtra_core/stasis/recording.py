@@ -490,4 +490,9 @@ class BridgeRecording(Recording):
 
     @property
     def _outlives(self) -> bool:
-        return False
+        return isinstance(self.subject, BridgeMachine) and not self.subject.is_gone
+
+    def _clean_up(self, now: float) -> None:
+        """It may be running unheard."""
+        if self.started.failed and self._outlives and not isinstance(self._asked.error, AriError):
+            self._owner.remove(recordings.stop(self.options.name), now)

@@ -172,7 +172,7 @@ class Transfer:
             self._give_up(failure, self._clock())
 
     def _answer(self, now: float) -> None:
-        if self.stage is not Stage.JOINING:
+        if self.stage is not Stage.JOINING or self._call.is_over:  # of which it is told presently
             return
         if self._call.state is CallState.RINGING:
             answered = self._call.answer(now)

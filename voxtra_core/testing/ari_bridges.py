@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from .bridges import Bridge
+from .bridges import Bridge, Manners
 from .channels import Channel
+from .commands import Do
 from .rest import NO_CONTENT, Handler, Reply, RestRequest, ok, refuse
-from .stasis import Do
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -21,7 +21,7 @@ _MODIFIERS: Final = frozenset({"dtmf_events", "proxy_media", "video_sfu", "video
 
 
 def bridge_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
-    """By method and path. Prompts, music, recordings and variables of a bridge are not modelled."""
+    """By method and path. Variables of a bridge are not modelled."""
     resource = _Bridges(exchange)
     one = "/bridges/{bridgeId}"
     return {
@@ -79,7 +79,13 @@ class _Bridges:
                 raise refuse(422, "Channel not in Stasis application")
             if channel.control.is_to_be_recorded:
                 raise refuse(409, f"Channel {channel.id} currently recording")
-        _one_after_another([partial(bridge.add, channel) for channel in channels], channels, request)
+        parameters = request.parameters
+        manners = Manners(
+            is_mute=parameters.flag("mute"),
+            keeps_keys=parameters.flag("absorbDTMF"),
+            tells_names=not parameters.flag("inhibitConnectedLineUpdates"),
+        )
+        _one_after_another([partial(bridge.add, channel, manners) for channel in channels], channels, request)
 
     def remove_channels(self, request: RestRequest) -> None:
         bridge = self._bridge(request, words="Not found")

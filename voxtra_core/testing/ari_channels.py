@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from .channels import Channel
+from .commands import Do
 from .digits import SendDigits
 from .external import external_media
+from .media_requests import playback_of
 from .originate import Origination
+from .queues import read_function
 from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
 from .snooping import Snooping
-from .stasis import Control, Do
+from .stasis import Control
 
 if TYPE_CHECKING:
     from .exchange import Exchange
     from .lines import Line
 
-__all__ = ["channel_handlers"]
+__all__ = ["channel_handlers", "in_stasis"]
 
 _EXPLICIT_HANGUP: Final = 32
 """``AST_SOFTHANGUP_EXPLICIT``, which stands for the cause in the event that our own hangup causes."""
@@ -76,6 +79,21 @@ def channel_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
     }
 
 
+def _find(exchange: Exchange, request: RestRequest) -> Channel:
+    channel = exchange.channels.get(request.ids["channelId"])
+    if channel is None:
+        raise refuse(404, "Channel not found")
+    return channel
+
+
+def in_stasis(exchange: Exchange, request: RestRequest) -> tuple[Channel, Control]:
+    """The channel that a request is about. Raises :class:`~.rest.Refused` for one that takes no commands."""
+    channel = _find(exchange, request)
+    if channel.control is None:
+        raise refuse(409, "Channel not in Stasis application")
+    return channel, channel.control
+
+
 def _nothing(line: Line) -> None:
     """What nobody hears."""
 
@@ -102,16 +120,10 @@ class _Channels:
         self._exchange = exchange
 
     def _channel(self, request: RestRequest) -> Channel:
-        channel = self._exchange.channels.get(request.ids["channelId"])
-        if channel is None:
-            raise refuse(404, "Channel not found")
-        return channel
+        return _find(self._exchange, request)
 
     def _in_stasis(self, request: RestRequest) -> tuple[Channel, Control]:
-        channel = self._channel(request)
-        if channel.control is None:
-            raise refuse(409, "Channel not in Stasis application")
-        return channel, channel.control
+        return in_stasis(self._exchange, request)
 
     # ---- any channel -------------------------------------------------------------------------------------------------
 
@@ -186,6 +198,8 @@ class _Channels:
         value = self._exchange.variables | channel.variables | readable
         if name in value:
             return value[name]
+        if (said := read_function(self._exchange, name)) is not None:
+            return said
         if name.endswith(")"):
             raise refuse(500, "Unable to read provided function", reason="Error With Function")
         raise refuse(404, "Provided variable was not found", reason="Variable Not Found")
@@ -238,18 +252,12 @@ class _Channels:
 
     def play(self, request: RestRequest) -> Reply:
         channel, control = self._in_stasis(request)
-        parameters = request.parameters
-        media = parameters.texts("media")
-        if not media:
+        for name in ("skipms", "offsetms"):
+            if request.parameters.number(name, 0) < 0:
+                raise refuse(400, f"{name} cannot be negative")
+        playback = playback_of(self._exchange, channel, request)
+        if playback is None:
             raise refuse(500, "Failed to queue media for playback")
-        playback = self._exchange.playbacks.add(
-            channel,
-            request.ids.get("playbackId") or parameters.text("playbackId") or self._exchange.new_id(),
-            media,
-            language=parameters.text("lang") or "en",
-            offset=max(parameters.number("offsetms", 0), 0) / 1000,
-            skip=(parameters.number("skipms", 0) or 3000) / 1000,
-        )
         control.enqueue(playback)
         return ok(playback.snapshot(), status=201, location=f"/ari/playbacks/{quote(playback.id)}")
 

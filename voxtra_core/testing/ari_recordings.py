@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from posixpath import dirname, normpath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from .recording import LiveRecording, Order
-from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, ok, refuse
+from .media_requests import check_name, order_of
+from .recording import LiveRecording
+from .rest import NO_CONTENT, Handler, Reply, RestRequest, ok, refuse
 from .sound_files import SoundFile, is_format
 
 if TYPE_CHECKING:
@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["recording_handlers"]
 
-_KEYS: Final = "0123456789*#"
-_TERMINATORS: Final = {"": "", "none": "", "any": f"{_KEYS}ABCD", **{key: key for key in _KEYS}}
-_IF_EXISTS: Final = frozenset({"", "fail", "overwrite", "append"})
-
 
 def recording_handlers(exchange: Exchange) -> Mapping[tuple[str, str], Handler]:
-    """By method and path. Bridges are not recorded."""
+    """By method and path."""
     resource = _Recordings(exchange)
     live, stored = "/recordings/live/{recordingName}", "/recordings/stored/{recordingName}"
     return {
@@ -59,33 +55,13 @@ class _Recordings:
             raise refuse(404, "Channel not found")
         if channel.control is None:
             raise refuse(409, "Channel not in Stasis application")
-        recording = self._exchange.recordings.make(channel, self._order(parameters))
+        order = order_of(parameters)
+        if not is_format(order.format):
+            raise refuse(422, "specified format is unknown on this system")
+        check_name(self._exchange, order)
+        recording = self._exchange.recordings.make(channel, order)
         channel.control.enqueue(recording)
         return ok(recording.snapshot(), status=201, location=f"/ari/recordings/live/{quote(recording.name)}")
-
-    def _order(self, parameters: Parameters) -> Order:
-        name, format = parameters.text("name") or "", parameters.text("format") or ""
-        keys = _TERMINATORS.get(parameters.text("terminateOn") or "")
-        if keys is None:
-            raise refuse(400, "terminateOn invalid")
-        if_exists = parameters.text("ifExists") or "fail"
-        if if_exists not in _IF_EXISTS:
-            raise refuse(400, "ifExists invalid")
-        if not is_format(format):
-            raise refuse(422, "specified format is unknown on this system")
-        _check_name(name)
-        recordings = self._exchange.recordings
-        if recordings.live(name) is not None or (if_exists == "fail" and recordings.file(name) is not None):
-            raise refuse(409, f"Recording '{name}' already exists and can not be overwritten")
-        return Order(
-            name,
-            format,
-            max_duration=parameters.number("maxDurationSeconds", 0),
-            max_silence=parameters.number("maxSilenceSeconds", 0),
-            appends=if_exists == "append",
-            beep=parameters.flag("beep"),
-            keys=keys,
-        )
 
     def find(self, request: RestRequest) -> LiveRecording:
         recording = self._exchange.recordings.live(request.ids["recordingName"])
@@ -126,12 +102,3 @@ class _Recordings:
         if self._exchange.recordings.file(name) is not None:
             raise refuse(409, "A recording with the same name already exists on the system")
         return ok(self._exchange.recordings.copy(file, name).snapshot())
-
-
-def _check_name(name: str) -> None:
-    """Names may have folders, but those of the recordings alone (as refused by a 22.10.1)."""
-    folder = normpath(dirname(name) or ".")
-    if not name or set(folder.split("/")) == {".."}:
-        raise refuse(500, "Error parsing request")
-    if folder.startswith("../"):
-        raise refuse(400, "Recording name invalid")

@@ -7,9 +7,9 @@ something happens at the same instant. And where the real one races, the order h
 before what the request causes, except for the operations that Asterisk answers when they are done.
 :class:`~.link.SimulatedLink` can delay either.
 
-An operation that is not modelled is answered with 501 and says so: external media by anything but AudioSocket, prompts,
-music and recordings on a bridge, ``create`` and ``dial``, redirection, device states, mailboxes. Read-only users and
-requests over the event socket belong to the transport.
+An operation that is not modelled is answered with 501 and says so: external media by anything but AudioSocket,
+``create`` and ``dial``, device states, mailboxes. Read-only users and requests over the event socket
+belong to the transport.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from .ari_bridge_media import bridge_media_handlers
 from .ari_bridges import bridge_handlers
 from .ari_channels import channel_handlers
 from .ari_others import application_handlers, asterisk_handlers, event_handlers, playback_handlers
 from .ari_recordings import recording_handlers
+from .ari_transfers import transfer_handlers
 from .callers import Callee, Caller
 from .channels import Channel, Party, Place
 from .dialplan import Extension
@@ -360,7 +362,9 @@ def _handlers(exchange: Exchange) -> dict[tuple[str, str], Handler]:
     """What answers each method and path."""
     return {
         **channel_handlers(exchange),
+        **transfer_handlers(exchange),
         **bridge_handlers(exchange),
+        **bridge_media_handlers(exchange),
         **playback_handlers(exchange),
         **recording_handlers(exchange),
         **application_handlers(exchange),

@@ -17,18 +17,40 @@ has them as text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
-from typing import Any, Final, Self, TypeAlias, get_args
+from typing import Any, Self, get_args
 
 import attrs
 
 from ..media.chunk import AudioChunk
 from ..media.formats import SLIN
 from ..media.wav import read_wav
+from .steps import (
+    Answer,
+    AskForTransfer,
+    HangUp,
+    Hold,
+    Press,
+    Progress,
+    Refuse,
+    Ring,
+    Step,
+    Talk,
+    Wait,
+    WaitForAnswer,
+    WaitForDigits,
+    WaitForPrompt,
+    code_of,
+    is_not_empty,
+    is_seconds,
+    is_text,
+    media_uri,
+    prompt_name,
+)
 
 __all__ = [
     "Agent",
     "Answer",
+    "AskForTransfer",
     "Callee",
     "Caller",
     "HangUp",
@@ -50,155 +72,6 @@ __all__ = [
     "prompt_name",
 ]
 
-_KEYS: Final = frozenset("0123456789*#ABCDabcd")
-
-
-def _seconds(step: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{field.name} must be a number of seconds, not {value!r}")
-    if not isfinite(value) or value < 0:
-        raise ValueError(f"{field.name} must be 0 seconds or more, not {value!r}")
-
-
-def _text(step: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{field.name} must be a str, not {value!r}")
-
-
-def _keys(step: object, field: attrs.Attribute[Any], value: object) -> None:
-    _text(step, field, value)
-    wrong = "".join(sorted({*str(value)} - _KEYS))
-    if wrong:
-        raise ValueError(f"{field.name} must be keys, 0-9 * # A-D, and {value!r} has {wrong!r}")
-
-
-def _some(step: object, field: attrs.Attribute[Any], value: object) -> None:
-    if not value:
-        raise ValueError(f"{field.name} must not be empty")
-
-
-def _cause(step: object, field: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{field.name} must be a Q.850 cause, such as 16 or 17, not {value!r}")
-
-
-_OR_NONE = attrs.validators.optional
-
-
-def media_uri(name: str) -> str:
-    """``"hello-world"`` is short for ``"sound:hello-world"``."""
-    return name if ":" in name else f"sound:{name}"
-
-
-@attrs.frozen
-class Ring:
-    """The phone rings."""
-
-
-@attrs.frozen
-class Progress:
-    """Early media without an answer (SIP 183)."""
-
-
-@attrs.frozen
-class Answer:
-    """The phone is picked up."""
-
-
-@attrs.frozen
-class Wait:
-    """For so many seconds."""
-
-    seconds: float = attrs.field(validator=_seconds)
-
-
-@attrs.frozen
-class WaitForAnswer:
-    """Until the other side answers."""
-
-    timeout: float | None = attrs.field(validator=_OR_NONE(_seconds))
-
-
-@attrs.frozen
-class WaitForPrompt:
-    """Until a prompt, or music, is heard to begin (``ended=False``) or to end, for whatever reason."""
-
-    uri: str = attrs.field(validator=[_text, _some])
-    ended: bool
-    timeout: float | None = attrs.field(validator=_OR_NONE(_seconds))
-
-
-@attrs.frozen
-class WaitForDigits:
-    """Until these digits have been heard, after those that an earlier step waited for."""
-
-    digits: str = attrs.field(validator=_keys)
-    timeout: float | None = attrs.field(validator=_OR_NONE(_seconds))
-
-
-@attrs.frozen
-class Press:
-    """Keys, one after another; each is heard when it is let go. All times in seconds."""
-
-    digits: str = attrs.field(validator=[_keys, _some])
-    after: float = attrs.field(validator=_seconds)
-    between: float = attrs.field(validator=_seconds)
-    duration: float = attrs.field(validator=_seconds)
-
-
-@attrs.frozen
-class Talk:
-    """Says something, for so many seconds; with ``waits=False`` the next step begins at once."""
-
-    seconds: float = attrs.field(validator=_seconds)
-    audio: AudioChunk | None = None
-    """What; without it something that is as good as any other."""
-    waits: bool = True
-    words: str = ""
-    """What is said, in words."""
-    wav: str = ""
-    """The name of the file that the audio is from."""
-
-
-@attrs.frozen
-class Hold:
-    """Puts the other side on hold, or takes it back."""
-
-    on: bool
-
-
-@attrs.frozen
-class HangUp:
-    """Hangs up, or gives up while it rings. ``cause`` is Q.850; ``None`` when the device gives none."""
-
-    cause: int | None = attrs.field(validator=_OR_NONE(_cause))
-
-
-@attrs.frozen
-class Refuse:
-    """Does not take the call. ``application`` and ``data`` are what a dialplan runs to that end."""
-
-    cause: int = attrs.field(validator=_cause)
-    application: str
-    data: str
-
-
-Step: TypeAlias = (
-    Ring
-    | Progress
-    | Answer
-    | Wait
-    | WaitForAnswer
-    | WaitForPrompt
-    | WaitForDigits
-    | Press
-    | Talk
-    | Hold
-    | HangUp
-    | Refuse
-)
-
-
 SECONDS_PER_CHARACTER = 0.07
 """Of spoken English, 14 characters a second."""
 
@@ -219,6 +92,9 @@ class Script:
     rate: int = attrs.field(default=8000, kw_only=True)
     """Of what the telephone sends and plays: signed linear, so many samples a second."""
 
+    refuses_referrals: bool = attrs.field(default=False, kw_only=True)
+    """Whether it stays when it is sent elsewhere (SIP REFER); else it goes there at once, and hangs up here."""
+
     def __repr__(self) -> str:
         who = [repr(value) for value in self._who()]
         more = [f"{name}={value!r}" for name, value in self._more().items()]
@@ -228,7 +104,8 @@ class Script:
         return []
 
     def _more(self) -> dict[str, object]:
-        return {} if self.rate == 8000 else {"rate": self.rate}
+        more: dict[str, object] = {} if self.rate == 8000 else {"rate": self.rate}
+        return more | ({"refuses_referrals": True} if self.refuses_referrals else {})
 
     def _code(self) -> list[str]:
         return [code_of(step) for step in self.steps]
@@ -289,6 +166,13 @@ class Script:
         """Takes the other side back from hold."""
         return self.then(Hold(on=False))
 
+    def asks_for_transfer(self, to: str) -> Self:
+        """Asks to be connected to somebody else, a user or number, by SIP (REFER).
+
+        Who is connected there hangs up here; when it is declined the next step begins.
+        """
+        return self.then(AskForTransfer(to))
+
     def hangs_up(self, cause: int | None = 16) -> Self:
         """Hangs up, with a Q.850 cause, or with none as a SIP BYE without a ``Reason`` does."""
         return self.then(HangUp(cause))
@@ -298,16 +182,16 @@ class Script:
 class Caller(Script):
     """Somebody who calls: who they are, what they dial, and what they do then."""
 
-    number: str = attrs.field(default="", validator=_text)
-    name: str = attrs.field(default="", validator=_text)
-    dials: str = attrs.field(default="s", validator=[_text, _some])
-    context: str = attrs.field(default="default", kw_only=True, validator=_text)
+    number: str = attrs.field(default="", validator=is_text)
+    name: str = attrs.field(default="", validator=is_text)
+    dials: str = attrs.field(default="s", validator=[is_text, is_not_empty])
+    context: str = attrs.field(default="default", kw_only=True, validator=is_text)
     """The dialplan context that the call comes in on."""
-    endpoint: str = attrs.field(default="PJSIP/caller", kw_only=True, validator=_text)
+    endpoint: str = attrs.field(default="PJSIP/caller", kw_only=True, validator=is_text)
     """Technology and name of the phone or trunk that it comes from."""
     variables: tuple[tuple[str, str], ...] = attrs.field(default=(), kw_only=True)
     """Channel variables that the dialplan has set before ``Stasis()``."""
-    after: float = attrs.field(default=0.0, kw_only=True, validator=_seconds)
+    after: float = attrs.field(default=0.0, kw_only=True, validator=is_seconds)
     """Seconds until they dial, where several call (:func:`~.run.run_calls`)."""
 
     def _who(self) -> list[object]:
@@ -365,7 +249,7 @@ class Callee(Script):
 class Agent(Callee):
     """A :class:`Callee` with the endpoint to be reached at: ``Agent("PJSIP/bob").rings(2.0).answers()``."""
 
-    endpoint: str = attrs.field(default="PJSIP/agent", validator=[_text, _some])
+    endpoint: str = attrs.field(default="PJSIP/agent", validator=[is_text, is_not_empty])
 
     def _who(self) -> list[object]:
         return [self.endpoint]
@@ -380,48 +264,3 @@ def must_be_people(people: Sequence[object], agents: Sequence[object] = ()) -> N
     for agent in agents:
         if not isinstance(agent, Agent):
             raise TypeError(f"agents must be Agents, as Agent('PJSIP/bob').answers(), not {agent!r}")
-
-
-def code_of(step: Step) -> str:
-    """The method call that adds this step to a script."""
-    match step:
-        case Ring():
-            return ".rings()"
-        case Progress():
-            return ".progresses()"
-        case Answer():
-            return ".answers()"
-        case Wait(seconds):
-            return f".waits({seconds!r})"
-        case WaitForAnswer(timeout):
-            return _method("waits_for_answer", timeout=(timeout, None))
-        case WaitForPrompt(uri, ended, timeout):
-            until = "ended" if ended else "started"
-            return _method("waits_for_prompt", prompt_name(uri), until=(until, "ended"), timeout=(timeout, None))
-        case WaitForDigits(digits, timeout):
-            return _method("waits_for_digits", digits, timeout=(timeout, None))
-        case Press(digits, after, between, duration):
-            return _method("presses", digits, after=(after, 0.0), between=(between, 0.25), duration=(duration, 0.1))
-        case Talk(seconds, audio, waits, words, wav):
-            if audio is None:
-                return _method("talks", words or seconds, waits=(waits, True))
-            meanwhile = "" if waits else ", waits=False"
-            return f".talks(Path({wav!r}).read_bytes(){meanwhile}, wav={wav!r})" if wav else f".talks(audio{meanwhile})"
-        case Hold(on):
-            return ".holds()" if on else ".resumes()"
-        case HangUp(cause):
-            return ".hangs_up()" if cause == 16 else f".hangs_up({cause!r})"
-        case Refuse(cause, application):
-            return {"Busy": ".is_busy()", "Congestion": ".is_congested()"}.get(application, f".rejects({cause})")
-
-
-def _method(name: str, *positional: object, **named: tuple[object, object]) -> str:
-    """``named`` has values and their defaults."""
-    more = [f"{key}={value!r}" for key, (value, default) in named.items() if value != default]
-    return f".{name}({', '.join([*map(repr, positional), *more])})"
-
-
-def prompt_name(uri: str) -> str:
-    """The other way round than :func:`media_uri`."""
-    name = uri.removeprefix("sound:")
-    return uri if ":" in name else name

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from .bridges import Bridge
     from .broadcast import Broadcast
     from .dialing import Attempt
-    from .lines import Line, LocalLine
+    from .lines import Line
+    from .local_line import LocalLine
     from .recording import Recorded
     from .stasis import Control
     from .talking import TalkDetector
+    from .transfers import Referral
 
 __all__ = ["APP_DIAL", "Channel", "Party", "Place", "ari_date", "cause_text"]
 
@@ -125,10 +127,21 @@ class Channel:
     """For one that snoops: the channel that it was made for."""
     snoops: list[Channel] = attrs.field(factory=list)
     """What has been made to snoop on it; they go with it."""
+    works_for: Bridge | None = None
+    """For one that no client is told of: the bridge where it announces or records, whose events its own are."""
+    transfer_handling: str = ""
+    """``PJSIP_TRANSFER_HANDLING()``."""
+    referral: Referral | None = None
+    """The transfer that its far end has asked for, until the application has said how it ended."""
     leaving: Appointment | None = None
     """While it is in the dialplan and will leave it by itself."""
     broadcast: Broadcast | None = None
     """From ``StasisBroadcast`` on until nobody has claimed it in time, or ``Stasis`` has been left."""
+
+    @property
+    def target_uri(self) -> str:
+        """What is played or recorded here is played to this, or recorded of it."""
+        return f"channel:{self.id}" if self.works_for is None else f"bridge:{self.works_for.id}"
 
     def snapshot(self) -> dict[str, Any]:
         """The model ``Channel``."""

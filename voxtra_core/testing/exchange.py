@@ -22,6 +22,7 @@ from .frames import FrameClock
 from .outbound import Outbound
 from .people import Person
 from .playback import Playbacks
+from .queues import QueueContext, enter_queue
 from .recordings import Recordings
 from .stasis import Control
 from .talking import TalkDetector
@@ -79,6 +80,7 @@ class Exchange:
         self._channels_made = 0
         self._calls_made = 0
         self._snoops_made = 0
+        self._guests_made = 0
 
     def take_over(self, old: Exchange) -> None:
         """Asterisk has been started again, and is this one from now on: those who were on the phone are cut off."""
@@ -114,6 +116,13 @@ class Exchange:
         """An event of this channel, for everybody who is subscribed to it."""
         self.applications.publish(channel.id, event, {**fields, "channel": channel.snapshot()})
 
+    def publish_media(self, channel: Channel, event: str, fields: dict[str, Any]) -> None:
+        """An event of what is played or recorded on this channel, or in the bridge that it works for."""
+        if channel.works_for is None:
+            self.applications.publish(channel.id, event, fields)
+        else:
+            self.applications.publish_bridge(channel.works_for.id, event, fields)
+
     def _compose(self, application: str, event: str, fields: dict[str, Any]) -> str:
         envelope = {"type": event, "timestamp": self.date(), **fields}
         envelope |= {"asterisk_id": ASTERISK_ID, "application": application}
@@ -136,6 +145,11 @@ class Exchange:
         self._snoops_made += 1
         return f"{self._snoops_made - 1:08x}"
 
+    def next_guest_number(self) -> str:
+        """Likewise for those that announce or record in bridges."""
+        self._guests_made += 1
+        return f"{self._guests_made - 1:08x}"
+
     def add_channel(self, id: str, name: str, state: str, place: Place, **more: Any) -> Channel:
         """A new channel; ``more`` are further attributes of :class:`~.channels.Channel`."""
         channel = Channel(id, name, state, place, self.date(), **more)
@@ -156,8 +170,9 @@ class Exchange:
     def set_variable(self, channel: Channel, name: str, value: str | None) -> None:
         """Set it, or with ``None`` remove it; only the former is an event.
 
-        ``CALLERID``, ``CONNECTEDLINE`` and ``TALK_DETECT`` work as functions; others do nothing, as in Asterisk those
-        that it doesn't have. ``_`` and ``__`` before a name only say that it is inherited.
+        ``CALLERID``, ``CONNECTEDLINE``, ``TALK_DETECT`` and ``PJSIP_TRANSFER_HANDLING`` work as functions; others do
+        nothing, as in Asterisk those that it doesn't have. ``_`` and ``__`` before a name only say that it is
+        inherited.
         """
         if name.endswith(")"):
             self._write_function(channel, name, value or "")
@@ -171,6 +186,8 @@ class Exchange:
         function, _, field = name[:-1].partition("(")
         if function == "TALK_DETECT":
             self._detect_talking(channel, field, value)
+        elif function == "PJSIP_TRANSFER_HANDLING" and channel.name.startswith("PJSIP/"):
+            channel.transfer_handling = value
         field = {"num": "number", "name": "name"}.get(field, "")
         if function == "CALLERID" and field:
             channel.caller = attrs.evolve(channel.caller, **{field: value})
@@ -184,12 +201,19 @@ class Exchange:
         if action == "remove" and detector is not None:
             detector.stop()
             channel.talk_detector = None
+            self._audio_changed(channel)
         elif action == "set":
             new = detector or TalkDetector(self, channel)
             if new.configure(value) and detector is None:
                 channel.talk_detector = new
+                self._audio_changed(channel)
                 if channel.line is not None and channel.line.is_talking:
                     new.hears(True)
+
+    @staticmethod
+    def _audio_changed(channel: Channel) -> None:
+        if channel.bridge is not None:
+            channel.bridge.reconsider()
 
     def publish_caller_id(self, channel: Channel) -> None:
         """The caller's name or number has changed."""
@@ -299,6 +323,8 @@ class Exchange:
         if extension.application == "Stasis":
             name, *args = extension.data.split(",")
             self.enter_stasis(channel, name, args)
+        elif isinstance(extension, QueueContext):
+            enter_queue(self, channel, extension)
         elif extension.application == "StasisBroadcast":
             offer(self, channel, Broadcast.parse(extension.data, leave))
         elif extension.lasts is not None:

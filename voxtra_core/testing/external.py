@@ -22,7 +22,7 @@ from .rest import Parameters, Refused, Reply, RestRequest, ok, refuse
 if TYPE_CHECKING:
     from .exchange import Exchange
 
-__all__ = ["AudioSocketCall", "Door", "FarEnd", "external_media"]
+__all__ = ["CODEC_RATES", "AudioSocketCall", "Door", "FarEnd", "external_media"]
 
 _LONGEST_ID: Final = 149
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -37,7 +37,13 @@ _RATES: Final = {
     "slin96": 96_000,
     "slin192": 192_000,
 }
-_OTHERS: Final = frozenset({"ulaw", "alaw", "g722", "gsm", "opus", "g729", "ilbc", "speex"})
+_OTHERS: Final = {
+    **dict.fromkeys(("ulaw", "alaw", "gsm", "g729", "ilbc", "speex"), 8000),
+    "g722": 16_000,
+    "opus": 48_000,
+}
+CODEC_RATES: Final = {**_RATES, **_OTHERS}
+"""Samples a second of each codec, by the name that requests give it."""
 _MOST_WAITING: Final = 5
 """Frames that wait to be mixed; of more the oldest is dropped."""
 
@@ -99,7 +105,7 @@ def _checked(parameters: Parameters) -> tuple[str, str, str]:
         if not parameters.text("data"):
             raise refuse(400, "data can not be empty")
     elif (encapsulation, transport) in {("rtp", "udp"), ("none", "websocket")}:
-        if parameters.text("format") not in _RATES.keys() | _OTHERS:
+        if parameters.text("format") not in CODEC_RATES:
             raise _internal_error()
         raise refuse(501, f"The simulated Asterisk has no external media by {encapsulation} over {transport}")
     else:

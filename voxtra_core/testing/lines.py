@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from .frames import Path
+from ..media._audioop import audioop
+from .frames import Path, silence
+from .transfers import ask_for_transfer
 
 if TYPE_CHECKING:
     from .callers import Refuse
-    from .channels import Channel
+    from .channels import Channel, Party
     from .exchange import Exchange
     from .people import Person
 
-__all__ = ["DirectLine", "Line", "LocalLine"]
+__all__ = ["DirectLine", "Line"]
 
+_JITTER: Final = 0.001
+"""Seconds by which a frame may be early."""
+_REDIRECTED: Final = 23
 _CANCELLED: Final = 127
 """What ``chan_pjsip`` makes of a CANCEL."""
 
@@ -36,12 +40,15 @@ class Line(ABC):
         self._exchange = exchange
         self._prompt: str | None = None
         self._music: str | None = None
+        self._announced: str | None = None  # in the bridge where the channel is
         self._ringing = False
         self._muted = False
         self._voice_muted = False
         self._silence = False
         self._audible: str | None = None
         self._whispers: dict[Line, str] = {}
+        self._whispered = bytearray()
+        self._fed_until = -inf  # when what has come in so far has been heard
         self._paths: dict[Line, Path] = {}
         self.taps: list[Callable[[bytes], None]] = []
         """Who hears what is sent to the person."""
@@ -73,6 +80,11 @@ class Line(ABC):
         self._silence = on
         self._update()
 
+    def announce(self, what: str | None) -> None:
+        """A prompt or music for all who are in the channel's bridge begins or ends."""
+        self._announced = what
+        self._update()
+
     def whisper(self, source: Line, what: str | None) -> None:
         """What somebody who snoops plays to the person begins or ends. In place of what it would be mixed with.
 
@@ -84,6 +96,37 @@ class Line(ABC):
             self._whispers[source] = what
         self._update()
 
+    def whisper_audio(self, data: bytes) -> None:
+        """Likewise, as audio, at this line's rate. In a bridge it waits for the frame that it is put into."""
+        if self._muted or not self._is_sent_frames:
+            return
+        if self._prompt or self._music or self._silence:
+            self.person.hears_audio(data)
+        else:
+            self._whispered += data
+            self._exchange.frames.look()
+
+    @property
+    def is_whispered_to(self) -> bool:
+        """Whether a whisper waits for a frame."""
+        return bool(self._whispered)
+
+    @property
+    def is_fed_now(self) -> bool:
+        """Whether a frame is being heard, so that none of silence need come."""
+        return self._exchange.agenda.now < self._fed_until
+
+    @property
+    def _is_sent_frames(self) -> bool:
+        bridge = self.channel.bridge
+        is_played_to = self._prompt or self._music or self._silence or self._announced
+        return bool(is_played_to) or (bridge is not None and bridge.feeds(self))
+
+    def company_changed(self) -> None:
+        """Somebody has come into the channel's bridge, or left it."""
+        if self._whispers:
+            self._update()
+
     def indicate_ringing(self, on: bool) -> None:
         """The ringing tone begins or ends."""
         self._ringing = on
@@ -91,11 +134,17 @@ class Line(ABC):
 
     def mute(self, on: bool, direction: str) -> None:
         """Nothing that is played reaches the person (``"out"``), nothing that they say comes in, or ``"both"``."""
+        was_muted, was_voice_muted = self._muted, self._voice_muted
         if direction != "in":
             self._muted = on
         if direction != "out":
             self._voice_muted = on
         self._update()
+        if (detector := self.channel.talk_detector) is not None and was_voice_muted != self._voice_muted:
+            detector.resume(self.is_talking) if was_voice_muted else detector.stop()
+        is_muted = self._muted or self._voice_muted
+        if self.channel.bridge is not None and is_muted != (was_muted or was_voice_muted):
+            self.channel.bridge.reconsider()
 
     def hold(self, on: bool) -> None:
         """The device is told that it is on hold, or is not any more."""
@@ -112,6 +161,14 @@ class Line(ABC):
         self._silence = False
         self.person.hears_tone(digit)
 
+    def redirect(self) -> None:
+        """The person is to call somebody else: a 302, before the answer."""
+        self._exchange.publish(self.channel, "ChannelHangupRequest", cause=_REDIRECTED)
+        self._exchange.hang_up(self.channel, _REDIRECTED)
+
+    def is_told(self, party: Party) -> None:
+        """The other side is somebody else now."""
+
     def cut_off(self) -> None:
         """Asterisk is no more."""
 
@@ -127,9 +184,12 @@ class Line(ABC):
         self.person.is_cut_off(cause)
 
     def _update(self) -> None:
-        audible = None if self._muted else self._prompt or self._music or ("ringing" if self._ringing else None)
-        if self._prompt or self._music or self._silence:
-            audible = next(iter(self._whispers.values()), audible)
+        announced = None if self._silence else self._announced
+        audible = self._prompt or self._music or announced or ("ringing" if self._ringing else None)
+        if self._whispers and self._is_sent_frames:
+            audible = next(iter(self._whispers.values()))
+        if self._muted:
+            audible = None
         if audible != self._audible:
             self._audible = audible
             self.person.hears(audible)
@@ -146,7 +206,7 @@ class Line(ABC):
     @property
     def is_played_to(self) -> bool:
         """Whether a prompt or music is being played to the person, of which there is no audio here."""
-        return bool(self._prompt or self._music) and not self._muted
+        return bool(self._prompt or self._music or self._announced) and not self._muted
 
     def watch(self, look: Callable[[], None]) -> None:
         """Call this whenever that may have changed."""
@@ -169,6 +229,11 @@ class Line(ABC):
         return self.person.rate
 
     @property
+    def is_fed(self) -> bool:
+        """Whether frames come that can be recorded."""
+        return True
+
+    @property
     def sends_silence(self) -> bool:
         """Whether a frame comes from the far end every 20 ms, also of silence: a telephone that is off the hook."""
         return self.person.is_on_the_line
@@ -183,10 +248,16 @@ class Line(ABC):
 
     def receive_audio(self, data: bytes) -> None:
         """Audio for the person, at this line's rate. What is played on the channel takes its place."""
+        whisper = b""
+        if self._whispered:
+            whisper, self._whispered = bytes(self._whispered[: len(data)]), self._whispered[len(data) :]
         if not (self._muted or self._prompt or self._music or self._silence):
-            self.person.hears_audio(data)
             for tap in self.taps:
                 tap(data)
+            if whisper:
+                data = audioop.add(data, whisper + silence(len(data) - len(whisper)), 2)
+            self._fed_until = self._exchange.agenda.now + len(data) / (2 * self.rate) - _JITTER
+            self.person.hears_audio(data)
 
     def path_from(self, source: Line) -> Path:
         """The way of the other's audio to here."""
@@ -237,7 +308,7 @@ class Line(ABC):
         self.is_talking = on
         if on:
             self._exchange.frames.look()
-        if self.channel.talk_detector is not None:
+        if self.channel.talk_detector is not None and not self._voice_muted:
             self.channel.talk_detector.hears(on)
         self._changed()
 
@@ -247,6 +318,10 @@ class Line(ABC):
             self._exchange.publish(self.channel, "ChannelHold", musicclass=self._held_with)
         else:
             self._exchange.publish(self.channel, "ChannelUnhold")
+
+    def asks_for_transfer(self, to: str) -> None:
+        """Wants to be connected to somebody else."""
+        ask_for_transfer(self._exchange, self.channel, to)
 
     @property
     def _held_with(self) -> str:
@@ -277,76 +352,3 @@ class DirectLine(Line):
     def refuses(self, how: Refuse) -> None:
         """The attempt fails; an answered call is hung up with that cause."""
         self.hangs_up(how.cause)
-
-
-class LocalLine(Line):
-    """A Local channel: ``channel`` is its first half, and the person is a piece of dialplan that runs on the second.
-
-    Asterisk subscribes the application that originates to both, so the second half's events are seen, too.
-    """
-
-    ANSWER_WAITS = 0.5
-    """``Answer()`` goes on when a first frame comes in, or after so many seconds."""
-
-    def __init__(self, exchange: Exchange, channel: Channel, person: Person, half: Channel) -> None:
-        super().__init__(exchange, channel, person)
-        self.half = half
-        self._steps = 0
-        half.half_of = self
-
-    def sends_digit(self, digit: str, duration: float) -> None:
-        """The second half receives what is sent on the first."""
-        self._exchange.publish(self.half, "ChannelDtmfReceived", digit=digit, duration_ms=round(duration * 1000))
-        super().sends_digit(digit, duration)
-
-    def release(self, cause: int) -> None:
-        """The hangup reaches the second half, unless it came from there."""
-        if self.half.dialplan_ended:
-            return
-        self._exchange.publish(self.half, "ChannelHangupRequest", cause=cause)
-        if self.half.cause is None:
-            self.half.cause = cause
-
-    def released(self, cause: int) -> None:
-        """The second half goes as well."""
-        self._exchange.destroy(self.half)
-        super().released(cause)
-
-    def runs(self, app: str, data: str) -> None:
-        """The next step of the dialplan."""
-        self._steps += 1
-        self.half.place = attrs.evolve(self.half.place, priority=self._steps, app=app, data=data)
-        self._exchange.publish(self.half, "ChannelDialplan", dialplan_app=app, dialplan_app_data=data)
-
-    def answers(self) -> float:
-        """Both halves are up; ``Answer()`` waits for a frame."""
-        self.runs("Answer", "")
-        self._exchange.set_state(self.half, "Up")
-        if self.channel.attempt is not None:
-            self.person.is_answered()
-            self.channel.attempt.answer()
-        return self.ANSWER_WAITS
-
-    def hangs_up(self, cause: int | None) -> None:
-        """``Hangup()``."""
-        self.runs("Hangup", "" if cause is None else str(cause))
-        self.end_half(16 if cause is None else cause)
-
-    def refuses(self, how: Refuse) -> None:
-        """``Busy()`` and ``Congestion()`` say so to the caller, who hangs up; ``Hangup()`` ends the call here."""
-        if how.application == "Hangup":
-            self.hangs_up(how.cause)
-            return
-        self.runs(how.application, how.data)
-        self.half.cause = how.cause
-        self._exchange.set_state(self.half, "Busy")
-        if self.channel.attempt is not None:
-            # The first half is never told the cause: it ends with 0 (seen on 22.10.1).
-            self.channel.attempt.fail(0, "BUSY" if how.cause == 17 else "CONGESTION")
-
-    def end_half(self, cause: int) -> None:
-        """The second half is hung up, and with it the first."""
-        self.half.cause = cause
-        self._exchange.publish_dialplan_end(self.half)
-        self._exchange.publish(self.channel, "ChannelHangupRequest", cause=cause)
-        self._exchange.hang_up(self.channel, cause)

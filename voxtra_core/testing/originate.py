@@ -9,7 +9,8 @@ import attrs
 
 from .channels import APP_DIAL, Channel, Party, Place
 from .dialing import Attempt
-from .lines import DirectLine, LocalLine
+from .lines import DirectLine
+from .local_line import LocalLine
 from .rest import Parameters, atoi, refuse
 
 if TYPE_CHECKING:

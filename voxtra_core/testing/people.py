@@ -11,6 +11,7 @@ from ..media.formats import format_of
 from ..media.transcode import Transcoder
 from .callers import (
     Answer,
+    AskForTransfer,
     HangUp,
     Hold,
     Press,
@@ -62,6 +63,14 @@ class Person:
         """What the other side has sent."""
         self.pressed: list[Digit] = []
         """The keys, each when it was let go."""
+        self.sent_to: list[str] = []
+        """Where the other side has sent this person, by transfer."""
+        self.told: list[str] = []
+        """What came of the transfers that this person asked for: ``progress``, ``answered`` and ``declined``."""
+        self.takes_referral: Callable[[str, Callable[[], None]], None] | None = None
+        """What the telephone does with a REFER, if not what the script says: it is given where to go, and what to call
+        when nothing has come of that.
+        """
         self.done: list[tuple[float, Step]] = []
         """The steps so far, and when each began."""
         self.answered_at: float | None = None
@@ -82,6 +91,7 @@ class Person:
         self._started = 0  # what waits_for_prompt has not yet seen start, and end
         self._ended = 0
         self._digits_taken = 0
+        self._told_before = 0  # of transfers asked for earlier
 
     def __repr__(self) -> str:
         state = "has left" if self.ended_at is not None else "talks" if self.answered_at is not None else "waits"
@@ -139,6 +149,24 @@ class Person:
         """The other side has sent a digit."""
         self.tones.append(Digit(digit, self._agenda.now))
         self._check()
+
+    def is_referred(self, to: str, failed: Callable[[], None]) -> None:
+        """The other side sends this person elsewhere; ``failed`` says that it has come to nothing."""
+        if self.takes_referral is not None:
+            self.takes_referral(to, failed)
+        elif self.script.refuses_referrals:
+            failed()
+        else:
+            self.sent_to.append(to)
+            self._hang_up(None)
+
+    def hears_of_transfer(self, what: str) -> None:
+        """What has become of the transfer that this person asked for; who is connected elsewhere is gone from here."""
+        self.told.append(what)
+        if isinstance(self._waits_for, AskForTransfer) and what == "answered":
+            self._hang_up(None)
+        else:
+            self._check()
 
     def is_held(self, on: bool) -> None:
         """The other side puts this person on hold, or takes them back."""
@@ -203,6 +231,10 @@ class Person:
                 self._talk(step)
             case Hold(on):
                 self.line.holds(on)
+            case AskForTransfer(to):
+                self._waits_for = step
+                self._told_before = len(self.told)
+                self.line.asks_for_transfer(to)
             case HangUp(cause):
                 self._hang_up(cause)
             case Refuse():
@@ -265,6 +297,8 @@ class Person:
                 return bool(self.heard) and self.heard[-1].end is None
             case WaitForAnswer():
                 return self.answered_at is not None
+            case AskForTransfer():
+                return "declined" in self.told[self._told_before :]
             case WaitForPrompt(uri, ended):
                 return self._finds(uri, ended)
             case WaitForDigits(digits):

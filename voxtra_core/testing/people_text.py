@@ -32,6 +32,7 @@ import attrs
 from .callers import (
     Agent,
     Answer,
+    AskForTransfer,
     Caller,
     HangUp,
     Hold,
@@ -100,6 +101,8 @@ _PRESS = _pattern(
 _TALK = _pattern(rf"talk\s+{_SECONDS}(\s+meanwhile)?")
 _SAY = _pattern(rf"say\s+{_SOMETHING_QUOTED}(\s+meanwhile)?")
 _WAV = _pattern(rf"talk\s+{_SOMETHING_QUOTED}(\s+meanwhile)?")
+_ASK = _pattern(r"ask to be connected to\s+(\S+)")
+_STAY = "stay when sent elsewhere"
 _HANG_UP = _pattern(rf"hang up(?:\s+with cause\s+{_WHOLE}|\s+(without cause))?")
 _REFUSE = _pattern(rf"refuse with cause\s+{_WHOLE}")
 _PLAIN: dict[str, Step] = {
@@ -114,7 +117,8 @@ _PLAIN: dict[str, Step] = {
 
 _ADVICE = (
     "a step is one of: wait 2 s · wait for answer · wait for prompt hello-world · wait for digits 12 · "
-    'press 1234# after 0.5 s · talk 2 s · say "words" · talk "file.wav" · hold · resume · ring · early media · '
+    'press 1234# after 0.5 s · talk 2 s · say "words" · talk "file.wav" · hold · resume · '
+    "ask to be connected to 200 · ring · early media · "
     "answer · be busy · be congested · refuse with cause 21 · hang up"
 )
 _STARTS = {
@@ -123,6 +127,8 @@ _STARTS = {
     "press": "write: press 1234# after 0.5 s, 0.25 s apart, held 0.1 s (keys: 0-9 * # A-D; the rest may be left out)",
     "talk": 'write: talk 2 s, or: talk "file.wav"; either may end in: meanwhile',
     "say": 'write: say "the words", in straight double quotes',
+    "ask": "write: ask to be connected to 200",
+    "stay": f"write: {_STAY}",
     "hang": "write: hang up, hang up with cause 21, or: hang up without cause",
     "refuse": "write: refuse with cause 21",
     "set": "write: set NAME to value",
@@ -206,6 +212,8 @@ def _agent(words: str) -> Agent:
 def _with_step(person: Caller | Agent, words: str, read_wav: Callable[[str], bytes] | None) -> Caller | Agent:
     if isinstance(person, Caller) and (match := _SET.fullmatch(words)) is not None:
         return person.sets(match[1], match[2])
+    if " ".join(words.lower().split()) == _STAY:
+        return attrs.evolve(person, refuses_referrals=True)
     if (match := _WAV.fullmatch(words)) is not None:
         wav = _unquoted(match[1])
         if read_wav is None:
@@ -246,6 +254,8 @@ def _step(words: str) -> Step:
         )
     if (match := _TALK.fullmatch(words)) is not None:
         return Talk(float(match[1]), waits=not match[2])
+    if (match := _ASK.fullmatch(words)) is not None:
+        return AskForTransfer(match[1])
     if (match := _HANG_UP.fullmatch(words)) is not None:
         return HangUp(None if match[2] else int(match[1] or 16))
     if (match := _REFUSE.fullmatch(words)) is not None:
@@ -280,6 +290,7 @@ def _head(person: Caller | Agent) -> str:
 
 def _lines(person: Script) -> list[str]:
     variables = [f"set {name} to {value}" for name, value in getattr(person, "variables", ())]
+    variables += [_STAY] if person.refuses_referrals else []
     return variables + [_line(step) for step in person.steps]
 
 
@@ -303,6 +314,8 @@ def _line(step: Step) -> str:
                 raise ValueError("audio has no text: keep it in a file, and give talks() its name as wav=")
             what = f"say {_quoted(words)}" if words else f"talk {_quoted(wav) if wav else _seconds(seconds)}"
             return what if waits else f"{what} meanwhile"
+        case AskForTransfer(to):
+            return f"ask to be connected to {to}"
         case HangUp(cause):
             return {16: "hang up", None: "hang up without cause"}.get(cause, f"hang up with cause {cause}")
         case Refuse(cause, "Hangup"):

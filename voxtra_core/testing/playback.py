@@ -1,4 +1,4 @@
-"""Prompts on a channel (``res/res_stasis_playback.c``)."""
+"""Prompts on a channel, or in a bridge by its announcer (``res/res_stasis_playback.c``)."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Playback:
             "id": self.id,
             "media_uri": self._uri,
             **({"next_media_uri": following[0]} if following else {}),
-            "target_uri": f"channel:{self._channel.id}",
+            "target_uri": self._channel.target_uri,
             "language": self._language,
             "state": self.state,
         }
@@ -251,4 +251,4 @@ class Playback:
             self._channel.line.play(uri)
 
     def _publish(self, event: str) -> None:
-        self._exchange.applications.publish(self._channel.id, event, {"playback": self.snapshot()})
+        self._exchange.publish_media(self._channel, event, {"playback": self.snapshot()})

@@ -1,4 +1,6 @@
-"""A recording of one channel (``res/res_stasis_recording.c``, ``ast_play_and_record_full`` in ``main/app.c``)."""
+"""A recording of a channel, or of a bridge by the recorder in it (``res/res_stasis_recording.c``,
+``ast_play_and_record_full`` in ``main/app.c``).
+"""
 
 from __future__ import annotations
 
@@ -55,6 +57,8 @@ class Order:
     format: str
     max_duration: int = 0
     max_silence: int = 0
+    replaces: bool = False
+    """A file of that name that is there already, or with :attr:`appends` goes on with it."""
     appends: bool = False
     beep: bool = False
     keys: str = ""
@@ -92,8 +96,13 @@ class LiveRecording:
     def snapshot(self) -> dict[str, Any]:
         """The model ``LiveRecording``."""
         order = self.order
-        target = f"channel:{self._channel.id}"
+        target = self._channel.target_uri
         return {"name": order.name, "format": order.format, "state": self.state, "target_uri": target, **self._about}
+
+    def is_of(self, channel: Channel) -> None:
+        """It is one of this call, too."""
+        if self._recorded is not None:
+            (channel.snoops_on or channel).recordings.append(self._recorded)
 
     # ---- as a command ------------------------------------------------------------------------------------------------
 
@@ -102,7 +111,8 @@ class LiveRecording:
         self._finished = finished
         channel, now = self._channel, self._exchange.agenda.now
         self._recorded = Recorded(self.order.name, self.order.format, now)
-        (channel.snoops_on or channel).recordings.append(self._recorded)
+        for each in [channel] if channel.works_for is None else channel.works_for.members:
+            self.is_of(each)
         if channel.bridge is not None:
             self._fail("Cannot record channel while in bridge")
             return
@@ -201,7 +211,8 @@ class LiveRecording:
         """The file is as long as what has been recorded until now."""
         now = self._exchange.agenda.now
         if self._resumed_at is not None and self.file is not None:
-            self.file.seconds += now - self._resumed_at
+            if self._channel.line is None or self._channel.line.is_fed:
+                self.file.seconds += now - self._resumed_at
             self._resumed_at = now
 
     # ---- how it goes -------------------------------------------------------------------------------------------------
@@ -302,4 +313,4 @@ class LiveRecording:
             self._channel.line.play(uri)
 
     def _publish(self, event: str) -> None:
-        self._exchange.applications.publish(self._channel.id, event, {"recording": self.snapshot()})
+        self._exchange.publish_media(self._channel, event, {"recording": self.snapshot()})

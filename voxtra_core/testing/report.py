@@ -17,7 +17,7 @@ from ..ari.request import Request
 from ..call import CallEnd, CallState, CollectedDigits, EndedBy
 from ..effects import Log, LogLevel
 from ..errors import CallEnded
-from .callers import Agent, Caller, HangUp, Hold, Refuse, Talk, prompt_name
+from .callers import Agent, AskForTransfer, Caller, HangUp, Hold, Refuse, Talk, prompt_name
 from .faults import Fault, Faults, is_about_calls
 from .hearing import Hearing
 from .ladder import Moment, ladder
@@ -473,6 +473,8 @@ class CallReport:
                     yield Moment(at, party, "Asterisk", f"says {words!r}" if words else f"talks {seconds:g} s")
                 case Hold(on):
                     yield Moment(at, party, "Asterisk", "holds" if on else "resumes")
+                case AskForTransfer(to):
+                    yield Moment(at, party, "Asterisk", f"asks to be connected to {to}")
                 case HangUp():
                     yield Moment(at, party, "Asterisk", "hangs up")
                 case Refuse(cause):

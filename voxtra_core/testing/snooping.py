@@ -1,8 +1,8 @@
 """Snoop channels (``res/res_stasis_snoop.c``).
 
-What is played on one is whispered; audio that comes to it from a bridge is not. In a bridge the others hear what it
-spies on, frame by frame, also while a prompt is played to the person it snoops on: the prompt itself has no audio.
-It can be recorded just so.
+What is played on one is whispered, and so is what it hears in a bridge. There the others hear what it spies on, frame
+by frame, also while a prompt is played to the person it snoops on: the prompt itself has no audio. It can be recorded
+just so.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Snooping:
         channel.snoops_on = target
         target.snoops.append(channel)
         exchange.agenda.after(0, self._enter(channel))
+        exchange.agenda.after(0, lambda: _changed_audio(target))
         return channel
 
     def _enter(self, channel: Channel) -> Callable[[], None]:
@@ -79,6 +80,7 @@ class _SnoopLine(DirectLine):
         self._spied_on = target if spy in {"in", "both"} else None
         self._sent_there = bytearray()
         self._target = target
+        self._hooks = (spy != "none") + (whisper != "none")
         self._hears_sent = spy in {"out", "both"}
         if target is not None and spy in {"out", "both"}:
             target.taps.append(self._tap)
@@ -119,7 +121,9 @@ class _SnoopLine(DirectLine):
             self._target.unwatch(look)
 
     def receive_audio(self, data: bytes) -> None:
-        """A whisper, which is not modelled."""
+        """What is said in the bridge where it is: whispered."""
+        if self._listener is not None:
+            self._listener.whisper_audio(data)
 
     def _tap(self, data: bytes) -> None:
         control = self.channel.control
@@ -136,8 +140,17 @@ class _SnoopLine(DirectLine):
         if self._target is not None and self._tap in self._target.taps:
             self._target.taps.remove(self._tap)
         super().released(cause)
+        if self._target is not None:
+            for _ in range(self._hooks):
+                _changed_audio(self._target.channel)
 
     def _update(self) -> None:
         super()._update()
         if self._listener is not None:
             self._listener.whisper(self, self._audible)
+
+
+def _changed_audio(target: Channel) -> None:
+    """Something has been put on it, or taken off."""
+    if target.bridge is not None:
+        target.bridge.reconsider()

@@ -12,7 +12,7 @@ from ..media.g711 import slin_to_alaw, slin_to_ulaw
 from ..media.transcode import Transcoder
 from ..media.wav import write_wav
 
-__all__ = ["SoundFile", "is_format"]
+__all__ = ["SoundFile", "is_format", "rate_of"]
 
 _RATES: Final[dict[str, int]] = {
     "wav": 8000,
@@ -31,6 +31,11 @@ _RATES: Final[dict[str, int]] = {
 def is_format(name: str) -> bool:
     """Whether Asterisk writes files of this format."""
     return name in _RATES
+
+
+def rate_of(name: str) -> int:
+    """Samples a second of a format."""
+    return _RATES[name]
 
 
 def _wav(data: bytes, rate: int) -> bytes:

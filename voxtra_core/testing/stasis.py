@@ -1,18 +1,11 @@
-"""A channel inside ``Stasis``: the commands that wait for it, and how it leaves.
-
-Asterisk runs the commands of a channel one after another on the channel's own thread (``res/stasis/control.c``). What
-has been asked for is run before the channel leaves, also when it was hung up or sent away meanwhile: a playback that
-waited is then started and fails at once, a variable is still set (seen on 22.10.1).
-"""
+"""A channel inside ``Stasis``: the commands that wait for it, and how it leaves."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import attrs
-
+from .commands import Commands
 from .playback import Playback
 from .recording import LiveRecording
 
@@ -21,45 +14,17 @@ if TYPE_CHECKING:
     from .channels import Channel
     from .exchange import Exchange
 
-__all__ = ["Command", "Control", "Do"]
+__all__ = ["Control"]
 
 
-class Command(Protocol):
-    """Something to do on a channel, which may take time."""
-
-    def start(self, finished: Callable[[], None]) -> None:
-        """Begin; call ``finished`` once, at once or later. On a channel that is hung up: at once."""
-
-    def hang_up(self) -> None:
-        """The channel has been hung up under it: finish at once."""
-
-
-@attrs.frozen
-class Do:
-    """A command that takes no time."""
-
-    action: Callable[[], None]
-
-    def start(self, finished: Callable[[], None]) -> None:
-        """Do it."""
-        self.action()
-        finished()
-
-    def hang_up(self) -> None:
-        """It was over before anybody could hang up."""
-
-
-class Control:
+class Control(Commands):
     """One channel's stay in ``Stasis``. Leaves only when nothing is left to run."""
 
     def __init__(self, exchange: Exchange, channel: Channel, app: Application) -> None:
+        super().__init__(exchange, channel)
         self.app = app
         self.status = "SUCCESS"
         """What ``STASISSTATUS`` will be."""
-        self._exchange = exchange
-        self._channel = channel
-        self._queue: deque[Command] = deque()
-        self._running: Command | None = None
         self._exit: Callable[[], None] | None = None
         self._next_app: tuple[str, tuple[str, ...]] | None = None
 
@@ -78,11 +43,6 @@ class Control:
         """Whether a prompt is being played, or one that is paused: the channel is out of its bridge's mix meanwhile."""
         return isinstance(self._running, Playback)
 
-    def enqueue(self, command: Command) -> None:
-        """Run a command after those before it. Never within this call, so that a reply can go out first."""
-        self._queue.append(command)
-        self._wake()
-
     def leave(self, then: Callable[[], None]) -> None:
         """Leave for the dialplan: ``then`` runs after ``StasisEnd``."""
         self._exit = then
@@ -93,24 +53,10 @@ class Control:
         self._next_app = (app, tuple(args))
         self._wake()
 
-    def hang_up(self) -> None:
-        """The channel has been hung up: what runs is cut short, what waits is run, then it leaves."""
-        self._wake()
+    def _is_there(self) -> bool:
+        return self._channel.control is self
 
-    def _wake(self) -> None:
-        self._exchange.agenda.after(0, self._work)
-
-    def _work(self) -> None:
-        """The channel's thread, from one wake-up to the next."""
-        if self._channel.control is not self:
-            return
-        if self._channel.hung_up and self._running is not None:
-            self._running.hang_up()
-        while self._running is None and self._queue:
-            self._running = self._queue.popleft()
-            self._running.start(self._finished)
-        if self._running is not None:
-            return
+    def _all_done(self) -> None:
         if self._channel.hung_up:
             self._end()
             self._exchange.destroy(self._channel)
@@ -120,10 +66,6 @@ class Control:
         elif self._next_app is not None:
             (name, args), self._next_app = self._next_app, None
             self._move_to(name, args)
-
-    def _finished(self) -> None:
-        self._running = None
-        self._wake()
 
     def _end(self) -> None:
         if self._channel.bridge is not None:

@@ -51,6 +51,11 @@ class TalkDetector:
             self._since = self._exchange.agenda.now
             self._exchange.publish(self._channel, "ChannelTalkingStarted")
 
+    def resume(self, voice: bool) -> None:
+        """Frames come again, of a voice or of silence, after none did."""
+        if voice or self._since is not None:
+            self.hears(voice)
+
     def stop(self) -> None:
         """Look no more; a talker who was announced is never said to have finished (seen on 22.10.1)."""
         if self._timer is not None:

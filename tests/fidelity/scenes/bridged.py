@@ -319,3 +319,38 @@ def told_by_a_user_about_it(s: Stage) -> None:
     s.request("POST", "/events/user/Told", {"application": s.app, "source": f"bridge:{bridge}"})
     s.wait("ChannelUserevent")
     s.delete(f"/bridges/{bridge}")
+
+
+def three_of_different_names(s: Stage) -> None:
+    """The two who are left learn who the other is; one has come in without telling."""
+    bob, eve, dan = (s.incoming(answered=True)[0] for _ in range(3))
+    for call, name in ((bob, "Bob"), (eve, "Eve"), (dan, "Dan")):
+        s.post(f"/channels/{call}/variable", variable="CALLERID(name)", value=name)
+    bridge = _bridge(s)
+    for call in (bob, eve):
+        s.post(f"/bridges/{bridge}/addChannel", channel=call)
+        s.sleep(0.1)
+    s.post(f"/bridges/{bridge}/addChannel", channel=dan, inhibitConnectedLineUpdates="true")
+    s.sleep(0.1)
+    s.post(f"/bridges/{bridge}/removeChannel", channel=bob)
+    s.sleep(0.2)
+    s.post(f"/bridges/{bridge}/removeChannel", channel=eve)
+    s.post(f"/bridges/{bridge}/addChannel", channel=bob, inhibitConnectedLineUpdates="true")
+    s.sleep(0.2)
+    for call in (bob, eve, dan):
+        s.hang_up(call)
+    s.delete(f"/bridges/{bridge}")
+    s.sleep(0.2)
+
+
+def destroyed_with_three_members(s: Stage) -> None:
+    calls = [s.incoming(answered=True)[0] for _ in range(3)]
+    bridge = _bridge(s)
+    for call in calls:
+        s.post(f"/bridges/{bridge}/addChannel", channel=call)
+        s.sleep(0.1)
+    s.delete(f"/bridges/{bridge}")
+    for call in calls:
+        s.wait("ChannelLeftBridge", channel=call)
+    for call in calls:
+        s.hang_up(call)

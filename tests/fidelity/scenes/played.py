@@ -399,3 +399,10 @@ def talk_detection_that_is_wrong(s: Stage) -> None:
     far.talks()
     s.sleep(0.5)
     s.hang_up(call)
+
+
+def from_before_the_beginning(s: Stage) -> None:
+    call, _ = s.incoming(answered=True)
+    s.post(f"/channels/{call}/play", media="sound:beep", offsetms="-1")
+    s.post(f"/channels/{call}/play", media="sound:beep", skipms="-1")
+    s.hang_up(call)

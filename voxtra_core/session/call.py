@@ -1,59 +1,46 @@
-"""The one async API to a call, the same on every loop.
-
-:class:`CallSession` is short coroutines over the call's state machine and a :class:`Driver` of three members. Which
-loop that driver belongs to, or whether there is one at all, makes no difference here.
-"""
+"""A call, as its handler sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from .ari import Channel
-from .call import (
+from ..ari import Channel
+from ..call import (
     DEFAULT_LIMIT,
     CallDirection,
     CallEnd,
     CallMachine,
     CallState,
     CallUpdate,
-    Feed,
     HangupReason,
     Outage,
     Pending,
-    Playback,
     PlaybackEnd,
     SnoopDirection,
 )
-from .call.audio import AudioFeed, AudioStats, CallAudio
-from .call.collecting import CollectedDigits, Wanted
-from .call.commands import PlaybackControl
-from .errors import LocalProtocolError
-from .media.chunk import AudioChunk
-from .media.formats import AudioFormat, as_format
-from .menu import choose
-from .recording import RecordingOptions, RecordingSink, Who
-from .stasis.bridge import BridgeMachine
-from .stasis.recording import RecordingControl, Subject
-from .stasis.transfer import Comfort, Dialled, Transfer
+from ..call.audio import AudioFeed, AudioStats, CallAudio
+from ..call.collecting import CollectedDigits, Wanted
+from ..errors import AriServerError, AriUnprocessable, LocalProtocolError, QueueUnavailable
+from ..media.chunk import AudioChunk
+from ..media.formats import AudioFormat, as_format
+from ..menu import choose
+from ..queueing import CONTEXT, QueueEntry
+from ..recording import RecordingOptions, RecordingSink, Who
+from ..stasis.bridge import BridgeMachine
+from ..stasis.queues import Visit
+from ..stasis.recording import RecordingControl, Subject
+from ..stasis.transfer import Comfort, Dialled, Transfer
+from .playback import PlaybackHandle
+from .queue import QueueVisit
+from .streams import AudioStream, EventStream
+from .transfer import AttendedTransfer
+from .waiting import Driver, outcome_of, taken
 
 if TYPE_CHECKING:
     from .transfer_requests import TransferRequests
 
-__all__ = [
-    "AttendedTransfer",
-    "AudioStats",
-    "AudioStream",
-    "CallHome",
-    "CallSession",
-    "Driver",
-    "EventStream",
-    "HangupCallback",
-    "OutageCallback",
-    "PlaybackHandle",
-    "Playing",
-    "outcome_of",
-]
+__all__ = ["CallHome", "CallSession", "HangupCallback", "OutageCallback"]
 
 T = TypeVar("T")
 
@@ -61,232 +48,6 @@ HangupCallback = Callable[[], Awaitable[None]]
 OutageCallback = Callable[[Outage], Awaitable[None]]
 C = TypeVar("C", bound=HangupCallback)
 W = TypeVar("W", bound=OutageCallback)
-
-MAX_SKIPS = 100
-
-
-class Driver(Protocol):
-    """All that a coroutine of the core needs of its loop."""
-
-    def time(self) -> float:
-        """The loop's clock, in seconds."""
-
-    def wake(self) -> None:
-        """There may be effects to perform. Returns at once."""
-
-    async def park(self, pending: Pending[Any]) -> None:
-        """Return when this outcome is known. A checkpoint, also where it already is."""
-
-
-async def outcome_of(driver: Driver, pending: Pending[T]) -> T:
-    """Have what was asked performed, wait for its outcome, and take it. Cancelled in the meantime, the operation is
-    abandoned, synchronously.
-    """
-    driver.wake()
-    return await taken(driver, pending)
-
-
-async def taken(driver: Driver, pending: Pending[T]) -> T:
-    """As :func:`outcome_of`, where nothing has to be performed for it: it comes by itself."""
-    try:
-        await driver.park(pending)
-    except BaseException:
-        pending.abandon(driver.time())
-        driver.wake()
-        raise
-    return pending.result()
-
-
-class EventStream(Generic[T]):
-    """What happens, one thing after another, for ``async for``. Made by :meth:`CallSession.events` and by the
-    application's ``events()``.
-
-    It has everything from the moment it was made, and ends when its source does. Whoever makes one has it alone: what
-    is slow to take delays nobody, and loses its oldest items once more than the ``limit`` wait. Cancelled while it
-    waits, it has lost nothing. It may be closed, best by ``with`` or ``async with``, or just be dropped. Several tasks
-    may share one: each item goes to one of them.
-    """
-
-    def __init__(self, feed: Feed[T], park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
-        self._feed = feed
-        self._park = park
-
-    def __repr__(self) -> str:
-        return f"<EventStream, {len(self._feed)} waiting, {self.dropped} dropped>"
-
-    @property
-    def dropped(self) -> int:
-        """How many items were lost so far because more than the limit waited."""
-        return self._feed.dropped
-
-    def close(self) -> None:
-        """Take nothing any more: the stream has ended, also for a task that waits for it."""
-        self._feed.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        while True:
-            await self._park(self._feed.ready())
-            if len(self._feed):
-                return self._feed.take()
-            if self._feed.is_over:
-                raise StopAsyncIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.close()
-
-
-class AudioStream(EventStream[AudioChunk]):
-    """The far end's voice, chunk by chunk, for ``async for``. Made by :meth:`CallSession.audio_stream`.
-
-    It ends with the call, and raises :class:`~voxtra_core.errors.MediaFailed` where the call lives on and its audio
-    does not. A reader that is late loses the oldest chunks; :attr:`dropped` says how many, and the next chunk's
-    ``sequence`` shows where. Otherwise as :class:`EventStream`.
-    """
-
-    def __init__(self, feed: AudioFeed, park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
-        super().__init__(feed, park)
-        self._audio_feed = feed
-
-    async def __anext__(self) -> AudioChunk:
-        feed = self._audio_feed
-        while True:
-            await self._park(feed.ready())
-            if len(feed):
-                return feed.take()
-            if feed.is_over:
-                if feed.error is not None:
-                    raise feed.error.with_traceback(None)
-                raise StopAsyncIteration
-
-
-class Playing(Protocol):
-    """What playbacks are on: a call, or a bridge."""
-
-    def stop_playback(self, playback: Playback, now: float) -> Pending[bool]:
-        """Stop it: ``True``, or ``False`` where it had ended already."""
-
-    def control_playback(self, playback: Playback, control: PlaybackControl, now: float) -> Pending[bool]:
-        """Pause, go on, or move: ``True``, or ``False`` where it had ended already."""
-
-
-class PlaybackHandle:
-    """A playback that runs, or waits for its turn, while the handler does something else.
-
-    Made by :meth:`CallSession.start_playback`. Asterisk cannot stop or control ``number:``, ``digits:`` and
-    ``characters:``: that raises :class:`~voxtra_core.errors.AriServerError`.
-    """
-
-    def __init__(self, call: Playing, playback: Playback, driver: Driver) -> None:
-        self._call = call
-        self._playback = playback
-        self._driver = driver
-
-    def __repr__(self) -> str:
-        return f"<PlaybackHandle {self.id}>"
-
-    @property
-    def id(self) -> str:
-        """ARI's playback id."""
-        return self._playback.id
-
-    async def wait(self) -> PlaybackEnd:
-        """Wait until it has ended, and say how. May be cancelled and called again; raises ``CallEnded``."""
-        self._driver.wake()
-        await self._driver.park(self._playback.finished)
-        return self._playback.finished.result()
-
-    async def stop(self) -> bool:
-        """Stop it. ``False`` if it had ended already."""
-        return await outcome_of(self._driver, self._call.stop_playback(self._playback, self._driver.time()))
-
-    async def pause(self) -> bool:
-        """Pause it. ``False`` if it had ended already. ``AriConflict`` while it waits for its turn."""
-        return await self._control("pause")
-
-    async def resume(self) -> bool:
-        """Go on after :meth:`pause`. ``False`` if it had ended already."""
-        return await self._control("unpause")
-
-    async def restart(self) -> bool:
-        """Play from the beginning again. ``False`` if it had ended already."""
-        return await self._control("restart")
-
-    async def seek(self, offset_ms: int) -> bool:
-        """Move forward, or backward where negative. ``False`` if it had ended already.
-
-        ``AriConflict`` while it is paused or waits for its turn; of several steps some may have been made by then.
-        Asterisk moves in steps of the ``skip_ms`` that the playback was started with (3000 by default): ``offset_ms``
-        must be a multiple of it, at most 100 steps, else ``ValueError``.
-        """
-        steps, rest = divmod(abs(offset_ms), self._playback.skip_ms)
-        if rest or not 1 <= steps <= MAX_SKIPS:
-            raise ValueError(
-                f"offset_ms must be 1 to {MAX_SKIPS} times this playback's skip_ms of {self._playback.skip_ms}, "
-                f"forward or backward, not {offset_ms}"
-            )
-        done = True
-        for _ in range(steps):
-            done = done and await self._control("forward" if offset_ms > 0 else "reverse")
-        return done
-
-    async def _control(self, control: PlaybackControl) -> bool:
-        return await outcome_of(self._driver, self._call.control_playback(self._playback, control, self._driver.time()))
-
-
-class AttendedTransfer:
-    """Somebody who has answered, and whom the caller may be transferred to, while the caller hears music. Made by
-    :meth:`CallSession.attended_transfer_to`; best used by ``async with``, which declines what was not accepted::
-
-        async with await call.attended_transfer_to("PJSIP/alice") as transfer:
-            await transfer.agent.play_file("you-have-a-call")
-            if await transfer.agent.listen_dtmf(timeout=10) == "1":
-                await transfer.accept()
-
-    Either of the two may go at any moment: the caller's end is a ``CallEnded`` of whatever is asked of that call and of
-    :meth:`accept`, theirs one of whatever is asked of :attr:`agent`. When the handler ends they are hung up, unless
-    joined.
-    """
-
-    def __init__(self, transfer: Transfer, agent: CallSession, driver: Driver) -> None:
-        self.agent = agent
-        """The call to them."""
-        self._transfer = transfer
-        self._driver = driver
-
-    def __repr__(self) -> str:
-        return f"<AttendedTransfer to {self.agent.called_number}: {self._transfer.stage.name.lower()}>"
-
-    async def accept(self) -> str:
-        """Join the two, and return when they talk with each other, with the bridge's id; as
-        :meth:`CallSession.transfer_to` otherwise. Raises :class:`~voxtra_core.errors.TransferFailed` when they have
-        gone.
-        """
-        return await outcome_of(self._driver, self._transfer.accept(self._driver.time()))
-
-    async def decline(self) -> None:
-        """Hang up on them, and return when that is done: the caller hears no music any more, and is yours again. When
-        the two are joined nothing happens.
-        """
-        await outcome_of(self._driver, self._transfer.decline(self._driver.time()))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._transfer.decline(self._driver.time())
-        self._driver.wake()
 
 
 class CallHome(Protocol):
@@ -332,6 +93,9 @@ class CallHome(Protocol):
 
     def check_same_place(self, session: CallSession) -> None:
         """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue."""
 
 
 class CallSession:
@@ -517,6 +281,62 @@ class CallSession:
         priority is 1 where it is not given. Should the dialplan run ``Stasis()`` for it again, that is a new call.
         """
         await self._outcome(self._machine.continue_in_dialplan(self._driver.time(), context, extension, priority))
+
+    async def transfer_to_queue(
+        self,
+        queue_name: str,
+        *,
+        timeout: float | None = None,
+        come_back: bool = False,
+        options: str = "",
+        context: str = CONTEXT,
+    ) -> QueueVisit:
+        """Hand the call to a queue of Asterisk's, and return when it has left: for us it has ended, and is not hung up.
+        What comes back is its way from there.
+
+        The dialplan has to have what ``voxtra provision --queues`` prints, in ``context``. After ``timeout`` seconds,
+        rounded up to whole ones, the queue gives it up; that takes longer while telephones ring, and may be up to a
+        second less. A call that the queue has let go is hung up; with ``come_back`` it comes to the application again
+        instead, as a new call with the same :attr:`called_number`, whose :attr:`args` begin with ``"queue"``, the
+        status, and the queue. ``options`` are those of ``Queue()`` that take nothing: ``"r"`` for ringing and not
+        music, ``"c"`` to let a call go whose member has hung up, ….
+
+        A call that is not up is not answered for this: its caller hears ringing, and waits at no cost, until a member
+        answers. Music and announcements are heard on one that is: :meth:`answer` it before.
+
+        Raises ``ValueError`` for a name that could mean something else to Asterisk, and
+        :class:`~voxtra_core.errors.QueueUnavailable` where there is no such queue, or no dialplan for it: then the call
+        is still here.
+        """
+        entry = QueueEntry(queue_name, timeout, options, come_back, context)
+        entry.check()
+        for condition in entry.conditions:
+            try:
+                is_so = await self.get_variable(condition.function) == "1"
+            except AriServerError as error:
+                if "function" not in error.reason:
+                    raise
+                raise QueueUnavailable(condition.unknown) from error
+            if not is_so:
+                raise QueueUnavailable(condition.unmet)
+        visit = self._home.enter_queue(self, entry, self._driver.time())
+        try:
+            await self._subscribed(visit)
+            for name, value in entry.variables(self._app_name, self.called_number).items():
+                await self.set_variable(name, value)
+            await self.continue_in_dialplan(context)
+        except BaseException:
+            visit.withdraw(self._driver.time())
+            self._driver.wake()
+            raise
+        return QueueVisit(visit, self._driver.park)
+
+    async def _subscribed(self, visit: Visit) -> None:
+        try:
+            await self._outcome(visit.subscribed)
+        except AriUnprocessable:  # Asterisk has no such channel
+            await self.get_variable("CHANNEL(name)")  # the call may be just ending: that is the truer answer
+            raise
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 
@@ -881,7 +701,7 @@ class CallSession:
 
     async def transfer_requests(self) -> TransferRequests:
         """The transfers that this call's far end asks for from now on, with its phone's transfer key (SIP REFER), to be
-        accepted or declined: see :class:`~voxtra_core.transfer_requests.TransferRequests`. Without it Asterisk carries
+        accepted or declined: see :class:`~voxtra_core.session.transfer_requests.TransferRequests`. Without it Asterisk carries
         them out by itself, in its dialplan.
 
         As :meth:`set_variable`, this takes effect when the channel is done with what it plays. One at a time can be had

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, Self
 
-from .ari import ChannelTransfer
-from .call import CallMachine, Feed, Pending
-from .errors import LocalProtocolError
-from .session import CallSession, Driver, outcome_of
-from .stasis.asked_transfer import AskedTransfer, Refusal
-from .stasis.transfer import Comfort, Dialled
+from ..ari import ChannelTransfer
+from ..call import CallMachine, Feed, Pending
+from ..errors import LocalProtocolError
+from ..stasis.asked_transfer import AskedTransfer, Refusal
+from ..stasis.transfer import Comfort, Dialled
+from .call import CallSession
+from .waiting import Driver, outcome_of
 
 __all__ = ["TransferHome", "TransferRequest", "TransferRequests"]
 

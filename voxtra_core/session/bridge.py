@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .call import CallMachine, Pending, PlaybackEnd
-from .recording import RecordingOptions, RecordingSink
-from .session import CallSession, Driver, PlaybackHandle, outcome_of, taken
-from .stasis.bridge import BridgeMachine
-from .stasis.recording import RecordingControl
+from ..call import CallMachine, Pending, PlaybackEnd
+from ..recording import RecordingOptions, RecordingSink
+from ..stasis.bridge import BridgeMachine
+from ..stasis.recording import RecordingControl
+from .call import CallSession
+from .playback import PlaybackHandle
+from .waiting import Driver, outcome_of, taken
 
 __all__ = ["Bridge", "BridgeHome"]
 
