@@ -12,6 +12,8 @@ from voxtra_core.session import (
     EventStream,
     PlaybackHandle,
     QueueVisit,
+    TransferRequest,
+    TransferRequests,
 )
 from voxtra_core.stasis import CallOffer
 
@@ -29,6 +31,8 @@ __all__ = [
     "PlaybackHandle",
     "QueueVisit",
     "Reconnect",
+    "TransferRequest",
+    "TransferRequests",
     "VoxtraApp",
 ]
 

@@ -91,6 +91,8 @@ if TYPE_CHECKING:
         EventStream,
         PlaybackHandle,
         QueueVisit,
+        TransferRequest,
+        TransferRequests,
     )
     from .stasis import CallOffer, StasisMachine
 
@@ -164,6 +166,8 @@ __all__ = [
     "TooManyCalls",
     "TransferFailed",
     "TransferOutcomeUnknown",
+    "TransferRequest",
+    "TransferRequests",
     "VoxtraError",
     "__version__",
 ]
@@ -208,6 +212,8 @@ _ROOMS = {
         "EventStream",
         "PlaybackHandle",
         "QueueVisit",
+        "TransferRequest",
+        "TransferRequests",
     },
     "stasis": {"CallOffer", "StasisMachine"},
 }

@@ -40,6 +40,8 @@ class SipPhone:
         self.received: list[str] = []
         self.invite = ""
         """The whole of the last INVITE, whoever sent it."""
+        self.notified: list[int] = []
+        """The statuses that it was told of a transfer, one after another (RFC 3515, 2.4.4)."""
         self.refer_answer = 200
         """The status with which a REFER is answered."""
         self._refer = ""
@@ -92,6 +94,12 @@ class SipPhone:
         """Have Asterisk put ``user`` in this phone's place: a blind transfer (RFC 3515)."""
         await self._request("REFER", f"Refer-To: <sip:{user}@{HOST}:{self._asterisk.sip_port}>")
 
+    async def transfer_to_line(self, line: SipPhone) -> None:
+        """Have Asterisk connect the parties of this call and another line's: an attended transfer (RFC 5589, 7.3)."""
+        ours, theirs = (field.partition(";tag=")[2] for field in (line._local, line._remote))
+        replaces = f"{line._call_id}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
+        await self._request("REFER", f"Refer-To: <{line._target}?Replaces={replaces}>")
+
     async def notify(self, status: int) -> None:
         """Tell how far it has come with the REFER that it has accepted."""
         state = "active;expires=60" if status < 200 else "terminated;reason=noresource"
@@ -116,6 +124,8 @@ class SipPhone:
                 await self._answered(message, first[1], _field(message, "cseq").split(" ")[1])
             else:
                 self.received.append(first[0])
+                if status := re.search(r"(?m)^SIP/2.0 (\d+)", message):  # in the body of a NOTIFY
+                    self.notified.append(int(status[1]))
                 await self._asked(message, first[0])
 
     async def _answered(self, message: str, status: str, method: str) -> None:

@@ -22,7 +22,7 @@ from .rig import eventually
 __all__ = ["TALK_LEVEL", "Sipp", "free_port"]
 
 TALK_LEVEL = -12.0
-"""In dBm0, the level at which ``caller-talks`` talks."""
+"""In dBm0, the level at which those talk who do."""
 
 HERE = Path(__file__).parent / "sipp"
 PATIENCE = 15.0
@@ -55,7 +55,7 @@ class Sipp:
         stays who hangs up, in seconds. Fails unless every call goes as the scenario has it.
         """
         options: dict[str, str | int] = {"-s": user, "-m": calls, "-r": rate, "-l": calls, "-d": round(pause * 1000)}
-        async with self._running(scenario, f"127.0.0.1:{port}", {**options, "-key caller": caller}):
+        async with self._running(scenario, f"127.0.0.1:{port}", {**options, "-key caller": caller}, {}):
             pass
 
     @asynccontextmanager
@@ -64,21 +64,56 @@ class Sipp:
 
         ``status`` is what a phone refuses with: ``"486 Busy Here"``.
         """
-        async with self._running(scenario, "", {"-p": port, "-m": calls}, status=status) as process:
+        async with self._running(scenario, "", {"-p": port, "-m": calls}, {"status": status}) as process:
             await eventually(lambda: _is_bound(port) or process.returncode is not None)
             yield
 
     @asynccontextmanager
+    async def caller(
+        self, scenario: str, port: int, user: str, *, number: str, hertz: int = 440, stay: float = 8.0
+    ) -> AsyncIterator[None]:
+        """One caller, who calls as the block begins, and fails it unless all goes as the scenario has it.
+
+        ``stay`` is after how many seconds they hang up who do so, ``hertz`` what they say.
+        """
+        options: dict[str, str | int] = {"-s": user, "-m": 1, "-key caller": number}
+        fills = {"stay": f"{round(stay * 1000)}"}
+        async with self._running(scenario, f"127.0.0.1:{port}", options, fills, hertz=hertz):
+            yield
+
+    @asynccontextmanager
+    async def agent(
+        self, scenario: str, *, ring: float = 0.0, stay: float = 8.0, status: str = "", hertz: int = 440
+    ) -> AsyncIterator[str]:
+        """One phone, to be called once during the block at the endpoint that is yielded.
+
+        ``ring`` is how many seconds it rings before it answers or refuses; the rest is as with :meth:`caller`.
+        """
+        port = free_port()
+        fills = {"ring": f"{round(ring * 1000)}", "stay": f"{round(stay * 1000)}", "status": status}
+        async with self._running(scenario, "", {"-p": port, "-m": 1}, fills, hertz=hertz) as process:
+            await eventually(lambda: _is_bound(port) or process.returncode is not None)
+            yield f"PJSIP/uas/sip:agent@127.0.0.1:{port}"
+
+    @asynccontextmanager
     async def _running(
-        self, scenario: str, where: str, options: Mapping[str, str | int], *, status: str = ""
+        self,
+        scenario: str,
+        where: str,
+        options: Mapping[str, str | int],
+        fills: Mapping[str, str],
+        *,
+        hertz: int = 440,
     ) -> AsyncIterator[Process]:
+        """What ``fills`` has stands in a scenario as ``[name]``: sipp wants numbers before it knows any variable."""
         report = self.folder / f"{next(self._runs)}-{scenario}"
         script, errors, figures = (report.with_suffix(suffix) for suffix in (".xml", ".errors", ".csv"))
-        # sipp wants to see the number of a status before it knows any variable
-        tone = self.folder / "tone.raw"
-        tone.write_bytes(slin_to_ulaw(Tone(440, level=TALK_LEVEL).read(10.0)))
+        tone = self.folder / f"tone-{hertz}.raw"
+        tone.write_bytes(slin_to_ulaw(Tone(hertz, level=TALK_LEVEL).read(10.0)))
         text = (HERE / f"{scenario}.xml").read_text()
-        script.write_text(text.replace("[status]", status).replace("[tone]", f"{tone}"))
+        for name, filling in {**fills, "tone": f"{tone}"}.items():
+            text = text.replace(f"[{name}]", filling)
+        script.write_text(text)
         command = [self.program, "-sf", f"{script}", "-i", "127.0.0.1", "-nostdin", "-trace_err", "-trace_stat"]
         command += ["-error_file", f"{errors}", "-stf", f"{figures}", "-fd", "60"]
         for option, value in options.items():

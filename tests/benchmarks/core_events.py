@@ -18,7 +18,7 @@ from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
 from voxtra_core.queueing import QueueEntry
 from voxtra_core.recording import RecordingOptions
-from voxtra_core.session import CallSession
+from voxtra_core.session import CallSession, Driver, TransferRequests
 from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject, Visit
 from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
 from voxtra_core.wire import AriListener
@@ -181,6 +181,9 @@ def weight() -> list[Row]:
             raise NotImplementedError
 
         def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
+            raise NotImplementedError
+
+        def hear_transfer_requests(self, session: CallSession, driver: Driver, now: float) -> Pending[TransferRequests]:
             raise NotImplementedError
 
         def transfer(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.call.cause import REASON_CAUSES, HangupReason
-from voxtra_core.call.commands import DetectTalking, Hangup, Snoop, StopDetectingTalking
+from voxtra_core.call.commands import DetectTalking, Hangup, Redirect, Snoop, StopDetectingTalking
 from voxtra_core.stasis.translate import request_for
 
 
@@ -44,3 +44,19 @@ def test_a_snoop_enters_our_application_under_its_own_id() -> None:
     assert request is not None
     assert request.path == "/channels/theirs/snoop/mine"
     assert dict(request.query) == {"app": "app", "spy": "in", "whisper": "none"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "there"),
+    [
+        ("PJSIP/alice", "PJSIP/alice"),
+        ("PJSIP/sip:alice@example.com", "PJSIP/sip:alice@example.com"),
+        ("PJSIP/trunk/sip:alice@example.com", "PJSIP/sip:alice@example.com"),
+        ("PJSIP/trunk/sips:alice@example.com/x", "PJSIP/sips:alice@example.com/x"),
+        ("SIP/trunk/5550100", "SIP/trunk/5550100"),
+    ],
+)
+def test_a_far_end_is_sent_to_a_uri_and_not_by_way_of_an_endpoint_of_ours(endpoint: str, there: str) -> None:
+    request = request_for(Redirect(request_id="r", channel_id="c", endpoint=endpoint), "app")
+    assert request is not None
+    assert dict(request.query) == {"endpoint": there}

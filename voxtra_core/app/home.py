@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, get_args
 
 import attrs
 
-from ..call import CallMachine, Pending, SnoopDirection
+from ..call import CallMachine, Feed, Pending, SnoopDirection
 from ..errors import LocalProtocolError, QueueUnavailable
 from ..media.formats import AudioFormat
 from ..queueing import QueueEntry
 from ..recording import RecordingOptions
-from ..session import CallSession
+from ..session import CallSession, Driver, TransferRequest, TransferRequests
 from ..stasis import BridgeMachine, RecordingControl, Subject, Visit
+from ..stasis.asked_transfer import AskedTransfer
 from ..stasis.transfer import Comfort, Dialled, Transfer
 from .registration import Registration
+from .versions import FEATURES
 
 if TYPE_CHECKING:
     from .machine import AppMachine
@@ -116,6 +118,36 @@ class Home:
         )
         transfer.begin(now)
         return transfer
+
+    def hear_transfer_requests(self, session: CallSession, driver: Driver, now: float) -> Pending[TransferRequests]:
+        """Have what a call's far end asks for told to us; settled when it is."""
+        self.app.check_running()
+
+        def show(asked: AskedTransfer) -> TransferRequest:
+            return TransferRequest(asked, session, driver, self)
+
+        heard = self.registration.stasis.transfer_requests.listen(
+            session.machine, show, now, check_release=FEATURES["refer-to-us"].check_release
+        )
+        return heard.then(lambda feed: TransferRequests(session, feed, driver, self))
+
+    def ignore_transfer_requests(self, session: CallSession, feed: Feed[TransferRequest], now: float) -> None:
+        """Nobody wants that feed any more."""
+        self.registration.stasis.transfer_requests.stop_listening(session.machine, feed, now)
+
+    def accept_transfer(
+        self, asked: AskedTransfer, endpoint: str | None, now: float, *, dialling: Dialled, comfort: Comfort
+    ) -> Pending[str]:
+        """Do what a far end has asked for: connect those whom it names, or with ``endpoint``."""
+        if endpoint is None and asked.target is not None:
+            return asked.join(now)
+        transferee = asked.check_open(now)
+        if endpoint is None:
+            raise ValueError(f"endpoint must say whom to dial for {asked.destination!r}: it is no call of ours")
+        transfer = self.transfer(
+            self.session_of(transferee), endpoint, now, dialling=dialling, comfort=comfort, is_blind=True
+        )
+        return asked.follow(transfer, now)
 
     def session_of(self, call: CallMachine) -> CallSession:
         """The session of a call."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from ..errors import LocalProtocolError
+
 __all__ = ["CALLS", "FEATURES", "SERIES", "Feature", "Version"]
 
 _RELEASE = re.compile(r"(?<![\w.])(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)")
@@ -63,6 +65,13 @@ class Feature:
         """Whether that release has it."""
         first = self.first_in(version.major)
         return first is not None and version >= first
+
+    def check_release(self, text: str) -> None:
+        """``LocalProtocolError`` where what Asterisk calls its version names a release that does not have it."""
+        version = Version.found_in(text)
+        if version is not None and not self.works_on(version):
+            since = ", ".join(f"{first}" for first in self.since)
+            raise LocalProtocolError(f"Asterisk {version} is too old: this takes {since} or later ({self.name})")
 
 
 def _since(releases: str) -> tuple[Version, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import CallEnded
@@ -31,7 +32,16 @@ class Host(Protocol):
 class Keeping:
     """Of one call."""
 
-    __slots__ = ("_companions", "_waiting", "bridge", "is_attended", "is_between", "unattended")
+    __slots__ = (
+        "_companions",
+        "_retained",
+        "_waiting",
+        "_watching",
+        "bridge",
+        "is_attended",
+        "is_between",
+        "unattended",
+    )
 
     def __init__(self) -> None:
         self.bridge: Host | None = None
@@ -43,6 +53,36 @@ class Keeping:
         """With what to hang up as soon as nothing else keeps it, where its handler has ended."""
         self._companions: tuple[CallMachine, ...] = ()
         self._waiting: tuple[Pending[None], ...] = ()
+        self._watching: tuple[Callable[[float], None], ...] = ()
+        self._retained = 0
+
+    @property
+    def is_retained(self) -> bool:
+        """Whether it is on its way to somebody: being in no bridge for now is not being alone."""
+        return self._retained > 0
+
+    def retain(self) -> None:
+        """It is on its way to somebody, for one more reason."""
+        self._retained += 1
+
+    def release(self) -> None:
+        """For one reason less."""
+        self._retained -= 1
+        self._settle()
+
+    def watch(self, watcher: Callable[[float], None]) -> None:
+        """Have this called when its handler has ended."""
+        self._watching = (*self._watching, watcher)
+
+    def unwatch(self, watcher: Callable[[float], None]) -> None:
+        """No longer."""
+        self._watching = tuple(each for each in self._watching if each != watcher)
+
+    def let_go(self, now: float) -> None:
+        """No handler of its own looks after it any more."""
+        was_attended, self.is_attended = self.is_attended, False
+        for watcher in self._watching if was_attended else ():
+            watcher(now)
 
     def add(self, companion: CallMachine) -> None:
         """Somebody who is here for the call's sake."""
@@ -51,21 +91,29 @@ class Keeping:
 
     def take_companions(self) -> list[CallMachine]:
         """Those of them whom no handler of their own looks after: nobody does, now that this one's has ended."""
-        self.is_attended = False
         companions, self._companions = self._companions, ()
         return [each for each in companions if not each.is_attended and not each.is_over]
 
     def wait(self) -> Pending[None]:
-        """Settled when it is in no bridge."""
-        if self.bridge is None and not self.is_between:
+        """Settled when it is in no bridge, and on its way to nobody."""
+        if self._is_alone:
             return Pending.resolved(None)
         pending = Pending[None]()
         self._waiting = (*(each for each in self._waiting if not each.done), pending)
         return pending
 
+    @property
+    def _is_alone(self) -> bool:
+        return self.bridge is None and not self.is_between and not self._retained
+
     def alone(self) -> None:
         """It is in no bridge any more, nor about to be in one."""
         self.is_between = False
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self._is_alone:
+            return
         waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.resolve(None)

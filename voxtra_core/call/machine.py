@@ -693,12 +693,16 @@ class CallMachine:
         is over. Those that were brought together with it, and have no handler of their own, likewise.
         """
         self._keeping.unattended = reason
-        for companion in self._keeping.take_companions():
-            companion.let_go(now)
-        if may_talk_on:
-            self._look_after(now)
-        elif not self.continuing:
+        self._keeping.let_go(now)
+        self._fall(now)
+        if not may_talk_on and not self.continuing:
             self.hangup(now, reason)
+
+    def _fall(self, now: float) -> None:
+        if not self._keeping.is_retained:
+            for companion in self._keeping.take_companions():
+                companion.let_go(now)
+            self._look_after(now)
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
@@ -971,6 +975,17 @@ class CallMachine:
         self._keeping.is_attended = True
         self._keeping.unattended = None
 
+    @property
+    def keeping(self) -> Keeping:
+        """Who looks after it."""
+        return self._keeping
+
+    def release(self, now: float) -> None:
+        """It has come to where it was on its way to (:meth:`.Keeping.retain`), or stays: what has waited happens."""
+        self._keeping.release()
+        if self._keeping.unattended is not None and self.end is None:
+            self._fall(now)
+
     def accompany(self, other: CallMachine) -> None:
         """The other is here for this one's sake: without a handler of its own, it is let go with this one."""
         self._keeping.add(other)
@@ -1097,7 +1112,8 @@ class CallMachine:
     def _look_after(self, now: float) -> None:
         """What nobody looks after any more is hung up."""
         reason = self._keeping.unattended
-        if reason is None or self.continuing or self._keeping.bridge is not None:
+        keeping = self._keeping
+        if reason is None or self.continuing or keeping.bridge is not None or keeping.is_retained:
             return
         if self.is_moving:
             self.tell_when_it_has_moved()

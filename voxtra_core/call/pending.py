@@ -10,6 +10,7 @@ from ..errors import LocalProtocolError
 __all__ = ["Pending"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Pending(Generic[T]):
@@ -75,6 +76,19 @@ class Pending(Generic[T]):
     def failed(self) -> bool:
         """Whether the outcome is an error."""
         return self._error is not None
+
+    def then(self, make: Callable[[T], U]) -> Pending[U]:
+        """What is made of this outcome; who abandons that abandons this."""
+        made = Pending[U](lambda _, now: self.abandon(now))
+
+        def settle() -> None:
+            if self._error is not None:
+                made.fail(self._error)
+            else:
+                made.resolve(make(self.result()))
+
+        self.add_waker(settle)
+        return made
 
     def add_waker(self, wake: Callable[[], object]) -> None:
         """Have ``wake()`` called once, when the outcome is known; at once if it already is."""

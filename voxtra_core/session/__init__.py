@@ -10,6 +10,7 @@ from .playback import PlaybackHandle
 from .queue import QueueVisit
 from .streams import AudioStream, EventStream
 from .transfer import AttendedTransfer
+from .transfer_requests import TransferRequest, TransferRequests
 from .waiting import Driver, outcome_of, taken
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "OutageCallback",
     "PlaybackHandle",
     "QueueVisit",
+    "TransferRequest",
+    "TransferRequests",
     "outcome_of",
     "taken",
 ]

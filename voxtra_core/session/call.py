@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Channel
 from ..call import (
@@ -36,6 +36,9 @@ from .queue import QueueVisit
 from .streams import AudioStream, EventStream
 from .transfer import AttendedTransfer
 from .waiting import Driver, outcome_of, taken
+
+if TYPE_CHECKING:
+    from .transfer_requests import TransferRequests
 
 __all__ = ["CallHome", "CallSession", "HangupCallback", "OutageCallback"]
 
@@ -82,8 +85,11 @@ class CallHome(Protocol):
     ) -> Transfer:
         """Dial somebody for a call, to join the two."""
 
+    def hear_transfer_requests(self, session: CallSession, driver: Driver, now: float) -> Pending[TransferRequests]:
+        """Have what a call's far end asks for told to us; settled when it is."""
+
     def session_of(self, call: CallMachine) -> CallSession:
-        """The session of a call that was dialled."""
+        """The session of another call of the application's."""
 
     def check_same_place(self, session: CallSession) -> None:
         """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
@@ -651,9 +657,10 @@ class CallSession:
         when they are. They have ``timeout`` seconds to answer, and see ``caller_id``, or else the caller's number;
         ``variables`` are set on their channel.
 
-        With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: nothing is
-        dialled here, and success shows as its hangup only, for which it has ``timeout`` seconds. That a caller hangs up
-        for a reason of its own looks the same.
+        With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: one that Asterisk
+        knows by name, or a SIP URI (``"PJSIP/sip:alice@example.com"``). Nothing is dialled here, and success shows as
+        its hangup only, for which it has ``timeout`` seconds. That a caller hangs up for a reason of its own looks the
+        same. While its phone is on its way Asterisk does nothing else that is asked of the call, but hang it up.
 
         Raises :class:`~voxtra_core.errors.TransferFailed`, with the cause, when they are busy, do not answer, refuse,
         cannot be reached or are gone again, the caller being still there;
@@ -688,11 +695,25 @@ class CallSession:
         now = self._driver.time()
         dialling = Dialled(timeout, caller_id, variables)
         transfer = self._home.transfer(self, endpoint, now, dialling=dialling, comfort=comfort, is_blind=False)
+        agent = self._home.session_of(transfer.leg)  # while it lives: its end takes it away again
         await self._outcome(transfer.answered)
-        return AttendedTransfer(transfer, self._home.session_of(transfer.leg), self._driver)
+        return AttendedTransfer(transfer, agent, self._driver)
+
+    async def transfer_requests(self) -> TransferRequests:
+        """The transfers that this call's far end asks for from now on, with its phone's transfer key (SIP REFER), to be
+        accepted or declined: see :class:`~voxtra_core.session.transfer_requests.TransferRequests`. Without it Asterisk carries
+        them out by itself, in its dialplan.
+
+        As :meth:`set_variable`, this takes effect when the channel is done with what it plays. One at a time can be had
+        of a call. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is not by PJSIP, and where
+        Asterisk is older than 20.13, 21.8 or 22.3.
+        """
+        return await self._outcome(self._home.hear_transfer_requests(self, self._driver, self._driver.time()))
 
     async def wait_unbridged(self) -> None:
-        """Return when this call is in no bridge, at once where it is in none."""
+        """Return when this call is in no bridge, at once where it is in none; while it is on its way to somebody whom
+        the other has asked for (:meth:`transfer_requests`), not yet.
+        """
         await taken(self._driver, self._machine.wait_unbridged())
 
     # ---- variables -------------------------------------------------------------------------------------------------

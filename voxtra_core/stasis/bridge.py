@@ -163,9 +163,14 @@ class BridgeMachine:
     def bring_together(self, parties: Sequence[CallMachine], now: float) -> Pending[str]:
         """Bring these in; settled with the bridge's id when all are. If one fails, or goes, it is over for all."""
         self._parties = tuple(parties)
-        for call in parties:
-            joined = self.add(call, now)
-            joined.add_waker(partial(self._one_of, joined))
+        try:
+            for call in parties:
+                call.check_alive()
+            for call in parties:
+                joined = self.add(call, now)
+                joined.add_waker(partial(self._one_of, joined))
+        except VoxtraError as error:
+            self.destroy(now, error)
         return self._together
 
     def mute(self, call: CallMachine, now: float) -> Pending[None]:
@@ -337,8 +342,8 @@ class BridgeMachine:
             return
         self.stage = Stage.OPEN
         self.made.resolve(None)
-        for member in [*self._members.values()]:
-            if self._members.get(member.call) is member:  # that another could not come may have been the end of it
+        for member in sorted(self._members.values(), key=lambda member: not member.call.is_over):
+            if self._members.get(member.call) is member:  # one that has ended may take the bridge along
                 self._join(member, now)
 
     def _destroyed(self, asked: Pending[None]) -> None:

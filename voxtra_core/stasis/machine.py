@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 
 import attrs
@@ -21,6 +22,7 @@ from ..ari import (
     ChannelDtmfReceived,
     ChannelEnteredBridge,
     ChannelLeftBridge,
+    ChannelTransfer,
     ChannelUserevent,
     Dial,
     Event,
@@ -76,6 +78,7 @@ from .presence import Heard, Presence
 from .queues import Queues
 from .recordings import RecordingOver, Recordings
 from .resync import Resync
+from .transfer_requests import TransferRequests
 from .translate import request_for
 
 if TYPE_CHECKING:
@@ -262,6 +265,14 @@ class StasisMachine:
             counters=self.counters,
         )
         """Where calls talk with each other."""
+        self.transfer_requests = TransferRequests(
+            self._ask_for_a_call,
+            calls=self.calls,
+            new_bridge=partial(self.bridges.new, is_pair=True),
+            clock=lambda: self._now,
+            log=self._log,
+        )
+        """What far ends ask for."""
         self._leftovers = Leftovers(
             self.request,
             remove=self._media.remove,
@@ -311,6 +322,7 @@ class StasisMachine:
                 self.recordings.next_deadline(),
                 self.bridges.next_deadline(),
                 self.queues.next_deadline(),
+                self.transfer_requests.next_deadline(),
                 self._leftovers.next_deadline(),
             )
         )
@@ -331,6 +343,7 @@ class StasisMachine:
         self.recordings.handle_timeout(now)
         self.bridges.handle_timeout(now)
         self.queues.handle_timeout(now)
+        self.transfer_requests.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked[request_id]
@@ -360,6 +373,7 @@ class StasisMachine:
                 self.recordings.close(now)
                 self.bridges.close(now)
                 self.queues.close(now)
+                self.transfer_requests.close(now)
             case LinkAlive():
                 self._is_probing = False
                 suspicious, self._suspicious = self._suspicious, {}
@@ -404,6 +418,8 @@ class StasisMachine:
                 self._media.receive_bridge_event(event, now)
         self.recordings.receive_event(event, now)
         self.bridges.receive_event(event, now)
+        if isinstance(event, ChannelTransfer):
+            self.transfer_requests.receive_event(event, now)
         call = self._call_of(event)
         if call is not None:
             if isinstance(event, ChannelDtmfReceived):
@@ -620,6 +636,7 @@ class StasisMachine:
         self.recordings.close(now)
         self.bridges.close(now)
         self.queues.close(now)
+        self.transfer_requests.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
@@ -647,6 +664,8 @@ class StasisMachine:
                 return self.calls.get(target) if kind == "channel" else None
             case Dial():
                 return self.calls.get(event.peer.id)
+            case ChannelTransfer():
+                return self.calls.get(event.referred_by.source_channel.id)
             case _:
                 return None
 
@@ -869,6 +888,7 @@ class StasisMachine:
         self._media.close(call, self._now)
         self.recordings.subject_over(call, self._now)
         self.queues.call_over(call)
+        self.transfer_requests.call_over(call)
         assert call.end is not None
         self._held_back.pop(call, None)
         self._suspicious.pop(call, None)

@@ -82,6 +82,11 @@ class Transfer:
         self._has_put_on_hold = False
         self._bridge: BridgeMachine | None = None
 
+    @property
+    def may_have_moved(self) -> bool:
+        """Whether the caller has been asked into the bridge, out of any other."""
+        return self._bridge is not None
+
     def begin(self, now: float) -> None:
         """Let the caller hear that something is being done."""
         call = self._call

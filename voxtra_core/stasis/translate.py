@@ -114,7 +114,7 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
                 channel, context=command.context, extension=command.extension, priority=command.priority
             )
         case Redirect():
-            return channels.redirect(channel, endpoint=command.endpoint)
+            return channels.redirect(channel, endpoint=_elsewhere(command.endpoint))
         case JoinBridge():
             return bridges.add_channel(
                 command.bridge_id,
@@ -127,3 +127,10 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return None
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def _elsewhere(endpoint: str) -> str:
+    """Where a far end is to go: to the URI alone, of one whom we would dial by way of an endpoint of ours."""
+    technology, _, resource = endpoint.partition("/")
+    _, slash, uri = resource.partition("/")
+    return f"{technology}/{uri}" if slash and uri.startswith(("sip:", "sips:")) else endpoint

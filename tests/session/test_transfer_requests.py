@@ -1,0 +1,414 @@
+"""What a far end asks for by REFER, and how it ends: virtual time, and an Asterisk that says what the test wants. The
+real one is asked in ``tests/asterisk/test_transfer_requests.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from voxtra_core import CallEnded, CallSession, CallState, LocalProtocolError, TransferFailed
+from voxtra_core.ari import Request
+from voxtra_core.ari.messages import Reply
+from voxtra_core.session.transfer_requests import TransferRequest
+from voxtra_core.stasis.transfer_requests import GRACE, PATIENCE
+from voxtra_core.testing import Callee, Caller
+
+from .world import Delays, World
+
+DESKS = {
+    "PJSIP/free": Callee().rings(1.0).answers(),
+    "PJSIP/busy": Callee().rings(1.0).is_busy(),
+    "PJSIP/away": Callee().rings(99.0).answers(),
+    "PJSIP/short": Callee().rings(1.0).answers().waits(0.1).hangs_up(),
+}
+
+
+class Scene(World):
+    """A caller talks with an agent, and the agent's phone asks for a transfer; the caller's handler hears of it."""
+
+    def __init__(self, agent: Callee | None = None, caller: Caller | None = None, delays: Delays | None = None) -> None:
+        super().__init__(delays)
+        for endpoint, callee in {**DESKS, "PJSIP/agent": agent or Callee().answers()}.items():
+            self.asterisk.add_endpoint(endpoint, callee)
+        self.caller: CallSession
+        self.agent: CallSession
+        self.requests: list[TransferRequest] = []
+        self.may_end = False
+        self.told: list[str] = []
+        """What the phone was told."""
+        self.app.default()(self.handle)
+        self.app.prepare = lambda link: setattr(link, "refuse", self.tell)
+        self.start()
+        self.call(caller or Caller("5550100"))
+        self.run(1.0)
+
+    def tell(self, request_id: str, request: Request[Any]) -> Reply | None:
+        if request.operation != "channels.transfer_progress":
+            return None
+        self.told.append(dict(request.query)["states"])
+        return Reply(request_id, 204, "", b"")
+
+    async def handle(self, call: CallSession) -> None:
+        await call.answer()
+        self.caller, self.agent = call, await self.app.originate("PJSIP/agent")
+        await call.bridge_with(self.agent)
+        async with await self.agent.transfer_requests() as requests:
+            async for request in requests:
+                self.requests.append(request)
+        while not self.may_end:
+            await self.loop.sleep(0.1)
+
+    def asks(self, by: CallSession | None = None, **refer_to: Any) -> TransferRequest:
+        """The agent's phone sends its REFER."""
+        before = len(self.requests)
+        self.link.inject(
+            json.dumps(
+                {
+                    "type": "ChannelTransfer",
+                    "application": "voxtra",
+                    "timestamp": "2026-11-29T21:15:35.800+0000",
+                    "refer_to": {"requested_destination": {"destination": "200"}, **refer_to},
+                    "referred_by": {"source_channel": self.snapshot(by or self.agent)},
+                }
+            )
+        )
+        self.run(0.01)
+        assert len(self.requests) == before + 1
+        return self.requests[-1]
+
+    def snapshot(self, call: CallSession) -> dict[str, Any]:
+        """Its channel, as Asterisk describes it."""
+        return self.asterisk._exchange.channels[call.id].snapshot()
+
+    def second_line(self) -> tuple[CallSession, CallSession]:
+        """The agent's phone has another call, with a desk: our ends of the two."""
+
+        async def call() -> tuple[CallSession, CallSession]:
+            line, desk = await self.app.originate("PJSIP/agent"), await self.app.originate("PJSIP/free")
+            await line.bridge_with(desk)
+            return line, desk
+
+        return self.do(call)
+
+    def outcome(self, body: Callable[[], Any]) -> tuple[Any, list[Any]]:
+        return self.spawn(body())
+
+    def together(self) -> set[str]:
+        """The channels that are in a bridge."""
+        return {
+            channel_id
+            for bridge in self.asterisk._exchange.bridges.values()
+            for channel_id in bridge.snapshot()["channels"]
+        }
+
+    def over(self) -> None:
+        """All hang up, and nothing is left."""
+        self.may_end = True
+        self.stop()
+        self.assert_nothing_is_left()
+
+
+def test_accepted() -> None:
+    """The caller is moved when they have answered, not before; and the phone that does not hang up is hung up."""
+    with Scene() as scene:
+        request = scene.asks()
+        assert (request.destination, request.transferee, request.target) == ("200", scene.caller, None)
+        task, results = scene.outcome(lambda: request.accept("PJSIP/free"))
+        scene.run(0.5)
+        assert scene.together() == {scene.caller.id, scene.agent.id}
+        scene.run(0.6)
+        assert task.error is None
+        assert results == [scene.caller.machine.bridge.id if scene.caller.machine.bridge else ""]
+        assert scene.told == ["channel_progress", "channel_answered"]
+        assert scene.caller.id in scene.together()
+        assert scene.agent.id not in scene.together()
+        scene.run(GRACE - 0.3)
+        assert scene.agent.end is None
+        scene.run(0.3)
+        assert scene.agent.state is CallState.COMPLETED
+        assert scene.caller.end is None
+        scene.over()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"), [("PJSIP/busy", "channel_declined"), ("PJSIP/away", "channel_unavailable")]
+)
+def test_it_comes_to_nothing(endpoint: str, told: str) -> None:
+    """The two talk on."""
+    with Scene() as scene:
+        request = scene.asks()
+        task, _ = scene.outcome(lambda: request.accept(endpoint, timeout=3))
+        scene.run(5.0)
+        assert isinstance(task.error, TransferFailed)
+        assert scene.told == ["channel_progress", told]
+        assert scene.together() == {scene.caller.id, scene.agent.id}
+        scene.asks()  # and may ask again
+        scene.over()
+
+
+@pytest.mark.parametrize("reason", ["declined", "unavailable"])
+def test_declined(reason: Any) -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        for _ in range(2):
+            scene.do(lambda: request.decline(reason))
+        assert scene.told == [f"channel_{reason}"]
+        with pytest.raises(LocalProtocolError, match="already"):
+            scene.do(lambda: request.accept("PJSIP/free"))
+        assert scene.together() == {scene.caller.id, scene.agent.id}
+        scene.over()
+
+
+def test_declined_while_it_is_being_accepted() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        task, _ = scene.outcome(lambda: request.accept("PJSIP/free"))
+        scene.run(0.5)
+        scene.do(request.decline)
+        assert isinstance(task.error, TransferFailed)
+        assert scene.told == ["channel_progress", "channel_declined"]
+        assert len(scene.asterisk.channel_ids) == 2
+        scene.over()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, 1.0, 1.005])
+def test_cancelled_while_it_is_being_accepted(after: float) -> None:
+    """Nobody is left ringing, or with nobody."""
+    with Scene() as scene:
+        request = scene.asks()
+        task, _ = scene.outcome(lambda: request.accept("PJSIP/free"))
+        scene.run(after)
+        task.cancel()
+        scene.run(1.0)
+        if "channel_answered" not in scene.told:
+            assert scene.told == ["channel_progress", "channel_declined"]
+            assert scene.together() == {scene.caller.id, scene.agent.id}
+        scene.over()
+
+
+def test_nobody_answers_it() -> None:
+    with Scene() as scene:
+        scene.asks()
+        scene.run(PATIENCE - 0.1)
+        assert scene.told == []
+        scene.run(0.1)
+        assert scene.told == ["channel_declined"]
+        assert any("nobody has answered" in line for line in scene.log())
+        scene.over()
+
+
+def test_the_handler_ends() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        task = scene.handler_task(scene.caller.id)
+        assert task is not None
+        task.cancel()
+        scene.run(0.1)
+        assert scene.told == ["channel_declined"]
+        assert scene.together() == {scene.caller.id, scene.agent.id}
+        with pytest.raises(LocalProtocolError, match="already"):
+            scene.do(lambda: request.accept("PJSIP/free"))
+        scene.over()
+
+
+def test_the_handler_ends_while_it_is_being_accepted() -> None:
+    """Somebody else waits for it: the caller is kept for them."""
+    with Scene() as scene:
+        request = scene.asks()
+        _, results = scene.outcome(lambda: request.accept("PJSIP/free"))
+        scene.may_end = True
+        scene.do(scene.agent.hangup)
+        scene.run(0.2)
+        assert scene.handler_task(scene.caller.id) is None
+        assert scene.caller.end is None
+        scene.run(1.0)
+        assert len(results) == 1
+        assert scene.caller.id in scene.together()
+        scene.over()
+
+
+def test_the_phone_hangs_up_at_once() -> None:
+    """The request can be accepted all the same; for the caller's handler it is not alone meanwhile."""
+    with Scene(Callee().answers().waits(2.0).hangs_up()) as scene:
+        request = scene.asks()
+        waiting, unbridged = scene.spawn(scene.caller.wait_unbridged())
+        scene.run(3.0)
+        assert scene.agent.end is not None
+        assert scene.caller.machine.bridge is None
+        assert not waiting.done.done
+        _, results = scene.outcome(lambda: request.accept("PJSIP/short"))
+        scene.run(1.05)
+        assert len(results) == 1
+        assert scene.told == []
+        assert not waiting.done.done
+        scene.run(1.0)
+        assert unbridged == [None]
+        scene.over()
+
+
+def test_the_phone_hangs_up_and_it_comes_to_nothing() -> None:
+    with Scene(Callee().answers().waits(2.0).hangs_up()) as scene:
+        request = scene.asks()
+        scene.run(3.0)
+        waiting, unbridged = scene.spawn(scene.caller.wait_unbridged())
+        scene.run(1.0)
+        assert not waiting.done.done
+        scene.do(request.decline)
+        scene.run(0.1)
+        assert unbridged == [None]
+        assert scene.told == []
+        scene.over()
+
+
+def test_the_caller_hangs_up_before_anybody_answers_it() -> None:
+    with Scene(caller=Caller("5550100").waits_for_answer().waits(3.0).hangs_up()) as scene:
+        request = scene.asks()
+        scene.run(3.0)
+        assert scene.told == ["channel_unavailable"]
+        with pytest.raises(CallEnded):
+            scene.do(lambda: request.accept("PJSIP/free"))
+        scene.over()
+
+
+def test_the_caller_hangs_up_meanwhile() -> None:
+    with Scene(caller=Caller("5550100").waits_for_answer().waits(3.0).hangs_up()) as scene:
+        request = scene.asks()
+        task, _ = scene.outcome(lambda: request.accept("PJSIP/away"))
+        scene.run(3.0)
+        assert isinstance(task.error, CallEnded)
+        assert scene.told == ["channel_progress", "channel_unavailable"]
+        assert scene.asterisk.channel_ids == [scene.agent.id]
+        scene.over()
+
+
+def test_what_it_asks_for_meanwhile_gets_the_answer_to_the_first() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        with pytest.raises(AssertionError):
+            scene.asks()
+        scene.do(request.decline)
+        assert scene.told == ["channel_declined"]
+        scene.over()
+
+
+def test_attended() -> None:
+    """The party on the phone's second line is who the caller is connected with."""
+    with Scene() as scene:
+        line, desk = scene.second_line()
+        request = scene.asks(destination_channel=scene.snapshot(line))
+        assert (request.transferee, request.target) == (scene.caller, desk)
+        bridge_id = scene.do(request.accept)
+        assert scene.told == ["channel_progress", "channel_answered"]
+        assert scene.asterisk._exchange.bridges[bridge_id].snapshot()["channels"] == [scene.caller.id, desk.id]
+        scene.run(GRACE)
+        assert {*scene.asterisk.channel_ids} == {scene.caller.id, desk.id}
+        scene.over()
+
+
+def test_attended_and_the_other_goes() -> None:
+    with Scene() as scene:
+        line, desk = scene.second_line()
+        request = scene.asks(destination_channel=scene.snapshot(line))
+        scene.do(desk.hangup)
+        with pytest.raises(TransferFailed):
+            scene.do(request.accept)
+        assert scene.told == ["channel_unavailable"]
+        assert scene.together() == {scene.caller.id, scene.agent.id}
+        scene.do(line.hangup)
+        scene.over()
+
+
+def test_with_no_endpoint_and_nobody_on_another_line() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        with pytest.raises(ValueError, match="endpoint"):
+            scene.do(request.accept)
+        scene.do(request.decline)  # it is still open
+        assert scene.told == ["channel_declined"]
+        scene.over()
+
+
+def test_with_several_there_is_no_one_to_transfer() -> None:
+    with Scene() as scene:
+
+        async def conference() -> None:
+            bridge = await scene.app.create_bridge()
+            for call in (scene.caller, scene.agent, await scene.app.originate("PJSIP/free")):
+                await bridge.add(call)
+
+        scene.do(conference)
+        request = scene.asks()
+        assert request.transferee is None
+        with pytest.raises(LocalProtocolError, match="several"):
+            scene.do(lambda: request.accept("PJSIP/free"))
+        assert scene.told == ["channel_declined"]
+        scene.over()
+
+
+def test_an_asterisk_that_is_too_old() -> None:
+    """It would take on the setting without a word."""
+    with World() as world:
+        world.asterisk.add_endpoint("PJSIP/agent", Callee().answers())
+        old = json.dumps({"system": {"version": "20.12.1", "entity_id": "x"}}).encode()
+
+        def answer(request_id: str, request: Request[Any]) -> Reply | None:
+            return Reply(request_id, 200, "", old) if request.operation == "asterisk.get_info" else None
+
+        world.app.prepare = lambda link: setattr(link, "refuse", answer)
+        world.start()
+        call = world.do(lambda: world.app.originate("PJSIP/agent"))
+        with pytest.raises(LocalProtocolError, match=r"Asterisk 20\.12\.1 is too old: this takes 20\.13, 21\.8, 22\.3"):
+            world.do(call.transfer_requests)
+        world.do(call.hangup)
+        world.stop()
+        world.assert_nothing_is_left()
+
+
+# ---- anybody may hang up at any instant ------------------------------------------------------------------------------
+
+SLOW = Delays(requests=(0.01, 0.03), replies=(0.02,), events=(0.0, 0.04))
+JOINING = [0.02 * step for step in range(20)]
+INSTANTS = {False: [0.0, 0.1, 0.5, *(0.95 + instant for instant in JOINING)], True: JOINING}
+"""Seconds after it was accepted: without, and with a second line. A desk rings for one second."""
+
+
+@pytest.mark.parametrize("delays", [Delays(), SLOW], ids=["at-once", "slow"])
+@pytest.mark.parametrize("who", ["caller", "agent", "desk"])
+@pytest.mark.parametrize("is_attended", [False, True], ids=["blind", "attended"])
+def test_whoever_hangs_up_whenever_nothing_is_left(delays: Delays, who: str, is_attended: bool) -> None:
+    """And the two who are left are together, if they had been or were to be, and the agent has been told."""
+    outcomes = {somebody_hangs_up(delays, who, is_attended, instant) for instant in INSTANTS[is_attended]}
+    assert "done" in outcomes
+
+
+def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: float) -> str:
+    """What becomes of the transfer."""
+    with Scene(delays=delays) as scene:
+        line, desk = scene.second_line() if is_attended else (None, None)
+        request = scene.asks(**({} if line is None else {"destination_channel": scene.snapshot(line)}))
+        known = {*scene.app.calls}
+        task, _ = scene.outcome(lambda: request.accept(None if is_attended else "PJSIP/free"))
+        scene.run(instant)
+        if desk is None:
+            desk = next(call for call_id, call in scene.app.calls.items() if call_id not in known)
+        scene.do({"caller": scene.caller, "agent": scene.agent, "desk": desk}[who].hangup)
+        scene.run(1.5)
+        assert task.done.done, instant
+        assert task.error is None or isinstance(task.error, TransferFailed | CallEnded), (instant, task.error)
+        together, is_done = scene.together(), task.error is None
+        if who == "agent":
+            assert is_done, (instant, task.error)
+            assert together == {scene.caller.id, desk.id}, instant
+        else:
+            assert scene.told[-1] == "channel_answered" if is_done else scene.told[-1] != "channel_answered", instant
+        if who == "desk" and not is_done:
+            assert together == {scene.caller.id, scene.agent.id}, instant
+        for call in (line, desk):
+            if call is not None:
+                scene.do(call.hangup)
+        scene.over()
+        return "done" if is_done else type(task.error).__name__
