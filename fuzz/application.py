@@ -33,7 +33,7 @@ from voxtra_core.errors import LinkError, VoxtraError
 from voxtra_core.media import AudioChunk
 from voxtra_core.media.formats import format_of
 from voxtra_core.media.port import MediaPort
-from voxtra_core.session import CallSession
+from voxtra_core.session import CallSession, QueueVisit
 from voxtra_core.stasis import CallChanged, is_snoop
 from voxtra_core.stasis.media import MEDIA_PREFIX
 from voxtra_core.testing.virtual import VirtualDriver, VirtualLoop, VirtualTask
@@ -221,6 +221,7 @@ class Story:
         self.handled: set[str] = set()
         self.callbacks = Counter[int]()
         self.wanted: list[int] = []
+        self.visits: list[QueueVisit] = []
         self._serial = count(1)
         self.steps = 0
         self.handlers = 0
@@ -320,6 +321,7 @@ class Story:
             lambda: self.control(call),
             lambda: self.app.stop(choices.of([5.0, 0.0])),
             lambda: self.loop.sleep(choices.of([0.0, 0.5, 30.0])),
+            lambda: self.queue(call),
         ]
         number = choices.below(32)
         if number == 31:
@@ -334,6 +336,14 @@ class Story:
             if isinstance(result, CallSession) and choices.flag():
                 await result.hangup()
         return True
+
+    async def queue(self, call: CallSession) -> None:
+        visit = await call.transfer_to_queue("support", timeout=1.0, come_back=self.choices.flag())
+        self.visits.append(visit)
+        assert call.end is not None
+        if self.choices.flag():
+            told = [update async for update in visit]
+            assert told[-1] == await visit.wait() == visit.outcome
 
     async def hear(self, call: CallSession) -> None:
         stream = call.audio_stream(self.choices.of(["slin", "ulaw", "slin16"]), limit=3)
@@ -500,6 +510,7 @@ class Story:
         assert machine.next_deadline() is None
         for call, state in self.states.items():
             assert state in TERMINAL, f"{call} is left {state}"
+        assert [visit for visit in self.visits if visit.outcome is None] == [], "its way never ends"
         assert [number for number in self.wanted if self.callbacks[number] != 1] == [], "a hangup callback did not run"
 
 

@@ -142,8 +142,9 @@ class Gossip:
             "playback": self.playback(choices),
             "bridge": self.bridge(choices),
             "peer": about,
+            "caller": about,
             "dialstatus": choices.of(["", "ANSWER", "BUSY", "NOANSWER", "RINGING"]),
-            "variable": "NAME",
+            "variable": "BRIDGEPEER",
             "value": "value",
             "duration": 0,
         }
@@ -190,6 +191,8 @@ class Gossip:
         }
         members |= {"playback": heard, "bridge": bridge, "cause": 16, "cause_txt": "Normal Clearing"}
         models = {"Channel": about, "Playback": heard, "Bridge": bridge}
+        if "_EXISTS(" in values.get("variable", ""):  # dialplan and queues are there
+            models["Variable"] = {"value": "1"}
         model = models.get(request.response)
         body = self.body(request.response, choices) if model is None else json.dumps(model).encode()
         return body, [json.dumps({"type": kind} | members) for kind in kinds]

@@ -181,7 +181,7 @@ def provisioning(data: bytes) -> None:
     choices = Choices(data)
     names = ("app", "user", "password", "context", "extension", "listen", "fallback")
     given = {name: choices.text(90).replace("\0", "") for name in names}  # which no command line can hold
-    flags = {"retry": 30, "ari": choices.flag(), "per_call": False}
+    flags = {"retry": 30, "ari": choices.flag(), "per_call": False, "queues": choices.flag()}
     good = {"app": "app", "user": "user", "password": "word", "context": "default", "extension": "100"}
     good |= {"listen": "wss://a/" if given["listen"].startswith("wss:") else "ws://a/", "fallback": "Hangup()"}
     try:

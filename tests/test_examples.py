@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from voxtra_core.media import SLIN, SLIN16, Tone, read_wav, rms_dbfs
-from voxtra_core.testing import Caller, Person, flaws, run_call
+from voxtra_core.testing import Caller, Person, QueueContext, SimulatedQueue, flaws, run_call
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
@@ -80,6 +80,33 @@ def test_a_tone(stops: bool, seconds: float, capsys: pytest.CaptureFixture[str])
     assert loud == pytest.approx(seconds, abs=0.6)
     assert rms_dbfs(heard[3200:9600]) == pytest.approx(-3.14, abs=0.1)
     assert ("stopped after" in capsys.readouterr().out) == stops
+
+
+def in_a_queue(caller: Caller, queue: SimulatedQueue) -> Person:
+    """As :func:`call`, of the helpdesk, whose calls go to such a queue."""
+    dialplan = {("voxtra-queue", "s"): QueueContext(queues={"support": queue})}
+    report = run_call(load("helpdesk_asyncio").helpdesk, caller, dialplan=dialplan, limit=300.0)
+    assert flaws(report.run, max_silence=300.0) == []
+    assert report.person is not None
+    return report.person
+
+
+def test_a_helpdesk_that_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    in_a_queue(Caller("5550100"), SimulatedQueue(answers_after=20.0, talks=10.0))
+    assert capsys.readouterr().out.splitlines() == [
+        "5550100: PJSIP/agent rings",
+        "5550100: answered by PJSIP/agent, after 20 s",
+        "5550100: completed",
+    ]
+
+
+def test_a_helpdesk_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    person = in_a_queue(Caller("5550100").waits_for_prompt("beep").waits(5.0).presses("#"), SimulatedQueue())
+    assert [heard.what for heard in person.heard][-3:] == ["sound:hello-world", "sound:vm-intro", "sound:beep"]
+    assert not person.hung_up_first
+    told, failed, message = capsys.readouterr().out.splitlines()
+    assert (told, failed) == ("5550100: PJSIP/agent rings", "5550100: came-back TIMEOUT")
+    assert message.startswith("5550100: left a message, voxtra-")
 
 
 def test_a_dictaphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

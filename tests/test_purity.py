@@ -112,7 +112,7 @@ CLOCKS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.t
 
 _BASE = frozenset({"_version", "errors", "effects"})
 _MESSAGES = _BASE | {"ari", "media", "agent"}
-_SESSION = _MESSAGES | {"call", "stasis", "recording", "session"}
+_SESSION = _MESSAGES | {"call", "stasis", "queueing", "recording", "session"}
 ARROWS: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
@@ -127,9 +127,10 @@ ARROWS: dict[str, frozenset[str]] = {
     "wire": _MESSAGES | {"deadlines", "diagnosis"},
     "call": _MESSAGES,
     "recording": frozenset({"errors"}),
-    "stasis": _MESSAGES | {"deadlines", "call", "recording"},
+    "queueing": frozenset(),
+    "stasis": _MESSAGES | {"deadlines", "call", "queueing", "recording"},
     "menu": frozenset({"call"}),
-    "session": _MESSAGES | {"call", "stasis", "recording", "menu"},
+    "session": _MESSAGES | {"call", "stasis", "queueing", "recording", "menu"},
     "sinks": frozenset({"errors", "recording"}),
     "app": _SESSION | {"deadlines", "diagnosis", "sinks"},
     "testing": _SESSION | {"app", "driving"},

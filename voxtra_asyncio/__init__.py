@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voxtra_core.app import AudioSocket, BaseApp, Reconnect
 from voxtra_core.media import AudioChunk
-from voxtra_core.session import AudioStream, CallSession, EventStream, PlaybackHandle
+from voxtra_core.session import AudioStream, CallSession, EventStream, PlaybackHandle, QueueVisit
 from voxtra_core.stasis import CallOffer
 
 from .backend import AsyncioBackend
@@ -17,6 +17,7 @@ __all__ = [
     "CallSession",
     "EventStream",
     "PlaybackHandle",
+    "QueueVisit",
     "Reconnect",
     "VoxtraApp",
 ]

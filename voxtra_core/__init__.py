@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         NameTaken,
         OperationTimeout,
         OriginateFailed,
+        QueueUnavailable,
         RemoteProtocolError,
         ReplyTimeout,
         RequestNotSent,
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle
+    from .session import AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle, QueueVisit
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -134,6 +135,8 @@ __all__ = [
     "Pending",
     "PlaybackEnd",
     "PlaybackHandle",
+    "QueueUnavailable",
+    "QueueVisit",
     "Reconnect",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -177,7 +180,7 @@ _ROOMS = {
         "StateChanged",
     },
     "media": {"AudioChunk", "AudioFormat"},
-    "session": {"AudioStats", "AudioStream", "CallSession", "Driver", "EventStream", "PlaybackHandle"},
+    "session": {"AudioStats", "AudioStream", "CallSession", "Driver", "EventStream", "PlaybackHandle", "QueueVisit"},
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

@@ -9,6 +9,7 @@
     ├── OriginateFailed             an outbound call that never reached us
     ├── TooManyCalls                the application has as many calls as it may; nothing was sent
     ├── MediaFailed                 no audio of a call that lives
+    ├── QueueUnavailable            a call that lives cannot be handed to that queue
     ├── OperationTimeout            nothing came back in time; the call goes on
     │   └── ReplyTimeout                … to a request: it was sent, so it is a RequestOutcomeUnknown as well
     ├── AriError                    Asterisk refused a request, by status:
@@ -67,6 +68,7 @@ __all__ = [
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
+    "QueueUnavailable",
     "RecordingNotStarted",
     "RemoteProtocolError",
     "ReplyTimeout",
@@ -124,6 +126,12 @@ class MediaFailed(VoxtraError):
 
 class RecordingNotStarted(VoxtraError):
     """A recording of a call that lives did not begin; the message says why. The call goes on."""
+
+
+class QueueUnavailable(VoxtraError):
+    """A call cannot be handed to a queue: Asterisk has no such queue, or no dialplan for it; the message says what to
+    do. The call goes on.
+    """
 
 
 class SinkFailed(VoxtraError):

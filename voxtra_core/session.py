@@ -28,11 +28,13 @@ from .call import (
 from .call.audio import AudioFeed, AudioStats, CallAudio
 from .call.collecting import CollectedDigits, Wanted
 from .call.commands import PlaybackControl
-from .errors import LocalProtocolError
+from .errors import AriServerError, AriUnprocessable, LocalProtocolError, QueueUnavailable
 from .media.chunk import AudioChunk
 from .media.formats import AudioFormat, as_format
 from .menu import choose
+from .queueing import CONTEXT, QueueEntry, QueueMember, QueueOutcome
 from .recording import RecordingOptions, RecordingSink, Who
+from .stasis.queues import QueueUpdate, Visit
 from .stasis.recordings import RecordingControl
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "HangupCallback",
     "OutageCallback",
     "PlaybackHandle",
+    "QueueVisit",
     "outcome_of",
 ]
 
@@ -228,6 +231,49 @@ class PlaybackHandle:
         return await outcome_of(self._driver, self._call.control_playback(self._playback, control, self._driver.time()))
 
 
+class QueueVisit(EventStream[QueueUpdate]):
+    """The way of a call through a queue, for ``async for``: all that has happened since it left, up to and including
+    the :class:`~voxtra_core.queueing.QueueOutcome`. Made by :meth:`CallSession.transfer_to_queue`.
+
+    A member's telephone rings (:class:`~voxtra_core.queueing.MemberRinging`), or does so no more
+    (:class:`~voxtra_core.queueing.MemberFailed`), or is answered (:class:`~voxtra_core.queueing.MemberAnswered`); an
+    :class:`~voxtra_core.call.outage.Outage` says that nothing was heard for a while. Nobody has to look: of what nobody
+    takes the last 1000 are kept. Otherwise as :class:`EventStream`.
+    """
+
+    def __init__(self, visit: Visit, park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
+        super().__init__(visit.feed, park)
+        self._visit = visit
+
+    def __repr__(self) -> str:
+        return f"<QueueVisit to {self.queue!r}, {len(self._visit.feed)} waiting, {self.dropped} dropped>"
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue."""
+        return self._visit.entry.queue
+
+    @property
+    def ringing(self) -> tuple[QueueMember, ...]:
+        """Whose telephones ring now."""
+        return self._visit.ringing
+
+    @property
+    def answered_by(self) -> QueueMember | None:
+        """Who has answered; ``None`` while nobody has."""
+        return self._visit.answered_by
+
+    @property
+    def outcome(self) -> QueueOutcome | None:
+        """How it has ended; ``None`` while it has not."""
+        return self._visit.outcome.result() if self._visit.outcome.done else None
+
+    async def wait(self) -> QueueOutcome:
+        """Wait until it has ended, and say how. May be cancelled and called again, also where updates are taken."""
+        await self._park(self._visit.outcome)
+        return self._visit.outcome.result()
+
+
 class CallHome(Protocol):
     """What a call's session needs of the application it belongs to."""
 
@@ -254,6 +300,9 @@ class CallHome(Protocol):
 
     def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
         """Pause it, mute it, or go on; ``False`` where there is none."""
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue."""
 
 
 class CallSession:
@@ -439,6 +488,62 @@ class CallSession:
         priority is 1 where it is not given. Should the dialplan run ``Stasis()`` for it again, that is a new call.
         """
         await self._outcome(self._machine.continue_in_dialplan(self._driver.time(), context, extension, priority))
+
+    async def transfer_to_queue(
+        self,
+        queue_name: str,
+        *,
+        timeout: float | None = None,
+        come_back: bool = False,
+        options: str = "",
+        context: str = CONTEXT,
+    ) -> QueueVisit:
+        """Hand the call to a queue of Asterisk's, and return when it has left: for us it has ended, and is not hung up.
+        What comes back is its way from there.
+
+        The dialplan has to have what ``voxtra provision --queues`` prints, in ``context``. After ``timeout`` seconds,
+        rounded up to whole ones, the queue gives it up; that takes longer while telephones ring, and may be up to a
+        second less. A call that the queue has let go is hung up; with ``come_back`` it comes to the application again
+        instead, as a new call with the same :attr:`called_number`, whose :attr:`args` begin with ``"queue"``, the
+        status, and the queue. ``options`` are those of ``Queue()`` that take nothing: ``"r"`` for ringing and not
+        music, ``"c"`` to let a call go whose member has hung up, ….
+
+        A call that is not up is not answered for this: its caller hears ringing, and waits at no cost, until a member
+        answers. Music and announcements are heard on one that is: :meth:`answer` it before.
+
+        Raises ``ValueError`` for a name that could mean something else to Asterisk, and
+        :class:`~voxtra_core.errors.QueueUnavailable` where there is no such queue, or no dialplan for it: then the call
+        is still here.
+        """
+        entry = QueueEntry(queue_name, timeout, options, come_back, context)
+        entry.check()
+        for condition in entry.conditions:
+            try:
+                is_so = await self.get_variable(condition.function) == "1"
+            except AriServerError as error:
+                if "function" not in error.reason:
+                    raise
+                raise QueueUnavailable(condition.unknown) from error
+            if not is_so:
+                raise QueueUnavailable(condition.unmet)
+        visit = self._home.enter_queue(self, entry, self._driver.time())
+        try:
+            await self._subscribed(visit)
+            for name, value in entry.variables(self._app_name, self.called_number).items():
+                await self.set_variable(name, value)
+            await self.continue_in_dialplan(context)
+        except BaseException:
+            visit.withdraw(self._driver.time())
+            self._driver.wake()
+            raise
+        return QueueVisit(visit, self._driver.park)
+
+    async def _subscribed(self, visit: Visit) -> None:
+        try:
+            await self._outcome(visit.subscribed)
+        except AriUnprocessable:  # Asterisk has no such channel
+            await self.get_variable("CHANNEL(name)")  # the call may be just ending: that is the truer answer
+            raise
 
     # ---- audio -----------------------------------------------------------------------------------------------------
 

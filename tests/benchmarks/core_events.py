@@ -16,9 +16,10 @@ from voxtra_core.call import Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
+from voxtra_core.queueing import QueueEntry
 from voxtra_core.recording import RecordingOptions
 from voxtra_core.session import CallSession
-from voxtra_core.stasis import CallArrived, RecordingControl, StasisMachine
+from voxtra_core.stasis import CallArrived, RecordingControl, StasisMachine, Visit
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
@@ -176,6 +177,9 @@ def weight() -> list[Row]:
             raise NotImplementedError
 
         def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+            raise NotImplementedError
+
+        def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
             raise NotImplementedError
 
     class NoDriver:

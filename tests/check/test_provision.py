@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from voxtra_core.cli import main
+from voxtra_core.queueing import CONTEXT, QueueEntry
 
 EXTENSION = ["--extension", "100"]
 
@@ -43,8 +44,9 @@ def test_the_dialplan_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert "$[${EPOCH} + 7]" in files["extensions.conf"]
 
 
-def test_the_documentation_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "asterisk.md").read_text()
+@pytest.mark.parametrize("page", ["asterisk.md", "queues.md"])
+def test_the_documentation_shows_what_is_printed(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / page).read_text()
     command = re.search(r"^    voxtra (provision .*)$", page, re.MULTILINE)
     assert command is not None
     assert main(shlex.split(command[1]), backend="asyncio") == 0
@@ -60,6 +62,31 @@ def test_a_dialplan_jumps_only_to_where_there_is_something(capsys: pytest.Captur
         ("", "try"),
     }
     assert labels == {"try", "away", "done"}
+
+
+def test_a_queue_gets_all_it_has_to_know_from_the_channel(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["provision", "--queues", "--retry", "7", "--fallback", "VoiceMail(100)"], backend="asyncio") == 0
+    text = capsys.readouterr().out
+    file, context, *lines = text.splitlines()
+    assert (file, context) == ("; extensions.conf", f"[{CONTEXT}]")
+    assert lines[0].startswith("exten => s,1,")
+    assert " same => n,Queue(${VOXTRA_QUEUE},${VOXTRA_QUEUE_OPTIONS},,,${VOXTRA_QUEUE_TIMEOUT})" in lines
+    back = "Stasis(${VOXTRA_QUEUE_APP},queue,${QUEUESTATUS},${VOXTRA_QUEUE},${VOXTRA_QUEUE_CALLED})"
+    assert f" same => n(try),{back}" in lines
+    assert " same => n(away),VoiceMail(100)" in lines
+    assert set(re.findall(r"\$\{(VOXTRA_QUEUE\w*)\}", text)) == set(QueueEntry("support").variables("app", "100"))
+
+
+def test_a_queue_beside_an_extension(capsys: pytest.CaptureFixture[str]) -> None:
+    (queues,) = printed(capsys, "--queues").values()
+    (dialplan,) = printed(capsys).values()
+    assert queues.startswith(f"{dialplan}\n[{CONTEXT}]\n")
+    assert list(printed(capsys, "--queues", "--ari")) == ["extensions.conf", "http.conf", "ari.conf"]
+
+
+def test_something_has_to_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["provision"], backend="asyncio") == 1
+    assert "--extension says which calls" in capsys.readouterr().err
 
 
 def test_no_password_unless_it_is_given(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

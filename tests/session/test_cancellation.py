@@ -23,7 +23,7 @@ from voxtra_core.ari.request import Request
 from voxtra_core.call import EndedBy
 from voxtra_core.errors import CallEnded, OriginateFailed
 from voxtra_core.recording import RecordingMetadata
-from voxtra_core.testing import Callee, Caller, Extension, Person
+from voxtra_core.testing import Callee, Caller, Extension, Person, QueueContext, SimulatedQueue
 from voxtra_core.testing.virtual import Cancelled
 
 from .test_hangup_at_any_instant import delays
@@ -150,6 +150,20 @@ async def is_in_the_dialplan(scene: Scene) -> None:
     assert end.by is EndedBy.DIALPLAN
 
 
+async def is_in_the_queue_or_here(scene: Scene) -> None:
+    """Followed, or not: in Asterisk as well."""
+    queues = scene.world.driver.machine.stasis.queues
+    application = scene.world.asterisk._exchange.applications.get(scene.world.app.app_name)
+    assert application is not None
+    if scene.call.end is None:
+        assert len(queues) == 0
+        assert application.interest == {scene.call.id: 1}
+    else:
+        await is_in_the_dialplan(scene)
+        assert len(queues) == 0
+        assert application.interest == {}
+
+
 async def nobody_else_is_there(scene: Scene) -> None:
     assert scene.world.asterisk.channel_ids == [scene.call.id]
 
@@ -216,6 +230,7 @@ CASES = [
     Case("hangup", lambda s: s.call.hangup(21), up, ended_by_us),
     Case("wait_ended", lambda s: s.call.wait_ended(), up, goes_on),
     Case("continue", lambda s: s.call.continue_in_dialplan("away", "s", 1), up, is_in_the_dialplan),
+    Case("transfer_to_queue", lambda s: s.call.transfer_to_queue("support"), up, is_in_the_queue_or_here),
     Case("request", lambda s: s.world.app.request(channels.list()), up, goes_on),
     Case("originate", lambda s: s.world.app.originate("PJSIP/bob"), up, nobody_else_is_there),
     Case("originate, and wait", placed_and_answered, up, nobody_else_is_there),
@@ -231,6 +246,8 @@ def cancel_after(steps: int, case: Case, delays: Delays) -> tuple[bool, bool]:
         world.asterisk.add_endpoint("PJSIP/bob", Callee().rings(0.5).answers())
         world.asterisk.add_endpoint("PJSIP/nobody", Callee().rings(2.0).is_busy())
         world.asterisk.add_extension("away", "s", Extension(lasts=1.0))
+        support = SimulatedQueue(answers_after=0.2, talks=0.2)
+        world.asterisk.add_extension("voxtra-queue", "s", QueueContext(queues={"support": support}))
         acting = verified = False
 
         async def handler(call: CallSession) -> None:

@@ -27,9 +27,18 @@ from ..ari import Channel, ChannelDtmfReceived, Event, MalformedEvent, UnknownEv
 from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
-from ..errors import CallEnded, ConnectionLost, LinkError, LocalProtocolError, NameTaken, RequestNotSent
+from ..errors import (
+    CallEnded,
+    ConnectionLost,
+    LinkError,
+    LocalProtocolError,
+    NameTaken,
+    QueueUnavailable,
+    RequestNotSent,
+)
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
+from ..queueing import QueueEntry
 from ..recording import RecordingOptions
 from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
@@ -44,6 +53,7 @@ from ..stasis import (
     RecordingOver,
     StasisEvent,
     StasisMachine,
+    Visit,
     is_own,
     is_snoop,
 )
@@ -916,6 +926,15 @@ class _Home:
         session.machine.check_alive()
         recording = self.registration.stasis.recordings.of(session.machine)
         return Pending.resolved(False) if recording is None else recording.control(control, now)
+
+    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` if it is to come back, and cannot."""
+        if entry.come_back and self.registration.is_of_one_call:
+            raise QueueUnavailable(
+                "a call cannot come back whose Asterisk connects for each call: it would connect for this one again, "
+                "while the connection of before is still there (seen on 22.10)"
+            )
+        return self.registration.stasis.queues.enter(session.machine, entry, now)
 
 
 def check_grace(grace: float) -> None:

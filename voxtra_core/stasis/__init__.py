@@ -17,6 +17,7 @@ from .offers import CallOffer, ClaimOutcome
 from .orphans import OrphanFound
 from .own import is_own, is_snoop
 from .presence import Heard
+from .queues import QueueUpdate, Visit
 from .recordings import Recording, RecordingControl, RecordingOver
 
 __all__ = [
@@ -31,12 +32,14 @@ __all__ = [
     "Heard",
     "OrphanFound",
     "ProbeLink",
+    "QueueUpdate",
     "Recording",
     "RecordingControl",
     "RecordingOver",
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
+    "Visit",
     "WithdrawRequest",
     "is_own",
     "is_snoop",

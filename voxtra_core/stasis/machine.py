@@ -64,12 +64,14 @@ from ..errors import (
     VoxtraError,
     ari_error,
 )
+from ..queueing import CameBack
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
 from .offers import CallOffer, Claim, ClaimOutcome, Claims
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
+from .queues import Queues
 from .recordings import RecordingOver, Recordings
 from .resync import Resync
 from .translate import request_for
@@ -223,7 +225,11 @@ class StasisMachine:
         self._held_back: dict[CallMachine, None] = {}  # begun when nothing could be sent for them
         self._suspicious: dict[CallMachine, None] = {}
         self._is_probing = False
-        self._resync = Resync(self._ask_at_once, clock=lambda: self._now, log=self._log)
+        self.queues = Queues(self._ask_for_a_call, app_name=lambda: self.app_name, clock=lambda: self._now)
+        """Calls that were handed to a queue of Asterisk's."""
+        self._resync = Resync(
+            self._ask_at_once, clock=lambda: self._now, log=self._log, is_subscribed=self.queues.__contains__
+        )
         self._presence = Presence(self.request, clock=lambda: self._now, new_id=new_id)
         self._media = MediaChannels(
             media_port,
@@ -287,6 +293,7 @@ class StasisMachine:
                 self._presence.next_deadline(),
                 self._media.next_deadline(),
                 self.recordings.next_deadline(),
+                self.queues.next_deadline(),
                 self._leftovers.next_deadline(),
             )
         )
@@ -305,6 +312,7 @@ class StasisMachine:
         self._presence.handle_timeout(now)
         self._media.handle_timeout(now)
         self.recordings.handle_timeout(now)
+        self.queues.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
             asked = self._asked[request_id]
@@ -332,6 +340,7 @@ class StasisMachine:
                     call.connection_lost(now)
                 self._collect()
                 self.recordings.close(now)
+                self.queues.close(now)
             case LinkAlive():
                 self._is_probing = False
                 suspicious, self._suspicious = self._suspicious, {}
@@ -356,6 +365,8 @@ class StasisMachine:
                 self.counters.unknown += 1
                 self._log(LogLevel.DEBUG, f"unknown event ignored: {event!r}")
                 return
+        self.queues.receive_event(event, now)
+        match event:
             case StasisStart():
                 self._stasis_start(event, now)
                 return
@@ -486,6 +497,7 @@ class StasisMachine:
         self._ask_no_more(now)
         self._media.link_lost()
         self.recordings.link_lost()
+        self.queues.link_lost(now)
         self._claims.link_lost()
         for call in list(self.calls.values()):
             call.link_lost(now)
@@ -504,6 +516,7 @@ class StasisMachine:
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         self._media.link_restored(now)
         self.recordings.link_restored(now)
+        self.queues.link_restored(now, subscribe=subscribe)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
 
@@ -585,6 +598,7 @@ class StasisMachine:
             call.connection_lost(now)
         self._collect()
         self.recordings.close(now)
+        self.queues.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
             if asked is not None and isinstance(asked.owner, Pending):
@@ -645,12 +659,14 @@ class StasisMachine:
         self._new_call(channel, claimed=claimed).receive_event(event, now)
 
     def _new_call(self, channel: Channel, *, claimed: bool = False) -> CallMachine:
+        self.queues.arrived(channel, self._now)
+        back = CameBack.parse(channel.dialplan.app_data)
         call = CallMachine(
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
             caller_id=channel.caller.number,
-            called_number=channel.dialplan.exten,
+            called_number=channel.dialplan.exten if back is None else back.called_number,
             notify=self._changed,
             counters=self.counters,
         )
@@ -680,7 +696,7 @@ class StasisMachine:
             call.receive_forwarding(new, now)
 
     def _found_unannounced(self, channel: Channel, is_orphan: bool) -> None:
-        if is_orphan or is_own(channel.id):
+        if is_orphan or (is_own(channel.id) and channel.id not in self.queues):
             self._events.append(OrphanFound(channel))
         else:
             self.adopt(channel, self._now, claimed=self._claims.arrived(channel.id))
@@ -828,6 +844,7 @@ class StasisMachine:
         del self.calls[call.id]
         self._media.close(call, self._now)
         self.recordings.call_over(call, self._now)
+        self.queues.call_over(call)
         assert call.end is not None
         self._held_back.pop(call, None)
         self._suspicious.pop(call, None)

@@ -38,12 +38,23 @@ class Resync:
     What Asterisk does not tell is asked again while the link lives. Meanwhile its calls go on, and are told later.
     """
 
-    __slots__ = ("_app_name", "_ask", "_asked", "_clock", "_failures", "_log", "_retry_at", "_subscribe", "_untold")
+    __slots__ = (
+        *("_app_name", "_ask", "_asked", "_clock", "_failures", "_is_subscribed", "_log"),
+        *("_retry_at", "_subscribe", "_untold"),
+    )
 
-    def __init__(self, ask: Ask, *, clock: Callable[[], float], log: Callable[[LogLevel, str], None]) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        clock: Callable[[], float],
+        log: Callable[[LogLevel, str], None],
+        is_subscribed: Callable[[str], bool],
+    ) -> None:
         self._ask = ask
         self._clock = clock
         self._log = log
+        self._is_subscribed = is_subscribed
         self._app_name = ""
         self._subscribe = False
         self._untold: list[CallMachine] = []
@@ -161,11 +172,24 @@ class Resync:
         untold = [call for call in self._untold if call not in found and not call.is_over]
         self._untold = [call for call in untold if call not in alone] + [call for call in untold if call in alone]
         for call, channel in found.items():
-            call.link_restored(channel, now, in_stasis=channel is not None and _is_in_stasis(channel, members))
+            in_stasis = channel is not None and self._is_in_stasis(channel, members)
+            call.link_restored(channel, now, in_stasis=in_stasis)
         if errors and self._untold:
             self._fail(errors[0], now)
         elif self._untold:
             self._look(now)
+
+    def _is_in_stasis(self, channel: Channel, inside: frozenset[str] | None) -> bool:
+        """An application is subscribed to the channels in it.
+
+        Where it is subscribed to others, too, what the dialplan runs has to do: not all ways into Stasis show there. To
+        those that it has asked for, and those about to leave for a queue, it is subscribed before and after; their way
+        in does show (seen on 22.10).
+        """
+        if inside is None:
+            return runs_stasis(channel)
+        is_subscribed = is_own(channel.id) or self._is_subscribed(channel.id)
+        return channel.id in inside and (not is_subscribed or runs_stasis(channel))
 
     def _fail(self, error: VoxtraError, now: float) -> None:
         """What is known of the calls stays as it was, for now."""
@@ -178,17 +202,6 @@ class Resync:
         )
         for call in self._untold:
             call.link_restored_unknown(now)
-
-
-def _is_in_stasis(channel: Channel, inside: frozenset[str] | None) -> bool:
-    """An application is subscribed to the channels in it.
-
-    Where it is subscribed to others, too, what the dialplan runs has to do: not all ways into Stasis show there. To
-    those that it has asked for it is subscribed before and after; their way in does show (seen on 22.10).
-    """
-    if inside is None:
-        return runs_stasis(channel)
-    return channel.id in inside and (not is_own(channel.id) or runs_stasis(channel))
 
 
 def runs_stasis(channel: Channel) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .messages import SimClosed, SimEvent, SimMessage, SimReply
     from .people import Digit, Person
     from .people_text import PeopleSyntaxError, format_people, parse_people
+    from .queues import QueueContext, SimulatedQueue
     from .recording import Recorded
     from .report import CallReport, RunReport
     from .run import run_call, run_calls
@@ -49,6 +50,7 @@ __all__ = [
     "Moment",
     "PeopleSyntaxError",
     "Person",
+    "QueueContext",
     "Recorded",
     "RunReport",
     "Script",
@@ -60,6 +62,7 @@ __all__ = [
     "SimulatedLink",
     "SimulatedListener",
     "SimulatedMediaPort",
+    "SimulatedQueue",
     "flaws",
     "format_people",
     "parse_people",
@@ -95,6 +98,8 @@ _HOMES: dict[str, str] = {
     "PeopleSyntaxError": "people_text",
     "format_people": "people_text",
     "parse_people": "people_text",
+    "QueueContext": "queues",
+    "SimulatedQueue": "queues",
     "Recorded": "recording",
     "CallReport": "report",
     "RunReport": "report",

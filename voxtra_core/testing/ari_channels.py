@@ -12,6 +12,7 @@ from .digits import SendDigits
 from .external import external_media
 from .media_requests import playback_of
 from .originate import Origination
+from .queues import read_function
 from .rest import NO_CONTENT, Handler, Parameters, Reply, RestRequest, atoi, ok, refuse
 from .snooping import Snooping
 from .stasis import Control
@@ -197,6 +198,8 @@ class _Channels:
         value = self._exchange.variables | channel.variables | readable
         if name in value:
             return value[name]
+        if (said := read_function(self._exchange, name)) is not None:
+            return said
         if name.endswith(")"):
             raise refuse(500, "Unable to read provided function", reason="Error With Function")
         raise refuse(404, "Provided variable was not found", reason="Variable Not Found")

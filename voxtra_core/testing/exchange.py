@@ -22,6 +22,7 @@ from .frames import FrameClock
 from .outbound import Outbound
 from .people import Person
 from .playback import Playbacks
+from .queues import QueueContext, enter_queue
 from .recordings import Recordings
 from .stasis import Control
 from .talking import TalkDetector
@@ -322,6 +323,8 @@ class Exchange:
         if extension.application == "Stasis":
             name, *args = extension.data.split(",")
             self.enter_stasis(channel, name, args)
+        elif isinstance(extension, QueueContext):
+            enter_queue(self, channel, extension)
         elif extension.application == "StasisBroadcast":
             offer(self, channel, Broadcast.parse(extension.data, leave))
         elif extension.lasts is not None:

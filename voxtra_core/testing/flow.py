@@ -82,15 +82,18 @@ def _of_requests(run: RunReport) -> Iterator[Flaw]:
                 yield Flaw("legal requests", f"{request.operation} on a channel whose end had been told")
             if made.status is not None and 400 <= made.status < 500 and not made.faults:
                 ended = [report.ended_at for report in run.calls if report.ended_at is not None]
-                raced = made.status in _RACES and (
+                raced = (made.status in _RACES or request.path.endswith("/subscription")) and (
                     bool(run.faults) or any(end <= (made.replied_at or at) + 1.0 for end in ended)
                 )
                 if not raced and request.method != "GET" and not request.path.startswith("/playbacks"):
                     yield Flaw("legal requests", f"{request.operation} was answered {made.status} {made.reason}")
-        elif kind == "event" and ('"StasisEnd"' in what or '"ChannelDestroyed"' in what):
+        elif kind == "event" and any(type in what for type in ('"StasisEnd"', '"ChannelDestroyed"', '"StasisStart"')):
             for event_at, event in run.events:
+                channel = str(event.get("channel", {}).get("id"))
                 if event_at == at and event.get("type") in {"StasisEnd", "ChannelDestroyed"}:
-                    gone.setdefault(str(event.get("channel", {}).get("id")), at)
+                    gone.setdefault(channel, at)
+                elif event_at == at and event.get("type") == "StasisStart":  # it has come back
+                    gone.pop(channel, None)
         elif kind == "fault":
             gone.clear()
 
