@@ -4,21 +4,51 @@ which is what earlier searches found worth keeping (fuzz/corpus).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from voxtra_core.media import write_wav
 from voxtra_core.media.formats import format_of
 
 from .frames import OPENED, frame, message
+from .names import ASKED, OPERATIONS
 
-__all__ = ["CORPUS", "seeds_of"]
+__all__ = ["CORPUS", "HOSTILE", "seeds_of"]
 
 CORPUS = Path(__file__).parent / "corpus"
 _FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures"
 _IDENTITY = message(1, bytes.fromhex("00000000000040008000000000000000"))
 _SCHEDULES = ("application", "ari_link", "ari_listener", "ari_server", "audiosocket_port")
+
+HOSTILE: tuple[tuple[int, bytes], ...] = (
+    (0, b"plain"),
+    (0, b"a/b"),
+    (0, b"../../etc/passwd"),
+    (0, b".."),
+    (0, b"."),
+    (0, b"%2e%2e%2f"),
+    (0, b"a'b\"c\\d"),
+    (0, b"a\nb"),
+    (0, b"a\r\nX-Injected: yes\r\n\r\nDELETE /ari/channels/1 HTTP/1.1\r\n\r\n"),
+    (0, b"a\0b"),
+    (0, b"a?x=1&app=b#c;2"),
+    (0, b"a+b c%20d"),
+    (0, b"a,b(c[d"),
+    (0, "Grüße ☃ 🎉 \u202e\u2028".encode()),
+    (0, b'{"a":"b"}'),
+    (0, b"${SHELL(id)}"),
+    (0, b""),
+    (7, b"half a surrogate: \xff"),
+    (56, b"x"),
+    (56, b"/"),
+    (56, "ü".encode()),
+)
+"""Texts that were made to get out of their place, and before each the byte that says how it is read: the last ones are
+of 10,000 characters.
+"""
 
 
 def seeds_of(name: str) -> list[bytes]:
@@ -108,6 +138,17 @@ def _written(name: str) -> list[bytes]:
                 _texts(b"http://user:a-secret-word@pbx", b"", b"", b"") + b"\0",
                 _texts(b"", b"user", b"password", b"voxtra") + b"\1" + _texts(b"[::]:8090"),
             ]
+        case "names":
+            texts = [_texts_read((text,)) for text in HOSTILE]
+            second = [_texts_read((HOSTILE[0], text)) for text in HOSTILE]
+            builders = [
+                text + bytes([0, number]) + _arguments(operation)
+                for number, operation in enumerate(OPERATIONS)
+                for text in (texts[number % len(texts)], second[number % len(texts)], second[9], second[17])
+            ]
+            calls = [bytes([1, call_id, 0, 0, 0, asked]) for call_id in (0, 1) for asked in range(len(ASKED) + 1)]
+            recordings = [bytes([2]), bytes([2, 0, 1])]
+            return builders + [text + rest for text in texts for rest in [*calls, *recordings, bytes([3])]]
         case "people":
             return [
                 b'# both\ncaller 5550100 "Alice \\"A\\"" dials 200 in menu from PJSIP/alice after 2 s rate 16000\n'
@@ -120,6 +161,22 @@ def _written(name: str) -> list[bytes]:
         case "provisioning":
             return [_texts(b"app", b"user", b"password", b"default", b"_X.", b"ws://pbx:8090/x", b"Hangup()")]
     return [b""]
+
+
+def _texts_read(texts: Sequence[tuple[int, bytes]]) -> bytes:
+    """As the target ``names`` reads them."""
+    return bytes([len(texts) - 1]) + b"".join(bytes([how, len(text)]) + text for how, text in texts)
+
+
+def _arguments(operation: dict[str, Any]) -> bytes:
+    """Choices that give every parameter of an operation, those in its path the first text, the others the second."""
+    chosen = bytearray()
+    for about in operation["params"]:
+        is_optional = about["in"] != "path" and not about.get("required")
+        several = about.get("multiple") and "enum" not in about
+        text = [0] if about["in"] == "path" else [1, 1] if about["type"] == "object" else [0, 1] if several else [1]
+        chosen += bytes([0] * is_optional + text)
+    return bytes(chosen)
 
 
 def _texts(*texts: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from .application import application
 from .links import ari_link, ari_listener, ari_server, audiosocket_port
+from .names import names
 from .parsers import (
     audiosocket_client,
     audiosocket_server,
@@ -36,6 +37,7 @@ TARGETS: dict[str, Target] = {
         http_client,
         http_server,
         model_decoder,
+        names,
         options,
         people,
         provisioning,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from random import Random
 from typing import NoReturn
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -276,4 +277,26 @@ def test_a_bug_in_the_wire_is_found(
     monkeypatch.setattr(owner, name, planted)
     monkeypatch.setattr("fuzz.search.shrunk", lambda target, data: data)
     _, found = search(TARGETS[target], seeds_of(target), seconds=60.0, tries=2000)
+    assert found is not None
+
+
+@pytest.mark.parametrize(
+    ("where", "planted"),
+    [
+        ("voxtra_core.ari.request.path_segment", lambda name, value: value),
+        ("voxtra_core.ari.request.path_segment", lambda name, value: quote(value)),
+        ("voxtra_core.ari.request._survives_query", lambda value: True),
+        ("voxtra_core.ari.request.Request.target", property(lambda request: unquote(request.path))),
+        ("voxtra_core.ari.check.text", lambda name, value: value),
+        ("voxtra_core.ari.check._check_texts", lambda name, value: None),
+        ("voxtra_core.recording.RecordingOptions.check", lambda options: None),
+        ("voxtra_core.wire.ari.quote", lambda text, safe: text),
+        ("voxtra_core.wire.socket_requests.request_members", lambda request, body: '"method":"GET","uri":"channels"}'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_name_that_is_pasted_is_found(where: str, planted: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(where, planted)
+    monkeypatch.setattr("fuzz.search.shrunk", lambda target, data: data)
+    _, found = search(TARGETS["names"], seeds_of("names"), seconds=60.0, tries=2000)
     assert found is not None

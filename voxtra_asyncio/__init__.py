@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from voxtra_core.app import AudioSocket, BaseApp, Reconnect
 from voxtra_core.media import AudioChunk
-from voxtra_core.session import AudioStream, CallSession, EventStream, PlaybackHandle, QueueVisit
+from voxtra_core.session import (
+    AttendedTransfer,
+    AudioStream,
+    Bridge,
+    CallSession,
+    EventStream,
+    PlaybackHandle,
+    QueueVisit,
+)
 from voxtra_core.stasis import CallOffer
 
 from .backend import AsyncioBackend
 
 __all__ = [
+    "AttendedTransfer",
     "AudioChunk",
     "AudioSocket",
     "AudioStream",
+    "Bridge",
     "CallOffer",
     "CallSession",
     "EventStream",

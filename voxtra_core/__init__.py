@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         AriUnauthorized,
         AriUnprocessable,
         AuthenticationFailed,
+        BridgeGone,
         CallEnded,
         CertificateError,
         CertificateExpired,
@@ -75,10 +76,22 @@ if TYPE_CHECKING:
         RequestOutcomeUnknown,
         TLSFailed,
         TooManyCalls,
+        TransferFailed,
+        TransferOutcomeUnknown,
         VoxtraError,
     )
     from .media import AudioChunk, AudioFormat
-    from .session import AudioStats, AudioStream, CallSession, Driver, EventStream, PlaybackHandle, QueueVisit
+    from .session import (
+        AttendedTransfer,
+        AudioStats,
+        AudioStream,
+        Bridge,
+        CallSession,
+        Driver,
+        EventStream,
+        PlaybackHandle,
+        QueueVisit,
+    )
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
@@ -93,6 +106,7 @@ __all__ = [
     "AriServerError",
     "AriUnauthorized",
     "AriUnprocessable",
+    "AttendedTransfer",
     "AudioChunk",
     "AudioFormat",
     "AudioSocket",
@@ -100,6 +114,8 @@ __all__ = [
     "AudioStream",
     "AuthenticationFailed",
     "BaseApp",
+    "Bridge",
+    "BridgeGone",
     "CallDirection",
     "CallEnd",
     "CallEnded",
@@ -146,6 +162,8 @@ __all__ = [
     "StateChanged",
     "TLSFailed",
     "TooManyCalls",
+    "TransferFailed",
+    "TransferOutcomeUnknown",
     "VoxtraError",
     "__version__",
 ]
@@ -180,7 +198,17 @@ _ROOMS = {
         "StateChanged",
     },
     "media": {"AudioChunk", "AudioFormat"},
-    "session": {"AudioStats", "AudioStream", "CallSession", "Driver", "EventStream", "PlaybackHandle", "QueueVisit"},
+    "session": {
+        "AttendedTransfer",
+        "AudioStats",
+        "AudioStream",
+        "Bridge",
+        "CallSession",
+        "Driver",
+        "EventStream",
+        "PlaybackHandle",
+        "QueueVisit",
+    },
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

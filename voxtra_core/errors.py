@@ -9,8 +9,11 @@
     ├── OriginateFailed             an outbound call that never reached us
     ├── TooManyCalls                the application has as many calls as it may; nothing was sent
     ├── MediaFailed                 no audio of a call that lives
+    ├── BridgeGone                  a bridge that has been destroyed
+    ├── TransferFailed              nobody to transfer a call to, which lives
     ├── QueueUnavailable            a call that lives cannot be handed to that queue
     ├── OperationTimeout            nothing came back in time; the call goes on
+    │   ├── TransferOutcomeUnknown      … of what became of a transfer that the far end was asked to make
     │   └── ReplyTimeout                … to a request: it was sent, so it is a RequestOutcomeUnknown as well
     ├── AriError                    Asterisk refused a request, by status:
     │   ├── AriBadRequest           400
@@ -56,6 +59,7 @@ __all__ = [
     "AriUnauthorized",
     "AriUnprocessable",
     "AuthenticationFailed",
+    "BridgeGone",
     "CallEnded",
     "CertificateError",
     "CertificateExpired",
@@ -77,9 +81,22 @@ __all__ = [
     "SinkFailed",
     "TLSFailed",
     "TooManyCalls",
+    "TransferFailed",
+    "TransferOutcomeUnknown",
     "VoxtraError",
     "ari_error",
+    "one_line",
 ]
+
+
+_LONGEST_SHOWN = 200
+
+
+def one_line(text: str) -> str:
+    """A text that somebody has given, for a message or a log: as it is, unless it is long or would break the line."""
+    if len(text) <= _LONGEST_SHOWN and text.isprintable():
+        return text
+    return f"{text[:_LONGEST_SHOWN]!r}{'…' if len(text) > _LONGEST_SHOWN else ''}"
 
 
 class VoxtraError(Exception):
@@ -149,7 +166,7 @@ class OriginateFailed(VoxtraError):
 
     def __init__(self, endpoint: str, end: CallEnd, dialstatus: str = "") -> None:
         detail = f", dial status {dialstatus}" if dialstatus else ""
-        super().__init__(f"could not reach {endpoint}: {end}{detail}")
+        super().__init__(f"could not reach {one_line(endpoint)}: {end}{detail}")
         self.endpoint = endpoint
         self.end = end
         self.dialstatus = dialstatus
@@ -157,6 +174,25 @@ class OriginateFailed(VoxtraError):
 
 class TooManyCalls(VoxtraError):
     """The application has ``max_calls`` calls already, and has not placed this one. It can when one has ended."""
+
+
+class BridgeGone(VoxtraError):
+    """The bridge has been destroyed: by us, when the last call had left, by somebody else, or with Asterisk."""
+
+
+class TransferFailed(VoxtraError):
+    """A call that lives was not transferred: whom it was to go to was busy, did not answer, refused, could not be
+    reached, or has gone again. The caller is still there.
+
+    ``end`` has the Q.850 cause; ``dialstatus`` is as in :class:`OriginateFailed`.
+    """
+
+    def __init__(self, endpoint: str, end: CallEnd, dialstatus: str = "", detail: str = "") -> None:
+        said = f", dial status {dialstatus}" if dialstatus else ""
+        super().__init__(f"not transferred to {endpoint}: {detail or end}{said}")
+        self.endpoint = endpoint
+        self.end = end
+        self.dialstatus = dialstatus
 
 
 class OperationTimeout(VoxtraError):
@@ -221,6 +257,12 @@ _BY_STATUS: dict[int, type[AriError]] = {
     412: AriPreconditionFailed,
     422: AriUnprocessable,
 }
+
+
+class TransferOutcomeUnknown(OperationTimeout):
+    """The far end was asked to call somebody else, and has neither gone within the time nor said anything. It may do so
+    later: Asterisk does not tell whether it was refused.
+    """
 
 
 def ari_error(operation: str, status: int, reason: str) -> AriError:

@@ -283,7 +283,7 @@ def test_an_id_that_asterisk_would_misread_is_refused(operation: Facts, value: s
     builder_of(operation)(**arguments)
     for one in operation["params"]:
         if one["in"] == "path":
-            with pytest.raises(ValueError, match=snake(one["name"]) if value != "\ud800" else "surrogates"):
+            with pytest.raises(ValueError, match=f"{snake(one['name'])} must not"):
                 builder_of(operation)(**{**arguments, snake(one["name"]): value})
 
 
@@ -313,6 +313,9 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], object]]] = [
     ("channel_id must be a str", TypeError, lambda: channels.answer(5)),  # type: ignore[arg-type]
     ("dtmf must be a str", TypeError, lambda: channels.send_dtmf("c", dtmf=5)),  # type: ignore[arg-type]
     ("dtmf must not contain a NUL", ValueError, lambda: channels.send_dtmf("c", dtmf="1\0")),
+    ("dtmf must not contain half of a surrogate pair", ValueError, lambda: channels.send_dtmf("c", dtmf="\ud800")),
+    ("app must not contain half of a surrogate pair", ValueError, lambda: channels.move("c", app="a\udcff")),
+    ("an item of media must not contain half of a", ValueError, lambda: channels.play("c", media=["x", "\ud800"])),
     ("before must be an int", TypeError, lambda: channels.send_dtmf("c", dtmf="1", before="5")),  # type: ignore[arg-type]
     ("before must be an int", TypeError, lambda: channels.send_dtmf("c", dtmf="1", before=True)),
     ("beep must be a bool", TypeError, lambda: channels.record("c", name="n", format="wav", beep=1)),  # type: ignore[arg-type]
@@ -343,6 +346,25 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], object]]] = [
         ValueError,
         lambda: events.user_event("E", application="a", variables={"x": float("nan")}),
     ),
+    # Asterisk refuses the whole body for these (400, "Error parsing request body").
+    ("variables must not contain a NUL", ValueError, lambda: channels.set_channel_vars("c", variables={"A": "\0"})),
+    ("variables must not contain a NUL", ValueError, lambda: channels.set_channel_vars("c", variables={"\0": "b"})),
+    ("variables must not contain half", ValueError, lambda: channels.set_channel_vars("c", variables={"A": "\ud800"})),
+    (
+        "variables must not contain a NUL",
+        ValueError,
+        lambda: events.user_event("E", application="a", variables={"x": [1, {"y": ["\0"]}]}),
+    ),
+    (
+        "fields must not contain half",
+        ValueError,
+        lambda: asterisk.update_object("res_pjsip", "endpoint", "alice", fields={"context": "\udcff"}),
+    ),
+    (
+        "filter must not contain a NUL",
+        ValueError,
+        lambda: applications.filter("a", filter={"allowed": [{"type": "Stasis\0Start"}]}),
+    ),
     ("too long", ValueError, lambda: channels.get("c" * 4000)),
     ("too long", ValueError, lambda: events.event_websocket(app=["é" * 36] * 20)),
 ]
@@ -354,6 +376,17 @@ REFUSED: list[tuple[str, type[Exception], Callable[[], object]]] = [
 def test_a_mistake_is_refused_by_name(complaint: str, kind: type[Exception], call: Callable[[], object]) -> None:
     with pytest.raises(kind, match=complaint):
         call()
+
+
+def test_a_mistake_of_ten_thousand_characters_is_told_in_a_line() -> None:
+    with pytest.raises(ValueError, match="app must not be longer") as caught:
+        channels.move("c", app="a" * 10_000)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    variables = {"A": "\ud83d\ude00"}  # as some programs hand it over
+    assert channels.set_channel_vars("c", variables=variables).body == {"variables": {"A": "\U0001f600"}}
 
 
 # ---- examples -------------------------------------------------------------------------------------------------------

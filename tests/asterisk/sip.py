@@ -19,6 +19,7 @@ from .rig import eventually
 __all__ = ["SipPhone", "sip_phone"]
 
 HOST = "127.0.0.1"
+ALICE = '"Alice" <sip:5550100@{}:{}>'
 SDP = """\
 v=0\r
 o=- 1 1 IN IP4 127.0.0.1\r
@@ -55,11 +56,14 @@ class SipPhone:
 
     # ---- what its user does ----------------------------------------------------------------------------------------
 
-    async def call(self, user: str) -> None:
-        """Call ``user`` at Asterisk; :meth:`until` waits for what becomes of it."""
+    async def call(self, user: str, *, withheld: bool = False) -> None:
+        """Call ``user`` at Asterisk; :meth:`until` waits for what becomes of it. ``withheld``: without saying who calls
+        (RFC 3323, 4.1.1.3).
+        """
         self._target = f"sip:{user}@{HOST}:{self._asterisk.sip_port}"
         self._call_id = uuid.uuid4().hex
-        self._local = f'"Alice" <sip:5550100@{HOST}:{self._port}>;tag={uuid.uuid4().hex[:8]}'
+        identity = '"Anonymous" <sip:anonymous@anonymous.invalid>' if withheld else ALICE.format(HOST, self._port)
+        self._local = f"{identity};tag={uuid.uuid4().hex[:8]}"
         self._remote = f"<{self._target}>"
         self.invite = await self._request("INVITE", body=SDP)
 

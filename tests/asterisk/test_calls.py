@@ -238,6 +238,7 @@ async def test_a_handler_that_raises_ends_its_call_and_no_other(rig: Rig) -> Non
             await good.send_dtmf("2")
         assert await good.wait_ended() == CallEnd(16, EndedBy.REMOTE)
     record = rig.expect_log("its handler failed")
+    assert f"{bad.id};2" in record.getMessage()
     assert record.exc_info is not None
     assert "this handler's bug" in str(record.exc_info[1])
 

@@ -12,14 +12,15 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
 from voxtra_core.ari.messages import EventReceived
-from voxtra_core.call import Pending, SnoopDirection
+from voxtra_core.call import CallMachine, Pending, SnoopDirection
 from voxtra_core.driving import SLICE
 from voxtra_core.effects import Accepted, Received
 from voxtra_core.media.formats import AudioFormat
 from voxtra_core.queueing import QueueEntry
 from voxtra_core.recording import RecordingOptions
 from voxtra_core.session import CallSession
-from voxtra_core.stasis import CallArrived, RecordingControl, StasisMachine, Visit
+from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject, Visit
+from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
 from voxtra_core.wire import AriListener
 
 from .row import Round, Row, seconds
@@ -173,10 +174,31 @@ def weight() -> list[Row]:
         def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
             raise NotImplementedError
 
-        def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+        def stop_recording(self, subject: Subject, now: float) -> Pending[str] | None:
             raise NotImplementedError
 
-        def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+        def control_recording(self, subject: Subject, control: RecordingControl, now: float) -> Pending[bool]:
+            raise NotImplementedError
+
+        def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
+            raise NotImplementedError
+
+        def transfer(
+            self,
+            session: CallSession,
+            endpoint: str,
+            now: float,
+            *,
+            dialling: Dialled,
+            comfort: Comfort,
+            is_blind: bool,
+        ) -> Transfer:
+            raise NotImplementedError
+
+        def session_of(self, call: CallMachine) -> CallSession:
+            raise NotImplementedError
+
+        def check_same_place(self, session: CallSession) -> None:
             raise NotImplementedError
 
         def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:

@@ -58,6 +58,21 @@ def test_no_trigger_makes_a_call_ring_again() -> None:
 
 # ---- operations ------------------------------------------------------------------------------------------------------
 
+
+class Nowhere:
+    """A bridge."""
+
+    id = "nowhere"
+
+    def moved_on(self, call: CallMachine, now: float) -> None:
+        """The call has come into another one."""
+
+    def call_over(self, call: CallMachine, now: float) -> None:
+        """It has ended."""
+
+
+NOWHERE = Nowhere()
+
 OPERATIONS: dict[Operation, Callable[[CallMachine, float], object]] = {
     Operation.ANSWER: lambda call, now: call.answer(now),
     Operation.RING: lambda call, now: call.ring(now),
@@ -72,6 +87,8 @@ OPERATIONS: dict[Operation, Callable[[CallMachine, float], object]] = {
     Operation.STOP_TALK_DETECTION: lambda call, now: call.stop_talk_detection(now),
     Operation.SNOOP: lambda call, now: snooping_on(call).snoop(now, spy="both", whisper="none"),
     Operation.AUDIO: lambda call, now: call.use_audio(SLIN, now),
+    Operation.BRIDGE: lambda call, now: call.enter_bridge(NOWHERE, now),
+    Operation.REFER: lambda call, now: call.refer("PJSIP/alice", now, timeout=10.0),
     Operation.CONTINUE: lambda call, now: call.continue_in_dialplan(now),
 }
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 __all__ = ["ACCEPTED", "accepting"]
 
 Line: TypeAlias = Mapping[str, Any]
+_CUT_SHORT: Final = frozenset({"PlaybackStarted", "PlaybackFinished", "RecordingFinished"})
 _FAR_HALF: Final = re.compile(r"(Local/[\w-]+@far#[0-9]+;2 \S+) ")
 _APPLICATION: Final = re.compile(r" Stasis\([^)]*\)$")
 
@@ -65,12 +66,19 @@ def _far_half(line: Line) -> Line | None:
     return None if line["event"] in {"ChannelDialplan", "ChannelStateChange"} else {**line, "channel": match[1]}
 
 
+def _local_cause(line: Line) -> Line:
+    is_local = line.get("event") == "ChannelDestroyed" and line["channel"].startswith("Local/")
+    return {**line, "cause": 16, "cause_txt": "Normal Clearing"} if is_local and line["cause"] == 0 else line
+
+
 def _leaving(lines: Sequence[Line]) -> list[Line]:
     new: list[Line] = []
     destroyed = ""
     for line in lines:
         if line.get("send", "").startswith("DELETE /bridges/"):
             destroyed = line["send"].rpartition("/")[2]
+        if line.get("of") == [f"bridge:{destroyed}"] and line["event"] in _CUT_SHORT:
+            continue
         if line.get("event") == "ChannelLeftBridge" and line["bridge"]["id"] == destroyed:
             line = {**line, "of": line["of"][:1], "bridge": {**line["bridge"], "channels": []}}
         new.append(line)
@@ -92,6 +100,7 @@ ACCEPTED: Final[dict[str, Rule]] = {
     "dialling": _each(_dialling),
     "moment": _each(_moment),
     "claimed": _each(_claimed),
+    "local-cause": _each(_local_cause),
     "leaving": _leaving,
 }
 

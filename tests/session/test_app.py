@@ -363,6 +363,7 @@ def test_routes_by_extension_and_by_number() -> None:
             Caller("3", dials="200").sets("DID", "5550199"),
             Caller("4", dials="300"),
             Caller("5", dials="5550199"),
+            Caller("6", dials="300").sets("DID", "200"),  # which is another's extension
         ):
             world.call(caller)
             world.run(1.0)
@@ -372,6 +373,7 @@ def test_routes_by_extension_and_by_number() -> None:
             ("extension", "3", "5550199"),
             ("default", "4", "300"),
             ("number", "5", "5550199"),
+            ("default", "6", "200"),
         ]
         assert world.log() == []
         with pytest.raises(ValueError, match="already"):

@@ -85,6 +85,20 @@ def test_no_secret_in_what_is_said_about_a_url(template: str, before: str, after
         assert "hunter2" not in said_about(secret, **options)
 
 
+@pytest.mark.parametrize("environ", [False, True])
+@pytest.mark.parametrize(("name", "what"), [("ari_user", "half of a surrogate"), ("ari_password", "a NUL")])
+def test_credentials_that_nobody_could_send(name: str, what: str, environ: bool) -> None:
+    """As from an environment that is not UTF-8: ``os.environ`` has half surrogates then. The error holds no secret."""
+    given = {"ari_user": "voxtra", "ari_password": "hunter2"}
+    given[name] += "\udcff" if what == "half of a surrogate" else "\0"
+    in_environ = {f"VOXTRA_{key.upper()}": value for key, value in given.items()} if environ else {}
+    user, password = (None, None) if environ else (given["ari_user"], given["ari_password"])
+    with pytest.raises(ValueError, match=f"{name} must not contain {what}") as caught:
+        make_options(None, user, password, app_name="app", number_variable=None, environ=in_environ)
+    assert "hunter2" not in repr(caught.value)
+    assert caught.value.__context__ is None
+
+
 def said_about(
     ari_password: str, ari_url: str | None = None, environ: dict[str, str] | None = None, **more: Any
 ) -> str:

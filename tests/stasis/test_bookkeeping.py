@@ -198,12 +198,12 @@ def test_nothing_is_counted_before_anything_happens() -> None:
         (None, 1, False),
         (AriNotFound("x", 404, ""), 1, False),
         (RequestNotSent("x"), 1, False),
-        (AriServerError("x", 500, ""), 1, True),
+        (AriServerError("x", 500, ""), MAX_REPEATS + 1, True),
         (RequestOutcomeUnknown("x"), MAX_REPEATS + 1, False),
         (OperationTimeout("x"), MAX_REPEATS + 1, False),
     ],
 )
-def test_a_removal_whose_fate_is_unknown_is_repeated(error: Exception | None, times: int, logged: bool) -> None:
+def test_a_removal_that_is_refused_or_whose_fate_is_unknown_is_repeated(error: Exception | None, times: int, logged: bool) -> None:
     asked: list[Pending[Any]] = []
     log: list[LogLevel] = []
 

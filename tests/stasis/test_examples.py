@@ -112,6 +112,15 @@ def test_somebody_calls() -> None:
     assert (call.caller_id, call.called_number) == ("5550100", "200")
 
 
+@pytest.mark.parametrize("number", ["anonymous", "Anonymous", ""])
+def test_somebody_withholds_their_number(number: str) -> None:
+    """By SIP they are ``anonymous@anonymous.invalid``."""
+    app = Application()
+    caller = {"name": "Anonymous", "number": number}
+    app.receive(event("StasisStart", args=[], channel=channel("caller-1") | {"caller": caller}))
+    assert app.machine.calls["caller-1"].caller_id == ""
+
+
 def test_a_call_that_is_up_when_it_comes() -> None:
     assert Application().caller().state is CallState.IN_PROGRESS
 
@@ -448,6 +457,30 @@ def test_a_call_that_cannot_be_asked_for(mistake: dict[str, Any]) -> None:
     assert isinstance(error_of(pending), LocalProtocolError)
     assert app.machine.calls == {}
     assert app.said[-1] == CallOver(call)
+
+
+@pytest.mark.parametrize("endpoint", ["PJSIP/a\nERROR all is lost\0", "PJSIP/" + 10_000 * "a"])
+def test_what_is_said_of_a_strange_endpoint_is_a_line(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="endpoint") as caught:
+        Application().machine.originate(endpoint.removeprefix("PJSIP/"), 0.0)
+    for said in (str(caught.value), str(OriginateFailed(endpoint, CallEnd(17, EndedBy.REMOTE)))):
+        assert said.isprintable()
+        assert len(said) < 500
+
+
+def test_what_is_said_of_a_strange_prompt_is_a_line() -> None:
+    app = Application()
+    call = app.caller()
+    played = call.play(["hello", "a\nERROR all is lost", 10_000 * "a"], app.now)
+    (request,) = app.collect()
+    app.reply(request, 201, body_for(request))
+    failed = {"id": played.id, "media_uri": "sound:hello", "target_uri": f"channel:{call.id}", "state": "failed"}
+    app.receive(event("PlaybackFinished", playback=failed))
+    app.wait(1.0)
+    (line,) = app.logged(LogLevel.WARNING)
+    assert line.startswith(f"call {call.id}: could not play 'sound:hello, sound:a\\nERROR all is lost, sound:aaa")
+    assert line.isprintable()
+    assert len(line) < 500
 
 
 # ---- any of ARI's operations -----------------------------------------------------------------------------------------

@@ -342,6 +342,11 @@ def test_what_the_event_leaves_out_its_channel_says() -> None:
     assert (offer.caller_id, offer.called_number) == ("5550100", "200")
 
 
+@pytest.mark.parametrize("number", ["anonymous", "Anonymous", ""])
+def test_one_that_does_not_say_who_calls(number: str) -> None:
+    assert offer_in(offered("caller-1", caller=number, called="300")).caller_id == ""
+
+
 def test_a_channel_that_cannot_be_claimed() -> None:
     machine = StasisMachine("app", new_id=lambda: "id")
     machine.receive(offered("nul\0"), 0.0)

@@ -21,8 +21,9 @@ from voxtra_core.call import CallDirection, CallEnd, CallMachine, EndedBy, Pendi
 from voxtra_core.call.machine import MISSING
 from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted, RequestOutcomeUnknown
 from voxtra_core.recording import RecordingEnd, RecordingOptions
-from voxtra_core.stasis import Recording, RecordingOver
-from voxtra_core.stasis.recordings import SLACK, START_TIMEOUT, TELL, WHY, Recordings
+from voxtra_core.stasis import RecordingOver
+from voxtra_core.stasis.recording import SLACK, START_TIMEOUT, TELL, WHY, CallRecording
+from voxtra_core.stasis.recordings import Recordings
 
 _ENVELOPE: dict[str, Any] = {"application": "app", "timestamp": "2026-11-22T07:30:37.048+0000"}
 
@@ -65,10 +66,10 @@ class Bench:
         """What has not been answered."""
         return [request.operation for request, _ in self.asked]
 
-    def start(self, **options: Any) -> Recording:
+    def start(self, **options: Any) -> CallRecording:
         return self.recordings.start(self.call, RecordingOptions(**({"name": "a-name"} | options)), self.now)
 
-    def running(self, **options: Any) -> Recording:
+    def running(self, **options: Any) -> CallRecording:
         recording = self.start(**options)
         self.answer("channels.snoop_channel_with_id")
         self.event(stasis_start(recording.snoop_id, "Up"))
@@ -80,7 +81,7 @@ class Bench:
     def event(self, event: Any) -> None:
         self.recordings.receive_event(event, self.now)
 
-    def finished(self, recording: Recording, duration: int | None = 3) -> None:
+    def finished(self, recording: CallRecording, duration: int | None = 3) -> None:
         self.event(RecordingFinished(**_ENVELOPE, recording=live("done", recording, duration=duration)))
 
     def wait(self, seconds: float) -> None:
@@ -92,7 +93,7 @@ class Bench:
 
     def call_ends(self, by: EndedBy = EndedBy.REMOTE) -> None:
         self.call.end = CallEnd(16, by)
-        self.recordings.call_over(self.call, self.now)
+        self.recordings.subject_over(self.call, self.now)
 
     def over(self) -> RecordingOver:
         """The one that is over."""
@@ -103,7 +104,7 @@ class Bench:
 
 
 def live(
-    state: str, recording: Recording | None = None, *, duration: int | None = None, cause: str = ""
+    state: str, recording: CallRecording | None = None, *, duration: int | None = None, cause: str = ""
 ) -> LiveRecording:
     return LiveRecording(
         name=recording.options.name if recording is not None else "a-name",
@@ -585,4 +586,4 @@ def test_nothing_is_kept_of_one_that_is_over() -> None:
     bench.finished(recording)
     assert recording.snoop_id not in bench.recordings
     assert bench.recordings.of(bench.call) is None
-    assert not any(vars(bench.recordings)[name] for name in ("_by_name", "_by_snoop", "_by_call"))
+    assert not any(vars(bench.recordings)[name] for name in ("_by_name", "_by_snoop", "_by_subject"))

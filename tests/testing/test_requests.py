@@ -129,7 +129,10 @@ def test_a_json_body_beats_the_query_and_the_last_of_a_repeated_key_counts() -> 
     assert (body_of(reply)["id"], body_of(reply)["next_media_uri"]) == ("c", "sound:a,b")
 
 
-@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b'{"app":"\\ud800"}', b"\xff", b"9" * 5000])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[" * 100_000, b'{"app":"\\ud800"}', b'{"app":"\\u0000"}', b'{"a":[{"\\u0000":1}]}', b"\xff", b"9" * 5000],
+)
 def test_a_body_that_is_no_json(body: bytes) -> None:
     reply = World().ask("POST", "/channels", body)
     assert (reply.status, body_of(reply)) == (400, {"message": "Error parsing request body"})

@@ -15,7 +15,7 @@ from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..media.port import MediaPort
 from ..recording import RecordingSink, World
-from ..session import CallSession, Driver, EventStream, outcome_of
+from ..session import Bridge, CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port
 from .delivering import Recorder
@@ -505,6 +505,18 @@ class BaseApp:
             pending.add_waker(partial(_answered, machine, session, handler, registration, pending))
         driver.wake()
         return session
+
+    async def create_bridge(self, *, keep: bool = False) -> Bridge:
+        """A mixing bridge, for calls to talk with each other: see :class:`~voxtra_core.session.Bridge`.
+
+        It is destroyed when the last call has left it, or, with ``keep``, by its own ``destroy()`` or when the
+        application ends. In a handler it is on the Asterisk of that call. Cancelled, nothing of it is left.
+        """
+        machine, driver = self._running()
+        home = machine.home(machine.registration)
+        bridge = home.new_bridge(driver.time(), keep=keep)
+        await outcome_of(driver, bridge.made)
+        return Bridge(bridge, driver, home)
 
     async def request(self, operation: Request[T], *, timeout: float | None = 30.0) -> T:
         """Any of ARI's operations, as one of the builders in :mod:`voxtra_core.ari` makes it; the reply, typed.

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import attrs
 
 from ..ari import recordings
-from ..call import Pending
+from ..call import CallMachine, Pending
 from ..call.timers import backoff
 from ..deadlines import soonest
 from ..effects import LogLevel
@@ -98,7 +98,7 @@ class Deliveries:
         """A recording is over: tell whom it concerns."""
         sink = over.sink if over.sink is not None else self._recorder.sink
         if sink is None:
-            self._log(LogLevel.DEBUG, f"recording {over.options.name} of call {over.call.id}: {over.ended}")
+            self._log(LogLevel.DEBUG, f"recording {over.options.name} of {over.subject.id}: {over.ended}")
             return
         self.deliver(cast(RecordingSink, sink), self._metadata(over, stasis))
 
@@ -124,19 +124,20 @@ class Deliveries:
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _metadata(self, over: RecordingOver, stasis: StasisMachine) -> RecordingMetadata:
-        call, options = over.call, over.options
-        extra = {
-            "caller_id": call.caller_id,
-            "called_number": call.called_number,
-            "direction": str(call.direction),
-            "app_name": stasis.app_name,
-        }
+        subject, options = over.subject, over.options
+        extra = {"app_name": stasis.app_name}
+        if isinstance(subject, CallMachine):
+            extra |= {
+                "caller_id": subject.caller_id,
+                "called_number": subject.called_number,
+                "direction": str(subject.direction),
+            }
         duration, source = over.duration, "asterisk"
         if duration is None:
             duration, source = over.clock, "none" if over.clock is None else "clock"
         folder = self._recorder.folder
         return RecordingMetadata(
-            session_id=call.id,
+            session_id=subject.id,
             name=options.name,
             format=options.format,
             ended=over.ended,

@@ -24,7 +24,7 @@ from functools import partial
 import attrs
 
 from ..ari import Channel, ChannelDtmfReceived, Event, MalformedEvent, UnknownEvent, channels
-from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending, SnoopDirection
+from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, Pending
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import (
@@ -33,13 +33,10 @@ from ..errors import (
     LinkError,
     LocalProtocolError,
     NameTaken,
-    QueueUnavailable,
     RequestNotSent,
 )
 from ..media.formats import AudioFormat, as_format, wire_format
 from ..media.port import MediaPort
-from ..queueing import QueueEntry
-from ..recording import RecordingOptions
 from ..session import CallSession, Driver, OutageCallback
 from ..stasis import (
     AppReplaced,
@@ -49,11 +46,9 @@ from ..stasis import (
     CallOver,
     CallSurvived,
     OrphanFound,
-    RecordingControl,
     RecordingOver,
     StasisEvent,
     StasisMachine,
-    Visit,
     is_own,
     is_snoop,
 )
@@ -61,6 +56,7 @@ from .admission import Admission
 from .claiming import Claiming
 from .delivering import Deliveries, Recorder
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
+from .home import Home
 from .options import Options
 from .reach import GivenUp, Gone, Happened, Joined, Lost, NewReach, Ready, Restored
 from .reconnect import Connection
@@ -363,7 +359,7 @@ class AppMachine:
                 call,
                 self._driver,
                 app_name=snooped.app_name if snooped is not None else registration.name_for(call),
-                home=_Home(self, registration),
+                home=self.home(registration),
                 snoops_on=snooped,
             )
             self._sessions[call] = session  # until CallOver is here: a call may have ended in the moment it came
@@ -378,6 +374,18 @@ class AppMachine:
             for call in registration.stasis.calls.values()
             if call.snoops_on is None and not call.is_over
         }
+
+    def time(self) -> float:
+        """The driver's clock."""
+        return self._driver.time()
+
+    def home(self, registration: Registration) -> Home:
+        """What the calls and bridges of a registration ask of this application."""
+        return Home(self, registration)
+
+    def knows(self, session: CallSession) -> bool:
+        """Whether a call is one of this application's, or was."""
+        return session.machine.is_over or self._sessions.get(session.machine) is session
 
     def new_name(self) -> str:
         """A name that nothing else has."""
@@ -396,6 +404,7 @@ class AppMachine:
 
     def start_handler(self, session: CallSession, handler: Handler, registration: Registration) -> None:
         """Run a handler for a call in a task of its own."""
+        session.machine.attend()
         name = f"handler of {session.id}"
         self._start_task(name, lambda: self._handle(session, handler, registration), is_handler=True)
 
@@ -462,6 +471,11 @@ class AppMachine:
     def _keeps_calls(self) -> bool:
         """Whether calls are to be finished that have no handler, as nobody has asked for an end."""
         return self._replaced and self._deadline is None and bool(self._calls())
+
+    @property
+    def _are_talking(self) -> bool:
+        """Whether calls are in a bridge, where they need no handler; without a link nobody knows."""
+        return self._has_link and any(call.bridge is not None for call in self._calls())
 
     @property
     def _calls_expected(self) -> int:
@@ -543,7 +557,7 @@ class AppMachine:
         if self.phase is not Phase.RUNNING:
             self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not self._tasks and not self._expects_calls and not self._keeps_calls:
+            case Phase.DRAINING if not (self._tasks or self._expects_calls or self._keeps_calls or self._are_talking):
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
             case Phase.FLUSHING if not (self._tasks or self._calls() or self._expects_calls or self._is_cleaning_up):
@@ -667,12 +681,15 @@ class AppMachine:
         self._hung_up = len(calls)
         for call in calls:
             call.hangup(now)
+        for registration in self._reach.registrations:
+            registration.stasis.bridges.destroy_all(now)
 
     def _give_up(self, now: float) -> None:
         """What is left has had its time: it is cancelled, and said to be left."""
         left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
         left += [task.name for task in self._tasks.values()]
         left += [f"sink of recording {name}" for name in self._deliveries.waiting]
+        left += ["what is being removed from Asterisk"] if self._is_cleaning_up else []
         self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
         self.exit_status = self.exit_status or 1
         self._effects += map(CancelTask, self._tasks)
@@ -796,7 +813,7 @@ class AppMachine:
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
         finally:
-            session.machine.let_go(self._driver.time(), reason)
+            session.machine.let_go(self._driver.time(), reason, may_talk_on=reason == "normal")
             self._driver.wake()
 
     def _over(self, call: CallMachine, registration: Registration) -> None:
@@ -877,64 +894,6 @@ class AppMachine:
 
     def _log(self, level: LogLevel, message: str, error: BaseException | None = None) -> None:
         self._effects.append(Log(level, message, error))
-
-
-@attrs.frozen(eq=False)
-class _Home:
-    """What a call's session asks of its application."""
-
-    app: AppMachine
-    registration: Registration
-
-    @property
-    def asterisk_id(self) -> str:
-        """Which Asterisk the call is on, where there can be several."""
-        return self.registration.asterisk_id
-
-    def late_callback(self, session: CallSession) -> None:
-        """A hangup callback has been registered after the end."""
-        self.app.late_callback(session, self.registration)
-
-    def wire_format(self, wanted: AudioFormat) -> AudioFormat:
-        """What to speak with Asterisk, for somebody who wants this."""
-        return self.app.wire_format(wanted)
-
-    def snoop(
-        self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
-    ) -> tuple[CallSession, Pending[None]]:
-        """Have a channel of ours snoop on a call: its session, and when it is up."""
-        call, pending = self.registration.stasis.snoop(session.machine, now, spy=spy, whisper=whisper)
-        return self.app.session_of(call, self.registration), pending
-
-    def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
-        """Record a call; settled with the recording's name when it has begun."""
-        stasis = self.registration.stasis
-        if not options.name:
-            options = attrs.evolve(options, name=f"voxtra-{self.app.new_name()}")
-        return stasis.recordings.start(session.machine, options, now, sink=sink).started
-
-    def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
-        """Have its recording end; ``None`` where there is none."""
-        recording = self.registration.stasis.recordings.of(session.machine)
-        if recording is None:
-            return None
-        recording.stop(now)
-        return recording.over
-
-    def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
-        """Pause it, mute it, or go on; ``False`` where there is none."""
-        session.machine.check_alive()
-        recording = self.registration.stasis.recordings.of(session.machine)
-        return Pending.resolved(False) if recording is None else recording.control(control, now)
-
-    def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
-        """Follow a call that is about to leave for a queue. ``QueueUnavailable`` if it is to come back, and cannot."""
-        if entry.come_back and self.registration.is_of_one_call:
-            raise QueueUnavailable(
-                "a call cannot come back whose Asterisk connects for each call: it would connect for this one again, "
-                "while the connection of before is still there (seen on 22.10)"
-            )
-        return self.registration.stasis.queues.enter(session.machine, entry, now)
 
 
 def check_grace(grace: float) -> None:

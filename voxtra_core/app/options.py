@@ -147,6 +147,8 @@ def make_options(
         raise ValueError(f"an ssl_context needs an ari_url that begins with https, not with {parts.scheme}")
     user = ari_user if ari_user is not None else environ.get("VOXTRA_ARI_USER", "")
     password = ari_password if ari_password is not None else environ.get("VOXTRA_ARI_PASSWORD", "")
+    for name, credential in (("ari_user", user), ("ari_password", password)):
+        check.text(name, credential)
     if ":" in user:
         raise ValueError("an ARI user's name cannot contain a colon (RFC 7617)")
     if requests not in {"http", "websocket"}:

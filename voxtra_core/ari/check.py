@@ -7,6 +7,7 @@ Each check takes the argument's name, for its error message, and lets ``None`` (
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -32,17 +33,24 @@ _MOST_ITEMS = 127
 _LONGEST_APP_NAME = 73
 """In bytes of UTF-8: together with ``stasis-`` it has to fit the name of a dialplan context."""
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""What a name has in it that was read from bytes which are no UTF-8 (``surrogateescape``)."""
+
 _UNFIT = {",": "comma", '"': "quote", "\\": "backslash"}
 
 
 def text(name: str, value: str | None) -> str | None:
-    """A string. NUL is refused, as Asterisk would cut the value off there."""
+    """A string. NUL is refused, as Asterisk would cut the value off there, and half of a surrogate pair, which UTF-8
+    does not have. Of a JSON body with either Asterisk refuses the whole (400).
+    """
     if value is None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     if "\0" in value:
         raise ValueError(f"{name} must not contain a NUL")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise ValueError(f"{name} must not contain half of a surrogate pair")
     return value
 
 
@@ -58,11 +66,11 @@ def app_name(name: str, value: str | None) -> str | None:
     if not value:
         raise ValueError(f"{name} must not be empty")
     if found := set(value) & set(',"\\'):
-        raise ValueError(f"{name} must not contain a {_UNFIT[min(found)]}: {value!r}")
+        raise ValueError(f"{name} must not contain a {_UNFIT[min(found)]}: {value[:100]!r}")
     if value[0].isspace() or value[-1].isspace():
-        raise ValueError(f"{name} must not begin or end with a space: {value!r}")
+        raise ValueError(f"{name} must not begin or end with a space: {value[:100]!r}")
     if len(value.encode()) > _LONGEST_APP_NAME:
-        raise ValueError(f"{name} must not be longer than {_LONGEST_APP_NAME} bytes: {value!r}")
+        raise ValueError(f"{name} must not be longer than {_LONGEST_APP_NAME} bytes: {value[:100]!r}")
     return value
 
 
@@ -137,7 +145,21 @@ def json_object(name: str, value: Mapping[str, object] | None) -> dict[str, Any]
         copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} cannot be expressed in JSON: {error}") from None
+    _check_texts(name, copy)
     return copy
+
+
+def _check_texts(name: str, value: dict[str, Any]) -> None:
+    """Every text in it, keys included, as :func:`text` does."""
+    rest: list[object] = [value]
+    while rest:
+        match rest.pop():
+            case str() as found:
+                text(name, found)
+            case dict() as found:
+                rest += [*found.keys(), *found.values()]
+            case list() as found:
+                rest += found
 
 
 def variables(name: str, value: Mapping[str, str | Mapping[str, object]] | None) -> dict[str, Any] | None:

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import attrs
 
+from . import check
+
 __all__ = ["Request", "build_request", "path_segment"]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -25,15 +27,13 @@ def path_segment(name: str, value: str) -> str:
 
     Raises ``ValueError`` for an empty one: Asterisk stops routing at an empty segment, so that
     ``POST /channels//answer`` would originate a call (``res_ari.c``). The same for NUL, at which Asterisk cuts the
-    segment off and so takes another id. ``+`` is encoded as well, since Asterisk decodes it to a space. ``.`` and
-    ``..`` are encoded whole, so that nothing on the way can resolve them.
+    segment off and so takes another id, and for half of a surrogate pair. ``+`` is encoded as well, since Asterisk
+    decodes it to a space. ``.`` and ``..`` are encoded whole: who resolves dots on the way finds none.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    if not value:
+    if not check.text(name, value):
         raise ValueError(f"{name} must not be empty")
-    if "\0" in value:
-        raise ValueError(f"{name} must not contain a NUL")
     if value in {".", ".."}:
         return value.replace(".", "%2E")
     return quote(value, safe="")

@@ -250,6 +250,14 @@ class CallAudio:
         """There is none any more; another is on its way."""
         self.is_open = False
 
+    def suspend(self) -> None:
+        """The call moves to where it is not heard for a moment: what there is to say waits."""
+        self.is_open = False
+
+    def resume(self) -> None:
+        """It is there."""
+        self.is_open = True
+
     def failed(self, error: MediaFailed) -> None:
         """There will be none: whoever waits is told. Audio that is asked for later tries again."""
         self.is_open = False

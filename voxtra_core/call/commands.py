@@ -20,13 +20,16 @@ __all__ = [
     "Continue",
     "ControlPlayback",
     "DetectTalking",
+    "FollowBridge",
     "GetVariable",
     "Hangup",
     "JoinBridge",
+    "LeaveBridge",
     "OpenMedia",
     "Originate",
     "Play",
     "PlaybackControl",
+    "Redirect",
     "Ring",
     "SendDtmf",
     "SetVariable",
@@ -188,10 +191,33 @@ class Continue(_Command):
 
 
 @attrs.frozen(kw_only=True)
+class Redirect(_Command):
+    """Ask the far end to call somebody else instead. That it does shows as its hangup only."""
+
+    endpoint: str
+
+
+@attrs.frozen(kw_only=True)
 class JoinBridge(_Command):
     """Move into this bridge. Synchronous, like :class:`Answer`."""
 
     bridge_id: str
+    mute: bool = False
+    """Whether the others there do not hear it."""
+    absorb_dtmf: bool = False
+    """Whether they do not hear its keys."""
+
+
+@attrs.frozen(kw_only=True)
+class LeaveBridge(_Command):
+    """Move out of this bridge. Synchronous, like :class:`Answer`."""
+
+    bridge_id: str
+
+
+@attrs.frozen(kw_only=True)
+class FollowBridge(_Command):
+    """The channel has moved between bridges, and its media channel has to go along: it is no request of its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -232,10 +258,15 @@ Command: TypeAlias = (
     | StopDetectingTalking
     | Snoop
     | Continue
+    | Redirect
     | JoinBridge
+    | LeaveBridge
+    | FollowBridge
     | OpenMedia
     | Withdraw
 )
 
-QUEUED: tuple[type[Command], ...] = (Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue, JoinBridge)
+QUEUED: tuple[type[Command], ...] = (
+    *(Answer, SetVariable, DetectTalking, StopDetectingTalking, Continue, JoinBridge, LeaveBridge),
+)
 """What Asterisk does, and for the most part answers, when the channel is done with what is ahead of it."""

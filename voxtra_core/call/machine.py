@@ -44,16 +44,20 @@ from ..ari import (
     Variable,
 )
 from ..errors import (
+    AriBadRequest,
     AriConflict,
     AriError,
     AriNotFound,
     AriServerError,
+    AriUnprocessable,
     CallEnded,
     LinkError,
     LocalProtocolError,
     MediaFailed,
     RequestNotSent,
     RequestOutcomeUnknown,
+    TransferFailed,
+    TransferOutcomeUnknown,
     VoxtraError,
 )
 from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
@@ -67,13 +71,16 @@ from .commands import (
     Continue,
     ControlPlayback,
     DetectTalking,
+    FollowBridge,
     GetVariable,
     Hangup,
     JoinBridge,
+    LeaveBridge,
     OpenMedia,
     Originate,
     Play,
     PlaybackControl,
+    Redirect,
     Ring,
     SendDtmf,
     SetVariable,
@@ -90,6 +97,7 @@ from .dtmf import DigitQueue, Listener, Taker, TwinDigits
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
+from .keeping import Host, Keeping
 from .music import Music
 from .origination import Origination
 from .outage import Outage, may_repeat
@@ -137,17 +145,18 @@ class CallMachine:
         "_events",
         "_feeds",
         "_hanging_up",
+        "_keeping",
         "_lost_at",
         "_music",
         "_notify",
         "_origination",
         "_player",
+        "_referral",
         "_remote_cause",
         "_requests",
         "_snoops",
         "_soft",
         "_twins",
-        "_unattended",
         "_untold_outages",
         "_watchers",
         "answered_at",
@@ -224,7 +233,8 @@ class CallMachine:
         self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
         self._soft = False
-        self._unattended: HangupReason | int | None = None
+        self._keeping = Keeping()
+        self._referral: Pending[None] | None = None
 
     def __repr__(self) -> str:
         return f"<CallMachine {self.id} {self.direction} {self.state}>"
@@ -359,11 +369,14 @@ class CallMachine:
             case StopDetectingTalking():
                 self.talking = False  # its last ChannelTalkingFinished will not come
                 settle(exchange)
-            case Ring() | SetVariable() | DetectTalking() | JoinBridge():
+            case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
+            case JoinBridge() | LeaveBridge():
+                settle(exchange)
+                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
             case Hangup():
                 self._hanging_up.has_left = True
-            case OpenMedia() | Withdraw() | AskLink():
+            case OpenMedia() | FollowBridge() | Withdraw() | AskLink() | Redirect():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
@@ -412,6 +425,7 @@ class CallMachine:
             case (
                 Answer()
                 | Ring()
+                | Redirect()
                 | StartMusic()
                 | StopMusic()
                 | Play()
@@ -424,9 +438,10 @@ class CallMachine:
                 | StopDetectingTalking()
                 | Continue()
                 | JoinBridge()
+                | LeaveBridge()
             ):
                 self._refused(exchange, error, now)
-            case OpenMedia() | Withdraw() | AskLink():
+            case OpenMedia() | FollowBridge() | Withdraw() | AskLink():
                 pass
             case _ as unreachable:
                 assert_never(unreachable)
@@ -673,10 +688,16 @@ class CallMachine:
             self._hanging_up.send(now)
         return pending
 
-    def let_go(self, now: float, reason: HangupReason | int = "normal") -> None:
-        """Nobody looks after the call any more: hang up, unless it goes on in the dialplan, and if that fails."""
-        self._unattended = reason
-        if not self.continuing:
+    def let_go(self, now: float, reason: HangupReason | int = "normal", *, may_talk_on: bool = True) -> None:
+        """Its handler has ended: hang up, unless it goes on in the dialplan or, if it may, in a bridge, and when that
+        is over. Those that were brought together with it, and have no handler of their own, likewise.
+        """
+        self._keeping.unattended = reason
+        for companion in self._keeping.take_companions():
+            companion.let_go(now)
+        if may_talk_on:
+            self._look_after(now)
+        elif not self.continuing:
             self.hangup(now, reason)
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
@@ -853,6 +874,8 @@ class CallMachine:
         """Whether the far end would hear nothing of us, as it hears a prompt, or music."""
         return self.state is CallState.ON_HOLD or bool(self._player.queue)
 
+    # ---- bridges ---------------------------------------------------------------------------------------------------
+
     def join_bridge(self, bridge_id: str, now: float) -> Pending[None]:
         """Move into a bridge, as soon as the channel is done with what it plays: Asterisk would wait for that, too."""
         if self.end is not None:
@@ -860,10 +883,118 @@ class CallMachine:
             ended.fail(CallEnded(self.id, self.end))
             return ended
         command = JoinBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge_id)
-        pending = Pending[None]()
         # ours, and one: it needs none of the room that a handler's requests have
-        self._requests.send(command, now, pending=pending, ahead=self._player.queue)
+        return self._move(command, now)
+
+    def enter_bridge(self, bridge: Host, now: float, *, mute: bool = False, absorb_dtmf: bool = False) -> Pending[None]:
+        """The same, where somebody has asked for it: :meth:`came_into` follows when it is in, and :meth:`has_moved` in
+        any case.
+        """
+        self._check(Operation.BRIDGE)
+        self._requests.check_room()
+        command = JoinBridge(
+            request_id=self._requests.new_id(),
+            channel_id=self.id,
+            bridge_id=bridge.id,
+            mute=mute,
+            absorb_dtmf=absorb_dtmf,
+        )
+        return self._move(command, now, bridge)
+
+    def leave_bridge(self, bridge: Host, now: float) -> Pending[None]:
+        """Move out of a bridge, likewise: :meth:`went_from` follows when it is out."""
+        self.check_alive()
+        self._requests.check_room()
+        return self._move(LeaveBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge.id), now)
+
+    def _move(self, command: JoinBridge | LeaveBridge, now: float, bridge: Host | None = None) -> Pending[None]:
+        """One after another: on connections of their own, or repeated, they could come in any order."""
+        pending = Pending[None]()
+        moves = [exchange.pending for exchange in self._requests.waiting_for((JoinBridge, LeaveBridge))]
+        self._requests.send(command, now, pending=pending, subject=bridge, ahead=[*self._player.queue, *moves])
         return pending
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is on its way into a bridge that somebody has asked for."""
+        return any(exchange.subject is not None for exchange in self._requests.waiting_for((JoinBridge,)))
+
+    @property
+    def bridge(self) -> Host | None:
+        """The bridge that somebody has brought it into."""
+        return self._keeping.bridge
+
+    def came_into(self, bridge: Host, now: float) -> None:
+        """It is in this bridge now, and no longer in another."""
+        before, self._keeping.bridge = self._keeping.bridge, bridge
+        self._keeping.is_between = False
+        if before is not None and before is not bridge:
+            before.moved_on(self, now)
+        self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
+
+    def went_from(self, bridge: Host, now: float) -> None:
+        """It is not in this bridge any more."""
+        if self.end is None and self._keeping.bridge is bridge:
+            self._keeping.bridge = None
+            self._keeping.is_between = True
+            self.has_moved(now)
+
+    def has_moved(self, now: float) -> None:
+        """It is where it was to come to, or will not come there. What it left for that is told to have been left only
+        now: nobody is to have it elsewhere, or hang it up, on the way.
+        """
+        if self.end is None and self._keeping.is_between and not self.is_moving:
+            self._keeping.alone()
+            self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
+            self._look_after(now)
+
+    def tell_when_it_has_moved(self) -> None:
+        """Somebody is to follow it who has found it to be moving."""
+        self._keeping.is_between = self._keeping.bridge is None
+
+    def wait_unbridged(self) -> Pending[None]:
+        """Settled when it is in no bridge, at once where that is so."""
+        self.check_alive()
+        return self._keeping.wait()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end has been announced, or asked for."""
+        return self.end is not None or self._verdict() is not None
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether a handler of its own looks after it."""
+        return self._keeping.is_attended
+
+    def attend(self) -> None:
+        """A handler of its own looks after it from now on, until :meth:`let_go`."""
+        self._keeping.is_attended = True
+        self._keeping.unattended = None
+
+    def accompany(self, other: CallMachine) -> None:
+        """The other is here for this one's sake: without a handler of its own, it is let go with this one."""
+        self._keeping.add(other)
+
+    def refer(self, endpoint: str, now: float, *, timeout: float) -> Pending[None]:
+        """Ask the far end to call somebody else: settled when it has gone, whatever for, or with
+        ``TransferOutcomeUnknown`` after ``timeout`` seconds.
+        """
+        self._check(Operation.REFER)
+        if not timeout > 0:
+            raise ValueError(f"timeout must be positive seconds, not {timeout!r}")
+        if self._referral is not None and not self._referral.done:
+            raise LocalProtocolError("the far end has been asked to call somebody else already")
+        self._requests.check_room()
+        self._referral = pending = Pending[None]()
+        command = Redirect(request_id=self._requests.new_id(), channel_id=self.id, endpoint=endpoint)
+        self._requests.send(command, now)
+        self._requests.arm("refer", now + timeout, lambda _: self._not_referred(pending, endpoint, timeout))
+        return pending
+
+    @staticmethod
+    def _not_referred(pending: Pending[None], endpoint: str, timeout: float) -> None:
+        pending.fail(TransferOutcomeUnknown(f"the far end has not gone to {endpoint} within {timeout:g} s"))
 
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
@@ -926,9 +1057,10 @@ class CallMachine:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
         if isinstance(exchange.command, Continue) and isinstance(error, AriError) and not exchange.repeats:
             self._stays(now)  # of one that was repeated, the first may have taken it away
-        if isinstance(error, AriNotFound):
+        of_bridge = isinstance(exchange.command, JoinBridge | LeaveBridge)
+        if isinstance(error, AriBadRequest if of_bridge else AriNotFound):
             self._not_found(exchange.command.channel_id, now)
-        doubt = _doubt(error)
+        doubt = _doubt_of_bridge(error) if of_bridge else _doubt(error)
         if doubt:
             self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
         else:
@@ -949,14 +1081,29 @@ class CallMachine:
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
                 self._stays(now)
+            case JoinBridge() | LeaveBridge():
+                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
+            case Redirect(endpoint=endpoint) if self._referral is not None and _had_no_effect(error):
+                failed = TransferFailed(endpoint, CallEnd(0, EndedBy.ASTERISK), detail=f"{error}")
+                failed.__cause__ = error
+                self._referral.fail(failed)  # else it may yet go
             case _:
                 pass
 
     def _stays(self, now: float) -> None:
         """It does not go on in the dialplan, unless it has been asked to more than once."""
         self.continuing = self._requests.any_of((Continue,))
-        if self._unattended is not None and not self.continuing:
-            self.hangup(now, self._unattended)
+        self._look_after(now)
+
+    def _look_after(self, now: float) -> None:
+        """What nobody looks after any more is hung up."""
+        reason = self._keeping.unattended
+        if reason is None or self.continuing or self._keeping.bridge is not None:
+            return
+        if self.is_moving:
+            self.tell_when_it_has_moved()
+        else:
+            self.hangup(now, reason)
 
     def _idle(self, now: float) -> None:
         if self.state is CallState.ON_HOLD or self._music.under_way:
@@ -1134,6 +1281,9 @@ class CallMachine:
             collection.fail(error)
         self._collections = ()
         self._hanging_up.close()
+        if self._referral is not None:
+            self._referral.resolve(None)
+        self._keeping.close(self, error, now)
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher.resolve(end)
@@ -1226,6 +1376,15 @@ def _doubt(error: VoxtraError) -> float:
     ):
         return DOUBT
     return 0.0
+
+
+def _doubt_of_bridge(error: VoxtraError) -> float:
+    """The same for a bridge's request, where 404 is about the bridge, and 400 about the channel."""
+    if isinstance(error, AriBadRequest):
+        return MISSING
+    if isinstance(error, AriNotFound):
+        return 0.0
+    return DOUBT if isinstance(error, AriUnprocessable) else _doubt(error)
 
 
 def _had_no_effect(error: VoxtraError) -> bool:

@@ -211,6 +211,11 @@ class Requests:
             for exchange in self._under_way.values()
         )
 
+    def waiting_for(self, kinds: tuple[type[Command], ...]) -> list[Exchange]:
+        """The commands of these kinds that somebody waits for, also those that were refused and are in doubt."""
+        both = (*self._under_way.values(), *self._doubtful.values())
+        return [exchange for exchange in both if isinstance(exchange.command, kinds)]
+
     def close(self) -> list[Exchange]:
         """Forget everything, withdraw what is under way, and return it: the call has ended."""
         exchanges = [*self._under_way.values(), *self._doubtful.values()]

@@ -63,6 +63,8 @@ class Operation(StrEnum):
     STOP_TALK_DETECTION = "stop_talk_detection"
     SNOOP = "snoop"
     AUDIO = "audio"
+    BRIDGE = "bridge"
+    REFER = "refer"
     CONTINUE = "continue_in_dialplan"
 
 
@@ -114,6 +116,8 @@ ALLOWED: dict[Operation, frozenset[CallState]] = {
     Operation.STOP_TALK_DETECTION: _LIVE,
     Operation.SNOOP: _LIVE,
     Operation.AUDIO: _LIVE,
+    Operation.BRIDGE: _LIVE,
+    Operation.REFER: _LIVE,
     Operation.CONTINUE: _LIVE,
 }
 """In a live state that is not listed an operation raises ``LocalProtocolError``; after the end all of them raise

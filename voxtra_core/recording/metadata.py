@@ -39,6 +39,8 @@ class RecordingEnd(StrEnum):
     """By ``record_stop()``."""
     CALL_ENDED = "call-ended"
     """With its call, whoever ended that."""
+    BRIDGE_ENDED = "bridge-ended"
+    """With its bridge."""
     MAX_DURATION = "max-duration"
     SILENCE = "silence"
     """It was quiet for ``max_silence`` seconds."""
@@ -89,7 +91,7 @@ class RecordingMetadata:
     """A recording that is over."""
 
     session_id: str
-    """The id of the call that was recorded."""
+    """The id of the call that was recorded, or of the bridge."""
     name: str
     format: str
     ended: RecordingEnd
@@ -103,7 +105,7 @@ class RecordingMetadata:
     path: str | None = None
     """The file, where the application knows Asterisk's spool directory (``recording_dir=``)."""
     extra: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
-    """``caller_id``, ``called_number``, ``direction`` and ``app_name`` of the call, and why it failed: ``cause``."""
+    """``app_name``; of a call ``caller_id``, ``called_number`` and ``direction``; and why it failed: ``cause``."""
     tools: SinkTools | None = attrs.field(default=None, eq=False, repr=False)
     """For sinks that need the file itself, or block."""
 

@@ -1,5 +1,6 @@
 """One Stasis application: demultiplexes events to calls, originates, and speaks ARI for them."""
 
+from .bridge import BridgeMachine
 from .machine import (
     AppReplaced,
     CallArrived,
@@ -18,10 +19,11 @@ from .orphans import OrphanFound
 from .own import is_own, is_snoop
 from .presence import Heard
 from .queues import QueueUpdate, Visit
-from .recordings import Recording, RecordingControl, RecordingOver
+from .recording import Recording, RecordingControl, RecordingOver, Subject
 
 __all__ = [
     "AppReplaced",
+    "BridgeMachine",
     "CallArrived",
     "CallChanged",
     "CallOffer",
@@ -39,6 +41,7 @@ __all__ = [
     "SendRequest",
     "StasisEvent",
     "StasisMachine",
+    "Subject",
     "Visit",
     "WithdrawRequest",
     "is_own",

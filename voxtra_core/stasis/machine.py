@@ -49,7 +49,7 @@ from ..call import (
     SnoopDirection,
     StateChanged,
 )
-from ..call.commands import AskLink, OpenMedia, Withdraw
+from ..call.commands import AskLink, FollowBridge, OpenMedia, Withdraw
 from ..call.commands import Command as CallCommand
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines, soonest
@@ -63,11 +63,13 @@ from ..errors import (
     RequestOutcomeUnknown,
     VoxtraError,
     ari_error,
+    one_line,
 )
 from ..queueing import CameBack
+from .bridges import Bridges
 from .leftovers import Leftovers
 from .media import MEDIA_PREFIX, MediaChannels
-from .offers import CallOffer, Claim, ClaimOutcome, Claims
+from .offers import CallOffer, Claim, ClaimOutcome, Claims, number_shown
 from .orphans import PATIENCE, OrphanFound, Orphans
 from .own import OWN_PREFIX, RECORDER_PREFIX, SNOOP_PREFIX, is_own, is_snoop
 from .presence import Heard, Presence
@@ -249,8 +251,22 @@ class StasisMachine:
             tell=self._events.append,
         )
         """What is being recorded."""
+        self.bridges = Bridges(
+            self._ask_for_a_call,
+            remove=self._media.remove,
+            app_name=lambda: self.app_name,
+            new_id=new_id,
+            clock=lambda: self._now,
+            closed=self.recordings.subject_over,
+            log=self._log,
+            counters=self.counters,
+        )
+        """Where calls talk with each other."""
         self._leftovers = Leftovers(
-            self.request, remove=self._media.remove, in_use=lambda: self._media.bridge_ids, clock=lambda: self._now
+            self.request,
+            remove=self._media.remove,
+            in_use=lambda: self._media.bridge_ids | self.bridges.ids,
+            clock=lambda: self._now,
         )
         self._orphans = Orphans(
             self.request,
@@ -293,6 +309,7 @@ class StasisMachine:
                 self._presence.next_deadline(),
                 self._media.next_deadline(),
                 self.recordings.next_deadline(),
+                self.bridges.next_deadline(),
                 self.queues.next_deadline(),
                 self._leftovers.next_deadline(),
             )
@@ -312,6 +329,7 @@ class StasisMachine:
         self._presence.handle_timeout(now)
         self._media.handle_timeout(now)
         self.recordings.handle_timeout(now)
+        self.bridges.handle_timeout(now)
         self.queues.handle_timeout(now)
         self._leftovers.handle_timeout(now)
         for request_id in self._request_deadlines.due(now):
@@ -340,6 +358,7 @@ class StasisMachine:
                     call.connection_lost(now)
                 self._collect()
                 self.recordings.close(now)
+                self.bridges.close(now)
                 self.queues.close(now)
             case LinkAlive():
                 self._is_probing = False
@@ -384,6 +403,7 @@ class StasisMachine:
             case BridgeDestroyed() | ChannelEnteredBridge() | ChannelLeftBridge():
                 self._media.receive_bridge_event(event, now)
         self.recordings.receive_event(event, now)
+        self.bridges.receive_event(event, now)
         call = self._call_of(event)
         if call is not None:
             if isinstance(event, ChannelDtmfReceived):
@@ -411,7 +431,7 @@ class StasisMachine:
         """
         technology, slash, resource = endpoint.partition("/")
         if not (technology and slash and resource):
-            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint!r}")
+            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint[:100]!r}")
         call = CallMachine(
             f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
@@ -497,6 +517,7 @@ class StasisMachine:
         self._ask_no_more(now)
         self._media.link_lost()
         self.recordings.link_lost()
+        self.bridges.link_lost()
         self.queues.link_lost(now)
         self._claims.link_lost()
         for call in list(self.calls.values()):
@@ -516,6 +537,7 @@ class StasisMachine:
         self._resync.begin(self.app_name, calls, now, subscribe=subscribe)
         self._media.link_restored(now)
         self.recordings.link_restored(now)
+        self.bridges.link_restored(now)
         self.queues.link_restored(now, subscribe=subscribe)
         for claim in self._claims.unsure():
             self._look_for_claimed(claim, now)
@@ -578,10 +600,8 @@ class StasisMachine:
 
     @property
     def is_cleaning_up(self) -> bool:
-        """Whether media channels and bridges of calls that have ended are still being removed, or a recording is not
-        over yet.
-        """
-        return self._media.is_cleaning_up or self.recordings.under_way > 0
+        """Whether media channels and bridges are still being made or removed, or a recording is not over yet."""
+        return self._media.is_cleaning_up or self.recordings.under_way > 0 or self.bridges.under_way > 0
 
     @property
     def requests_under_way(self) -> int:
@@ -598,6 +618,7 @@ class StasisMachine:
             call.connection_lost(now)
         self._collect()
         self.recordings.close(now)
+        self.bridges.close(now)
         self.queues.close(now)
         for request_id in list(self._asked):
             asked = self._forget(request_id)
@@ -665,7 +686,7 @@ class StasisMachine:
             channel.id,
             CallDirection.INBOUND,
             new_id=self._new_id,
-            caller_id=channel.caller.number,
+            caller_id=number_shown(channel.caller.number),
             called_number=channel.dialplan.exten if back is None else back.called_number,
             notify=self._changed,
             counters=self.counters,
@@ -807,13 +828,16 @@ class StasisMachine:
             for command in call.commands_to_send():
                 if isinstance(command, OpenMedia):
                     self._media.open(call, self._now)
+                elif isinstance(command, FollowBridge):
+                    self._media.follow(call, self._now)
                 elif not self._media.holds(call, command, self._now):
                     self._send_command(call, command)
                 elif isinstance(command, Withdraw):
                     call.receive_no_reply(command.request_id, self._now, was_sent=False)
             while (event := call.next_event()) is not None:
                 if isinstance(event, NotPlayed):
-                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {', '.join(event.media)}: {event.end}")
+                    media = one_line(", ".join(event.media))
+                    self._log(LogLevel.WARNING, f"call {call.id}: could not play {media}: {event.end}")
                     continue
                 if isinstance(event, Outage):
                     self._events.append(CallSurvived(call, event))
@@ -843,7 +867,7 @@ class StasisMachine:
             return
         del self.calls[call.id]
         self._media.close(call, self._now)
-        self.recordings.call_over(call, self._now)
+        self.recordings.subject_over(call, self._now)
         self.queues.call_over(call)
         assert call.end is not None
         self._held_back.pop(call, None)

@@ -144,6 +144,12 @@ class MediaChannels:
             if line is not None:
                 self._close(line, now)
 
+    def follow(self, call: CallMachine, now: float) -> None:
+        """The call has moved from one bridge with others to another, into the first, or out of the last."""
+        voice = self._voices.get(call)
+        if voice is not None:
+            voice.follow(now)
+
     def rejoin(self, call: CallMachine, now: float) -> None:
         """The call is back in Stasis, or on another channel, and in the bridge no more."""
         voice = self._voices.get(call)
@@ -179,8 +185,13 @@ class MediaChannels:
         match event:
             case StasisStart() if line is None:  # it was given up before it came
                 self.remove(channels.hangup(channel_id), now)
+            case StasisStart() if isinstance(line, Voice) and channel_id == line.proxy_id:
+                line.proxy_entered(now)
             case StasisStart() if line is not None:
                 line.entered(channel_id, now)
+            case StasisEnd() | ChannelDestroyed() if isinstance(line, Voice) and channel_id == line.proxy_id:
+                if not line.call.is_ending:  # with which it ends
+                    line.join(now)
             case StasisEnd() | ChannelDestroyed() if line is not None:
                 self.lost(line, "Asterisk has ended the media channel", now)
             case _:
@@ -196,6 +207,8 @@ class MediaChannels:
         elif (
             isinstance(line, Voice)
             and line.stage is Stage.OPEN
+            and line.proxy_id is None
+            and line.call.bridge is None
             and event.channel is not None
             and event.channel.id == line.call.id
         ):
@@ -234,6 +247,8 @@ class MediaChannels:
             if voice.stage is Stage.OPEN:
                 there = self.ask(bridges.get(voice.bridge_id), now)
                 there.add_waker(partial(self._looked, voice, there))
+            elif voice.stage is Stage.JOINING and voice.proxy_id is not None:
+                voice.join(now)  # with another: that this one has come may have gone unheard
         for ear in list(self._ears.values()):
             if ear.stage is Stage.OPEN:
                 snooping = self.ask(channels.get(ear.snoop_id), now)
@@ -283,8 +298,18 @@ class MediaChannels:
             self._log(LogLevel.WARNING, f"call {call.id}: no audio: {reason}")
             call.media_failed(MediaFailed(reason), now)
 
+    def new_proxy(self, voice: Voice) -> str:
+        """An id for a channel that stands for a call's, which is known from now on."""
+        proxy_id = f"{MEDIA_PREFIX}proxy-{self._new_id()}"
+        self._by_id[proxy_id] = voice
+        return proxy_id
+
+    def dismiss_proxy(self, proxy_id: str) -> None:
+        """It is known no more."""
+        self._by_id.pop(proxy_id, None)
+
     def remove(self, request: Request[None], now: float, *, repeats: int = 0) -> None:
-        """Have something of ours removed; that it is gone already is just as well."""
+        """Have something of ours removed, asking more than once where that is refused; gone already is just as well."""
         self._leaving += 1
         done = self.ask(request, now)
         done.add_waker(partial(self._removed, request, done, repeats))
@@ -317,12 +342,17 @@ class MediaChannels:
     def _close(self, line: Line, now: float) -> None:
         for channel_id in line.channel_ids:
             del self._by_id[channel_id]
+        if isinstance(line, Voice) and line.proxy_id is not None:
+            self.dismiss_proxy(line.proxy_id)
         line.close(now)
 
     def _open_ear(self, call: CallMachine, now: float) -> None:
         is_deaf = now < self._deaf.get(call, now)
         if call in self._ears or is_deaf or call.audio is None or not call.audio.has_readers:
             return
+        voice = self._voices.get(call)
+        if voice is not None and voice.proxy_id is not None:
+            return  # which hears the call, whatever that is played
         self._held[call] = []
         self._begin(Ear(self, call, self._new_id), now)
 
@@ -346,7 +376,9 @@ class MediaChannels:
     def _has_come_apart(self, voice: Voice, now: float) -> None:
         """The bridge has been destroyed, which is seldom told, or somebody has taken the call out of it."""
         voice.is_apart, voice.deadline = False, None
-        if voice.call.in_stasis and not voice.call.is_over:
+        if voice.call.bridge is None and voice.call.is_moving:
+            voice.join(now)
+        elif voice.call.in_stasis and not voice.call.is_over and voice.call.bridge is None:
             there = self.ask(bridges.get(voice.bridge_id), now)
             there.add_waker(partial(self._looked, voice, there, was_taken_out=True))
 
@@ -364,7 +396,7 @@ class MediaChannels:
             return
         if isinstance(there.error, AriNotFound):
             self.lost(voice, "its bridge is gone", self.clock())
-        elif there.error is None and call.in_stasis and call.id not in there.result().channels:
+        elif there.error is None and call.in_stasis and voice.seat not in there.result().channels:
             if was_taken_out:  # and is not torn away from wherever it is now
                 self._fail(voice, "somebody has taken the call out of its bridge")
             else:
@@ -380,9 +412,11 @@ class MediaChannels:
     def _removed(self, request: Request[None], done: Pending[None], repeats: int) -> None:
         self._leaving -= 1
         error = done.error
-        if isinstance(error, RequestOutcomeUnknown | OperationTimeout) and repeats < MAX_REPEATS:
+        if isinstance(error, AriNotFound):
+            return
+        if isinstance(error, RequestOutcomeUnknown | OperationTimeout | AriError) and repeats < MAX_REPEATS:
             self.remove(request, self.clock(), repeats=repeats + 1)
-        elif isinstance(error, AriError) and not isinstance(error, AriNotFound):
+        elif isinstance(error, AriError):
             self._log(LogLevel.WARNING, f"could not be removed: {request.path}: {error}")
         # without a link, nothing is said: what is left then is found when there is one
 

@@ -24,6 +24,8 @@ MEDIA_PREFIX = "voxtra-media-"
 """How the ids of media channels begin."""
 BRIDGE_PREFIX = "voxtra-bridge-"
 """How those of our bridges do."""
+PROXY_TIMEOUT = 10.0
+"""Seconds for a proxy to be in its bridge."""
 
 
 class Stage(Enum):
@@ -187,12 +189,18 @@ class Line:
 
 
 class Voice(Line):
-    """What a call speaks and hears by: the call's channel is in the bridge, too."""
+    """What a call speaks and hears by: the call's channel is in the bridge, too; or, while that is in a bridge with
+    others, a snoop on it in its stead, its *proxy*, which is heard by the call alone.
+    """
 
     is_retry = False
     """Whether it stands in for one that was lost."""
     is_apart = False
     """Whether the call has left the bridge, and nobody has said why yet."""
+    proxy_id: str | None = None
+    """The channel that stands for the call's."""
+    _is_proxy_inside = False
+    _is_proxy_seated = False
 
     def audio(self, data: bytes, now: float) -> None:
         """The far end's voice."""
@@ -211,16 +219,102 @@ class Voice(Line):
             self.deadline = None  # the call comes when it is done with what it plays, and that may take its time
             self.join(self._owner.clock())
 
+    @property
+    def seat(self) -> str:
+        """The channel that is to be in the bridge for the call."""
+        return self.call.id if self.proxy_id is None else self.proxy_id
+
     def join(self, now: float) -> None:
-        """Have the call come into the bridge; also where it has been there, and has left it."""
+        """Have the call come into the bridge, or its proxy; also where it has been there, and has left it."""
         if self.is_apart:
             self.is_apart, self.deadline = False, None
-        joined = self.call.join_bridge(self.bridge_id, now)
-        joined.add_waker(partial(self._joined, joined))
+        if self.stage is Stage.OPEN:
+            self._audio.suspend()
+        if self.call.bridge is None and self.call.is_moving:
+            self.call.tell_when_it_has_moved()
+        elif self.call.bridge is None:
+            joined = self.call.join_bridge(self.bridge_id, now)
+            joined.add_waker(partial(self._joined, joined, self.proxy_id))
+        else:
+            self._dismiss(self.proxy_id, now)
+            self._send_proxy(now)
 
-    def _joined(self, joined: Pending[None]) -> None:
-        if self._is_well(joined) and self.stage is Stage.JOINING:
-            self._is_there(self._owner.clock())
+    def follow(self, now: float) -> None:
+        """The call has come into a bridge with others, moved from one to another, or come out."""
+        if self.stage not in {Stage.JOINING, Stage.OPEN}:
+            return
+        if self.call.bridge is None or self.proxy_id is None:
+            self.join(now)
+        elif self._is_proxy_seated:  # where it still is: the call has not come in its place
+            self._is_seated(now)
+
+    def proxy_entered(self, now: float) -> None:
+        """It is in our application."""
+        self._is_proxy_inside = True
+        self._seat_proxy(now)
+
+    def _joined(self, joined: Pending[None], proxy_id: str | None) -> None:
+        if self._is_well(joined) and self.call.bridge is None:
+            now = self._owner.clock()
+            self._dismiss(proxy_id, now)
+            self._is_seated(now)
+
+    def _is_seated(self, now: float) -> None:
+        if self.stage is Stage.JOINING:
+            self._is_there(now)
+        else:
+            self._audio.resume()
+
+    def _send_proxy(self, now: float) -> None:
+        self.proxy_id = proxy_id = self._owner.new_proxy(self)
+        self._is_proxy_inside = self._is_proxy_seated = False
+        self.deadline = now + PROXY_TIMEOUT
+        self._answered[proxy_id] = False
+        self._owner.creations += 1
+        snoop = channels.snoop_channel_with_id(
+            self.call.id, proxy_id, app=self._owner.app_name(), spy="in", whisper="out"
+        )
+        made = self._owner.ask(snoop, now)
+        made.add_waker(partial(self._proxy_made, proxy_id, made))
+
+    def _proxy_made(self, proxy_id: str, made: Pending[Channel]) -> None:
+        now = self._owner.clock()
+        self._owner.creations -= 1
+        self._answered[proxy_id] = True
+        if isinstance(made.error, AriError):
+            del self._answered[proxy_id]
+        if self.stage is Stage.CLOSED or proxy_id != self.proxy_id:
+            self._remove(proxy_id, now)
+        elif made.error is not None and self.call.is_ending:
+            pass  # with it, presently
+        elif self._is_well(made):
+            self._seat_proxy(now)
+
+    def _seat_proxy(self, now: float) -> None:
+        proxy_id = self.proxy_id
+        if proxy_id is not None and self._is_proxy_inside and self._answered.get(proxy_id, False):
+            seated = self._owner.ask(bridges.add_channel(self.bridge_id, channel=[proxy_id]), now)
+            seated.add_waker(partial(self._proxy_seated, proxy_id, seated))
+
+    def _proxy_seated(self, proxy_id: str, seated: Pending[None]) -> None:
+        if proxy_id != self.proxy_id or self.call.is_ending:
+            return
+        if self._is_well(seated):
+            self._is_proxy_seated = True
+            self.deadline = None
+            if self.call.bridge is not None:
+                self._is_seated(self._owner.clock())
+
+    def _dismiss(self, proxy_id: str | None, now: float) -> None:
+        """It is of no use any more."""
+        if proxy_id is None:
+            return
+        self._owner.dismiss_proxy(proxy_id)
+        if proxy_id == self.proxy_id:
+            self.proxy_id = None
+            self._is_proxy_seated = False
+            self.deadline = None
+        self._remove(proxy_id, now)
 
 
 class Ear(Line):

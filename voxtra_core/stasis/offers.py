@@ -14,10 +14,18 @@ import attrs
 from ..ari import CallBroadcast, Channel
 from ..deadlines import soonest
 
-__all__ = ["CallOffer", "Claim", "ClaimOutcome", "Claims"]
+__all__ = ["CallOffer", "Claim", "ClaimOutcome", "Claims", "number_shown"]
 
 CALL_FOLLOWS = 2.0
 """Seconds after a granted claim within which its call is expected; an idle Asterisk 22.10.1 took 1 ms."""
+
+
+def number_shown(number: str) -> str:
+    """A calling party's number as Asterisk has it; ``""`` when withheld.
+
+    Who withholds it by SIP is ``anonymous@anonymous.invalid`` (RFC 3323, 4.1.1.3), of which Asterisk makes a number.
+    """
+    return "" if number.lower() == "anonymous" else number
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +50,7 @@ class CallOffer:
     @classmethod
     def of(cls, event: CallBroadcast) -> CallOffer:
         """What this event offers."""
-        caller_id = event.channel.caller.number if event.caller is None else event.caller
+        caller_id = number_shown(event.channel.caller.number if event.caller is None else event.caller)
         called_number = event.channel.dialplan.exten if event.called is None else event.called
         return cls(channel=event.channel, caller_id=caller_id, called_number=called_number)
 

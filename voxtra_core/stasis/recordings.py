@@ -1,388 +1,29 @@
-"""The recordings of one application: each is made on a snoop of its own, which hears the call wherever that is::
-
-    the far end ── the call's channel ══ in a bridge, or not
-                       ┆
-                     snoop ── recording
-
-Asterisk does not record a channel that is in a bridge, nor bridge one that is recorded, and holds up whatever else a
-recorded channel is to do; none of it concerns a snoop. A snoop is heard without a gap, silence included, and ends with
-the channel that it snoops on.
-"""
+"""The recordings of one application."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
-from functools import partial
-from typing import Any, Literal, TypeAlias
-
-import attrs
 
 from ..ari import (
-    Channel,
     ChannelDestroyed,
     Event,
-    LiveRecording,
     RecordingFailed,
     RecordingFinished,
     RecordingStarted,
     Request,
     StasisEnd,
     StasisStart,
-    StoredRecording,
-    channels,
-    recordings,
 )
-from ..call import CallMachine, EndedBy, Pending
-from ..call.machine import DOUBT, MISSING
+from ..call import CallMachine
 from ..deadlines import soonest
-from ..errors import AriError, AriNotFound, CallEnded, LocalProtocolError, RecordingNotStarted
+from ..errors import LocalProtocolError
 from ..recording import RecordingEnd, RecordingOptions
+from .bridge import BridgeMachine
 from .orphans import Ask
 from .own import RECORDER_PREFIX
+from .recording import BridgeRecording, CallRecording, Recording, RecordingControl, RecordingOver, Subject
 
 __all__ = ["Recording", "RecordingControl", "RecordingOver", "Recordings"]
-
-START_TIMEOUT = 10.0
-"""Seconds for a recording to have begun."""
-TELL = 2.0
-"""Seconds for Asterisk to say that a recording is over, when it must be: its call has ended, or it was stopped."""
-WHY = 0.25
-"""Seconds for it to show why one has ended by itself: the end of its call is told after it, as a rule."""
-SLACK = 1.0
-"""Seconds by which a recording may seem shorter than the longest it may be, and still have ended for that: it never
-is in Asterisk, which lets it be up to a second longer (seen on 22.10), but events are late."""
-CLOSE = 0.5
-"""Likewise, where it may as well have ended for silence; and for a silence itself."""
-
-
-RecordingControl: TypeAlias = Literal["pause", "unpause", "mute", "unmute"]
-CONTROLS: dict[RecordingControl, Callable[[str], Request[None]]] = {
-    "pause": recordings.pause,
-    "unpause": recordings.unpause,
-    "mute": recordings.mute,
-    "unmute": recordings.unmute,
-}
-
-
-class Stage(Enum):
-    """How far a recording is."""
-
-    SNOOPING = auto()
-    """Asterisk has been asked for the snoop."""
-    STARTING = auto()
-    """… and for the recording."""
-    RUNNING = auto()
-    OVER = auto()
-
-
-@attrs.frozen
-class RecordingOver:
-    """A recording is over, once and for all."""
-
-    call: CallMachine
-    options: RecordingOptions
-    ended: RecordingEnd
-    duration: float | None
-    """In seconds, as Asterisk says."""
-    clock: float | None
-    """In seconds, as seen from here."""
-    cause: str = ""
-    sink: object = None
-    """Whom to tell, as it was given."""
-
-
-class Recording:
-    """One recording, from the request for it to its one end."""
-
-    def __init__(
-        self, owner: Recordings, call: CallMachine, options: RecordingOptions, snoop_id: str, sink: object
-    ) -> None:
-        self.call = call
-        self.sink = sink
-        self.options = options
-        self.snoop_id = snoop_id
-        self.stage = Stage.SNOOPING
-        self.deadline: float | None = None
-        self.started: Pending[str] = Pending(lambda _, now: self.stop(now))
-        self.over: Pending[str] = Pending()
-        self._owner = owner
-        self._has_answered = False
-        self._is_inside = False
-        self._started_at = self._finished_at = 0.0
-        self._asked: Pending[Any] = Pending()
-        self._is_in_doubt = False  # it may have ended unheard
-        self._why: RecordingEnd | None = None
-        self._finished: LiveRecording | None = None
-        self._error: Exception | None = None
-
-    def __repr__(self) -> str:
-        return f"<Recording {self.options.name} of {self.call.id}: {self.stage.name.lower()}>"
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether it is to end."""
-        return self._why is not None
-
-    # ---- operations ------------------------------------------------------------------------------------------------
-
-    def begin(self, now: float) -> None:
-        """Ask for the snoop."""
-        self.deadline = now + START_TIMEOUT
-        snoop = channels.snoop_channel_with_id(
-            self.call.id,
-            self.snoop_id,
-            app=self._owner.app_name(),
-            spy="in" if self.options.who == "caller" else "both",
-        )
-        self._ask(snoop, now, self._snooping)
-
-    def stop(self, now: float, why: RecordingEnd = RecordingEnd.STOPPED) -> None:
-        """Have it end; where it has not begun, as soon as it has."""
-        if self.stage is Stage.OVER or self._why is not None:
-            return
-        if self._finished is not None:  # it just has, by itself
-            self._end(self._reason(), now)
-            return
-        self._why = why
-        if self.stage is Stage.RUNNING:
-            self._stop(now)
-
-    def control(self, control: RecordingControl, now: float) -> Pending[bool]:
-        """Pause it, mute it, or go on: ``True``, or ``False`` where it is over."""
-        outcome = Pending[bool]()
-        if self.stage is not Stage.RUNNING:
-            outcome.resolve(False)
-            return outcome
-        asked = self._owner.ask(CONTROLS[control](self.options.name), now)
-
-        def settle() -> None:
-            if asked.error is None or isinstance(asked.error, AriNotFound):
-                outcome.resolve(asked.error is None)
-            else:
-                outcome.fail(asked.error)
-
-        asked.add_waker(settle)
-        return outcome
-
-    def call_over(self, now: float) -> None:
-        """Its call has ended, and the snoop with it, as Asterisk says presently; or the call is not ours any more."""
-        if self.stage is Stage.RUNNING:
-            is_stopping, self._why = self._why is not None, self._why or self._with_its_call
-            if self._finished is not None:
-                self._end(self._why, now)
-            elif self._snoop_lives and not is_stopping:
-                self._stop(now)
-            else:
-                self.deadline = now + TELL
-        elif self.stage is not Stage.OVER:
-            assert self.call.end is not None
-            self._not_started(CallEnded(self.call.id, self.call.end), now)
-
-    # ---- what Asterisk says ----------------------------------------------------------------------------------------
-
-    def receive_event(self, event: Event, now: float) -> None:
-        """About the snoop, or the recording itself."""
-        match event:
-            case StasisStart():
-                self._is_inside = True
-                self._go_on(now)
-            case RecordingStarted():
-                self._begun(now)
-            case RecordingFailed(recording=recording) if self.stage is Stage.RUNNING:
-                self._end(RecordingEnd.FAILED, now, recording.cause or "")
-            case RecordingFailed(recording=recording):
-                self._not_started(RecordingNotStarted(f"Asterisk could not record: {recording.cause}"), now)
-            case RecordingFinished(recording=recording):
-                self._begun(now)  # one that is over at once may say that alone
-                self._has_finished(recording, now)
-            case StasisEnd() | ChannelDestroyed() if self.stage is Stage.RUNNING:
-                if self._finished is None:
-                    self.deadline = now + TELL
-            case StasisEnd() | ChannelDestroyed():  # with its call, which is told to be over presently
-                self.deadline = now + WHY
-            case _:
-                pass
-
-    def handle_timeout(self, now: float) -> None:
-        """Nothing has been said for too long."""
-        self.deadline = None
-        if self._finished is not None:
-            self._end(self._reason(), now)
-        elif self.stage is Stage.RUNNING:
-            self._look(now)
-        elif self.stage is not Stage.OVER:
-            late = RecordingNotStarted("Asterisk did not begin in time, or the snoop is gone")
-            self._not_started(self._error or late, now)
-
-    def link_lost(self) -> None:
-        """Nothing is late until there is a link again."""
-        self.deadline = None
-        self._is_in_doubt = self.stage is Stage.RUNNING
-
-    def link_restored(self, now: float) -> None:
-        """There is a link again: is it still being made?"""
-        if self.stage is Stage.RUNNING:
-            self._look(now)
-        elif self.stage is not Stage.OVER:
-            self.deadline = now + START_TIMEOUT
-
-    def give_up(self, now: float) -> None:
-        """Nothing more will be said of it."""
-        if self.stage is Stage.RUNNING:
-            self._end(self._why or RecordingEnd.UNKNOWN, now, "there was no connection to Asterisk any more")
-        elif self.stage is not Stage.OVER:
-            self._not_started(RecordingNotStarted("the connection to Asterisk is gone"), now)
-
-    # ---- inside ----------------------------------------------------------------------------------------------------
-
-    def _ask(self, request: Request[Any], now: float, then: Callable[[Pending[Any]], None]) -> None:
-        self._asked = asked = self._owner.ask(request, now)
-        asked.add_waker(partial(then, asked))
-
-    def _snooping(self, asked: Pending[Channel]) -> None:
-        now = self._owner.clock()
-        if asked.error is not None:
-            self._refused(asked.error, now)
-            return
-        self._has_answered = True
-        if self.stage is Stage.OVER:
-            self._remove_snoop(now)
-        else:
-            self._go_on(now)
-
-    def _go_on(self, now: float) -> None:
-        if self.stage is Stage.SNOOPING and self._has_answered and self._is_inside:
-            self.stage = Stage.STARTING
-            options = self.options
-            record = channels.record(
-                self.snoop_id,
-                name=options.name,
-                format=options.format,
-                max_duration_seconds=options.max_duration,
-                max_silence_seconds=options.max_silence,
-                if_exists="fail",
-            )
-            self._ask(record, now, self._asked_to_record)
-
-    def _asked_to_record(self, asked: Pending[LiveRecording]) -> None:
-        if asked.error is not None and self.stage is Stage.STARTING:
-            self._refused(asked.error, self._owner.clock())
-
-    def _refused(self, error: Exception, now: float) -> None:
-        """It comes to nothing; where Asterisk has said so, as a rule because the call is just ending."""
-        if isinstance(error, AriError) and self.stage is not Stage.OVER:
-            self._error = error
-            self.deadline = now + (MISSING if isinstance(error, AriNotFound) else WHY if error.status < 500 else DOUBT)
-        else:
-            self._not_started(error, now)
-
-    def _begun(self, now: float) -> None:
-        if self.stage is not Stage.STARTING:
-            return
-        self.stage = Stage.RUNNING
-        self.deadline = None
-        self._started_at = now
-        self.started.resolve(self.options.name)
-        if self._why is not None:
-            self._stop(now)
-
-    def _not_started(self, error: Exception, now: float) -> None:
-        if self.stage is Stage.OVER:
-            return
-        self.stage = Stage.OVER
-        self.started.fail(error)
-        self.over.fail(error)
-        if self._snoop_lives:
-            self._remove_snoop(now)
-        else:
-            self._asked.abandon(now)  # what waits to be sent is not: there is nothing to snoop on
-        self._owner.forget(self)
-
-    def _stop(self, now: float) -> None:
-        self.deadline = now + TELL
-        self._ask(recordings.stop(self.options.name), now, self._stopped)
-
-    def _stopped(self, asked: Pending[None]) -> None:
-        error = asked.error  # without an answer it is asked after, and stopped again if it is still there
-        if isinstance(error, AriError) and not isinstance(error, AriNotFound) and self.stage is Stage.RUNNING:
-            self._why = None  # it goes on
-            self.deadline = None
-            self.over.fail(error)
-            self.over = Pending()
-
-    def _has_finished(self, recording: LiveRecording, now: float) -> None:
-        if self.stage is not Stage.RUNNING:
-            return
-        self._finished = recording
-        self._finished_at = now
-        if self._why is not None:
-            self._end(self._why, now)
-        else:
-            self.deadline = now + WHY
-
-    def _reason(self) -> RecordingEnd:
-        options, passed = self.options, self._finished_at - self._started_at
-        slack = SLACK if options.max_silence is None else CLOSE
-        if options.max_duration is not None and passed >= options.max_duration - slack:
-            return RecordingEnd.MAX_DURATION
-        if options.max_silence is not None and passed >= options.max_silence - CLOSE:
-            return RecordingEnd.SILENCE
-        return RecordingEnd.UNKNOWN
-
-    @property
-    def _with_its_call(self) -> RecordingEnd:
-        """How it has ended, where its call has."""
-        options = self.options
-        ends_by_itself = options.max_duration is not None or options.max_silence is not None
-        return RecordingEnd.UNKNOWN if self._is_in_doubt and ends_by_itself else RecordingEnd.CALL_ENDED
-
-    def _look(self, now: float) -> None:
-        self._ask(recordings.get_live(self.options.name), now, self._looked)
-
-    def _looked(self, asked: Pending[LiveRecording]) -> None:
-        now = self._owner.clock()
-        if self.stage is not Stage.RUNNING:
-            return
-        if isinstance(asked.error, AriNotFound):
-            self._ask(recordings.get_stored(self.options.name), now, self._looked_for_file)
-        elif asked.error is not None:
-            self.deadline = now + TELL
-        else:
-            self._is_in_doubt = False
-            if self._why is not None:
-                self._stop(now)
-
-    def _looked_for_file(self, asked: Pending[StoredRecording]) -> None:
-        if self.stage is not Stage.RUNNING:
-            return
-        now = self._owner.clock()
-        if isinstance(asked.error, AriNotFound):
-            self._end(RecordingEnd.FAILED, now, "Asterisk has no file of it")
-        elif asked.error is not None:
-            self.deadline = now + TELL
-        else:
-            self._end(self._why or RecordingEnd.UNKNOWN, now)
-
-    def _end(self, why: RecordingEnd, now: float, cause: str = "") -> None:
-        self.stage = Stage.OVER
-        self.deadline = None
-        finished = self._finished
-        clock = None if why is RecordingEnd.UNKNOWN or self._is_in_doubt else now - self._started_at
-        duration = None if finished is None or finished.duration is None else float(finished.duration)
-        self.over.resolve(self.options.name)
-        self._remove_snoop(now)
-        self._owner.ended(self, RecordingOver(self.call, self.options, why, duration, clock, cause, self.sink))
-
-    @property
-    def _snoop_lives(self) -> bool:
-        """Whether it has to be hung up: it ends with the channel that it snoops on, and that may outlive the call."""
-        end = self.call.end
-        return end is None or end.by in {EndedBy.DIALPLAN, EndedBy.CONNECTION}
-
-    def _remove_snoop(self, now: float) -> None:
-        if self._has_answered and self._snoop_lives:
-            self._owner.remove(channels.hangup(self.snoop_id), now)
 
 
 class Recordings:
@@ -409,15 +50,15 @@ class Recordings:
         self._tell = tell
         self._by_name: dict[str, Recording] = {}
         self._by_snoop: dict[str, Recording] = {}
-        self._by_call: dict[CallMachine, list[Recording]] = {}
+        self._by_subject: dict[Subject, list[Recording]] = {}
 
     def __contains__(self, channel_id: str) -> bool:
         """Whether it is a snoop that records."""
         return channel_id in self._by_snoop
 
-    def of(self, call: CallMachine) -> Recording | None:
-        """What is being made of this call, and is to go on."""
-        return next((each for each in self._by_call.get(call, ()) if not each.is_stopping), None)
+    def of(self, subject: Subject) -> Recording | None:
+        """What is being made of this call or bridge, and is to go on."""
+        return next((each for each in self._by_subject.get(subject, ()) if not each.is_stopping), None)
 
     @property
     def under_way(self) -> int:
@@ -426,25 +67,44 @@ class Recordings:
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
-    def start(self, call: CallMachine, options: RecordingOptions, now: float, *, sink: object = None) -> Recording:
+    def start(self, call: CallMachine, options: RecordingOptions, now: float, *, sink: object = None) -> CallRecording:
         """Record a call. ``LocalProtocolError`` where one is being made of it, or has that name."""
         options.check()
         call.check_alive()
-        for running in (self.of(call), self._by_name.get(options.name)):
-            if running is not None:
-                raise LocalProtocolError(
-                    f"recording {running.options.name!r} of call {running.call.id} is under way: stop it first"
-                )
-        recording = Recording(self, call, options, f"{RECORDER_PREFIX}{self._new_id()}", sink)
-        self._by_name[options.name] = self._by_snoop[recording.snoop_id] = recording
-        self._by_call.setdefault(call, []).append(recording)
-        recording.begin(now)
+        self._check_free(call, options)
+        recording = CallRecording(self, call, options, f"{RECORDER_PREFIX}{self._new_id()}", sink)
+        self._by_snoop[recording.snoop_id] = recording
+        self._begin(recording, now)
         return recording
 
-    def call_over(self, call: CallMachine, now: float) -> None:
-        """A call has ended."""
-        for recording in [*self._by_call.get(call, ())]:
-            recording.call_over(now)
+    def start_bridge(
+        self, bridge: BridgeMachine, options: RecordingOptions, now: float, *, sink: object = None
+    ) -> BridgeRecording:
+        """Record a bridge, likewise."""
+        options.check()
+        bridge.check_open()
+        self._check_free(bridge, options)
+        recording = BridgeRecording(self, bridge, options, sink)
+        self._begin(recording, now)
+        return recording
+
+    def _check_free(self, subject: Subject, options: RecordingOptions) -> None:
+        for running in (self.of(subject), self._by_name.get(options.name)):
+            if running is not None:
+                of = "call" if isinstance(running, CallRecording) else "bridge"
+                raise LocalProtocolError(
+                    f"recording {running.options.name!r} of {of} {running.subject.id} is under way: stop it first"
+                )
+
+    def _begin(self, recording: Recording, now: float) -> None:
+        self._by_name[recording.options.name] = recording
+        self._by_subject.setdefault(recording.subject, []).append(recording)
+        recording.begin(now)
+
+    def subject_over(self, subject: Subject, now: float) -> None:
+        """A call, or a bridge, has ended."""
+        for recording in [*self._by_subject.get(subject, ())]:
+            recording.subject_over(now)
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -455,7 +115,7 @@ class Recordings:
         match event:
             case RecordingStarted() | RecordingFinished() | RecordingFailed():
                 recording = self._by_name.get(event.recording.name)
-                if recording is not None and event.recording.target_uri == f"channel:{recording.snoop_id}":
+                if recording is not None and event.recording.target_uri == recording.target_uri:
                     recording.receive_event(event, now)
             case StasisStart() | StasisEnd() | ChannelDestroyed():
                 recording = self._by_snoop.get(event.channel.id)
@@ -464,7 +124,7 @@ class Recordings:
 
     def pressed(self, call: CallMachine, digit: str, now: float) -> None:
         """The far end of a call has pressed a key."""
-        for recording in [*self._by_call.get(call, ())]:
+        for recording in [*self._by_subject.get(call, ())]:
             if digit.upper() in recording.options.terminate_on.upper():
                 recording.stop(now, RecordingEnd.KEY)
 
@@ -503,7 +163,8 @@ class Recordings:
     def forget(self, recording: Recording) -> None:
         """One is no more."""
         del self._by_name[recording.options.name]
-        del self._by_snoop[recording.snoop_id]
-        others = [each for each in self._by_call.pop(recording.call) if each is not recording]
+        if isinstance(recording, CallRecording):
+            del self._by_snoop[recording.snoop_id]
+        others = [each for each in self._by_subject.pop(recording.subject) if each is not recording]
         if others:
-            self._by_call[recording.call] = others
+            self._by_subject[recording.subject] = others

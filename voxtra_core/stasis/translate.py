@@ -16,12 +16,15 @@ from ..call.commands import (
     Continue,
     ControlPlayback,
     DetectTalking,
+    FollowBridge,
     GetVariable,
     Hangup,
     JoinBridge,
+    LeaveBridge,
     OpenMedia,
     Originate,
     Play,
+    Redirect,
     Ring,
     SendDtmf,
     SetVariable,
@@ -110,9 +113,18 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return channels.continue_in_dialplan(
                 channel, context=command.context, extension=command.extension, priority=command.priority
             )
+        case Redirect():
+            return channels.redirect(channel, endpoint=command.endpoint)
         case JoinBridge():
-            return bridges.add_channel(command.bridge_id, channel=[channel])
-        case OpenMedia() | Withdraw() | AskLink():
+            return bridges.add_channel(
+                command.bridge_id,
+                channel=[channel],
+                mute=command.mute or None,
+                absorb_dtmf=command.absorb_dtmf or None,
+            )
+        case LeaveBridge():
+            return bridges.remove_channel(command.bridge_id, channel=[channel])
+        case OpenMedia() | FollowBridge() | Withdraw() | AskLink():
             return None
         case _ as unreachable:
             assert_never(unreachable)

@@ -71,6 +71,13 @@ def refuse(
     return Refused(Reply(status, reason or _REASONS[status], _encode({key: message}), headers or {}))
 
 
+def _has_nul(value: object) -> bool:
+    """Whether a text in it, or a key, has one."""
+    if isinstance(value, dict):
+        return any(_has_nul(inner) for pair in value.items() for inner in pair)
+    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+
+
 class Parameters:
     """The parameters of a request: a JSON body's keys win over the query; of a repeated one the last counts.
 
@@ -82,6 +89,8 @@ class Parameters:
         try:
             parsed = json.loads(body) if body else {}
             json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate is no text
+            if b"\\u0000" in body and _has_nul(parsed):
+                raise ValueError("a NUL")
         except (ValueError, RecursionError):
             raise refuse(400, "Error parsing request body") from None
         self._json: dict[str, Any] = parsed if isinstance(parsed, dict) else {}

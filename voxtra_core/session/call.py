@@ -1,55 +1,43 @@
-"""The one async API to a call, the same on every loop.
-
-:class:`CallSession` is short coroutines over the call's state machine and a :class:`Driver` of three members. Which
-loop that driver belongs to, or whether there is one at all, makes no difference here.
-"""
+"""A call, as its handler sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
-from .ari import Channel
-from .call import (
+from ..ari import Channel
+from ..call import (
     DEFAULT_LIMIT,
     CallDirection,
     CallEnd,
     CallMachine,
     CallState,
     CallUpdate,
-    Feed,
     HangupReason,
     Outage,
     Pending,
-    Playback,
     PlaybackEnd,
     SnoopDirection,
 )
-from .call.audio import AudioFeed, AudioStats, CallAudio
-from .call.collecting import CollectedDigits, Wanted
-from .call.commands import PlaybackControl
-from .errors import AriServerError, AriUnprocessable, LocalProtocolError, QueueUnavailable
-from .media.chunk import AudioChunk
-from .media.formats import AudioFormat, as_format
-from .menu import choose
-from .queueing import CONTEXT, QueueEntry, QueueMember, QueueOutcome
-from .recording import RecordingOptions, RecordingSink, Who
-from .stasis.queues import QueueUpdate, Visit
-from .stasis.recordings import RecordingControl
+from ..call.audio import AudioFeed, AudioStats, CallAudio
+from ..call.collecting import CollectedDigits, Wanted
+from ..errors import AriServerError, AriUnprocessable, LocalProtocolError, QueueUnavailable
+from ..media.chunk import AudioChunk
+from ..media.formats import AudioFormat, as_format
+from ..menu import choose
+from ..queueing import CONTEXT, QueueEntry
+from ..recording import RecordingOptions, RecordingSink, Who
+from ..stasis.bridge import BridgeMachine
+from ..stasis.queues import Visit
+from ..stasis.recording import RecordingControl, Subject
+from ..stasis.transfer import Comfort, Dialled, Transfer
+from .playback import PlaybackHandle
+from .queue import QueueVisit
+from .streams import AudioStream, EventStream
+from .transfer import AttendedTransfer
+from .waiting import Driver, outcome_of, taken
 
-__all__ = [
-    "AudioStats",
-    "AudioStream",
-    "CallHome",
-    "CallSession",
-    "Driver",
-    "EventStream",
-    "HangupCallback",
-    "OutageCallback",
-    "PlaybackHandle",
-    "QueueVisit",
-    "outcome_of",
-]
+__all__ = ["CallHome", "CallSession", "HangupCallback", "OutageCallback"]
 
 T = TypeVar("T")
 
@@ -57,221 +45,6 @@ HangupCallback = Callable[[], Awaitable[None]]
 OutageCallback = Callable[[Outage], Awaitable[None]]
 C = TypeVar("C", bound=HangupCallback)
 W = TypeVar("W", bound=OutageCallback)
-
-MAX_SKIPS = 100
-
-
-class Driver(Protocol):
-    """All that a coroutine of the core needs of its loop."""
-
-    def time(self) -> float:
-        """The loop's clock, in seconds."""
-
-    def wake(self) -> None:
-        """There may be effects to perform. Returns at once."""
-
-    async def park(self, pending: Pending[Any]) -> None:
-        """Return when this outcome is known. A checkpoint, also where it already is."""
-
-
-async def outcome_of(driver: Driver, pending: Pending[T]) -> T:
-    """Have what was asked performed, wait for its outcome, and take it. Cancelled in the meantime, the operation is
-    abandoned, synchronously.
-    """
-    driver.wake()
-    return await taken(driver, pending)
-
-
-async def taken(driver: Driver, pending: Pending[T]) -> T:
-    """As :func:`outcome_of`, where nothing has to be performed for it: it comes by itself."""
-    try:
-        await driver.park(pending)
-    except BaseException:
-        pending.abandon(driver.time())
-        driver.wake()
-        raise
-    return pending.result()
-
-
-class EventStream(Generic[T]):
-    """What happens, one thing after another, for ``async for``. Made by :meth:`CallSession.events` and by the
-    application's ``events()``.
-
-    It has everything from the moment it was made, and ends when its source does. Whoever makes one has it alone: what
-    is slow to take delays nobody, and loses its oldest items once more than the ``limit`` wait. Cancelled while it
-    waits, it has lost nothing. It may be closed, best by ``with`` or ``async with``, or just be dropped. Several tasks
-    may share one: each item goes to one of them.
-    """
-
-    def __init__(self, feed: Feed[T], park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
-        self._feed = feed
-        self._park = park
-
-    def __repr__(self) -> str:
-        return f"<EventStream, {len(self._feed)} waiting, {self.dropped} dropped>"
-
-    @property
-    def dropped(self) -> int:
-        """How many items were lost so far because more than the limit waited."""
-        return self._feed.dropped
-
-    def close(self) -> None:
-        """Take nothing any more: the stream has ended, also for a task that waits for it."""
-        self._feed.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        while True:
-            await self._park(self._feed.ready())
-            if len(self._feed):
-                return self._feed.take()
-            if self._feed.is_over:
-                raise StopAsyncIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.close()
-
-
-class AudioStream(EventStream[AudioChunk]):
-    """The far end's voice, chunk by chunk, for ``async for``. Made by :meth:`CallSession.audio_stream`.
-
-    It ends with the call, and raises :class:`~voxtra_core.errors.MediaFailed` where the call lives on and its audio
-    does not. A reader that is late loses the oldest chunks; :attr:`dropped` says how many, and the next chunk's
-    ``sequence`` shows where. Otherwise as :class:`EventStream`.
-    """
-
-    def __init__(self, feed: AudioFeed, park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
-        super().__init__(feed, park)
-        self._audio_feed = feed
-
-    async def __anext__(self) -> AudioChunk:
-        feed = self._audio_feed
-        while True:
-            await self._park(feed.ready())
-            if len(feed):
-                return feed.take()
-            if feed.is_over:
-                if feed.error is not None:
-                    raise feed.error.with_traceback(None)
-                raise StopAsyncIteration
-
-
-class PlaybackHandle:
-    """A playback that runs, or waits for its turn, while the handler does something else.
-
-    Made by :meth:`CallSession.start_playback`. Asterisk cannot stop or control ``number:``, ``digits:`` and
-    ``characters:``: that raises :class:`~voxtra_core.errors.AriServerError`.
-    """
-
-    def __init__(self, call: CallMachine, playback: Playback, driver: Driver) -> None:
-        self._call = call
-        self._playback = playback
-        self._driver = driver
-
-    def __repr__(self) -> str:
-        return f"<PlaybackHandle {self.id}>"
-
-    @property
-    def id(self) -> str:
-        """ARI's playback id."""
-        return self._playback.id
-
-    async def wait(self) -> PlaybackEnd:
-        """Wait until it has ended, and say how. May be cancelled and called again; raises ``CallEnded``."""
-        self._driver.wake()
-        await self._driver.park(self._playback.finished)
-        return self._playback.finished.result()
-
-    async def stop(self) -> bool:
-        """Stop it. ``False`` if it had ended already."""
-        return await outcome_of(self._driver, self._call.stop_playback(self._playback, self._driver.time()))
-
-    async def pause(self) -> bool:
-        """Pause it. ``False`` if it had ended already. ``AriConflict`` while it waits for its turn."""
-        return await self._control("pause")
-
-    async def resume(self) -> bool:
-        """Go on after :meth:`pause`. ``False`` if it had ended already."""
-        return await self._control("unpause")
-
-    async def restart(self) -> bool:
-        """Play from the beginning again. ``False`` if it had ended already."""
-        return await self._control("restart")
-
-    async def seek(self, offset_ms: int) -> bool:
-        """Move forward, or backward where negative. ``False`` if it had ended already.
-
-        ``AriConflict`` while it is paused or waits for its turn; of several steps some may have been made by then.
-        Asterisk moves in steps of the ``skip_ms`` that the playback was started with (3000 by default): ``offset_ms``
-        must be a multiple of it, at most 100 steps, else ``ValueError``.
-        """
-        steps, rest = divmod(abs(offset_ms), self._playback.skip_ms)
-        if rest or not 1 <= steps <= MAX_SKIPS:
-            raise ValueError(
-                f"offset_ms must be 1 to {MAX_SKIPS} times this playback's skip_ms of {self._playback.skip_ms}, "
-                f"forward or backward, not {offset_ms}"
-            )
-        done = True
-        for _ in range(steps):
-            done = done and await self._control("forward" if offset_ms > 0 else "reverse")
-        return done
-
-    async def _control(self, control: PlaybackControl) -> bool:
-        return await outcome_of(self._driver, self._call.control_playback(self._playback, control, self._driver.time()))
-
-
-class QueueVisit(EventStream[QueueUpdate]):
-    """The way of a call through a queue, for ``async for``: all that has happened since it left, up to and including
-    the :class:`~voxtra_core.queueing.QueueOutcome`. Made by :meth:`CallSession.transfer_to_queue`.
-
-    A member's telephone rings (:class:`~voxtra_core.queueing.MemberRinging`), or does so no more
-    (:class:`~voxtra_core.queueing.MemberFailed`), or is answered (:class:`~voxtra_core.queueing.MemberAnswered`); an
-    :class:`~voxtra_core.call.outage.Outage` says that nothing was heard for a while. Nobody has to look: of what nobody
-    takes the last 1000 are kept. Otherwise as :class:`EventStream`.
-    """
-
-    def __init__(self, visit: Visit, park: Callable[[Pending[Any]], Awaitable[None]]) -> None:
-        super().__init__(visit.feed, park)
-        self._visit = visit
-
-    def __repr__(self) -> str:
-        return f"<QueueVisit to {self.queue!r}, {len(self._visit.feed)} waiting, {self.dropped} dropped>"
-
-    @property
-    def queue(self) -> str:
-        """The name of the queue."""
-        return self._visit.entry.queue
-
-    @property
-    def ringing(self) -> tuple[QueueMember, ...]:
-        """Whose telephones ring now."""
-        return self._visit.ringing
-
-    @property
-    def answered_by(self) -> QueueMember | None:
-        """Who has answered; ``None`` while nobody has."""
-        return self._visit.answered_by
-
-    @property
-    def outcome(self) -> QueueOutcome | None:
-        """How it has ended; ``None`` while it has not."""
-        return self._visit.outcome.result() if self._visit.outcome.done else None
-
-    async def wait(self) -> QueueOutcome:
-        """Wait until it has ended, and say how. May be cancelled and called again, also where updates are taken."""
-        await self._park(self._visit.outcome)
-        return self._visit.outcome.result()
 
 
 class CallHome(Protocol):
@@ -295,11 +68,25 @@ class CallHome(Protocol):
     def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
         """Record a call; settled with the recording's name when it has begun."""
 
-    def stop_recording(self, session: CallSession, now: float) -> Pending[str] | None:
+    def stop_recording(self, subject: Subject, now: float) -> Pending[str] | None:
         """Have its recording end; ``None`` where there is none."""
 
-    def control_recording(self, session: CallSession, control: RecordingControl, now: float) -> Pending[bool]:
+    def control_recording(self, subject: Subject, control: RecordingControl, now: float) -> Pending[bool]:
         """Pause it, mute it, or go on; ``False`` where there is none."""
+
+    def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
+        """A bridge of the application's, being made."""
+
+    def transfer(
+        self, session: CallSession, endpoint: str, now: float, *, dialling: Dialled, comfort: Comfort, is_blind: bool
+    ) -> Transfer:
+        """Dial somebody for a call, to join the two."""
+
+    def session_of(self, call: CallMachine) -> CallSession:
+        """The session of a call that was dialled."""
+
+    def check_same_place(self, session: CallSession) -> None:
+        """``LocalProtocolError`` for a call that cannot come into a bridge with one of here."""
 
     def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
         """Follow a call that is about to leave for a queue."""
@@ -799,7 +586,7 @@ class CallSession:
 
     async def record_stop(self) -> str | None:
         """End the recording, and return its name when it is complete; ``None`` where nothing is being recorded."""
-        over = self._home.stop_recording(self, self._driver.time())
+        over = self._home.stop_recording(self._machine, self._driver.time())
         if over is None:
             return None
         return await self._outcome(over)
@@ -821,7 +608,92 @@ class CallSession:
         return await self._control_recording("unmute")
 
     async def _control_recording(self, control: RecordingControl) -> bool:
-        return await self._outcome(self._home.control_recording(self, control, self._driver.time()))
+        return await self._outcome(self._home.control_recording(self._machine, control, self._driver.time()))
+
+    # ---- bridging --------------------------------------------------------------------------------------------------
+
+    async def bridge_with(self, other: CallSession) -> str:
+        """Let this call and another talk with each other: both are in a mixing bridge of their own when this returns,
+        with its id.
+
+        It is destroyed as soon as one of the two has left it, which :meth:`wait_unbridged` tells the other's handler. A
+        call whose handler has returned is hung up then; one that has none lives as long as the handler of the other.
+        Where neither has one, the one hung up takes the other along. Either of them may still hear prompts, be
+        recorded, press keys; for more than two there is the application's ``create_bridge()``.
+
+        Raises :class:`~voxtra_core.errors.CallEnded` when one of the two ends before both are in, and
+        :class:`~voxtra_core.errors.LocalProtocolError` for one on another Asterisk. Cancelled, nothing of it is left.
+        """
+        self._home.check_same_place(other)
+        now = self._driver.time()
+        self._machine.check_alive()
+        other._machine.check_alive()
+        if other is self:
+            raise LocalProtocolError("a call cannot be bridged with itself")
+        bridge = self._home.new_bridge(now, is_pair=True)
+        self._machine.accompany(other._machine)
+        return await self._outcome(bridge.bring_together([self._machine, other._machine], now))
+
+    async def transfer_to(
+        self,
+        endpoint: str,
+        *,
+        method: Literal["bridge", "refer"] = "bridge",
+        comfort: Comfort = "ringing",
+        timeout: float = 30.0,
+        caller_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Blind transfer: dial ``endpoint``, given in full (``"PJSIP/alice"``), and return when the two talk with each
+        other, as after :meth:`bridge_with`: the handler need not stay, and the one hung up takes the other along.
+
+        Meanwhile the caller hears ``"ringing"``, ``"music"`` or ``"none"``; one that is not answered yet is answered
+        when they are. They have ``timeout`` seconds to answer, and see ``caller_id``, or else the caller's number;
+        ``variables`` are set on their channel.
+
+        With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: nothing is
+        dialled here, and success shows as its hangup only, for which it has ``timeout`` seconds. That a caller hangs up
+        for a reason of its own looks the same.
+
+        Raises :class:`~voxtra_core.errors.TransferFailed`, with the cause, when they are busy, do not answer, refuse,
+        cannot be reached or are gone again, the caller being still there;
+        :class:`~voxtra_core.errors.TransferOutcomeUnknown` when the time for a ``"refer"`` is over;
+        :class:`~voxtra_core.errors.TooManyCalls` beyond ``max_calls``; and ``CallEnded`` when the caller has gone: then
+        nobody is left ringing. Cancelled, nothing of it is left, but a ``"refer"`` cannot be taken back.
+        """
+        now = self._driver.time()
+        if method == "refer":
+            if variables or caller_id is not None:
+                raise ValueError("method='refer' dials nobody from here: no caller_id and no variables go along")
+            await self._outcome(self._machine.refer(endpoint, now, timeout=timeout))
+            return
+        if method != "bridge":
+            raise ValueError(f"method must be 'bridge' or 'refer', not {method!r}")
+        dialling = Dialled(timeout, caller_id, variables)
+        transfer = self._home.transfer(self, endpoint, now, dialling=dialling, comfort=comfort, is_blind=True)
+        await self._outcome(transfer.joined)
+
+    async def attended_transfer_to(
+        self,
+        endpoint: str,
+        *,
+        comfort: Comfort = "music",
+        timeout: float = 30.0,
+        caller_id: str | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> AttendedTransfer:
+        """Dial ``endpoint``, and return when it has answered, to be talked to alone: see :class:`AttendedTransfer`. As
+        :meth:`transfer_to` otherwise.
+        """
+        now = self._driver.time()
+        dialling = Dialled(timeout, caller_id, variables)
+        transfer = self._home.transfer(self, endpoint, now, dialling=dialling, comfort=comfort, is_blind=False)
+        await self._outcome(transfer.answered)
+        return AttendedTransfer(transfer, self._home.session_of(transfer.leg), self._driver)
+
+    async def wait_unbridged(self) -> None:
+        """Return when this call is in no bridge, at once where it is in none."""
+        await taken(self._driver, self._machine.wait_unbridged())
 
     # ---- variables -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,240 @@
+"""docs/contract.md: every line has its tests, the tests are there, and ``CallSession`` is as it says."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import attrs
+import pytest
+
+from voxtra_core import CallDirection, CallSession, CallState
+from voxtra_core.testing import Agent, Caller, run_call
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "contract.md"
+
+PLACEHOLDERS = ("issue 8", "TODO-BRIDGE")
+"""What stands in for a test of what is not built yet."""
+MEMBERS = """
+    id caller_id called_number direction state metadata duration app_name agent
+    answer hangup hold unhold transfer_to
+    play_file say audio_stream send_audio
+    listen_dtmf send_dtmf
+    record_start record_stop
+    bridge_with transfer_to_queue
+    listen agent.respond agent.history agent.add_tool_result
+    on_hangup
+"""
+"""All that the contract names."""
+TYPES = {each.__name__: each for each in (str, float, dict, list, CallDirection, CallState)}
+
+_MEMBER = re.compile(r"`call\.(?P<name>[a-z_.]+)(?P<signature>\([^`]*)?(?:: (?P<type>\w+))?`")
+_TEST = re.compile(r"`([a-z_/]+): ([a-z0-9_]+)`")
+
+
+@attrs.frozen
+class Row:
+    """A line, and the cells that say what proves it."""
+
+    line: str
+    simulated: str
+    real: str
+
+    @property
+    def members(self) -> list[re.Match[str]]:
+        """The members of a call that it names."""
+        return list(_MEMBER.finditer(self.line))
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether it is of something that is not built yet."""
+        return self.simulated in PLACEHOLDERS and self.real in PLACEHOLDERS
+
+    def __str__(self) -> str:
+        return self.line[:60]
+
+
+def rows(page: str) -> Iterator[Row]:
+    """The lines of all tables."""
+    for text in page.splitlines():
+        if text.startswith("| ") and not text.startswith("| line |"):
+            cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", text)[1:-1]]
+            assert len(cells) == 3, text
+            yield Row(*cells)
+
+
+ROWS = list(rows(PAGE.read_text()))
+EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=str)
+
+
+@cache
+def cases_in(path: Path) -> dict[str, list[str]]:
+    """The tests of a file, and the decorators of each; none where it is not there."""
+    if not path.exists():
+        return {}
+    functions = [
+        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return {node.name: [ast.unparse(decorator) for decorator in node.decorator_list] for node in functions}
+
+
+def fault_in(cell: str, folder: Path) -> str | None:
+    """What is wrong with the tests that a cell names, if anything is."""
+    named = _TEST.findall(cell)
+    if not named or ", ".join(f"`{where}: {name}`" for where, name in named) != cell:
+        return f"no tests: {cell!r}"
+    for where, name in named:
+        path = folder.joinpath(*where.split("/"))
+        decorators = cases_in(path.with_name(f"test_{path.name}.py")).get(f"test_{name}")
+        if decorators is None:
+            return f"no such test: {where}: {name}"
+        if any(word in decorator for decorator in decorators for word in ("soak", "skip", "xfail")):
+            return f"a test that does not always run: {where}: {name}"
+    return None
+
+
+def parameters(signature: inspect.Signature) -> list[tuple[str, inspect._ParameterKind, object]]:
+    """Without ``self``."""
+    return [(each.name, each.kind, each.default) for each in signature.parameters.values() if each.name != "self"]
+
+
+def written(signature: str) -> tuple[inspect.Signature, str]:
+    """``(timeout=None) -> str | None`` as a signature, and what it returns."""
+    arguments, _, returns = signature.partition(" -> ")
+    scope: dict[str, object] = {}
+    exec(f"def member{arguments}: ...", scope)
+    member = scope["member"]
+    assert callable(member)
+    return inspect.signature(member), returns
+
+
+def fault_in_signature(actual: inspect.Signature, text: str) -> str | None:
+    """How a method differs from what is written, if it does: what is beyond that must have a default."""
+    expected, returns = written(text)
+    found = parameters(actual)
+    if returns and actual.return_annotation != returns:
+        return f"returns {actual.return_annotation}, not {returns}"
+    wanted = parameters(expected)
+    positional = [each for each in wanted if each[1] is not inspect.Parameter.KEYWORD_ONLY]
+    if found[: len(positional)] != positional or not {*wanted} <= {*found}:
+        return f"takes {actual}, not {text}"
+    if any(default is inspect.Parameter.empty for name, kind, default in found if (name, kind, default) not in wanted):
+        return f"demands more than {text}"
+    return None
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_all_that_the_contract_names_is_there() -> None:
+    """Each member has a line that begins with it."""
+    first = {row.members[0]["name"] for row in ROWS if row.members and row.line.startswith("`call.")}
+    assert first >= {*MEMBERS.split()}
+    assert len(ROWS) > 60
+
+
+@EVERY_ROW
+def test_a_line_has_its_tests(row: Row) -> None:
+    if not row.is_to_come:
+        assert fault_in(row.simulated, TESTS) is None
+        assert "`asterisk/" not in row.simulated
+        assert fault_in(row.real, TESTS / "asterisk") is None
+
+
+@EVERY_ROW
+def test_what_waits_to_be_built_is_not_there_yet(row: Row) -> None:
+    """When it is, its line wants tests."""
+    if row.is_to_come:
+        assert row.members, "a line without a test has to name what it waits for"
+        names = [member["name"].partition(".")[0] for member in row.members]
+        assert [name for name in names if hasattr(CallSession, name)] == []
+
+
+@EVERY_ROW
+def test_calls_are_as_it_says(row: Row) -> None:
+    for member in row.members if not row.is_to_come else []:
+        if member["signature"] is not None:
+            method = getattr(CallSession, member["name"])
+            assert fault_in_signature(inspect.signature(method), member["signature"]) is None
+            if member["name"] not in {"audio_stream", "on_hangup"}:
+                assert inspect.iscoroutinefunction(method)
+        elif member["type"] is not None:
+            for person in (Caller("5550100"), Agent("PJSIP/bob").answers()):
+                assert isinstance(getattr(ended_call(person), member["name"]), TYPES[member["type"]])
+
+
+@cache
+def ended_call(person: Caller | Agent) -> CallSession:
+    """A call that came in, or was placed."""
+    call = run_call(CallSession.answer, person).call
+    assert call is not None
+    return call
+
+
+# ---- that it would be noticed ----------------------------------------------------------------------------------------
+
+
+def test_a_row_is_read() -> None:
+    (row,) = rows(
+        "| line | simulated | real |\n|---|---|---|\n| `call.f(a, b=None) -> str \\| None` is | `x: y` | issue 8 |\n"
+    )
+    assert row == Row("`call.f(a, b=None) -> str | None` is", "`x: y`", "issue 8")
+    assert not row.is_to_come
+    (member,) = row.members
+    assert (member["name"], member["signature"], member["type"]) == ("f", "(a, b=None) -> str | None", None)
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault"),
+    [
+        ("", "no tests"),
+        ("issue 8", "no tests"),
+        ("`deadlines: it_is_not_there`", "no such test"),
+        ("`nowhere: it_is_there`", "no such test"),
+        ("`test_fuzz: for_longer`", "no such test"),
+        ("`fuzz: for_longer`", "does not always run"),
+        ("`fuzz: whatever_comes`, and more", "no tests"),
+        ("`fuzz: whatever_comes`, `fuzz: nothing`", "no such test"),
+    ],
+)
+def test_a_test_that_is_not_there_is_found(cell: str, fault: str) -> None:
+    assert fault in (fault_in(cell, TESTS) or "")
+
+
+def test_a_test_that_is_there_is_found() -> None:
+    assert fault_in("`fuzz: whatever_comes`, `session/app: a_request_is_typed`", TESTS) is None
+
+
+def method(self: object, name: str = "", *, sink: object = None, more: int = 1) -> str:
+    return name
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('(name="", *, sink=None) -> str', None),
+        ('(name="")', None),
+        ("(name)", "takes"),
+        ('(name="x")', "takes"),
+        ('(sink=None, name="")', "takes"),
+        ('(name="", sink=None)', "takes"),
+        ('(name="", *, sink=None) -> str | None', "returns"),
+        ('(name="", *, other=None)', "takes"),
+    ],
+)
+def test_another_signature_is_found(text: str, fault: str | None) -> None:
+    found = fault_in_signature(inspect.signature(method), text)
+    assert (found is None) if fault is None else (found is not None and fault in found)
+
+
+def demanding(self: object, name: str = "", *, sink: object) -> str:
+    return name
+
+
+def test_a_parameter_that_one_must_give_is_found() -> None:
+    assert "demands more" in (fault_in_signature(inspect.signature(demanding), '(name="")') or "")
