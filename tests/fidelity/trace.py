@@ -98,6 +98,8 @@ class _Naming:
                 event = fields.pop("event")
                 fields = {"event": event["type"], "to": fields["to"], "of": self._subjects(event), **event}
                 del fields["type"]
+                if str(fields.get("variable", "")).endswith("_MS") and fields["value"]:
+                    fields["duration_ms"] = int(fields.pop("value"))
             line = {"at": round(entry.at * 1000), **({} if entry.kind == "event" else {"is": entry.kind})}
             yield line | self._plain(fields)
 
