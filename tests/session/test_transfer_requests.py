@@ -389,7 +389,7 @@ def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: floa
     """What becomes of the transfer."""
     with Scene(delays=delays) as scene:
         line, desk = scene.second_line() if is_attended else (None, None)
-        request = scene.asks(**({} if line is None else {"destination_channel": scene.snapshot(line)}))
+        request = scene.asks(None, **({} if line is None else {"destination_channel": scene.snapshot(line)}))
         known = {*scene.app.calls}
         task, _ = scene.outcome(lambda: request.accept(None if is_attended else "PJSIP/free"))
         scene.run(instant)

@@ -511,6 +511,7 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "start_talk_detection": lambda call: call.start_talk_detection(),
     "stop_talk_detection": lambda call: call.stop_talk_detection(),
     "transfer_to": lambda call: call.transfer_to("PJSIP/alice"),
+    "transfer_requests": lambda call: call.transfer_requests(),
     "transfer_to_queue": lambda call: call.transfer_to_queue("support"),
     "unhold": lambda call: call.unhold(),
     "wait_answered": lambda call: call.wait_answered(),
