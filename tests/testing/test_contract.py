@@ -510,6 +510,7 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "start_playback": lambda call: call.start_playback("beep"),
     "start_talk_detection": lambda call: call.start_talk_detection(),
     "stop_talk_detection": lambda call: call.stop_talk_detection(),
+    "transfer_requests": lambda call: call.transfer_requests(),
     "transfer_to": lambda call: call.transfer_to("PJSIP/alice"),
     "transfer_to_queue": lambda call: call.transfer_to_queue("support"),
     "unhold": lambda call: call.unhold(),
