@@ -116,8 +116,8 @@ class TransferRequests:
 
     It ends with the call. While a request is open what the phone asks for besides gets the answer to that one.
 
-    While somebody listens, a REFER with ``Refer-Sub: false`` crashes an Asterisk without the change of July 2026 for its
-    issue 2021 (seen on 22.10.1): there, listen to phones that are trusted.
+    While somebody listens, a REFER with ``Refer-Sub: false`` crashes an Asterisk without the change of July 2026 for
+    its issue 2021 (seen on 22.10.1): there, listen to phones that are trusted.
     """
 
     def __init__(self, session: CallSession, feed: Feed[TransferRequest], driver: Driver, home: TransferHome) -> None:
