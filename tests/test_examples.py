@@ -102,7 +102,8 @@ def test_a_helpdesk_that_answers(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_helpdesk_that_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     person = in_a_queue(Caller("5550100").waits_for_prompt("beep").waits(5.0).presses("#"), SimulatedQueue())
-    assert [heard.what for heard in person.heard][-3:] == ["sound:hello-world", "sound:vm-intro", "sound:beep"]
+    heard = [heard.what for heard in person.heard]
+    assert heard[-4:] == ["sound:hello-world", "music:default", "sound:vm-intro", "sound:beep"]
     assert not person.hung_up_first
     told, failed, message = capsys.readouterr().out.splitlines()
     assert (told, failed) == ("5550100: PJSIP/agent rings", "5550100: came-back TIMEOUT")

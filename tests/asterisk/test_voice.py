@@ -424,9 +424,9 @@ def check_that_nothing_is_missing(us: Heard, began: float, ended: float, take_ov
     """Of the caller's tone, while it presses no keys: then it says nothing else."""
     meanwhile = us.between(began + 0.1, ended - 0.1)
     assert len(meanwhile) >= 50 * (ended - began - 0.2) - 6
-    assert len(loud(meanwhile)) >= len(meanwhile) - 2 * take_overs
+    assert len(loud(meanwhile)) >= len(meanwhile) - 2 * (take_overs + 1)
     tone = tone_of(us.between(began - 0.1, ended + 0.15), CALLER)
-    assert len(tone.breaks()) <= take_overs, tone.flaws()
+    assert len(tone.breaks()) <= take_overs + 1, tone.flaws()  # a busy machine may be late with a frame of the caller's
 
 
 def check_what_the_far_end_hears(doing: Doing, far: Heard, began: float, ended: float, *, carries: bool) -> None:

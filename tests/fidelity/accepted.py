@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 __all__ = ["ACCEPTED", "accepting"]
 
 Line: TypeAlias = Mapping[str, Any]
+_CUT_SHORT: Final = frozenset({"PlaybackStarted", "PlaybackFinished", "RecordingFinished"})
 _FAR_HALF: Final = re.compile(r"(Local/[\w-]+@far#[0-9]+;2 \S+) ")
 _APPLICATION: Final = re.compile(r" Stasis\([^)]*\)$")
 
@@ -76,6 +77,8 @@ def _leaving(lines: Sequence[Line]) -> list[Line]:
     for line in lines:
         if line.get("send", "").startswith("DELETE /bridges/"):
             destroyed = line["send"].rpartition("/")[2]
+        if line.get("of") == [f"bridge:{destroyed}"] and line["event"] in _CUT_SHORT:
+            continue
         if line.get("event") == "ChannelLeftBridge" and line["bridge"]["id"] == destroyed:
             line = {**line, "of": line["of"][:1], "bridge": {**line["bridge"], "channels": []}}
         new.append(line)

@@ -15,10 +15,12 @@ from voxtra_core.testing import (
     Caller,
     Extension,
     Person,
+    QueueContext,
     SimClosed,
     SimEvent,
     SimReply,
     SimulatedAsterisk,
+    SimulatedQueue,
 )
 from voxtra_core.testing.frames import humming
 
@@ -76,6 +78,13 @@ class SimulatedStage(Stage):
         self.asterisk.add_extension("far", "answer", Extension("Wait", "300"))
         self.asterisk.add_extension("after", "waits", Extension("Wait", "30", lasts=30))
         self.asterisk.add_extension("after", "s", Extension("Playback", "beep", lasts=0.44))
+        queues = {
+            **dict.fromkeys(("answers", "answers2"), SimulatedQueue(answers_after=2.0, member="Local/ring2@far/n")),
+            **dict.fromkeys(("leaves", "leaves2"), SimulatedQueue(0.0, talks=1.5, member="Local/hang1@far/n")),
+            **dict.fromkeys(("rings", "rings2", "rings3"), SimulatedQueue(member="Local/ringing@far/n")),
+            "empty": SimulatedQueue(member=""),
+        }
+        self.asterisk.add_extension("queueing", "s", QueueContext(queues=queues))
         self.asterisk.add_extension("after", "back", Extension("Stasis", f"{self.app},back"))
 
     @property

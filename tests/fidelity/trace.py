@@ -30,6 +30,8 @@ _LEFT_OUT: Final = frozenset({"timestamp", "creationtime", "asterisk_id", "appli
 _ABOUT: Final = frozenset({"duration_ms", "duration"})
 """Fields that are measured, in milliseconds."""
 
+_HIDDEN: Final = re.compile(r"[a-z]+-[0-9]+\.[0-9]+")
+"""The id of a channel that no event has shown: others are called by their names here."""
 _SETS: Final = frozenset({"channels", "channel_ids", "bridge_ids"})
 
 TOLERANCE: Final = 0.15
@@ -96,6 +98,8 @@ class _Naming:
                 event = fields.pop("event")
                 fields = {"event": event["type"], "to": fields["to"], "of": self._subjects(event), **event}
                 del fields["type"]
+                if str(fields.get("variable", "")).endswith("_MS") and fields["value"]:
+                    fields["duration_ms"] = int(fields.pop("value"))
             line = {"at": round(entry.at * 1000), **({} if entry.kind == "event" else {"is": entry.kind})}
             yield line | self._plain(fields)
 
@@ -212,10 +216,16 @@ def _content(line: Mapping[str, Any]) -> str:
 
 
 def _unordered(value: Any) -> Any:
-    """The lists of ids in a bridge or an application come in the order of a hash table."""
+    """The lists of ids in a bridge or an application come in the order of a hash table.
+
+    The id of a channel that announced or recorded in a bridge, and has just gone, may be among them.
+    """
     if not isinstance(value, Mapping):
         return value
-    return {name: sorted(item) if name in _SETS else item for name, item in value.items()}
+    return {
+        name: sorted(id for id in item if not _HIDDEN.fullmatch(id)) if name in _SETS else item
+        for name, item in value.items()
+    }
 
 
 def _steps(trace: Trace) -> list[int]:

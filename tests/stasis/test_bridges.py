@@ -23,7 +23,7 @@ from voxtra_core.errors import (
     RequestOutcomeUnknown,
 )
 from voxtra_core.recording import RecordingEnd, RecordingOptions
-from voxtra_core.stasis.bridge import BridgeMachine, Stage
+from voxtra_core.stasis.bridge import LOOK_AGAIN, BridgeMachine, Stage
 
 from .switchboard import World, is_settled
 
@@ -181,9 +181,9 @@ def test_a_call_comes_in(order: tuple[str, ...]) -> None:
     call = world.caller()
     bridge = world.machine.bridges.new(world.now)
     world.settle()
-    joined = world.ask(bridge.add, call, mute=True, absorb_dtmf=True)
+    joined = world.ask(bridge.add, call, absorb_dtmf=True)
     (request,) = world.sent.values()
-    assert request == bridges.add_channel(bridge.id, channel=call.id, mute=True, absorb_dtmf=True)
+    assert request == bridges.add_channel(bridge.id, channel=call.id, absorb_dtmf=True)
     assert (joined.done, bridge.calls, call.bridge) == (False, [], None)
     world.do("bridges.add_channel", *order)
     assert joined.result() is None
@@ -817,6 +817,102 @@ def test_it_is_destroyed_while_somebody_is_on_the_way() -> None:
 # ---- mute, and music -------------------------------------------------------------------------------------------------
 
 
+def muting() -> tuple[World, BridgeMachine, CallMachine, Pending[None]]:
+    """A call that is to come into a bridge, muted. That which ``addChannel`` has for this could not be undone."""
+    world = World()
+    call = world.caller()
+    bridge = world.bridge(keep=True)
+    joined = world.ask(bridge.add, call, mute=True)
+    assert [*world.sent.values()] == [channels.mute(call.id, direction="in")]
+    return world, bridge, call, joined
+
+
+def is_muted(world: World, call: CallMachine) -> bool:
+    return world.pbx.channels[call.id].muted
+
+
+def test_a_call_comes_in_muted() -> None:
+    world, bridge, call, joined = muting()
+    world.do("channels.mute")
+    (request,) = world.sent.values()
+    assert request == bridges.add_channel(bridge.id, channel=call.id)
+    world.settle()
+    assert (joined.done, bridge.calls, is_muted(world, call)) == (True, [call], True)
+    world.ask(bridge.unmute, call)
+    world.settle()
+    assert not is_muted(world, call)
+    world.ask(bridge.destroy)
+    over(world)
+
+
+@pytest.mark.parametrize("status", [409, 500])
+def test_a_call_that_cannot_be_muted_does_not_come_in(status: int) -> None:
+    world, bridge, call, joined = muting()
+    world.refuse("channels.mute", status)
+    world.settle()
+    assert isinstance(joined.error, AriError)
+    assert (bridge.calls, is_muted(world, call)) == ([], False)
+    world.ask(bridge.destroy)
+    over(world)
+
+
+def test_a_call_ends_as_it_is_muted() -> None:
+    world, bridge, call, joined = muting()
+    world.pbx.end(call.id)
+    world.do("channels.mute", "reply", "events")
+    world.settle()
+    assert isinstance(joined.error, CallEnded)
+    assert bridge.calls == []
+    world.ask(bridge.destroy)
+    over(world)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("what", ["abandon", "destroy", "refused"])
+def test_a_call_that_does_not_come_in_is_not_left_muted(what: str, is_done: bool) -> None:
+    """To be heard again is not asked for before Asterisk has answered for the other."""
+    world, bridge, call, joined = muting()
+    if is_done:
+        world.do("channels.mute")
+    match what:
+        case "abandon":
+            world.ask(joined.abandon)
+        case "destroy":
+            world.ask(bridge.destroy)
+        case "refused":
+            world.until("bridges.add_channel")
+            world.refuse("bridges.add_channel", 403)
+    assert len(world.under_way("channels.unmute")) == (is_done or what == "refused") * (what != "abandon")
+    world.settle()
+    assert joined.failed
+    assert (call.bridge, is_muted(world, call)) == (None, False)
+    world.ask(bridge.destroy)
+    over(world)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_whether_a_call_is_heard_again_is_not_left_to_chance(is_done: bool) -> None:
+    world, bridge, (call, _) = in_a_bridge(2)
+    world.ask(bridge.mute, call)
+    world.settle()
+    world.ask(bridge.remove, call)
+    world.do("bridges.remove_channel")
+    world.lose("channels.unmute", is_done=is_done)
+    world.settle()
+    assert not is_muted(world, call)
+    is_settled(world)
+
+
+def test_nobody_waits_for_a_mute() -> None:
+    world, bridge, (call, _) = in_a_bridge(2)
+    muted = world.ask(bridge.mute, call)
+    world.ask(muted.abandon)
+    world.ask(bridge.destroy)
+    world.settle()
+    assert not is_muted(world, call)
+    over(world)
+
+
 @pytest.mark.parametrize("how", ["remove", "destroy", "move", "unmute"])
 def test_who_was_muted_is_heard_again_elsewhere(how: str) -> None:
     world, bridge, (call, _) = in_a_bridge(2)
@@ -848,6 +944,16 @@ def test_who_has_ended_is_not_unmuted() -> None:
     world.hang_up(call)
     world.deliver_all()
     assert world.under_way("channels.unmute") == []
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_it_is_not_destroyed_at_once(status: int) -> None:
+    """What Asterisk refuses to remove is asked for again; what it does not have is as good as removed."""
+    world, bridge, _ = in_a_bridge(1)
+    gone = world.ask(bridge.destroy)
+    world.refuse("bridges.destroy", status)
+    assert gone.done
+    assert len(world.under_way("bridges.destroy")) == (status != 404)
 
 
 def test_music() -> None:
@@ -1234,6 +1340,39 @@ def test_the_recording_of_a_bridge_that_nobody_waits_for() -> None:
     over(world)
 
 
+@pytest.mark.parametrize("how", ["refused", "lost", "late"])
+def test_who_is_there_after_an_outage_is_asked_until_it_is_told(how: str) -> None:
+    world, bridge, (call, other) = in_a_bridge(2)
+    world.lose_link()
+    world.pbx.leave(call.id)
+    world.restore_link()
+    world.until("bridges.get")
+    match how:
+        case "refused":
+            world.refuse("bridges.get", 503)
+        case "lost":
+            world.lose("bridges.get", is_done=True)
+        case "late":
+            world.wait(REPLY_TIMEOUT + 0.1)
+    assert bridge.calls == [call, other]
+    world.pass_time(LOOK_AGAIN + 0.1)
+    assert bridge.calls == [other]
+    is_settled(world)
+    over(world)
+
+
+def test_nobody_asks_who_is_there_without_a_link() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    world.lose_link()
+    world.restore_link()
+    world.until("bridges.get")
+    world.refuse("bridges.get", 503)
+    world.lose_link()
+    world.wait(LOOK_AGAIN + 0.1)
+    assert not world.waiting
+    assert not bridge.is_gone
+
+
 def test_a_server_error_is_no_end_of_a_bridge() -> None:
     world, bridge, calls = in_a_bridge(2)
     world.lose_link()
@@ -1245,4 +1384,105 @@ def test_a_server_error_is_no_end_of_a_bridge() -> None:
     muted = world.ask(bridge.mute, calls[0])
     world.refuse("channels.mute", 500)
     assert isinstance(muted.error, AriServerError)
+    over(world)
+
+
+# ---- what is told late -----------------------------------------------------------------------------------------------
+
+
+def stays_unheard(times: int) -> tuple[World, BridgeMachine, CallMachine]:
+    """A call that was in a bridge so many times, of which only the replies have been told."""
+    world, bridge, _ = in_a_bridge(1)
+    call = world.caller()
+    for _ in range(times):
+        world.ask(bridge.add, call)
+        world.do("bridges.add_channel", "reply")
+        world.ask(bridge.remove, call)
+        world.do("bridges.remove_channel", "reply")
+    return world, bridge, call
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_what_is_told_of_earlier_stays_changes_nothing(order: tuple[str, ...], times: int) -> None:
+    world, bridge, call = stays_unheard(times)
+    joined = world.ask(bridge.add, call)
+    world.do("bridges.add_channel", *order)
+    assert joined.result() is None
+    assert call in bridge.calls
+    world.pbx.leave(call.id)
+    world.settle()
+    assert call not in bridge.calls
+    is_settled(world)
+
+
+def test_what_will_not_be_told_is_not_waited_for() -> None:
+    """An outage takes along what was not told by then."""
+    world, bridge, call = stays_unheard(1)
+    world.lose_link()
+    world.restore_link()
+    world.settle()
+    world.ask(bridge.add, call)
+    world.do("bridges.add_channel", "events")
+    assert call in bridge.calls
+
+
+def test_only_who_is_there_is_taken_out() -> None:
+    world, bridge, (_, call) = in_a_bridge(2)
+    third = world.caller()
+    on_the_way, joined = world.ask(bridge.add, third), world.ask(bridge.add, world.caller())
+    world.settle()
+    world.ask(joined.abandon)
+    for one in (world.machine.calls["caller-4"], world.caller()):
+        with pytest.raises(LocalProtocolError, match="not in"):
+            bridge.remove(one, world.now)
+    assert on_the_way.done
+    world.ask(bridge.remove, call)
+    world.settle()
+    is_settled(world)
+
+
+def test_whether_a_call_came_in_is_not_known_and_asterisk_will_not_say() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    call = world.caller()
+    joined = world.ask(bridge.add, call)
+    world.wait(REPLY_TIMEOUT + 0.1)
+    world.refuse("bridges.remove_channel", 500)
+    world.wait(DOUBT + 0.1)
+    assert joined.failed
+    assert call not in bridge.calls
+    world.ask(bridge.add, call)
+    world.do("bridges.add_channel", "events")
+    assert call in bridge.calls
+    world.settle()
+    is_settled(world)
+
+
+@pytest.mark.parametrize("what", ["reply", "events"])
+def test_it_is_known_to_be_played_by_either(what: str) -> None:
+    world, bridge, _ = in_a_bridge(1)
+    playback = world.ask(bridge.play, "hello", **PLAY)
+    world.do("bridges.play_with_id", what)
+    assert playback.accepted.done
+    assert not playback.accepted.failed
+
+
+def test_two_that_nobody_has_in_hand_and_that_do_not_meet_are_not_hung_up() -> None:
+    """Who has asked for it is told, and has the other yet."""
+    world = World()
+    legs = [world.machine.originate("PJSIP/agent", world.now)[0] for _ in range(2)]
+    world.settle()
+    for leg in legs:
+        world.pbx.answer(leg.id)
+    world.settle()
+    bridge = world.machine.bridges.new(world.now, is_pair=True)
+    together = world.ask(bridge.bring_together, legs)
+    world.until("bridges.add_channel")
+    world.do("bridges.add_channel")
+    world.pbx.end(legs[1].id)
+    world.deliver_all()
+    world.settle()
+    assert isinstance(together.error, CallEnded)
+    assert not legs[0].is_over
+    world.pbx.end(legs[0].id)
     over(world)

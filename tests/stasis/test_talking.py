@@ -23,14 +23,18 @@ from voxtra_core.stasis.media_line import MEDIA_PREFIX
 from voxtra_core.stasis.recording import Recording
 from voxtra_core.stasis.transfer import Stage, Transfer
 
+from .bench import subject_of
 from .switchboard import World, is_settled
 
 T = TypeVar("T")
 
 MAY_FAIL = {
     "applications.subscribe",
+    "channels.external_media",
+    "channels.mute",
     "bridges.add_channel",
     "bridges.create_with_id",
+    "bridges.destroy",
     "bridges.play_with_id",
     "bridges.record",
     "bridges.remove_channel",
@@ -150,7 +154,8 @@ class TalkingProperties(RuleBasedStateMachine):
         bridge = self.some(data, self.open_bridges)
         if what != "add" or not bridge._is_pair:
             self.used |= {bridge} if what == "add" else set()
-            self.try_to(what, getattr(bridge, what), self.some(data, self.calls))
+            muted = {"mute": True} if what == "add" and data.draw(st.booleans()) else {}
+            self.try_to(what, getattr(bridge, what), self.some(data, self.calls), **muted)
 
     @precondition(lambda self: self.open_bridges)
     @rule(data=st.data())
@@ -242,19 +247,25 @@ class TalkingProperties(RuleBasedStateMachine):
     @rule(data=st.data(), status=st.sampled_from([400, 404, 409, 422, 500]))
     def a_refusal(self, data: st.DataObject, status: int) -> None:
         id, request = self.some(data, self.refusable().items())
+        if status == 404 and subject_of(request) in self.world.pbx.bridges:
+            self.world.pbx.destroy(subject_of(request))  # somebody has, and that is why
         self.world.answers[id] = (request, status, {"message": "no"})
         del self.world.sent[id]
 
-    @precondition(lambda self: self.refusable())
+    @precondition(lambda self: self.losable())
     @rule(data=st.data(), is_done=st.booleans())
     def a_reply_is_lost(self, data: st.DataObject, is_done: bool) -> None:
-        id = self.some(data, self.refusable())
+        id = self.some(data, self.losable())
         if is_done:
             self.world.carry_out(id)
         self.world.cut_off(id)
 
     def refusable(self) -> dict[str, Request[Any]]:
         return {id: request for id, request in self.world.sent.items() if request.operation in MAY_FAIL}
+
+    def losable(self) -> dict[str, Request[Any]]:
+        sent = self.world.sent.items()
+        return {id: each for id, each in sent if each.operation in MAY_FAIL | {"channels.hangup", "channels.unmute"}}
 
     @precondition(lambda self: self.world.pbx.prompts())
     @rule(data=st.data())
@@ -292,9 +303,17 @@ class TalkingProperties(RuleBasedStateMachine):
     def the_link_is_back(self) -> None:
         self.world.restore_link()
 
-    @rule(seconds=st.sampled_from([0.1, 1.0, 11.0, 45.0]))
+    @rule(seconds=st.sampled_from([0.1, 1.0, 11.0]))
     def time_passes(self, seconds: float) -> None:
+        """Asterisk does nothing meanwhile: of an operation of a call it answers for none in time after ten seconds."""
         self.world.wait(seconds)
+
+    @rule()
+    def much_time_passes(self) -> None:
+        if self.world.has_link:
+            self.world.pass_time(45.0)
+        else:
+            self.world.wait(45.0)
 
     # ---- what must hold
 

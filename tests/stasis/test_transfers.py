@@ -19,6 +19,7 @@ from voxtra_core.errors import (
     BridgeGone,
     CallEnded,
     LocalProtocolError,
+    RequestNotSent,
     RequestOutcomeUnknown,
     TransferFailed,
     TransferOutcomeUnknown,
@@ -207,6 +208,14 @@ def test_whether_they_are_dialled_is_not_known(is_done: bool) -> None:
     scene.caller_stays()
 
 
+def test_they_are_not_dialled_at_all() -> None:
+    scene = Scene(comfort="music")
+    scene.world.cut_off(scene.world.the("channels.originate"), RequestNotSent("no"))
+    scene.world.settle()
+    assert isinstance(scene.transfer.joined.error, RequestNotSent)
+    scene.caller_stays()
+
+
 def test_nobody_answers() -> None:
     scene = Scene(comfort="ringing")
     scene.dialled()
@@ -268,6 +277,7 @@ def test_the_caller_goes(moment: str, comfort: Comfort) -> None:
     scene.world.settle()
     assert isinstance(scene.transfer.joined.error, CallEnded)
     assert scene.transfer.joined.error.call_id == scene.call.id
+    assert scene.leg.is_over, "nobody is left ringing, whatever the handler does yet"
     scene.nobody_stays()
 
 
@@ -441,6 +451,21 @@ def test_music_that_was_there_before_stays(comfort: Comfort) -> None:
     assert transfer.joined.failed
     assert call.state is CallState.ON_HOLD
     assert world.pbx.channels[call.id].music
+
+
+@pytest.mark.parametrize("comfort", COMFORTS)
+def test_music_that_was_there_before_ends_when_they_talk(comfort: Comfort) -> None:
+    world = World()
+    call = world.caller()
+    world.ask(call.hold)
+    world.settle()
+    transfer = world.transfer(call, comfort=comfort)
+    world.settle()
+    world.pbx.answer(transfer.leg.id)
+    world.settle()
+    assert transfer.joined.result()
+    assert call.state is CallState.IN_PROGRESS
+    assert not world.pbx.channels[call.id].music
 
 
 @pytest.mark.parametrize("status", [409, 500])

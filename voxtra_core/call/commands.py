@@ -202,10 +202,8 @@ class JoinBridge(_Command):
     """Move into this bridge. Synchronous, like :class:`Answer`."""
 
     bridge_id: str
-    mute: bool = False
-    """Whether the others there do not hear it."""
     absorb_dtmf: bool = False
-    """Whether they do not hear its keys."""
+    """Whether the others there do not hear its keys."""
 
 
 @attrs.frozen(kw_only=True)

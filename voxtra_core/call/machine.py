@@ -890,7 +890,7 @@ class CallMachine:
         # ours, and one: it needs none of the room that a handler's requests have
         return self._move(command, now)
 
-    def enter_bridge(self, bridge: Host, now: float, *, mute: bool = False, absorb_dtmf: bool = False) -> Pending[None]:
+    def enter_bridge(self, bridge: Host, now: float, *, absorb_dtmf: bool = False) -> Pending[None]:
         """The same, where somebody has asked for it: :meth:`came_into` follows when it is in, and :meth:`has_moved` in
         any case.
         """
@@ -900,7 +900,6 @@ class CallMachine:
             request_id=self._requests.new_id(),
             channel_id=self.id,
             bridge_id=bridge.id,
-            mute=mute,
             absorb_dtmf=absorb_dtmf,
         )
         return self._move(command, now, bridge)

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BridgeMachine", "Stage"]
 
-
+LOOK_AGAIN = 5.0
+"""Seconds after which Asterisk is asked again who is in a bridge, where it has not said."""
 LEAVING = 0.5
 """Seconds after the reply that a bridge is destroyed, for it to be told that a call has left it."""
 
@@ -100,7 +101,7 @@ class BridgeMachine:
         self._members: dict[CallMachine, _Member] = {}
         self._unheard: dict[CallMachine, int] = {}  # of how many stays that are over the events have yet to come
         self._waiting: list[Pending[None]] = []
-        self._muted: dict[CallMachine, None] = {}
+        self._muted: dict[CallMachine, Pending[None]] = {}  # and what comes of asking for that
         self._leaving: dict[CallMachine, None] = {}  # it is destroyed, and they are still on their way out
         self._is_there = False
         self._destroying: Pending[None] = Pending()
@@ -144,6 +145,7 @@ class BridgeMachine:
             raise LocalProtocolError(f"call {call.id} is in bridge {self.id} already, or on its way")
         if there is not None:  # it is being brought out: it comes in again after that
             self._forget_stay(there)
+            self._unmute(call, now)
         member = _Member(call, Pending(lambda _, now: self._unwanted(member, now)), mute, absorb_dtmf)
         self._members[call] = member
         if self.stage is Stage.OPEN:
@@ -174,8 +176,7 @@ class BridgeMachine:
     def mute(self, call: CallMachine, now: float) -> Pending[None]:
         """Let the others not hear it, until :meth:`unmute`, or until it is out."""
         self._member(call)
-        self._muted[call] = None
-        return self._owner.ask(channels.mute(call.id, direction="in"), now)
+        return self._mute(call, now)
 
     def unmute(self, call: CallMachine, now: float) -> Pending[None]:
         """Let the others hear it again."""
@@ -273,6 +274,7 @@ class BridgeMachine:
     def link_lost(self, now: float) -> None:
         """There is no link for now."""
         self._requests.pause()
+        self._requests.timers.cancel("look")
         self._unheard.clear()
         self._all_have_left(now)
 
@@ -280,7 +282,7 @@ class BridgeMachine:
         """There is one again: who is still there?"""
         self._requests.resume(now)
         if self.stage is Stage.OPEN:
-            self._ask(bridges.get(self.id), now, partial(self._looked, [*self._members.values()]))
+            self._look(now)
             self._player.ask_after_all(now)
 
     def connection_lost(self, now: float) -> None:
@@ -364,7 +366,7 @@ class BridgeMachine:
         self.stage = Stage.GONE
         error = why or BridgeGone(f"bridge {self.id} has been destroyed")
         members, self._members = self._members, {}
-        had_met = self._together.done
+        had_met = self._together.done and not self._together.failed
         for exchange in self._requests.close():
             settle(exchange, error)
         self._player.close(error)
@@ -403,13 +405,18 @@ class BridgeMachine:
     def _abandoned(self, now: float) -> None:
         self.destroy(now)
 
+    def _look(self, now: float) -> None:
+        self._ask(bridges.get(self.id), now, partial(self._looked, [*self._members.values()]))
+
     def _looked(self, members: Sequence[_Member], asked: Pending[Bridge]) -> None:
         now = self._owner.clock()
         if self.stage is not Stage.OPEN:
             return
         if isinstance(asked.error, AriNotFound):
             self._lost(now)
-        elif asked.error is None:
+        elif asked.error is not None:
+            self._requests.arm("look", now + LOOK_AGAIN, self._look)
+        else:
             there = asked.result().channels
             for member in members:  # who has come since then is not among them
                 if self._members.get(member.call) is not member:
@@ -441,9 +448,28 @@ class BridgeMachine:
         return unheard > 0
 
     def _join(self, member: _Member, now: float) -> None:
+        """Muted before it comes: the mute that ``addChannel`` has cannot be lifted while a call is in."""
+        if member.mute:
+            muted = self._mute(member.call, now)
+            muted.add_waker(partial(self._is_muted, member, muted))
+        else:
+            self._enter(member, now)
+
+    def _is_muted(self, member: _Member, muted: Pending[None]) -> None:
+        now, error = self._owner.clock(), muted.error
+        if self._members.get(member.call) is not member:
+            return
+        if not member.is_wanted:
+            self._go(member, now)
+        elif error is None or isinstance(error, AriNotFound):  # of its end, if that is why, it is told presently
+            self._enter(member, now)
+        else:
+            self._not_in(member, cast(VoxtraError, error), now)
+
+    def _enter(self, member: _Member, now: float) -> None:
         call = member.call
         try:
-            joined = call.enter_bridge(self, now, mute=member.mute, absorb_dtmf=member.absorb_dtmf)
+            joined = call.enter_bridge(self, now, absorb_dtmf=member.absorb_dtmf)
         except VoxtraError as error:
             self._not_in(member, error, now)
         else:
@@ -477,6 +503,7 @@ class BridgeMachine:
 
     def _not_in(self, member: _Member, error: VoxtraError, now: float) -> None:
         del self._members[member.call]
+        self._unmute(member.call, now)
         member.joined.fail(error)
         member.call.went_from(self, now)
         self._look_whether_over(now)
@@ -549,11 +576,21 @@ class BridgeMachine:
         if not is_wanted and not self._keep and self.stage is not Stage.GONE:
             self.destroy(now)
 
+    def _mute(self, call: CallMachine, now: float) -> Pending[None]:
+        muted = Pending[None]()
+        self._muted[call] = asked = self._owner.ask(channels.mute(call.id, direction="in"), now)
+        asked.add_waker(lambda: muted.resolve(None) if asked.error is None else muted.fail(asked.error))
+        return muted
+
     def _unmute(self, call: CallMachine, now: float) -> None:
-        if call in self._muted:
-            del self._muted[call]
-            if not call.is_ending:
-                self._owner.ask(channels.unmute(call.id, direction="in"), now)
+        """… as soon as Asterisk has answered for the mute: on another connection it could be overtaken."""
+        asked = self._muted.pop(call, None)
+        if asked is not None:
+            asked.add_waker(partial(self._unmute_if_muted, call, asked))
+
+    def _unmute_if_muted(self, call: CallMachine, asked: Pending[None]) -> None:
+        if not isinstance(asked.error, AriError | RequestNotSent) and not call.is_ending:
+            self._owner.remove(channels.unmute(call.id, direction="in"), self._owner.clock())
 
     def _one_of(self, joined: Pending[None]) -> None:
         if joined.error is not None:

@@ -119,7 +119,6 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return bridges.add_channel(
                 command.bridge_id,
                 channel=[channel],
-                mute=command.mute or None,
                 absorb_dtmf=command.absorb_dtmf or None,
             )
         case LeaveBridge():

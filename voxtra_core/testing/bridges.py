@@ -3,7 +3,8 @@
 Two members hear each other at once, as in ``simple_bridge``; of three and more everybody hears the sum of the others
 every 20 ms, as in ``softmix``. While a prompt is played on a member it is out of the mix: it neither hears nor is heard
 (no event says so). Music on hold, and silence, are played on a member in it: it hears those and is heard all the same
-(seen on 22.10.1).
+(seen on 22.10.1). What is played to all of them, or records them, is a channel in it that no client sees
+(:mod:`~.guests`).
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ class Bridge:
         self._count()
         self._order.remove(channel)
         channel.bridge = None
+        if channel.line is not None:
+            channel.line.forget_whisper()
         for each in (channel, *self.members):
             if each.line is not None:
                 each.line.forget_paths()

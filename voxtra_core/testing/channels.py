@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .dialing import Attempt
     from .lines import Line
     from .local_line import LocalLine
+    from .queues import QueueCaller
     from .recording import Recorded
     from .stasis import Control
     from .talking import TalkDetector
@@ -133,6 +134,10 @@ class Channel:
     """``PJSIP_TRANSFER_HANDLING()``."""
     referral: Referral | None = None
     """The transfer that its far end has asked for, until the application has said how it ended."""
+    since: float = 0.0
+    """When it was made, in the simulation's seconds."""
+    queue: QueueCaller | None = None
+    """While it waits in a queue, or talks to who has answered it there."""
     leaving: Appointment | None = None
     """While it is in the dialplan and will leave it by itself."""
     broadcast: Broadcast | None = None

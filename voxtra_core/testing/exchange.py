@@ -152,7 +152,7 @@ class Exchange:
 
     def add_channel(self, id: str, name: str, state: str, place: Place, **more: Any) -> Channel:
         """A new channel; ``more`` are further attributes of :class:`~.channels.Channel`."""
-        channel = Channel(id, name, state, place, self.date(), **more)
+        channel = Channel(id, name, state, place, self.date(), since=self.agenda.now, **more)
         self.channels[id] = channel
         return channel
 
@@ -249,6 +249,8 @@ class Exchange:
         channel.hung_up = True
         if channel.leaving is not None:
             channel.leaving.cancel()
+        if channel.queue is not None:
+            channel.queue.hung_up()
         if channel.talk_detector is not None:
             channel.talk_detector.stop()
         if channel.bridge is not None:
@@ -318,13 +320,14 @@ class Exchange:
             self.hang_up(channel, 16)
             return
         channel.place = Place(context, exten, 2 if answered else 1, extension.application, extension.data)
+        if isinstance(extension, QueueContext):
+            enter_queue(self, channel, extension)
+            return
         self.publish(channel, "ChannelDialplan", dialplan_app=extension.application, dialplan_app_data=extension.data)
         leave = partial(self._leave_dialplan, channel, extension)
         if extension.application == "Stasis":
             name, *args = extension.data.split(",")
             self.enter_stasis(channel, name, args)
-        elif isinstance(extension, QueueContext):
-            enter_queue(self, channel, extension)
         elif extension.application == "StasisBroadcast":
             offer(self, channel, Broadcast.parse(extension.data, leave))
         elif extension.lasts is not None:

@@ -106,6 +106,10 @@ class Line(ABC):
             self._whispered += data
             self._exchange.frames.look()
 
+    def forget_whisper(self) -> None:
+        """What waited for a frame comes too late."""
+        self._whispered.clear()
+
     @property
     def is_whispered_to(self) -> bool:
         """Whether a whisper waits for a frame."""
@@ -141,7 +145,10 @@ class Line(ABC):
             self._voice_muted = on
         self._update()
         if (detector := self.channel.talk_detector) is not None and was_voice_muted != self._voice_muted:
-            detector.resume(self.is_talking) if was_voice_muted else detector.stop()
+            if self._voice_muted:
+                detector.stop()
+            else:
+                detector.resume(self.is_talking)
         is_muted = self._muted or self._voice_muted
         if self.channel.bridge is not None and is_muted != (was_muted or was_voice_muted):
             self.channel.bridge.reconsider()

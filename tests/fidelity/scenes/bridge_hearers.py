@@ -8,6 +8,7 @@ def by_a_member_until_it_has_left(s: Stage) -> None:
     bridge, (call,) = room_of(s, 1, heard=False)
     s.get(f"/applications/{s.app}")
     s.post(f"/bridges/{bridge}/removeChannel", channel=call)
+    s.wait("ChannelLeftBridge")
     s.get(f"/applications/{s.app}")
     s.delete(f"/bridges/{bridge}")
     s.sleep(0.3)
@@ -52,6 +53,7 @@ def who_asks_no_more_while_it_has_a_member_there(s: Stage) -> None:
     s.delete(f"/applications/{s.app}/subscription", eventSource=f"bridge:{bridge}")
     s.get(f"/applications/{s.app}")
     s.post(f"/bridges/{bridge}/removeChannel", channel=call)
+    s.wait("ChannelLeftBridge")
     s.delete(f"/bridges/{bridge}")
     s.sleep(0.3)
     s.hang_up(call)
@@ -81,6 +83,7 @@ def somebody_elses_bridge(s: Stage) -> None:
     s.wait("PlaybackFinished", to=other)
     s.sleep(0.2)
     s.hang_up(call)
+    s.wait("ChannelLeftBridge", to=other)
     s.delete(f"/bridges/{bridge}")
     s.wait("BridgeDestroyed", to=other)
 

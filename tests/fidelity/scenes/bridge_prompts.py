@@ -189,6 +189,7 @@ def music_for_nobody(s: Stage) -> None:
     join(s, bridge, call)
     s.sleep(0.2)
     s.hang_up(call)
+    s.sleep(0.2)
     s.delete(f"/bridges/{bridge}/moh")
     s.delete(f"/bridges/{bridge}")
     s.wait("BridgeDestroyed")

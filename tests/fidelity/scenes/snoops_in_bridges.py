@@ -21,20 +21,25 @@ def _says(s: Stage, speaker: Far, *listeners: Far) -> None:
     s.sleep(0.7)  # what the speaker says takes 1.4 s
 
 
-def _snoop(s: Stage, call: str, bridge: str) -> str:
+def _snooped(s: Stage) -> tuple[str, str, str, Far]:
+    """A call in one bridge, and the snoop on it in another: both bridges' ids, the call's, and who is at its far end.
+
+    The snoop is there first: in a bridge Asterisk notices it once or twice, by chance.
+    """
+    inner, outer = room(s), room(s, "b2")
+    call, far = s.incoming(answered=True)
     snoop = s.id("snoop")
     s.post(f"/channels/{call}/snoop/{snoop}", app=s.app, spy="in", whisper="out")
     s.wait("StasisStart", channel=snoop)
-    join(s, bridge, snoop)
-    return snoop
+    join(s, inner, call)
+    join(s, outer, snoop)
+    return inner, outer, call, far
 
 
 def what_the_call_says_and_hears(s: Stage) -> None:
     """Its own bridge hears it as before. What comes from the other end is not spied on."""
-    inner, outer = room(s), room(s, "b2")
-    call, far = _caller(s, inner)
+    inner, outer, _, far = _snooped(s)
     _, beside = _caller(s, inner)
-    _snoop(s, call, outer)
     _, beyond = _caller(s, outer)
     _says(s, far, beside, beyond)
     _says(s, beside, far, beyond)
@@ -42,29 +47,23 @@ def what_the_call_says_and_hears(s: Stage) -> None:
 
 def what_is_said_where_the_snoop_is(s: Stage) -> None:
     """Is whispered to the far end, as long as it is sent anything; the others in the call's bridge don't hear it."""
-    inner, outer = room(s), room(s, "b2")
-    call, far = _caller(s, inner)
+    inner, outer, _, far = _snooped(s)
     _, beside = _caller(s, inner)
-    _, _ = _caller(s, inner)  # from three on everybody is sent a mix all the time
-    _snoop(s, call, outer)
+    _caller(s, inner)  # from three on everybody is sent a mix all the time
     _, beyond = _caller(s, outer)
     _says(s, beyond, far, beside)
 
 
 def what_is_said_to_a_call_that_is_sent_nothing(s: Stage) -> None:
-    inner, outer = room(s), room(s, "b2")
-    call, far = _caller(s, inner)
-    _snoop(s, call, outer)
+    _, outer, _, far = _snooped(s)
     _, beyond = _caller(s, outer)
     _says(s, beyond, far)
 
 
 def a_prompt_where_the_snoop_is(s: Stage) -> None:
-    inner, outer = room(s), room(s, "b2")
-    call, far = _caller(s, inner)
+    inner, outer, _, far = _snooped(s)
     _caller(s, inner)
     _caller(s, inner)
-    _snoop(s, call, outer)
     far.listens()
     s.sleep(0.3)
     s.post(f"/bridges/{outer}/play", media="sound:beep")
@@ -73,13 +72,12 @@ def a_prompt_where_the_snoop_is(s: Stage) -> None:
 
 
 def the_call_leaves_its_bridge(s: Stage) -> None:
-    bridge, calls = room_of(s)
-    outer = room(s, "b2")
-    snoop = _snoop(s, calls[0], outer)
-    s.post(f"/bridges/{bridge}/removeChannel", channel=calls[0])
+    inner, outer, call, _ = _snooped(s)
+    _caller(s, inner)
+    s.post(f"/bridges/{inner}/removeChannel", channel=call)
     s.get(f"/bridges/{outer}")
-    s.hang_up(calls[0])
-    s.wait("StasisEnd", channel=snoop)
+    s.hang_up(call)
+    s.wait("StasisEnd", channel=s.id("snoop"))
     s.sleep(0.2)
 
 
@@ -88,7 +86,7 @@ def the_snoop_comes_and_goes(s: Stage) -> None:
     bridge, calls = room_of(s, 3)
     s.sleep(0.2)
     snoop = s.id("snoop")
-    s.post(f"/channels/{calls[0]}/snoop/{snoop}", app=s.app, spy="in", whisper="out")
+    s.post(f"/channels/{calls[0]}/snoop/{snoop}", app=s.app, spy="in")
     s.wait("StasisStart", channel=snoop)
     s.sleep(0.2)
     s.hang_up(snoop)
