@@ -247,8 +247,10 @@ class TalkingProperties(RuleBasedStateMachine):
     @rule(data=st.data(), status=st.sampled_from([400, 404, 409, 422, 500]))
     def a_refusal(self, data: st.DataObject, status: int) -> None:
         id, request = self.some(data, self.refusable().items())
-        if status == 404 and subject_of(request) in self.world.pbx.bridges:
+        if status == 404 and subject_of(request) in self.world.pbx.followed:
             self.world.pbx.destroy(subject_of(request))  # somebody has, and that is why
+        elif status == 404 and subject_of(request) in self.world.pbx.bridges:
+            status = 409
         self.world.answers[id] = (request, status, {"message": "no"})
         del self.world.sent[id]
 
@@ -323,9 +325,9 @@ class TalkingProperties(RuleBasedStateMachine):
             assert sum(call in bridge.calls for bridge in self.bridges) <= 1 or not call.is_over
 
     @invariant()
-    def nothing_is_made_for_what_is_gone(self) -> None:
+    def one_that_is_not_gone_is_known(self) -> None:
         for bridge in self.bridges:
-            assert bridge.is_gone == (bridge.id not in self.world.machine.bridges.ids)
+            assert bridge.is_gone or bridge.id in self.world.machine.bridges.ids
 
     def teardown(self) -> None:
         world = self.world
