@@ -6,16 +6,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from voxtra_core import CallEnded, CallSession, CallState, LocalProtocolError, TransferFailed
+from voxtra_asyncio import VoxtraApp
+from voxtra_core import (
+    AriError,
+    BridgeGone,
+    CallEnded,
+    CallSession,
+    CallState,
+    LocalProtocolError,
+    OriginateFailed,
+    TransferFailed,
+)
 from voxtra_core.ari import Request
 from voxtra_core.ari.messages import Reply
 from voxtra_core.session.transfer_requests import TransferRequest
 from voxtra_core.stasis.transfer_requests import GRACE, PATIENCE
-from voxtra_core.testing import Callee, Caller
+from voxtra_core.testing import Agent, Callee, Caller
+from voxtra_core.testing.strategies import check_call_flow
 
 from .world import Delays, World
 
@@ -192,12 +204,14 @@ def test_cancelled_while_it_is_being_accepted(after: float) -> None:
 
 def test_nobody_answers_it() -> None:
     with Scene() as scene:
-        scene.asks()
+        request = scene.asks()
         scene.run(PATIENCE - 0.1)
         assert scene.told == []
         scene.run(0.1)
         assert scene.told == ["channel_declined"]
         assert any("nobody has answered" in line for line in scene.log())
+        with pytest.raises(TransferFailed, match="nobody had answered"):
+            scene.do(lambda: request.accept("PJSIP/free"))
         scene.over()
 
 
@@ -210,7 +224,7 @@ def test_the_handler_ends() -> None:
         scene.run(0.1)
         assert scene.told == ["channel_declined"]
         assert scene.together() == {scene.caller.id, scene.agent.id}
-        with pytest.raises(LocalProtocolError, match="already"):
+        with pytest.raises(TransferFailed, match="nobody had answered"):
             scene.do(lambda: request.accept("PJSIP/free"))
         scene.over()
 
@@ -343,10 +357,43 @@ def test_with_several_there_is_no_one_to_transfer() -> None:
         scene.do(conference)
         request = scene.asks()
         assert request.transferee is None
-        with pytest.raises(LocalProtocolError, match="several"):
+        with pytest.raises(TransferFailed, match="several"):
             scene.do(lambda: request.accept("PJSIP/free"))
         assert scene.told == ["channel_declined"]
         scene.over()
+
+
+@pytest.mark.parametrize(("destination", "is_connected"), [("free", True), ("busy", False)])
+def test_a_phone_that_asks_by_itself(destination: str, is_connected: bool) -> None:
+    """The whole of it, with nothing that the test has put into Asterisk's mouth."""
+    phone = Callee().answers().waits(1.0).asks_for_transfer(destination).waits(30.0).hangs_up()
+    with World() as world:
+        for endpoint, callee in {**DESKS, "PJSIP/agent": phone}.items():
+            world.asterisk.add_endpoint(endpoint, callee)
+        done: list[object] = []
+
+        @world.app.default()
+        async def handler(call: CallSession) -> None:
+            await call.answer()
+            agent = await world.app.originate("PJSIP/agent")
+            await call.bridge_with(agent)
+            async with await agent.transfer_requests() as requests:
+                async for request in requests:
+                    try:
+                        done.append(await request.accept(f"PJSIP/{request.destination}"))
+                    except TransferFailed as error:
+                        done.append(error)
+            done.append(agent.end)
+
+        world.start()
+        world.call()
+        world.run(5.0)
+        (bridge_id,) = world.asterisk.bridge_ids
+        assert (done[0] == bridge_id) is is_connected
+        assert len(done) == (2 if is_connected else 1)  # who is connected has hung up
+        assert len(world.app.calls) == 2
+        world.stop()
+        world.assert_nothing_is_left()
 
 
 def test_an_asterisk_that_is_too_old() -> None:
@@ -389,7 +436,7 @@ def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: floa
     """What becomes of the transfer."""
     with Scene(delays=delays) as scene:
         line, desk = scene.second_line() if is_attended else (None, None)
-        request = scene.asks(None, **({} if line is None else {"destination_channel": scene.snapshot(line)}))
+        request = scene.asks() if line is None else scene.asks(destination_channel=scene.snapshot(line))
         known = {*scene.app.calls}
         task, _ = scene.outcome(lambda: request.accept(None if is_attended else "PJSIP/free"))
         scene.run(instant)
@@ -412,3 +459,28 @@ def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: floa
                 scene.do(call.hangup)
         scene.over()
         return "done" if is_done else type(task.error).__name__
+
+
+# ---- whatever Asterisk, the link and the people do -------------------------------------------------------------------
+
+
+BOB = Agent("PJSIP/bob").rings(1.0)
+
+
+@pytest.mark.parametrize("bob", [BOB.answers().waits(3.0).hangs_up(), BOB.is_busy()], ids=["answers", "busy"])
+def test_it_keeps_what_any_flow_must(bob: Agent) -> None:
+    app = VoxtraApp("http://pbx.example:8088", "user", "secret")
+
+    @app.default()
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with suppress(OriginateFailed, AriError, BridgeGone, CallEnded):
+            agent = await app.originate("PJSIP/alice", timeout=10)
+            await call.bridge_with(agent)
+            async with await agent.transfer_requests() as requests:
+                async for request in requests:
+                    with suppress(TransferFailed):
+                        await request.accept(f"PJSIP/{request.destination}")
+
+    alice = Agent("PJSIP/alice").rings(1.0).answers().waits(1.0).asks_for_transfer("bob").waits(1.0).hangs_up()
+    check_call_flow(app, agents=[alice, bob], max_silence=300.0, max_examples=60)

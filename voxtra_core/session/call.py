@@ -701,8 +701,8 @@ class CallSession:
 
     async def transfer_requests(self) -> TransferRequests:
         """The transfers that this call's far end asks for from now on, with its phone's transfer key (SIP REFER), to be
-        accepted or declined: see :class:`~voxtra_core.session.TransferRequests`. Without it Asterisk carries
-        them out by itself, in its dialplan.
+        accepted or declined: see :class:`.TransferRequests`. Without it Asterisk carries them out by itself, in its
+        dialplan.
 
         As :meth:`set_variable`, this takes effect when the channel is done with what it plays. One at a time can be had
         of a call. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is not by PJSIP, and where

@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from ..ari import ChannelTransfer
 from ..call import CallMachine, Feed, Pending
-from ..errors import LocalProtocolError
+from ..errors import TransferFailed
 from ..stasis.asked_transfer import AskedTransfer, Refusal
 from ..stasis.transfer import Comfort, Dialled
 from .call import CallSession
@@ -80,17 +80,17 @@ class TransferRequest:
         is told so (SIP 603 for one who is busy or refuses, 503 for anything else), and the two are still connected with
         each other, if the phone has not hung up.
 
-        Raises :class:`~voxtra_core.errors.TransferFailed` where the other side cannot be had,
-        :class:`~voxtra_core.errors.CallEnded` where the transferee has gone, ``ValueError`` where there is no target
-        and no endpoint, and :class:`~voxtra_core.errors.LocalProtocolError` for a request that has been answered
-        already, and, declining it, where there is no one transferee. Cancelled, the phone is told that it came to
-        nothing.
+        Raises :class:`~voxtra_core.errors.TransferFailed` where the other side cannot be had, where it is too late,
+        and, declining it, where there is no one transferee; :class:`~voxtra_core.errors.CallEnded` where the transferee
+        has gone; ``ValueError`` where there is no target and no endpoint; and
+        :class:`~voxtra_core.errors.LocalProtocolError` for one that has been accepted or declined already. Cancelled,
+        the phone is told that it came to nothing.
         """
         now = self._driver.time()
         dialling = Dialled(timeout, caller_id, variables)
         try:
             accepted = self._home.accept_transfer(self._asked, endpoint, now, dialling=dialling, comfort=comfort)
-        except LocalProtocolError:
+        except TransferFailed:
             self._driver.wake()  # the phone may have to be told
             raise
         return await outcome_of(self._driver, accepted)
@@ -116,7 +116,8 @@ class TransferRequests:
 
     It ends with the call. While a request is open what the phone asks for besides gets the answer to that one.
 
-    An Asterisk without the change of July 2026 for its issue 2021 crashes when a phone asks with ``Refer-Sub: false``.
+    While somebody listens, a REFER with ``Refer-Sub: false`` crashes an Asterisk without the change of July 2026 for
+    its issue 2021 (seen on 22.10.1): there, listen to phones that are trusted.
     """
 
     def __init__(self, session: CallSession, feed: Feed[TransferRequest], driver: Driver, home: TransferHome) -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from ..ari import ChannelTransfer
-from ..call import CallMachine, Pending
+from ..call import CallEnd, CallMachine, EndedBy, Pending
 from ..errors import CallEnded, LocalProtocolError, TransferFailed
 from .transfer import Transfer
 
@@ -68,6 +68,7 @@ class AskedTransfer:
         self._retained = {*self._transferers, *(call for call in (transferee, target) if call is not None)}
         self._told: Pending[None] = Pending()
         self._is_given_up = False
+        self._is_too_late = False
         self._transfer: Transfer | None = None
         self._were_together = transferee is not None and transferer.bridge is transferee.bridge is not None
         self._joined: Pending[str] | None = None
@@ -95,15 +96,19 @@ class AskedTransfer:
         """The transferee of one that can be accepted. Where there is nobody to be transferred it is declined."""
         if self.transferee is not None:
             self.transferee.check_alive()
+        if self.target is not None and self.target.end is not None:
+            raise TransferFailed(self.destination, self.target.end, detail="they have hung up")
+        if self._is_too_late:
+            raise self._failure("it has been declined, as nobody had answered it")
         if self.stage is not Stage.OPEN:
             raise LocalProtocolError("this transfer has been accepted or declined already")
         if self.transferee is None:
             self.decline(now)
-            raise LocalProtocolError(
-                f"call {self.transferer.id} talks with nobody, or with several, and asks for a transfer: there is no "
-                "one party to connect; declined"
-            )
+            raise self._failure("who asks for it talks with nobody, or with several: there is no one party to connect")
         return self.transferee
+
+    def _failure(self, detail: str) -> TransferFailed:
+        return TransferFailed(self.destination, CallEnd(0, EndedBy.LOCAL), detail=detail)
 
     def follow(self, transfer: Transfer, now: float) -> Pending[str]:
         """Somebody is being dialled for the transferee."""
@@ -112,10 +117,8 @@ class AskedTransfer:
 
     def join(self, now: float) -> Pending[str]:
         """Connect the transferee with the target."""
-        assert self.target is not None
-        if self.target.end is not None:
-            raise TransferFailed(self.destination, self.target.end, detail="they have hung up")
         transferee = self.check_open(now)
+        assert self.target is not None
         transferee.accompany(self.target)
         self.target.accompany(transferee)
         return self._go(self._owner.new_bridge(now).bring_together([transferee, self.target], now), now)
@@ -203,12 +206,13 @@ class AskedTransfer:
 
     def _handler_ended(self, now: float) -> None:
         """That of the transferer answers it; or, where that has none, that of one of the others."""
-        if self.stage is Stage.OPEN and not self.transferer.is_attended:
-            self.decline(now)
+        if not self.transferer.is_attended:
+            self.unanswered(now)
 
     def unanswered(self, now: float) -> None:
         """Nobody answers it any more."""
         if self.stage is Stage.OPEN:
+            self._is_too_late = True
             self.decline(now)
 
     def _undo(self, now: float) -> None:
