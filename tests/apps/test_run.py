@@ -97,7 +97,7 @@ def test_it_ends_by_itself_after_stop() -> None:
         programs.prints("returned 0\n" + GONE, within=2.0)
 
 
-@pytest.mark.parametrize(("mode", "number"), [("wait", INT), ("play", TERM)])
+@pytest.mark.parametrize(("mode", "number"), [("wait", INT), pytest.param("play", TERM, marks=pytest.mark.soak)])
 def test_the_first_signal_hangs_up_when_the_grace_is_over(mode: str, number: signal.Signals) -> None:
     with started(mode, "0.1") as programs:
         programs.signal(number)

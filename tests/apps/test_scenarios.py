@@ -211,7 +211,10 @@ def in_virtual_time(scenario: Scenario) -> Trace:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name",
+    [name if number % 2 else pytest.param(name, marks=pytest.mark.soak) for number, name in enumerate(SCENARIOS)],
+)
 async def test_it_is_as_in_virtual_time(office: Site, name: str) -> None:
     scenario = SCENARIOS[name]
     trace = Trace()

@@ -134,7 +134,7 @@ BACKENDS[sys.argv[1]].run(main, lambda name, number: print("not reached"))
 
 
 @pytest.mark.parametrize("loop", sorted(BACKENDS))
-@pytest.mark.parametrize("last", BOTH)
+@pytest.mark.parametrize("last", [BOTH[0], pytest.param(BOTH[1], marks=pytest.mark.soak)])
 def test_the_third_kills_whatever_blocks_the_loop(loop: str, last: signal.Signals) -> None:
     command = [sys.executable, "-c", BLOCKED, loop]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:

@@ -418,7 +418,7 @@ def test_an_asterisk_that_is_too_old() -> None:
 # ---- anybody may hang up at any instant ------------------------------------------------------------------------------
 
 SLOW = Delays(requests=(0.01, 0.03), replies=(0.02,), events=(0.0, 0.04))
-JOINING = [0.02 * step for step in range(20)]
+JOINING = [0.04 * step for step in range(10)]
 INSTANTS = {False: [0.0, 0.1, 0.5, *(0.95 + instant for instant in JOINING)], True: JOINING}
 """Seconds after it was accepted: without, and with a second line. A desk rings for one second."""
 

@@ -371,7 +371,7 @@ class TalkingProperties(RuleBasedStateMachine):
             world.pass_time(4.0)
 
 
-TalkingProperties.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TalkingProperties.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestTalking = TalkingProperties.TestCase
 
 

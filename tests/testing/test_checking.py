@@ -166,6 +166,7 @@ def test_agents_are_as_ones_own_scenarios_have_them() -> None:
 # ---- what callers do -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.soak
 def test_callers_hold_and_take_back_and_listen_and_withhold_their_number() -> None:
     caller = find(callers(), lambda one: any(step == Hold(True) for step in one.steps))
     at = caller.steps.index(Hold(True))
@@ -207,6 +208,7 @@ def test_a_broken_connection_is_the_most_frequent() -> None:
     assert outages > 2 * lost
 
 
+@pytest.mark.soak
 def test_what_goes_wrong_may_do_so_late() -> None:
     ats = [fault.at for fault in drawn(faults(within=120.0)) if hasattr(fault, "at")]
     assert max(ats) > 60.0
