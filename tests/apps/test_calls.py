@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 CALLER = Caller("5550100", name="Alice", dials="100")
 
-both_ways = pytest.mark.parametrize("requests", ["http", "websocket"])
+both_ways = pytest.mark.parametrize("requests", ["http", pytest.param("websocket", marks=pytest.mark.soak)])
 
 
 async def menu(call: CallSession) -> None:

@@ -184,3 +184,52 @@ async def test_the_application_ends_with_a_conference_under_way(rig: Rig) -> Non
         await bridge.start_playback("demo-congrats")
     left = await anyio.to_thread.run_sync(rig.asterisk.get, f"/bridges/{bridge.id}")
     assert left[0] == 404
+
+
+async def test_a_call_with_a_voice_moves_from_one_bridge_to_another(rig: Rig) -> None:
+    hall = Hall(rig)
+    async with rig.serving():
+        people = [await hall.phone() for _ in range(3)]
+        (one, first), (other, second), (third, phone) = people
+        async with talking(first, second, phone) as (alice, bob, carol), talking(one) as (voice,):
+            voice.hertz = 900
+            everybody = [alice, bob, carol, voice]
+            here, there = await rig.app.create_bridge(), await rig.app.create_bridge()
+            await here.add(one)
+            await here.add(other)
+            await there.add(third)
+            hall.done.set()
+            await each_hears(everybody, {0: {1, 3}, 1: {0}, 2: set(), 3: {0}})
+            await there.add(one)
+            assert [call.id for call in here.calls] == [other.id]
+            assert [call.id for call in there.calls] == [third.id, one.id]
+            await each_hears(everybody, {0: {2, 3}, 1: set(), 2: {0}, 3: {0}})
+            await there.remove(third)
+            await third.wait_ended()  # whom nothing keeps any more
+            assert not one.machine.is_over
+        for _, each in people:
+            await each.hangup()
+        await nothing_is_left(rig)
+        assert here.is_gone
+        assert there.is_gone
+
+
+async def test_who_comes_in_muted_is_heard_when_that_is_over(rig: Rig) -> None:
+    hall = Hall(rig)
+    async with rig.serving():
+        (one, first), (other, second) = await hall.phone(), await hall.phone()
+        bridge = await rig.app.create_bridge()
+        async with talking(first, second) as talkers:
+            await bridge.add(one, mute=True)
+            await bridge.add(other)
+            await each_hears(talkers, {0: {1}, 1: set()})
+            await bridge.unmute(one)
+            await each_hears(talkers, {0: {1}, 1: {0}})
+            await bridge.mute(one)
+            await bridge.remove(one)
+            await bridge.add(one)
+            await each_hears(talkers, {0: {1}, 1: {0}})
+        hall.done.set()
+        await first.hangup()
+        await second.hangup()
+        await nothing_is_left(rig)

@@ -802,7 +802,10 @@ def cancel_after(steps: int, case: Case, delays: Delays) -> bool:
     return awaited
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.soak] * case.fills, id=case.name) for case in CASES],
+)
 def test_cancelled_at_every_step(case: Case) -> None:
     for steps in count():
         if not cancel_after(steps, case, Delays(replies=(0.1,), events=(0.05, 0.15))):

@@ -134,7 +134,9 @@ async def attended(call: CallSession) -> object:
 
 
 @pytest.mark.parametrize("who", ["caller", "agent", "cancelled", "both"])
-@pytest.mark.parametrize("delays", [Delays(), SLOW], ids=["at-once", "slow"])
+@pytest.mark.parametrize(
+    "delays", [pytest.param(SLOW, id="slow"), pytest.param(Delays(), id="at-once", marks=pytest.mark.soak)]
+)
 @pytest.mark.parametrize("how", HOW.values(), ids=HOW)
 def test_at_any_instant(how: Callable[[CallSession], Coroutine[Any, Any, object]], delays: Delays, who: str) -> None:
     """Nothing is left; nobody is left with nobody; and what was to happen is told."""
