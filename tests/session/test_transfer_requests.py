@@ -25,6 +25,7 @@ from voxtra_core import (
 )
 from voxtra_core.ari import Request
 from voxtra_core.ari.messages import Reply, RequestFailed
+from voxtra_core.effects import LogLevel
 from voxtra_core.session.transfer_requests import TransferRequest
 from voxtra_core.stasis.transfer_requests import PATIENCE
 from voxtra_core.testing import Agent, Callee, Caller
@@ -124,6 +125,7 @@ class Scene(World):
         """All hang up, and nothing is left."""
         self.may_end = True
         requests = self.driver.machine.stasis.transfer_requests
+        assert self.log(LogLevel.ERROR) == []
         self.stop()
         self.assert_nothing_is_left()
         assert (requests._open, requests._listeners, len(requests._timers)) == ({}, {}, 0)
@@ -386,8 +388,18 @@ def test_what_has_been_answered_is_not_overdue() -> None:
         scene.over()
 
 
+def test_what_is_being_accepted_is_not_overdue() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        task, _ = scene.outcome(lambda: request.accept("PJSIP/away", timeout=PATIENCE + 20))
+        scene.run(PATIENCE + 10)
+        assert not task.done.done
+        assert scene.log() == []
+        scene.over()
+
+
 class Listening(Scene):
-    """The agent's own handler has the requests, and does what the test wants; the caller's has ended."""
+    """The agent's own handler has the requests, and does what the test wants; the caller's just stays."""
 
     def __init__(self, listen: Callable[[Listening, CallSession], Coroutine[Any, Any, None]]) -> None:
         self.listen = listen
@@ -398,6 +410,8 @@ class Listening(Scene):
         self.caller = call
         self.agent = await self.app.originate("PJSIP/agent", handler=self.handle_agent)
         await call.bridge_with(self.agent)
+        while not self.may_end:
+            await self.loop.sleep(0.1)
 
     async def handle_agent(self, agent: CallSession) -> None:
         while agent.machine.bridge is None:
@@ -406,7 +420,7 @@ class Listening(Scene):
 
 
 def test_it_waits_for_the_handler_of_the_one_who_asks() -> None:
-    """That of the other has ended."""
+    """That of the other ends meanwhile."""
 
     async def listen(scene: Listening, agent: CallSession) -> None:
         async with await agent.transfer_requests() as requests:
@@ -414,9 +428,10 @@ def test_it_waits_for_the_handler_of_the_one_who_asks() -> None:
                 scene.requests.append(request)
 
     with Listening(listen) as scene:
-        assert scene.handler_task(scene.caller.id) is None
         request = scene.asks()
+        scene.may_end = True
         scene.run(1.0)
+        assert scene.handler_task(scene.caller.id) is None
         assert scene.told == []
         scene.do(lambda: request.accept("PJSIP/free"))
         scene.run(5.0)
