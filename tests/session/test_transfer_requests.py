@@ -5,7 +5,7 @@ real one is asked in ``tests/asterisk/test_transfer_requests.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -20,12 +20,14 @@ from voxtra_core import (
     CallState,
     LocalProtocolError,
     OriginateFailed,
+    RequestNotSent,
     TransferFailed,
 )
 from voxtra_core.ari import Request
-from voxtra_core.ari.messages import Reply
+from voxtra_core.ari.messages import Reply, RequestFailed
+from voxtra_core.effects import LogLevel
 from voxtra_core.session.transfer_requests import TransferRequest
-from voxtra_core.stasis.transfer_requests import GRACE, PATIENCE
+from voxtra_core.stasis.transfer_requests import PATIENCE
 from voxtra_core.testing import Agent, Callee, Caller
 from voxtra_core.testing.strategies import check_call_flow
 
@@ -77,20 +79,22 @@ class Scene(World):
     def asks(self, by: CallSession | None = None, **refer_to: Any) -> TransferRequest:
         """The agent's phone sends its REFER."""
         before = len(self.requests)
-        self.link.inject(
-            json.dumps(
-                {
-                    "type": "ChannelTransfer",
-                    "application": "voxtra",
-                    "timestamp": "2026-11-29T21:15:35.800+0000",
-                    "refer_to": {"requested_destination": {"destination": "200"}, **refer_to},
-                    "referred_by": {"source_channel": self.snapshot(by or self.agent)},
-                }
-            )
-        )
+        self.link.inject(self.refer(by or self.agent, **refer_to))
         self.run(0.01)
         assert len(self.requests) == before + 1
         return self.requests[-1]
+
+    def refer(self, by: CallSession, **refer_to: Any) -> str:
+        """The event of a REFER."""
+        return json.dumps(
+            {
+                "type": "ChannelTransfer",
+                "application": "voxtra",
+                "timestamp": "2026-11-29T21:15:35.800+0000",
+                "refer_to": {"requested_destination": {"destination": "200"}, **refer_to},
+                "referred_by": {"source_channel": self.snapshot(by)},
+            }
+        )
 
     def snapshot(self, call: CallSession) -> dict[str, Any]:
         """Its channel, as Asterisk describes it."""
@@ -120,8 +124,16 @@ class Scene(World):
     def over(self) -> None:
         """All hang up, and nothing is left."""
         self.may_end = True
+        requests = self.driver.machine.stasis.transfer_requests
+        assert self.log(LogLevel.ERROR) == []
         self.stop()
         self.assert_nothing_is_left()
+        assert (requests._open, requests._listeners, len(requests._timers)) == ({}, {}, 0)
+
+    def handling(self) -> list[str]:
+        """How Asterisk was asked to handle the transfers of its phones."""
+        told = [dict(r.query) for r in self.link.requests.values() if r.operation == "channels.set_channel_var"]
+        return [each["value"] for each in told if each["variable"] == "PJSIP_TRANSFER_HANDLING()"]
 
 
 def test_accepted() -> None:
@@ -129,6 +141,7 @@ def test_accepted() -> None:
     with Scene() as scene:
         request = scene.asks()
         assert (request.destination, request.transferee, request.target) == ("200", scene.caller, None)
+        assert request.event.refer_to.requested_destination.destination == "200"
         task, results = scene.outcome(lambda: request.accept("PJSIP/free"))
         scene.run(0.5)
         assert scene.together() == {scene.caller.id, scene.agent.id}
@@ -138,7 +151,7 @@ def test_accepted() -> None:
         assert scene.told == ["channel_progress", "channel_answered"]
         assert scene.caller.id in scene.together()
         assert scene.agent.id not in scene.together()
-        scene.run(GRACE - 0.3)
+        scene.run(1.7)
         assert scene.agent.end is None
         scene.run(0.3)
         assert scene.agent.state is CallState.COMPLETED
@@ -318,7 +331,7 @@ def test_attended() -> None:
         bridge_id = scene.do(request.accept)
         assert scene.told == ["channel_progress", "channel_answered"]
         assert scene.asterisk._exchange.bridges[bridge_id].snapshot()["channels"] == [scene.caller.id, desk.id]
-        scene.run(GRACE)
+        scene.run(2.0)
         assert {*scene.asterisk.channel_ids} == {scene.caller.id, desk.id}
         scene.over()
 
@@ -361,6 +374,154 @@ def test_with_several_there_is_no_one_to_transfer() -> None:
             scene.do(lambda: request.accept("PJSIP/free"))
         assert scene.told == ["channel_declined"]
         scene.over()
+
+
+def test_what_has_been_answered_is_not_overdue() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        scene.do(request.decline)
+        accepted = scene.asks()
+        scene.do(lambda: accepted.accept("PJSIP/free"))
+        scene.run(2 * PATIENCE)
+        assert scene.told == ["channel_declined", "channel_progress", "channel_answered"]
+        assert scene.log() == []
+        scene.over()
+
+
+def test_what_is_being_accepted_is_not_overdue() -> None:
+    with Scene() as scene:
+        request = scene.asks()
+        task, _ = scene.outcome(lambda: request.accept("PJSIP/away", timeout=PATIENCE + 20))
+        scene.run(PATIENCE + 10)
+        assert not task.done.done
+        assert scene.log() == []
+        scene.over()
+
+
+class Listening(Scene):
+    """The agent's own handler has the requests, and does what the test wants; the caller's just stays."""
+
+    def __init__(self, listen: Callable[[Listening, CallSession], Coroutine[Any, Any, None]]) -> None:
+        self.listen = listen
+        super().__init__()
+
+    async def handle(self, call: CallSession) -> None:
+        await call.answer()
+        self.caller = call
+        self.agent = await self.app.originate("PJSIP/agent", handler=self.handle_agent)
+        await call.bridge_with(self.agent)
+        while not self.may_end:
+            await self.loop.sleep(0.1)
+
+    async def handle_agent(self, agent: CallSession) -> None:
+        while agent.machine.bridge is None:
+            await self.loop.sleep(0.01)
+        await self.listen(self, agent)
+
+
+def test_it_waits_for_the_handler_of_the_one_who_asks() -> None:
+    """That of the other ends meanwhile."""
+
+    async def listen(scene: Listening, agent: CallSession) -> None:
+        async with await agent.transfer_requests() as requests:
+            async for request in requests:
+                scene.requests.append(request)
+
+    with Listening(listen) as scene:
+        request = scene.asks()
+        scene.may_end = True
+        scene.run(1.0)
+        assert scene.handler_task(scene.caller.id) is None
+        assert scene.told == []
+        scene.do(lambda: request.accept("PJSIP/free"))
+        scene.run(5.0)
+        assert scene.agent.end is not None
+        assert len(scene.together()) == 2
+        scene.over()
+
+
+def test_behind_the_block_asterisk_does_what_it_does() -> None:
+    """What is open is declined, and who waits for more hears that there is none."""
+
+    async def listen(scene: Listening, agent: CallSession) -> None:
+        requests = await agent.transfer_requests()
+        scene.requests.append(await anext(requests))
+        waiting, _ = scene.spawn(anext(requests))
+        await scene.loop.sleep(1.0)
+        requests.close()
+        requests.close()
+        await scene.loop.sleep(1.0)
+        assert isinstance(waiting.error, StopAsyncIteration)
+        await agent.wait_ended()
+
+    with Listening(listen) as scene:
+        scene.asks()
+        scene.run(0.5)
+        assert (scene.told, scene.handling()) == ([], ["ari-only"])
+        scene.run(3.0)
+        assert (scene.told, scene.handling()) == (["channel_declined"], ["ari-only", "core"])
+        scene.do(scene.agent.hangup)
+        scene.over()
+
+
+def test_nobody_holds_the_stream_any_more() -> None:
+    """The first that asks is declined, and then Asterisk does what it does."""
+
+    async def listen(scene: Listening, agent: CallSession) -> None:
+        await agent.transfer_requests()
+        await agent.wait_ended()
+
+    with Listening(listen) as scene:
+        scene.link.inject(scene.refer(scene.agent))
+        scene.run(0.1)
+        assert (scene.told, scene.handling()) == (["channel_declined"], ["ari-only", "core"])
+        scene.do(scene.agent.hangup)
+        scene.over()
+
+
+def test_a_call_that_ends_is_not_asked_for_anything() -> None:
+    with Scene() as scene:
+        scene.do(scene.agent.hangup)
+        scene.run(1.0)
+        assert scene.handling() == ["ari-only"]
+        scene.over()
+
+
+def ask_first(answer: Callable[[str, Request[Any]], Any], endpoint: str = "PJSIP/agent") -> BaseException | None:
+    """What comes of listening where Asterisk's release is asked for in vain."""
+    with World() as world:
+        world.asterisk.add_endpoint(endpoint, Callee().answers())
+        world.app.prepare = lambda link: setattr(link, "refuse", answer)
+        world.start()
+        call = world.do(lambda: world.app.originate(endpoint))
+        task, _ = world.spawn(call.transfer_requests())
+        world.run(1.0)
+        assert task.done.done
+        world.do(call.hangup)
+        world.stop()
+        world.assert_nothing_is_left()
+        return task.error
+
+
+def test_whoever_may_not_ask_for_the_release_listens_all_the_same() -> None:
+    def answer(request_id: str, request: Request[Any]) -> Reply | None:
+        return Reply(request_id, 403, "Forbidden", b"") if request.operation == "asterisk.get_info" else None
+
+    assert ask_first(answer) is None
+
+
+def test_where_it_cannot_be_asked_nobody_listens() -> None:
+    def answer(request_id: str, request: Request[Any]) -> RequestFailed | None:
+        asks = request.operation == "asterisk.get_info"
+        return RequestFailed(request_id, RequestNotSent("too many")) if asks else None
+
+    assert isinstance(ask_first(answer), RequestNotSent)
+
+
+def test_what_is_not_by_pjsip_asks_for_nothing() -> None:
+    error = ask_first(lambda request_id, request: None, "SIP/agent")
+    assert isinstance(error, LocalProtocolError)
+    assert "not by PJSIP" in str(error)
 
 
 @pytest.mark.parametrize(("destination", "is_connected"), [("free", True), ("busy", False)])
@@ -452,6 +613,7 @@ def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: floa
             assert together == {scene.caller.id, desk.id}, instant
         else:
             assert scene.told[-1] == "channel_answered" if is_done else scene.told[-1] != "channel_answered", instant
+        assert who != "desk" or is_done or isinstance(task.error, TransferFailed), (instant, task.error)
         if who == "desk" and not is_done:
             assert together == {scene.caller.id, scene.agent.id}, instant
         for call in (line, desk):
