@@ -682,7 +682,8 @@ def is_settled(world: World) -> None:
     for one in pbx.channels.values():
         if one.muted and one.id in machine.calls:
             call = machine.calls[one.id]
-            muted_in = [bridge for bridge in machine.bridges._by_id.values() if call in bridge._muted]
+            bridges = machine.bridges
+            muted_in = [bridge for bridge in bridges._by_id.values() if bridges.mutings.is_muted(call, bridge)]
             assert muted_in == [call.bridge] or call.is_ending, f"{call!r} is muted for ever"
         if one.kind == "snoop" and one.id.startswith(MEDIA_PREFIX):
             assert one.id in machine._media, f"{one.id} is nobody's"

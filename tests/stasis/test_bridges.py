@@ -239,6 +239,8 @@ def test_a_call_is_refused(status: int, after: float, keep: bool) -> None:
         assert isinstance(joined.error, AriError)
         assert joined.error.status == status
     assert (bridge.calls, call.bridge) == ([], None)
+    assert not bridge.is_gone, "nobody has been in it yet"
+    bridge.owner_gone(world.now)
     assert bridge.is_gone is not keep, "nobody is in it, or on the way"
     world.ask(bridge.destroy)
     over(world)
@@ -363,6 +365,8 @@ def test_a_call_is_not_to_come_in_any_more(moment: str, keep: bool) -> None:
     world.settle()
     assert joined.done
     assert (bridge.calls, call.bridge, call.is_over) == ([], None, False)
+    bridge.owner_gone(world.now)
+    world.settle()
     assert bridge.is_gone is not keep
     is_settled(world)
     world.ask(bridge.destroy)
@@ -512,6 +516,8 @@ def test_a_call_ends_on_its_way(moment: str) -> None:
     world.deliver_all()
     world.settle()
     assert joined.done
+    bridge.owner_gone(world.now)
+    world.settle()
     assert bridge.is_gone
     if moment not in {"reply", "events", "done"}:
         assert isinstance(joined.error, CallEnded)
@@ -1486,3 +1492,99 @@ def test_two_that_nobody_has_in_hand_and_that_do_not_meet_are_not_hung_up() -> N
     assert not legs[0].is_over
     world.pbx.end(legs[0].id)
     over(world)
+
+
+# ---- what a blind reviewer has found ---------------------------------------------------------------------------------
+
+
+def test_who_is_moved_muted_stays_muted() -> None:
+    """On behalf of the bridge that it has come into: the first one does not lift that."""
+    world, first, (call, _) = in_a_bridge(2)
+    second = world.bridge()
+    world.ask(first.mute, call)
+    world.settle()
+    assert is_muted(world, call)
+    world.ask(second.add, call, mute=True)
+    world.settle()
+    assert second.calls == [call]
+    assert is_muted(world, call)
+    world.ask(second.remove, call)
+    world.settle()
+    assert not is_muted(world, call)
+
+
+def test_out_and_muted_in_again_are_asked_one_after_another() -> None:
+    world, bridge, (call, _) = in_a_bridge(2)
+    world.ask(bridge.mute, call)
+    world.settle()
+    world.ask(bridge.remove, call)
+    world.settle()
+    world.ask(bridge.add, call, mute=True)
+    world.settle()
+    assert (call in bridge.calls, is_muted(world, call)) == (True, True)
+
+
+def test_an_unmute_that_is_refused_is_made_good_when_the_call_is_out() -> None:
+    world, bridge, (call, _) = in_a_bridge(2)
+    world.ask(bridge.mute, call)
+    world.settle()
+    unmuted = world.ask(bridge.unmute, call)
+    world.refuse("channels.unmute", 409)
+    assert isinstance(unmuted.error, AriError)
+    world.ask(bridge.remove, call)
+    world.settle()
+    assert not is_muted(world, call)
+
+
+def test_music_that_could_not_be_stopped_is_stopped_the_second_time() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    world.ask(bridge.start_music, None)
+    world.settle()
+    stopped = world.ask(bridge.stop_music)
+    world.refuse("bridges.stop_moh", 500)
+    assert stopped.failed
+    again = world.ask(bridge.stop_music)
+    world.settle()
+    assert (again.done, again.failed, bridge.has_music) == (True, False, False)
+
+
+def test_where_music_was_refused_there_is_none_to_be_stopped() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    assert world.ask(bridge.start_music, None) is not None
+    world.refuse("bridges.start_moh", 409)
+    assert world.ask(bridge.stop_music).done
+    assert world.under_way("bridges.stop_moh") == []
+
+
+def test_a_bridge_that_nobody_has_entered_goes_with_whoever_made_it() -> None:
+    world = World()
+    bridge = world.bridge()
+    bridge.owner_gone(world.now)
+    world.settle()
+    assert bridge.is_gone
+    over(world)
+
+
+def test_two_who_talk_come_into_a_conference_together() -> None:
+    """Neither is left alone on the way, though no handler looks after them."""
+    world = World()
+    one, other = world.caller(), world.caller()
+    pair = world.machine.bridges.new(world.now, is_pair=True)
+    world.ask(pair.bring_together, [one, other])
+    world.settle()
+    one.let_go(world.now)
+    other.let_go(world.now)
+    conference = world.bridge()
+    joined = world.ask(conference.add_all, [one, other])
+    world.settle()
+    assert joined.done
+    assert not joined.failed
+    assert conference.calls == [one, other]
+    assert pair.is_gone
+
+
+def test_who_has_not_answered_cannot_come_in() -> None:
+    world, bridge, _ = in_a_bridge(1)
+    leg, _ = world.machine.originate("PJSIP/alice", world.now)
+    with pytest.raises(LocalProtocolError, match="not been answered"):
+        bridge.add(leg, world.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Literal
 
 import pytest
 
@@ -17,7 +18,8 @@ from voxtra_core import (
     TransferFailed,
 )
 from voxtra_core.app.routing import Handler
-from voxtra_core.testing import Agent, Caller, CallReport, flaws, run_call, run_calls
+from voxtra_core.testing import Agent, Caller, CallReport, Faults, flaws, run_call, run_calls
+from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.strategies import check_call_flow
 
 ALICE = Agent("PJSIP/alice").rings(2.0).answers().talks("This is Alice.").waits(5.0).hangs_up()
@@ -220,3 +222,61 @@ def reception_app(handler: Handler) -> VoxtraApp:
     app = VoxtraApp("http://pbx.example:8088", "user", "secret")
     app.default()(handler)
     return app
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["PJSIP/sip:a@b\r\nX-Injected: yes", "PJSIP/a\nb", "PJSIP/\x00", "alice", "", "PJSIP/"]
+)
+@pytest.mark.parametrize("method", ["bridge", "refer"])
+def test_what_is_no_endpoint_is_refused_before_asterisk_is_asked(
+    endpoint: str, method: Literal["bridge", "refer"]
+) -> None:
+    """A line break would end up in a SIP header of the far end's REFER."""
+    refused: list[ValueError] = []
+
+    async def reception(call: CallSession) -> None:
+        await call.answer()
+        try:
+            await call.transfer_to(endpoint, method=method)
+        except ValueError as error:
+            refused.append(error)
+
+    report = run_call(reception, PATIENT)
+    assert len(refused) == 1
+    assert [made.request.operation for made in report.requests] == ["channels.answer", "channels.hangup"]
+
+
+def test_a_ringing_tone_that_could_not_be_stopped_is_stopped_again() -> None:
+    """It has no end of its own, and everything else waits behind it."""
+
+    async def reception(call: CallSession) -> None:
+        await call.answer()
+        await call.transfer_to("PJSIP/alice")
+
+    report = run_call(reception, PATIENT, agents=[ALICE], faults=Faults(RefusedRequest(4, 500)))
+    assert [made.request.operation for made in report.requests].count("playbacks.stop") == 2
+    assert report.error is None
+    assert report.ended_at == pytest.approx(8.0, abs=0.5)
+
+
+def test_an_unused_bridge_goes_with_the_handler_that_has_made_it() -> None:
+    async def reception(call: CallSession) -> None:
+        await call.answer()
+        await app.create_bridge()
+
+    app = reception_app(reception)
+    assert not run_calls(app, [PATIENT]).left
+
+
+def test_a_bridge_is_a_context() -> None:
+    async def reception(call: CallSession) -> None:
+        await call.answer()
+        async with await app.create_bridge(keep=True) as bridge:
+            await bridge.add(call)
+        assert bridge.is_gone
+        await call.play_file("vm-goodbye")
+
+    app = reception_app(reception)
+    run = run_calls(app, [PATIENT])
+    assert flaws(run) == []
+    assert run.calls[0].prompts == ["vm-goodbye"]

@@ -509,12 +509,15 @@ class BaseApp:
     async def create_bridge(self, *, keep: bool = False) -> Bridge:
         """A mixing bridge, for calls to talk with each other: see :class:`~voxtra_core.session.Bridge`.
 
-        It is destroyed when the last call has left it, or, with ``keep``, by its own ``destroy()`` or when the
-        application ends. In a handler it is on the Asterisk of that call. Cancelled, nothing of it is left.
+        It is destroyed when the last call has left it, or when the handler that has made it ends and nobody is in it;
+        with ``keep``, by its own ``destroy()`` or when the application ends. In a handler it is on the Asterisk of that
+        call. Cancelled, nothing of it is left.
         """
         machine, driver = self._running()
         home = machine.home(machine.registration)
         bridge = home.new_bridge(driver.time(), keep=keep)
+        if machine.handled_call is not None:
+            machine.handled_call.keeping.watch(bridge.owner_gone)
         await outcome_of(driver, bridge.made)
         return Bridge(bridge, driver, home)
 

@@ -66,8 +66,10 @@ from .stats import AppStats, Uptime
 
 __all__ = ["AppMachine", "ConnectionCallback", "Observer", "Phase", "check_grace"]
 
-_handled_by: ContextVar[tuple[AppMachine, Registration] | None] = ContextVar("_handled_by", default=None)
-"""Whose handler this is; tasks that a handler starts inherit it."""
+_handled_by: ContextVar[tuple[AppMachine, Registration, CallMachine | None] | None] = ContextVar(
+    "_handled_by", default=None
+)
+"""Whose handler this is, and of which call; tasks that a handler starts inherit it."""
 
 Observer = Callable[[object], None]
 ConnectionCallback = Callable[[ConnectionChanged], Awaitable[None]]
@@ -321,6 +323,12 @@ class AppMachine:
         """Whether the code that asks runs in one of this application's own handlers, callbacks or hooks."""
         handled_by = _handled_by.get()
         return handled_by is not None and handled_by[0] is self
+
+    @property
+    def handled_call(self) -> CallMachine | None:
+        """The call whose handler the code that asks runs in."""
+        handled_by = _handled_by.get()
+        return handled_by[2] if handled_by is not None and handled_by[0] is self else None
 
     @property
     def listening_port(self) -> int | None:
@@ -803,7 +811,7 @@ class AppMachine:
         self.start_handler(session, route.handler, registration)
 
     async def _handle(self, session: CallSession, handler: Handler, registration: Registration) -> None:
-        _handled_by.set((self, registration))
+        _handled_by.set((self, registration, session.machine))
         reason: HangupReason | int = "normal"
         try:
             await handler(session)
@@ -835,7 +843,7 @@ class AppMachine:
         self._driver.wake()
 
     async def _call_back(self, session: CallSession, registration: Registration) -> None:
-        _handled_by.set((self, registration))
+        _handled_by.set((self, registration, None))
         try:
             while (callback := session.take_callback()) is not None:
                 try:
@@ -859,7 +867,7 @@ class AppMachine:
 
         async def run() -> None:
             if registration is not None:
-                _handled_by.set((self, registration))
+                _handled_by.set((self, registration, None))
             await function()
 
         return self._start_task(name, run, is_handler=False)

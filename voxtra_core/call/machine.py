@@ -99,7 +99,7 @@ from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
 from .music import Music
-from .origination import Origination
+from .origination import Origination, check_endpoint
 from .outage import Outage, may_repeat
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
@@ -995,6 +995,7 @@ class CallMachine:
         ``TransferOutcomeUnknown`` after ``timeout`` seconds.
         """
         self._check(Operation.REFER)
+        check_endpoint(endpoint)
         if not timeout > 0:
             raise ValueError(f"timeout must be positive seconds, not {timeout!r}")
         if self._referral is not None and not self._referral.done:
@@ -1089,7 +1090,7 @@ class CallMachine:
             case Play() | SendDtmf():
                 self._player.lost(_item(exchange), error, now)
             case StopPlayback() if _had_no_effect(error):
-                self._player.not_stopped(_playback(exchange))
+                self._player.not_stopped(_playback(exchange), now)
             case StartMusic() | StopMusic():
                 self._music.uncertain = self._music.uncertain or not _had_no_effect(error)
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, get_args
 
@@ -11,10 +12,21 @@ from .commands import Originate, Snoop, SnoopDirection
 from .pending import Pending
 from .requests import REPLY_TIMEOUT, Requests
 
-__all__ = ["Origination"]
+__all__ = ["Origination", "check_endpoint"]
 
 ROUNDING = 0.1
 """Seconds by which Asterisk, which counts in milliseconds, may find earlier than our clock that nobody answers."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_endpoint(endpoint: str) -> tuple[str, str]:
+    """Its technology and its resource. ``ValueError`` for what is none: a line break would end up in a SIP header."""
+    technology, slash, resource = endpoint.partition("/")
+    if not (technology and slash and resource) or _CONTROL.search(endpoint):
+        raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint[:100]!r}")
+    return technology, resource
+
 
 Failure: TypeAlias = Callable[[CallEnd, VoxtraError | None], VoxtraError]
 """What whoever waits is told when the call ended before it was reached, for a reason that may be known."""

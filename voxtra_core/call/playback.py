@@ -41,6 +41,10 @@ class Playback:
     running: bool = False
     """Nothing of ours is ahead of it on the channel."""
     stopping: bool = False
+    is_unwanted: bool = False
+    """Nobody waits for it any more."""
+    stops: int = 0
+    """How often Asterisk was asked to stop it."""
     ending: PlaybackEnd | None = None
     """How it will have ended, unless something truer is said in the next moment."""
     doubt: VoxtraError | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ..errors import LocalProtocolError, VoxtraError
 from .commands import QUEUED, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
 from .dtmf import seconds_to_send, valid_digits
+from .outage import MAX_REPEATS
 from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones, media_uris
 from .requests import Requests
@@ -92,6 +93,7 @@ class Player:
         if playback.finished.done:
             return Pending.resolved(False)
         playback.stopping = True
+        playback.stops += 1
         command = StopPlayback(
             request_id=self._requests.new_id(), channel_id=self._requests.channel_id, playback_id=playback.id
         )
@@ -213,9 +215,14 @@ class Player:
         elif playback.id in self._playbacks and playback.ending is None:
             self._end_soon(playback, PlaybackEnd.STOPPED if playback.stopping else PlaybackEnd.UNKNOWN, now)
 
-    def not_stopped(self, playback: Playback) -> None:
-        """Asterisk would not stop it: it goes on to its own end."""
-        playback.stopping = False
+    def not_stopped(self, playback: Playback, now: float) -> None:
+        """Asterisk would not stop it: one that nobody waits for any more is stopped again, others go on to their own
+        end.
+        """
+        if playback.is_unwanted and playback.stops < MAX_REPEATS:
+            self.stop(playback, now)
+        else:
+            playback.stopping = False
 
     def ask_after_all(self, now: float) -> None:
         """Events may have been missed, or will not come: what a channel had queued ends with it without a word."""
@@ -225,7 +232,7 @@ class Player:
     def unwanted(self, playback: Playback, now: float) -> None:
         """Nobody waits for it any more: stop it, as soon as a stop cannot overtake its play and be lost."""
         if playback.id in self._playbacks and not playback.finished.done:
-            playback.stopping = True
+            playback.stopping = playback.is_unwanted = True
             if playback.accepted.done:
                 self.stop(playback, now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from ..call import CallMachine, Pending, PlaybackEnd
 from ..recording import RecordingOptions, RecordingSink
@@ -42,7 +42,8 @@ class BridgeHome(Protocol):
 class Bridge:
     """Where calls hear each other, as many as there are. Made by the application's ``create_bridge()``.
 
-    It is destroyed when the last call has left it, unless it was made to be kept. A call in it needs no handler: it
+    It is destroyed when the last call has left it, unless it was made to be kept, and at the end of ``async with``. A
+    call in it needs no handler: it
     lives on when its own has returned, and is hung up then as soon as it is out. Prompts, music, keys and recordings of
     a call go on as before; what :meth:`.CallSession.audio_stream` brings is that call's voice, and what
     :meth:`.CallSession.send_audio` sends is heard by that call alone.
@@ -74,17 +75,27 @@ class Bridge:
         """Whether it has been destroyed."""
         return self._machine.is_gone
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._machine.destroy(self._driver.time())
+        self._driver.wake()
+
     # ---- who is in it ----------------------------------------------------------------------------------------------
 
-    async def add(self, call: CallSession, *, mute: bool = False, absorb_dtmf: bool = False) -> None:
-        """Bring a call in, out of any other bridge, and return when it is, behind what is being played to it.
+    async def add(self, *calls: CallSession, mute: bool = False, absorb_dtmf: bool = False) -> None:
+        """Bring calls in, out of any other bridge, and return when all are, behind what is being played to them.
 
-        With ``mute`` the others do not hear it; with ``absorb_dtmf`` they do not hear its keys. Cancelled, it is
-        brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for one that is in it already, or on
-        another Asterisk.
+        With ``mute`` the others do not hear them; with ``absorb_dtmf`` they do not hear their keys. Two who talk with
+        each other elsewhere are to be brought in together: the one who is left behind might be hung up. Cancelled, they
+        are brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is in it already,
+        on another Asterisk, or not answered yet, and what the first of them has failed with: the others stay.
         """
-        self._home.check_same_place(call)
-        joined = self._machine.add(call.machine, self._driver.time(), mute=mute, absorb_dtmf=absorb_dtmf)
+        for call in calls:
+            self._home.check_same_place(call)
+        machines = [call.machine for call in calls]
+        joined = self._machine.add_all(machines, self._driver.time(), mute=mute, absorb_dtmf=absorb_dtmf)
         await outcome_of(self._driver, joined)
 
     async def remove(self, call: CallSession) -> None:

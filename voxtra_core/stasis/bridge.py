@@ -24,7 +24,6 @@ from ..ari import (
     Request,
     applications,
     bridges,
-    channels,
     playbacks,
 )
 from ..call import CallMachine, Pending, Playback, PlaybackEnd
@@ -101,9 +100,9 @@ class BridgeMachine:
         self._members: dict[CallMachine, _Member] = {}
         self._unheard: dict[CallMachine, int] = {}  # of how many stays that are over the events have yet to come
         self._waiting: list[Pending[None]] = []
-        self._muted: dict[CallMachine, Pending[None]] = {}  # and what comes of asking for that
         self._leaving: dict[CallMachine, None] = {}  # it is destroyed, and they are still on their way out
         self._is_there = False
+        self._was_used = False
         self._destroying: Pending[None] = Pending()
         self._requests = Requests(bridge_id, new_id=owner.new_id, notify=self._carry_out, counters=owner.counters)
         self._player = Player(self._requests, idle=lambda now: None, ended=self._played)
@@ -140,6 +139,8 @@ class BridgeMachine:
         """Bring a call in, out of any other bridge; settled when it is. Abandoned, it is brought out again."""
         self.check_open()
         call.check_alive()
+        if call.answered_at is None and not call.in_stasis:
+            raise LocalProtocolError(f"call {call.id} has not been answered yet: it cannot come into a bridge")
         there = self._members.get(call)
         if there is not None and there.is_wanted:
             raise LocalProtocolError(f"call {call.id} is in bridge {self.id} already, or on its way")
@@ -151,6 +152,47 @@ class BridgeMachine:
         if self.stage is Stage.OPEN:
             self._join(member, now)
         return member.joined
+
+    def add_all(
+        self, calls: Sequence[CallMachine], now: float, *, mute: bool = False, absorb_dtmf: bool = False
+    ) -> Pending[None]:
+        """Bring several in, settled when all are, or with what the first has failed with. Meanwhile none of them is
+        alone, as two are who have been talking with each other elsewhere.
+        """
+        if not calls:
+            raise ValueError("nobody to bring in")
+        joined: list[Pending[None]] = []
+
+        def unwanted(_: Pending[None], now: float) -> None:
+            for each in joined:
+                each.abandon(now)
+
+        outcome = Pending[None](unwanted)
+        retained = [*calls]
+        for call in retained:
+            call.keeping.retain()
+
+        def settle() -> None:
+            if not all(each.done for each in joined) or len(joined) < len(retained):
+                return
+            for call in retained:
+                call.release(self._owner.clock())
+            error = next((each.error for each in joined if each.error is not None), None)
+            if error is None:
+                outcome.resolve(None)
+            else:
+                outcome.fail(error)
+
+        for call in retained:
+            try:
+                joined.append(self.add(call, now, mute=mute, absorb_dtmf=absorb_dtmf))
+            except VoxtraError as error:
+                failed = Pending[None]()
+                failed.fail(error)
+                joined.append(failed)
+        for each in joined:
+            each.add_waker(settle)
+        return outcome if len(joined) > 1 else joined[0]
 
     def remove(self, call: CallMachine, now: float) -> Pending[None]:
         """Take a call out: it lives on, alone. ``LocalProtocolError`` where it is not in it."""
@@ -176,27 +218,31 @@ class BridgeMachine:
     def mute(self, call: CallMachine, now: float) -> Pending[None]:
         """Let the others not hear it, until :meth:`unmute`, or until it is out."""
         self._member(call)
-        return self._mute(call, now)
+        return self._owner.mutings.of(call).mute(self, now)
 
     def unmute(self, call: CallMachine, now: float) -> Pending[None]:
         """Let the others hear it again."""
         self._member(call)
-        self._muted.pop(call, None)
-        return self._owner.ask(channels.unmute(call.id, direction="in"), now)
+        return self._owner.mutings.of(call).unmute(self, now)
 
     def start_music(self, moh_class: str | None, now: float) -> Pending[None]:
         """Let all in it hear music on hold, besides each other."""
         self.check_open()
+        outcome = Pending[None](lambda _, now: self._unwanted_music(now))
+        asked = self._owner.ask(bridges.start_moh(self.id, moh_class=moh_class), now)
         self.has_music = True
-        return self._owner.ask(bridges.start_moh(self.id, moh_class=moh_class), now)
+        asked.add_waker(partial(self._music_answered, outcome, asked, playing=True))
+        return outcome
 
     def stop_music(self, now: float) -> Pending[None]:
         """End the music; where there is none nothing happens."""
         self.check_open()
         if not self.has_music:
             return Pending.resolved(None)
-        self.has_music = False
-        return self._owner.ask(bridges.stop_moh(self.id), now)
+        outcome = Pending[None]()
+        asked = self._owner.ask(bridges.stop_moh(self.id), now)
+        asked.add_waker(partial(self._music_answered, outcome, asked, playing=False))
+        return outcome
 
     def play(
         self, media: str | Sequence[str], now: float, *, language: str | None, offset_ms: int, skip_ms: int
@@ -220,6 +266,11 @@ class BridgeMachine:
             if self._is_there:
                 self._remove(now)
         return self._destroying
+
+    def owner_gone(self, now: float) -> None:
+        """Whoever made it has ended: nobody need come any more for it to go."""
+        self._was_used = True
+        self._look_whether_over(now)
 
     def wait_gone(self) -> Pending[None]:
         """Settled when it is destroyed, or going to be."""
@@ -450,7 +501,7 @@ class BridgeMachine:
     def _join(self, member: _Member, now: float) -> None:
         """Muted before it comes: the mute that ``addChannel`` has cannot be lifted while a call is in."""
         if member.mute:
-            muted = self._mute(member.call, now)
+            muted = self._owner.mutings.of(member.call).mute(self, now)
             muted.add_waker(partial(self._is_muted, member, muted))
         else:
             self._enter(member, now)
@@ -495,7 +546,7 @@ class BridgeMachine:
     def _come_in(self, member: _Member, now: float) -> None:
         if member.is_in:
             return
-        member.is_in = True
+        member.is_in = self._was_used = True
         member.call.came_into(self, now)
         member.joined.resolve(None)
         if not member.is_wanted:
@@ -573,24 +624,11 @@ class BridgeMachine:
 
     def _look_whether_over(self, now: float) -> None:
         is_wanted = any(member.is_wanted for member in self._members.values())
-        if not is_wanted and not self._keep and self.stage is not Stage.GONE:
+        if not is_wanted and self._was_used and not self._keep and self.stage is not Stage.GONE:
             self.destroy(now)
 
-    def _mute(self, call: CallMachine, now: float) -> Pending[None]:
-        muted = Pending[None]()
-        self._muted[call] = asked = self._owner.ask(channels.mute(call.id, direction="in"), now)
-        asked.add_waker(lambda: muted.resolve(None) if asked.error is None else muted.fail(asked.error))
-        return muted
-
     def _unmute(self, call: CallMachine, now: float) -> None:
-        """… as soon as Asterisk has answered for the mute: on another connection it could be overtaken."""
-        asked = self._muted.pop(call, None)
-        if asked is not None:
-            asked.add_waker(partial(self._unmute_if_muted, call, asked))
-
-    def _unmute_if_muted(self, call: CallMachine, asked: Pending[None]) -> None:
-        if not isinstance(asked.error, AriError | RequestNotSent) and not call.is_ending:
-            self._owner.remove(channels.unmute(call.id, direction="in"), self._owner.clock())
+        self._owner.mutings.leave(call, self, now)
 
     def _one_of(self, joined: Pending[None]) -> None:
         if joined.error is not None:
@@ -598,6 +636,20 @@ class BridgeMachine:
             self.destroy(self._owner.clock(), cast(VoxtraError, joined.error))
         elif len(self.calls) == len(self._parties):
             self._together.resolve(self.id)
+
+    def _music_answered(self, outcome: Pending[None], asked: Pending[None], *, playing: bool) -> None:
+        error = asked.error
+        if error is None:
+            self.has_music = playing
+            outcome.resolve(None)
+        else:
+            if playing and isinstance(error, AriError | RequestNotSent):
+                self.has_music = False
+            outcome.fail(error)
+
+    def _unwanted_music(self, now: float) -> None:
+        if self.has_music and self.stage is Stage.OPEN:
+            self.stop_music(now)
 
     # ---- inside: what is played ------------------------------------------------------------------------------------
 
@@ -660,5 +712,5 @@ class BridgeMachine:
                 if exchange.pending is not None:
                     exchange.pending.resolve(False)
             case _:
-                self._player.not_stopped(playback)
+                self._player.not_stopped(playback, now)
                 settle(exchange, cast(VoxtraError, error))

@@ -18,6 +18,7 @@ from ..deadlines import soonest
 from ..effects import LogLevel
 from .bridge import BridgeMachine
 from .media_line import BRIDGE_PREFIX
+from .muting import Mutings
 from .orphans import Ask
 
 __all__ = ["Bridges"]
@@ -47,6 +48,7 @@ class Bridges:
         self.new_id = new_id
         self.clock = clock
         self.counters = counters
+        self.mutings = Mutings(self)
         self.under_way = 0
         """How many requests to make one, or to remove it, are under way."""
         self.closed = closed

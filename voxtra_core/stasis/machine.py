@@ -53,6 +53,7 @@ from ..call import (
 )
 from ..call.commands import AskLink, FollowBridge, OpenMedia, Withdraw
 from ..call.commands import Command as CallCommand
+from ..call.origination import check_endpoint
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines, soonest
 from ..effects import Log, LogLevel
@@ -445,9 +446,7 @@ class StasisMachine:
 
         The call is registered under an id of our own before the request leaves, so that no event can come too early.
         """
-        technology, slash, resource = endpoint.partition("/")
-        if not (technology and slash and resource):
-            raise ValueError(f"endpoint must be Technology/resource, as in PJSIP/alice, not {endpoint[:100]!r}")
+        _, resource = check_endpoint(endpoint)
         call = CallMachine(
             f"{OWN_PREFIX}call-{self._new_id()}",
             CallDirection.OUTBOUND,
