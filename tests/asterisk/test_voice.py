@@ -432,7 +432,7 @@ def check_that_nothing_is_missing(us: Heard, began: float, ended: float, take_ov
 def check_what_the_far_end_hears(doing: Doing, far: Heard, began: float, ended: float, *, carries: bool) -> None:
     if doing.far_hears == "a voice":
         meanwhile = far.between(began + 0.15, ended - 0.1)
-        assert len(meanwhile) >= 50 * (ended - began - 0.25) - 6 or not carries
+        assert len(meanwhile) >= 50 * (ended - began - 0.25) - 12 or not carries
         assert len(loud(meanwhile)) >= len(meanwhile) / 2 > 0
 
 
