@@ -463,6 +463,25 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
 }
 
 
+async def test_the_end_of_another_call_is_no_normal_end_of_a_handler(rig: Rig) -> None:
+    calls: list[CallSession] = []
+
+    @rig.app.default()
+    async def handler(call: CallSession) -> None:
+        calls.append(call)
+        await call.answer()
+        if len(calls) == 1:
+            await call.wait_ended()
+        else:
+            await calls[0].listen_dtmf()
+
+    async with rig.serving():
+        other, phone = await rig.call(), await rig.call()
+        await other.hangup()
+        assert await phone.wait_ended() == CallEnd(41, EndedBy.REMOTE)
+    assert f"{phone.id};2" in rig.expect_log("its handler failed").getMessage()
+
+
 async def test_after_the_end_methods_raise_but_for_these(rig: Rig) -> None:
     raised: list[tuple[str, CallEnd]] = []
     others: list[Any] = []
