@@ -79,9 +79,9 @@ class Bridge:
     async def add(self, call: CallSession, *, mute: bool = False, absorb_dtmf: bool = False) -> None:
         """Bring a call in, out of any other bridge, and return when it is, behind what is being played to it.
 
-        With ``mute`` the others do not hear it; with ``absorb_dtmf`` they do not hear its keys. Cancelled, it is
-        brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for one that is in it already, or on
-        another Asterisk.
+        With ``mute`` the others do not hear it, as by :meth:`mute`; with ``absorb_dtmf`` they do not hear its keys.
+        Cancelled, it is brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for one that is in it
+        already, or on another Asterisk.
         """
         self._home.check_same_place(call)
         joined = self._machine.add(call.machine, self._driver.time(), mute=mute, absorb_dtmf=absorb_dtmf)
@@ -92,7 +92,11 @@ class Bridge:
         await outcome_of(self._driver, self._machine.remove(call.machine, self._driver.time()))
 
     async def mute(self, call: CallSession) -> None:
-        """Let the others not hear a call, until :meth:`unmute`, or until it is out."""
+        """Let the others not hear a call, until :meth:`unmute`, or until it is out.
+
+        Asterisk silences what comes in from the far end, for all who listen: in the call's own recording, and in its
+        :meth:`.CallSession.audio_stream`, there is silence for it, and no talking is detected. Keys are heard as ever.
+        """
         await outcome_of(self._driver, self._machine.mute(call.machine, self._driver.time()))
 
     async def unmute(self, call: CallSession) -> None:
