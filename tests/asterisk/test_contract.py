@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,25 @@ class Sink:
 async def stays(call: CallSession) -> None:
     await call.answer()
     await call.wait_ended()
+
+
+# ---- calls -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_made_for_each_that_comes_in_and_each_that_is_answered(rig: Rig) -> None:
+    """Of the class that this loop's package names."""
+    package = importlib.import_module(f"voxtra_{rig.backend}")
+    made: list[CallSession] = []
+
+    @rig.app.default()
+    async def handler(call: CallSession) -> None:
+        made.append(call)
+        await call.answer()
+
+    async with rig.serving():
+        phone = await rig.call()
+        await phone.wait_ended()
+    assert [type(call) for call in [*made, phone]] == [package.CallSession] * 2
 
 
 # ---- attributes ------------------------------------------------------------------------------------------------------
