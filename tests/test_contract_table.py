@@ -18,7 +18,7 @@ from voxtra_core.testing import Agent, Caller, run_call
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "contract.md"
 
-PLACEHOLDERS = ("issue 8", "TODO-BRIDGE")
+PLACEHOLDER = "issue 8"
 """What stands in for a test of what is not built yet."""
 MEMBERS = """
     id caller_id called_number direction state metadata duration app_name agent
@@ -35,6 +35,8 @@ TYPES = {each.__name__: each for each in (str, float, dict, list, CallDirection,
 
 _MEMBER = re.compile(r"`call\.(?P<name>[a-z_.]+)(?P<signature>\([^`]*)?(?:: (?P<type>\w+))?`")
 _TEST = re.compile(r"`([a-z_/]+): ([a-z0-9_]+)`")
+_MARK = re.compile(r"\bmark\.(soak|skip|skipif|xfail)$")
+_SKIP = re.compile(r"\b(skip|importorskip|xfail)$")
 
 
 @attrs.frozen
@@ -53,7 +55,7 @@ class Row:
     @property
     def is_to_come(self) -> bool:
         """Whether it is of something that is not built yet."""
-        return self.simulated in PLACEHOLDERS and self.real in PLACEHOLDERS
+        return self.simulated == self.real == PLACEHOLDER
 
     def __str__(self) -> str:
         return self.line[:60]
@@ -73,14 +75,26 @@ EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=str)
 
 
 @cache
-def cases_in(path: Path) -> dict[str, list[str]]:
-    """The tests of a file, and the decorators of each; none where it is not there."""
+def cases_in(path: Path) -> dict[str, bool]:
+    """The tests of a file, and whether each always runs; none where it is not there."""
     if not path.exists():
         return {}
-    functions = [
-        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    return {node.name: [ast.unparse(decorator) for decorator in node.decorator_list] for node in functions}
+    body = ast.parse(path.read_text()).body
+    functions = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    rest = [node for node in body if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    marks = [node for node in rest if ast.unparse(node).startswith("pytestmark")]
+    all_run = not any(map(_is_marked, marks)) and not any(map(_skips, rest))
+    return {node.name: all_run and not _is_marked(node) and not _skips(node) for node in functions}
+
+
+def _is_marked(node: ast.AST) -> bool:
+    """Whether there is a mark in it that may keep a test from running: ``pytest.mark.soak``."""
+    return any(isinstance(each, ast.Attribute) and _MARK.search(ast.unparse(each)) for each in ast.walk(node))
+
+
+def _skips(node: ast.AST) -> bool:
+    """Whether there is a call in it that may end a test: ``pytest.skip()``."""
+    return any(isinstance(each, ast.Call) and _SKIP.search(ast.unparse(each.func)) for each in ast.walk(node))
 
 
 def fault_in(cell: str, folder: Path) -> str | None:
@@ -90,10 +104,10 @@ def fault_in(cell: str, folder: Path) -> str | None:
         return f"no tests: {cell!r}"
     for where, name in named:
         path = folder.joinpath(*where.split("/"))
-        decorators = cases_in(path.with_name(f"test_{path.name}.py")).get(f"test_{name}")
-        if decorators is None:
+        always_runs = cases_in(path.with_name(f"test_{path.name}.py")).get(f"test_{name}")
+        if always_runs is None:
             return f"no such test: {where}: {name}"
-        if any(word in decorator for decorator in decorators for word in ("soak", "skip", "xfail")):
+        if not always_runs:
             return f"a test that does not always run: {where}: {name}"
     return None
 
@@ -204,6 +218,31 @@ def test_a_row_is_read() -> None:
 )
 def test_a_test_that_is_not_there_is_found(cell: str, fault: str) -> None:
     assert fault in (fault_in(cell, TESTS) or "")
+
+
+IT_IS_THERE = "def test_it_is_there(): ..."
+
+
+@pytest.mark.parametrize(
+    ("source", "runs"),
+    [
+        (f"pytestmark = pytest.mark.anyio\n{IT_IS_THERE}", True),
+        ("def test_it_is_there():\n    tape.skip_to(1)\n    skipped = 1", True),
+        (f"{IT_IS_THERE}\ndef test_another():\n    pytest.skip('not today')", True),
+        (f"@pytest.mark.skipif(True, reason='not here')\n{IT_IS_THERE}", False),
+        (f"pytestmark = [pytest.mark.anyio, pytest.mark.soak]\n{IT_IS_THERE}", False),
+        (f"pytestmark: object = pytest.mark.xfail\n{IT_IS_THERE}", False),
+        (f"storage = pytest.importorskip('obstore')\n{IT_IS_THERE}", False),
+        (f"if not HERE:\n    pytest.skip('not here', allow_module_level=True)\n{IT_IS_THERE}", False),
+        ("def test_it_is_there():\n    if not HERE:\n        pytest.skip('not here')", False),
+        ("async def test_it_is_there():\n    async with rig:\n        pytest.xfail('not yet')", False),
+        ("def test_it_is_there():\n    skip()", False),
+    ],
+)
+def test_a_test_that_does_not_always_run_is_found(source: str, runs: bool, tmp_path: Path) -> None:
+    (tmp_path / "test_where.py").write_text(source)
+    fault = fault_in("`where: it_is_there`", tmp_path)
+    assert fault == (None if runs else "a test that does not always run: where: it_is_there")
 
 
 def test_a_test_that_is_there_is_found() -> None:

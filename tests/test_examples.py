@@ -8,10 +8,23 @@ from types import ModuleType
 
 import pytest
 
+from tests.testing.test_docs import run_page
 from voxtra_core.media import SLIN, SLIN16, Tone, read_wav, rms_dbfs
-from voxtra_core.testing import Caller, Person, QueueContext, SimulatedQueue, flaws, run_call
+from voxtra_core.testing import (
+    Agent,
+    Caller,
+    Faults,
+    Person,
+    QueueContext,
+    SimulatedQueue,
+    flaws,
+    run_call,
+    run_calls,
+)
+from voxtra_core.testing.faults import Restart
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+AGENT = Agent("PJSIP/alice")
 
 
 def load(name: str) -> ModuleType:
@@ -122,3 +135,26 @@ def test_a_dictaphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     middle = wav.data[SLIN16.bytes_for(1.0) : SLIN16.bytes_for(2.0)]
     assert rms_dbfs(middle) == pytest.approx(rms_dbfs(said), abs=0.5)
     assert file.name in capsys.readouterr().out
+
+
+def test_a_conference_after_a_restart_of_asterisk() -> None:
+    """Two who call at once when it has been restarted meet as the first two did."""
+    said = Tone(440, level=-10.0).read(1.0)
+    callers = [
+        Caller("5550100", after=after).waits_for_prompt("beep").waits(1.0).talks(said).waits(1.0).hangs_up()
+        for after in (0.0, 0.0, 20.0, 20.0)
+    ]
+    report = run_calls(load("conference_asyncio").app, callers, faults=Faults(Restart(10.0, 1.0)))
+    assert [call.error for call in report.calls] == [None] * 4
+    assert [call.prompts.count("beep") for call in report.calls] == [2] * 4
+    assert all(call.heard.chunks for call in report.calls)
+
+
+@pytest.mark.parametrize("agent", [AGENT.is_busy(), AGENT.answers().hangs_up(), AGENT.answers().waits(3.0).hangs_up()])
+def test_whom_one_asks_first_has_gone(agent: Agent) -> None:
+    """The caller is told so, wherever in the talk with them it was."""
+    ask_first = run_page("bridges.md")["ask_first"]
+    report = run_call(ask_first, Caller("5550100").waits_for_prompt("vm-nobodyavail"), agents=[agent])
+    assert flaws(report.run) == []
+    assert report.error is None
+    assert report.prompts[-1] == "vm-nobodyavail"

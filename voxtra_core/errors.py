@@ -126,7 +126,7 @@ class RemoteProtocolError(VoxtraError):
 class CallEnded(VoxtraError):
     """The call ended under whatever was awaited, or had ended before it was asked for.
 
-    A handler that lets it go up has ended normally.
+    A handler that lets its own call's go up has ended normally; with another call's it has failed.
     """
 
     def __init__(self, call_id: str, end: CallEnd) -> None:

@@ -10,15 +10,23 @@ app = VoxtraApp()
 rooms: dict[str, Bridge] = {}
 
 
+def is_to_be_made(number: str) -> bool:
+    """Whether there is no room of this number, or none any more, as when Asterisk has been restarted."""
+    return number not in rooms or rooms[number].is_gone
+
+
 @app.default()
 async def conference(call: CallSession) -> None:
     """Everybody who calls the same number hears each other; a star mutes, and unmutes."""
     await call.answer()
-    if call.called_number not in rooms:
+    number = call.called_number
+    if is_to_be_made(number):
         made = await app.create_bridge(keep=True)
-        if rooms.setdefault(call.called_number, made) is not made:
+        if is_to_be_made(number):
+            rooms[number] = made
+        else:
             await made.destroy()  # somebody else was quicker
-    room = rooms[call.called_number]
+    room = rooms[number]
     await room.add(call)
     await room.play_file("beep")
     is_muted = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,25 @@ class Sink:
 async def stays(call: CallSession) -> None:
     await call.answer()
     await call.wait_ended()
+
+
+# ---- calls -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_made_for_each_that_comes_in_and_each_that_is_answered(rig: Rig) -> None:
+    """Of the class that this loop's package names."""
+    package = importlib.import_module(f"voxtra_{rig.backend}")
+    made: list[CallSession] = []
+
+    @rig.app.default()
+    async def handler(call: CallSession) -> None:
+        made.append(call)
+        await call.answer()
+
+    async with rig.serving():
+        phone = await rig.call()
+        await phone.wait_ended()
+    assert [type(call) for call in [*made, phone]] == [package.CallSession] * 2
 
 
 # ---- attributes ------------------------------------------------------------------------------------------------------
@@ -461,6 +481,25 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "get_variable": lambda call: call.get_variable("X"),
     "continue_in_dialplan": lambda call: call.continue_in_dialplan(),
 }
+
+
+async def test_the_end_of_another_call_is_no_normal_end_of_a_handler(rig: Rig) -> None:
+    calls: list[CallSession] = []
+
+    @rig.app.default()
+    async def handler(call: CallSession) -> None:
+        calls.append(call)
+        await call.answer()
+        if len(calls) == 1:
+            await call.wait_ended()
+        else:
+            await calls[0].listen_dtmf()
+
+    async with rig.serving():
+        other, phone = await rig.call(), await rig.call()
+        await other.hangup()
+        assert await phone.wait_ended() == CallEnd(41, EndedBy.REMOTE)
+    assert f"{phone.id};2" in rig.expect_log("its handler failed").getMessage()
 
 
 async def test_after_the_end_methods_raise_but_for_these(rig: Rig) -> None:

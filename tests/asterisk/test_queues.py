@@ -100,7 +100,7 @@ def reload(rig: Rig) -> None:
 class Office:
     """Callers who are handed to a queue, and a member that rings, answers, listens for two keys, and presses two."""
 
-    def __init__(self, rig: Rig, queue: str, *, answers_call: bool = True, **options: Any) -> None:
+    def __init__(self, rig: Rig, queue: str, *, answers_call: bool = True, stays: bool = True, **options: Any) -> None:
         self.rig = rig
         self.queue = f"{rig.app_name}{queue}"
         self.calls: list[CallSession] = []
@@ -110,6 +110,7 @@ class Office:
         self.heard: list[str] = []
         self.members: list[CallSession] = []
         self._answers_call = answers_call
+        self._stays = stays
         self._options = options
         rig.app.default()(self.hand_over)
         rig.far.default()(self.member)
@@ -127,7 +128,8 @@ class Office:
         assert call.end is not None
         assert call.end.by is EndedBy.DIALPLAN
         self.visits.append(visit)
-        self.outcomes.append(await visit.wait())
+        if self._stays:
+            self.outcomes.append(await visit.wait())
 
     async def member(self, call: CallSession) -> None:
         self.members.append(call)
@@ -204,6 +206,18 @@ async def test_answered_and_heard(rig: Rig, queue: str) -> None:
         assert member.interface == office.member_interface
         assert told == [MemberRinging(member), MemberAnswered(member, outcome.waited), outcome]
         assert member.channel.startswith(f"Local/{rig.app_name}far@stasis-")
+        assert is_followed_no_more(rig)
+
+
+async def test_a_handler_need_not_stay(rig: Rig) -> None:
+    office = Office(rig, "", stays=False)
+    async with rig.serving():
+        phone = await rig.call()
+        visit = await office.inside()
+        await eventually(lambda: visit.answered_by)
+        assert await talk(phone) == "78"
+        await phone.hangup()
+        assert (await visit.wait()).end is QueueEnd.COMPLETED
         assert is_followed_no_more(rig)
 
 

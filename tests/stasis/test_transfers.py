@@ -426,7 +426,7 @@ def asked_of_the_caller(scene: Scene) -> list[str]:
         ("ringing", False, ["ring"]),
         ("ringing", True, ["play"]),
         ("music", True, ["start_moh"]),
-        ("music", False, []),
+        ("music", False, ["ring"]),
         ("none", True, []),
         ("none", False, []),
     ],

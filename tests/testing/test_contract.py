@@ -12,7 +12,18 @@ from typing import Any
 import attrs
 import pytest
 
-from voxtra_core import CallDirection, CallEnd, CallEnded, CallSession, CallState, EndedBy, PlaybackEnd
+import voxtra_asyncio
+import voxtra_trio
+from voxtra_core import (
+    CallDirection,
+    CallEnd,
+    CallEnded,
+    CallSession,
+    CallState,
+    EndedBy,
+    OriginateFailed,
+    PlaybackEnd,
+)
 from voxtra_core.media import SLIN, ULAW, AudioChunk, Transcoder
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
 from voxtra_core.testing import Agent, Caller, Extension, run_call
@@ -46,6 +57,29 @@ def right(report: CallReport) -> CallReport:
     assert report.run.log_lines == []
     assert not report.left
     return report
+
+
+# ---- calls -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", [voxtra_trio, voxtra_asyncio])
+def test_a_call_is_made_for_each_that_comes_in_and_each_that_is_answered(package: Any) -> None:
+    """Of the class that both packages name."""
+    made: list[CallSession] = []
+    app = package.VoxtraApp("http://pbx.example:8088", "user", "secret")
+
+    @app.default()
+    async def handler(call: CallSession) -> None:
+        made.append(call)
+        made.append(await app.originate("PJSIP/bob"))
+        with pytest.raises(OriginateFailed):
+            await app.originate("PJSIP/alice")
+
+    agents = [Agent("PJSIP/bob").answers().waits(5.0).hangs_up(), Agent("PJSIP/alice").is_busy()]
+    report = right(run_call(app, PATIENT, agents=agents))
+    assert all(isinstance(call, package.CallSession) for call in made)
+    assert [call.id for call in made] == [handled.first_id for handled in report.run.handled]
+    assert [call.direction for call in made] == [CallDirection.INBOUND, CallDirection.OUTBOUND]
 
 
 # ---- attributes ------------------------------------------------------------------------------------------------------

@@ -5,16 +5,23 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.benchmarks.simulated_call import CALLER, ivr
+from tests.session.test_endurance import forget
+from tests.session.world import World
 from voxtra_core import CallSession, TransferFailed
-from voxtra_core.testing import Agent, Caller, run_call
+from voxtra_core.ari import recordings
+from voxtra_core.recording import RecordingMetadata
+from voxtra_core.stasis import machine as stasis
+from voxtra_core.testing import Agent, Caller, QueueContext, SimulatedQueue, run_call
 
 IS_LONG = float(os.environ.get("VOXTRA_SOAK_SECONDS", "30")) >= 60
 ALICE = Agent("PJSIP/alice").rings(2.0).answers().waits(5.0).hangs_up()
+BOB = Agent("PJSIP/bob").is_busy()
+PATIENT = Caller("5550100").waits_for_answer().waits(60.0)
 
 
 async def switchboard(call: CallSession) -> None:
@@ -34,8 +41,7 @@ def one_ivr() -> None:
 
 
 def one_switchboard() -> None:
-    caller = Caller("5550100").waits_for_answer().waits(60.0)
-    report = run_call(switchboard, caller, agents=[ALICE, Agent("PJSIP/bob").is_busy()])
+    report = run_call(switchboard, PATIENT, agents=[ALICE, BOB])
     assert report.error is None
     assert not report.left
 
@@ -50,11 +56,89 @@ def test_it_is_the_call_that_the_benchmark_says() -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize(("call", "calls"), [(one_ivr, 10_000), (one_switchboard, 10_000 if IS_LONG else 1_000)])
 def test_ten_thousand_leave_memory_flat(call: Callable[[], None], calls: int) -> None:
-    """In blocks of Python's own allocator, of which a call needs thousands."""
+    """A call needs thousands of blocks."""
+    growth = growth_of(call, calls // 10)
+    assert growth < 1_000, growth
+
+
+def growth_of(call: Callable[[], None], calls: int) -> int:
+    """Blocks of Python's own allocator that ten times so many calls add to what the first so many have left."""
     blocks = []
     for _ in range(11):
-        for _ in range(calls // 10):
+        for _ in range(calls):
             call()
         gc.collect()
         blocks.append(sys.getallocatedblocks())
-    assert max(blocks[1:]) - blocks[0] < 1_000, blocks
+    return max(blocks[1:]) - blocks[0]
+
+
+# ---- one after another in one application ----------------------------------------------------------------------------
+
+
+class House:
+    """One application and one Asterisk, for call after call; and the sink, which has Asterisk keep no recording."""
+
+    def __init__(self) -> None:
+        self.world = World(recording_sink=self)
+        self.recorded = 0
+        self.world.app.default()(self.handler)
+        for agent in (ALICE, BOB):
+            self.world.asterisk.add_endpoint(agent.endpoint, agent)
+        queues = QueueContext(queues={"support": SimulatedQueue()})
+        self.world.asterisk.add_extension("voxtra-queue", "s", queues)
+
+    async def on_recording_complete(self, metadata: RecordingMetadata) -> None:
+        self.recorded += 1
+        await self.world.app.request(recordings.delete_stored(metadata.name))
+
+    async def handler(self, call: CallSession) -> None:
+        """A room, a snoop, a queue that the call comes back from, and all there is to a switchboard."""
+        if call.args[:1] == ("queue",):
+            await switchboard(call)
+            return
+        await call.answer()
+        room = await self.world.app.create_bridge()
+        await room.add(call)
+        await room.record_start()
+        await room.play_file("beep")
+        await room.record_stop()
+        snoop = await call.snoop(spy="in")
+        await snoop.hangup()
+        visit = await call.transfer_to_queue("support", timeout=3, come_back=True)
+        await visit.wait()
+
+    def one_call(self) -> None:
+        world, recorded = self.world, self.recorded
+        caller = world.call(PATIENT)
+        world.driver.wake()
+        while caller.ended_at is None:
+            world.run(10.0)
+        world.run(10.0)
+        assert self.recorded == recorded + 2
+        assert world.log() == []
+        world.assert_nothing_is_left()
+        forget(world.asterisk, world.driver)
+        world.link.requests.clear()
+
+
+@pytest.fixture
+def a_house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """In which the bound of what is remembered of calls that have ended is reached early on."""
+    monkeypatch.setattr(stasis, "MAX_REMEMBERED", 10)
+    house = House()
+    with house.world as world:
+        world.start()
+        yield house
+        world.stop()
+
+
+def test_four_hundred_in_one_application_leave_memory_flat(a_house: House) -> None:
+    """A bridge kept of each call would be 66,000 blocks."""
+    growth = growth_of(a_house.one_call, 40)
+    assert growth < 1_000, growth
+
+
+@pytest.mark.soak
+def test_thousands_in_one_application_leave_memory_flat(a_house: House) -> None:
+    growth = growth_of(a_house.one_call, 1_000 if IS_LONG else 100)
+    assert growth < 1_000, growth

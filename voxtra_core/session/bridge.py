@@ -87,7 +87,7 @@ class Bridge:
     async def add(self, *calls: CallSession, mute: bool = False, absorb_dtmf: bool = False) -> None:
         """Bring calls in, out of any other bridge, and return when all are, behind what is being played to them.
 
-        With ``mute`` the others do not hear them; with ``absorb_dtmf`` they do not hear their keys. Two who talk with
+        With ``mute`` the others do not hear them, as by :meth:`mute`; with ``absorb_dtmf`` they do not hear their keys. Two who talk with
         each other elsewhere are to be brought in together: the one who is left behind might be hung up. Cancelled, they
         are brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is in it already,
         on another Asterisk, or not answered yet, and what the first of them has failed with: the others stay.
@@ -103,7 +103,11 @@ class Bridge:
         await outcome_of(self._driver, self._machine.remove(call.machine, self._driver.time()))
 
     async def mute(self, call: CallSession) -> None:
-        """Let the others not hear a call, until :meth:`unmute`, or until it is out."""
+        """Let the others not hear a call, until :meth:`unmute`, or until it is out.
+
+        Asterisk silences what comes in from the far end, for all who listen: in the call's own recording, and in its
+        :meth:`.CallSession.audio_stream`, there is silence for it, and no talking is detected. Keys are heard as ever.
+        """
         await outcome_of(self._driver, self._machine.mute(call.machine, self._driver.time()))
 
     async def unmute(self, call: CallSession) -> None:

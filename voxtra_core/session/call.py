@@ -654,8 +654,8 @@ class CallSession:
         other, as after :meth:`bridge_with`: the handler need not stay, and the one hung up takes the other along.
 
         Meanwhile the caller hears ``"ringing"``, ``"music"`` or ``"none"``; one that is not answered yet is answered
-        when they are. They have ``timeout`` seconds to answer, and see ``caller_id``, or else the caller's number;
-        ``variables`` are set on their channel.
+        when they are, and hears ringing in place of music. They have ``timeout`` seconds to answer, and see
+        ``caller_id``, or else the caller's number; ``variables`` are set on their channel.
 
         With ``method="refer"`` the far end is asked to call ``endpoint`` itself, by SIP 302 or REFER: one that Asterisk
         knows by name, or a SIP URI (``"PJSIP/sip:alice@example.com"``). Nothing is dialled here, and success shows as

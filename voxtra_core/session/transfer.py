@@ -17,14 +17,17 @@ class AttendedTransfer:
     """Somebody who has answered, and whom the caller may be transferred to, while the caller hears music. Made by
     :meth:`CallSession.attended_transfer_to`; best used by ``async with``, which declines what was not accepted::
 
-        async with await call.attended_transfer_to("PJSIP/alice") as transfer:
-            await transfer.agent.play_file("you-have-a-call")
-            if await transfer.agent.listen_dtmf(timeout=10) == "1":
-                await transfer.accept()
+        try:
+            async with await call.attended_transfer_to("PJSIP/alice") as transfer:
+                await transfer.agent.play_file("call-waiting")
+                if await transfer.agent.listen_dtmf(timeout=10) == "1":
+                    await transfer.accept()
+        except (TransferFailed, CallEnded):
+            ...
 
     Either of the two may go at any moment: the caller's end is a ``CallEnded`` of whatever is asked of that call and of
-    :meth:`accept`, theirs one of whatever is asked of :attr:`agent`. When the handler ends they are hung up, unless
-    joined.
+    :meth:`accept`, theirs one of whatever is asked of :attr:`agent`, which is a failure of a handler that lets it go
+    up. When the handler ends they are hung up, unless joined.
     """
 
     def __init__(self, transfer: Transfer, agent: CallSession, driver: Driver) -> None:

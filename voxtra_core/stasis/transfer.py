@@ -25,7 +25,7 @@ from .bridge import BridgeMachine
 __all__ = ["Comfort", "Dialled", "Stage", "Transfer"]
 
 Comfort: TypeAlias = Literal["ringing", "music", "none"]
-"""What a caller hears meanwhile."""
+"""What a caller hears meanwhile; one that is not answered yet hears ringing also where it is ``"music"``."""
 
 RINGING = "tone:ring"
 """The ringing tone of Asterisk's default zone (``indications.conf``), as it is played to a call that is up."""
@@ -91,11 +91,11 @@ class Transfer:
         """Let the caller hear that something is being done."""
         call = self._call
         call.accompany(self.leg)
-        if self._comfort == "music" and call.state is CallState.IN_PROGRESS:
+        if self._comfort != "none" and call.state is CallState.RINGING:
+            call.ring(now)  # music is for who has been answered
+        elif self._comfort == "music" and call.state is CallState.IN_PROGRESS:
             self._has_put_on_hold = True
             call.hold(now)
-        elif self._comfort == "ringing" and call.state is CallState.RINGING:
-            call.ring(now)
         elif self._comfort == "ringing":
             self._tone = call.play(RINGING, now)
         call.wait_ended().add_waker(self._caller_gone)
