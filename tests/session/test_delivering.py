@@ -298,6 +298,19 @@ def test_there_is_an_end_to_threads_that_hang(monkeypatch: pytest.MonkeyPatch) -
     assert len(sink.told) == 1
 
 
+def test_a_file_may_take_as_long_as_a_try() -> None:
+    class Reading(Sink):
+        async def on_recording_complete(self, metadata: RecordingMetadata) -> None:  # type: ignore[override]
+            assert metadata.tools is not None
+            await metadata.tools.read(metadata.name)
+
+    desk = Desk(Reading())
+    desk.record()
+    desk.run()
+    assert desk.stasis.next_deadline() == TRY
+    desk.cancel()
+
+
 def test_a_cancelled_one_makes_room() -> None:
     desk = Desk()
     slow = Slow(desk=desk)

@@ -286,4 +286,5 @@ class _Tools:
 
     async def read(self, name: str) -> bytes:
         """The file of a recording, through ARI."""
-        return await outcome_of(self.driver, self.stasis.request(recordings.get_stored_file(name), self.driver.time()))
+        now = self.driver.time()
+        return await outcome_of(self.driver, self.stasis.request(recordings.get_stored_file(name), now, TRY))

@@ -80,7 +80,7 @@ class SinkTools(Protocol):
         """The machine that it runs on."""
 
     def read(self, name: str) -> Awaitable[bytes]:
-        """The file of a recording, through ARI; not where requests use the event socket alone."""
+        """The file of a recording, of 512 MiB at most, through ARI; not where requests use the event socket alone."""
 
     def in_thread(self, function: Callable[[], T]) -> Awaitable[T]:
         """Run what may block."""
