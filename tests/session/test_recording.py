@@ -13,6 +13,7 @@ from voxtra_core import CallSession
 from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted
 from voxtra_core.media import SLIN, AudioChunk, read_wav
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
+from voxtra_core.sinks import CompositeSink
 from voxtra_core.testing import Callee, Caller, Extension, Faults, flaws, run_call, run_calls
 from voxtra_core.testing.faults import ChannelGone, LateEvent, LostReply, NoReply, Outage, RefusedRequest, Restart
 from voxtra_core.testing.report import CallReport
@@ -284,6 +285,39 @@ def test_one_at_a_time() -> None:
 
     play(handler)
     assert [metadata.name for metadata in sink.told] == ["one", "two"]
+
+
+def test_there_is_no_beep_for_what_cannot_be() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.record_start("one", sink=Sink())
+        with pytest.raises(LocalProtocolError, match="'one'"):
+            await call.record_start("two", sink=Sink(), beep=True)
+        await call.record_stop()
+        with pytest.raises(TypeError, match="on_recording_complete"):
+            await call.record_start("two", sink=print, beep=True)  # type: ignore[arg-type]
+
+    assert play(handler).prompts == []
+
+
+def test_what_is_no_sink_is_told_at_once() -> None:
+    class Misspelt:
+        on_recording_completed = print
+
+    with pytest.raises(TypeError, match=r"on_recording_complete.*Misspelt"):
+        VoxtraApp("http://pbx.example:8088", "user", "secret", recording_sink=Misspelt())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"on_recording_complete.*None"):
+        CompositeSink(Sink(), None)  # type: ignore[arg-type]
+    with World() as world:
+        world.start()
+
+        async def record() -> None:
+            bridge = await world.app.create_bridge()
+            with pytest.raises(TypeError, match="on_recording_complete"):
+                await bridge.record_start(sink=Misspelt())  # type: ignore[arg-type]
+            await bridge.destroy()
+
+        world.do(record)
 
 
 def test_a_name_that_is_taken() -> None:

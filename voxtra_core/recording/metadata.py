@@ -19,6 +19,7 @@ __all__ = [
     "SinkTools",
     "Who",
     "World",
+    "check_sink",
 ]
 
 T = TypeVar("T")
@@ -119,6 +120,12 @@ class RecordingSink(Protocol):
 
     def on_recording_complete(self, metadata: RecordingMetadata, /) -> Any:
         """A recording is over."""
+
+
+def check_sink(sink: object) -> None:
+    """``TypeError`` for what is no :class:`RecordingSink`, which else is seen when a recording is over, and lost."""
+    if not callable(getattr(sink, "on_recording_complete", None)):
+        raise TypeError(f"the sink of a recording must have a method on_recording_complete(metadata), not be {sink!r}")
 
 
 @attrs.frozen(kw_only=True)
