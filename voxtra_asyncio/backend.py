@@ -21,6 +21,7 @@ from voxtra_core.effects import LogLevel
 
 from .driver import AsyncioDriver, park
 from .signals import signals_reported_to
+from .threads import in_thread
 from .tls import check_server_context, client_context
 
 __all__ = ["AsyncioBackend"]
@@ -71,7 +72,7 @@ class AsyncioBackend:
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block. Cancelled, it runs on, and nobody waits for it."""
-        return await asyncio.to_thread(function)
+        return await in_thread(function)
 
     def world(self) -> World | None:
         """The machine."""

@@ -72,7 +72,8 @@ class TrioBackend:
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block. Cancelled, it runs on, and nobody waits for it."""
-        return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+        place = trio.CapacityLimiter(1)  # of its own: the resolution of names needs those that all share
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=place)
 
     def world(self) -> World | None:
         """The machine."""

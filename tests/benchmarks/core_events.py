@@ -171,6 +171,9 @@ def weight() -> list[Row]:
         ) -> tuple[CallSession, Pending[None]]:
             raise NotImplementedError
 
+        def check_recording(self, session: CallSession, options: RecordingOptions) -> None:
+            raise NotImplementedError
+
         def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
             raise NotImplementedError
 

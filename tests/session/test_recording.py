@@ -8,11 +8,13 @@ from typing import Any
 import attrs
 import pytest
 
+from voxtra_asyncio import VoxtraApp
 from voxtra_core import CallSession
 from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted
 from voxtra_core.media import SLIN, AudioChunk, read_wav
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
-from voxtra_core.testing import Callee, Caller, Extension, Faults, flaws, run_call
+from voxtra_core.sinks import CompositeSink
+from voxtra_core.testing import Callee, Caller, Extension, Faults, flaws, run_call, run_calls
 from voxtra_core.testing.faults import ChannelGone, LateEvent, LostReply, NoReply, Outage, RefusedRequest, Restart
 from voxtra_core.testing.report import CallReport
 from voxtra_core.testing.strategies import check_call_flow
@@ -285,6 +287,39 @@ def test_one_at_a_time() -> None:
     assert [metadata.name for metadata in sink.told] == ["one", "two"]
 
 
+def test_there_is_no_beep_for_what_cannot_be() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.record_start("one", sink=Sink())
+        with pytest.raises(LocalProtocolError, match="'one'"):
+            await call.record_start("two", sink=Sink(), beep=True)
+        await call.record_stop()
+        with pytest.raises(TypeError, match="on_recording_complete"):
+            await call.record_start("two", sink=print, beep=True)  # type: ignore[arg-type]
+
+    assert play(handler).prompts == []
+
+
+def test_what_is_no_sink_is_told_at_once() -> None:
+    class Misspelt:
+        on_recording_completed = print
+
+    with pytest.raises(TypeError, match=r"on_recording_complete.*Misspelt"):
+        VoxtraApp("http://pbx.example:8088", "user", "secret", recording_sink=Misspelt())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"on_recording_complete.*None"):
+        CompositeSink(Sink(), None)  # type: ignore[arg-type]
+    with World() as world:
+        world.start()
+
+        async def record() -> None:
+            bridge = await world.app.create_bridge()
+            with pytest.raises(TypeError, match="on_recording_complete"):
+                await bridge.record_start(sink=Misspelt())  # type: ignore[arg-type]
+            await bridge.destroy()
+
+        world.do(record)
+
+
 def test_a_name_that_is_taken() -> None:
     sink = Sink()
 
@@ -367,6 +402,58 @@ def test_a_request_goes_wrong(nth: int, fault: Any) -> None:
     assert len(sink.told) >= begun
     assert len(sink.told) <= 1
     assert all(made.end is not None for made in report.recordings)
+
+
+LOST_WORDS = [*(LateEvent(nth, 3.0) for nth in (2, 3, 4, 5)), *(LostReply(nth) for nth in (2, 3, 4, 5))]
+"""An event that is as late ends the connection that it would have come by."""
+
+
+@pytest.mark.parametrize("fault", LOST_WORDS, ids=str)
+@pytest.mark.parametrize("seconds", [1, None])
+def test_the_word_that_it_has_begun_is_lost(fault: Any, seconds: int | None) -> None:
+    """It is asked after: begun it has, and it may be over by then."""
+    sink = Sink()
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.record_start("a-name", sink=sink, max_duration=seconds)
+        await call.play_file("tt-monkeys")
+        assert await call.record_stop() == (None if seconds else "a-name")
+
+    report = play(handler, PATIENT, Faults(fault))
+    (made,) = report.recordings
+    (told,) = sink.told
+    if seconds:
+        assert (made.ended, told.name) == ("max-duration", "a-name")
+        assert told.ended in {RecordingEnd.MAX_DURATION, RecordingEnd.UNKNOWN}
+        assert (told.duration is None) is (told.ended is RecordingEnd.UNKNOWN)
+    else:
+        assert (made.ended, told.ended) == ("stopped", RecordingEnd.STOPPED)
+        assert made.end is not None
+        assert told.duration == pytest.approx(made.end - made.start, abs=1.0)
+
+
+@pytest.mark.parametrize("fault", [*(LateEvent(nth, 3.0) for nth in range(2, 8)), LostReply(4), LostReply(5)], ids=str)
+def test_and_that_a_bridge_is_being_recorded(fault: Any) -> None:
+    sink = Sink()
+    app = VoxtraApp("http://pbx.example:8088", "user", "secret", recording_sink=sink)
+    names: list[str | None] = []
+
+    @app.default()
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        bridge = await app.create_bridge()
+        await bridge.add(call)
+        names.append(await bridge.record_start("a-name"))
+        await call.listen_dtmf(timeout=5.0)
+        names.append(await bridge.record_stop())
+        await bridge.destroy()
+
+    run = run_calls(app, [PATIENT.waits_for_answer().waits(60.0).hangs_up()], faults=Faults(fault))
+    assert not run.left
+    assert [call.error for call in run.calls] == [None]
+    assert names == ["a-name", "a-name"]
+    assert sink.ends == [RecordingEnd.STOPPED]
 
 
 @pytest.mark.parametrize("at", [n * 0.25 for n in range(1, 16)])

@@ -222,6 +222,16 @@ def test_what_is_sent_is_signed() -> None:
     assert not verify_signature("a secret", "now", got.body, signature_of(b"a secret", "now", got.body), now=0.0)
 
 
+@pytest.mark.parametrize("header", ["", "1\udcff", "sha256=\u00e9", "\u0661", "9" * 5000, "-1", " 1", "1_0"])
+def test_whatever_comes_as_a_header_is_refused_at_most(header: str) -> None:
+    good = signature_of(b"key", "1", b"{}")
+    assert verify_signature(b"key", "1", b"{}", good, now=1.0)
+    assert not verify_signature(b"key", header, b"{}", good, now=1.0)
+    assert not verify_signature(b"key", "1", b"{}", header, now=1.0)
+    signed = signature_of(b"key", header, b"{}") if header.isascii() else header
+    assert not verify_signature(b"key", header, b"{}", signed, now=1.0)
+
+
 def test_a_signature_that_was_made_elsewhere() -> None:
     """By ``printf '1800000000.{}' | openssl dgst -sha256 -hmac key``."""
     signature = "7321475872b03ff21bdc2dfd86ea2d99ec29c479fbe4a77aa6acf4509505493f"

@@ -19,7 +19,14 @@ from voxtra_core.ari import (
 from voxtra_core.ari import RecordingFailed as RecordingFailedEvent
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, EndedBy, Pending
 from voxtra_core.call.machine import MISSING
-from voxtra_core.errors import AriConflict, CallEnded, LocalProtocolError, RecordingNotStarted, RequestOutcomeUnknown
+from voxtra_core.errors import (
+    AriConflict,
+    CallEnded,
+    LocalProtocolError,
+    RecordingNotStarted,
+    RequestNotSent,
+    RequestOutcomeUnknown,
+)
 from voxtra_core.recording import RecordingEnd, RecordingOptions
 from voxtra_core.stasis import RecordingOver
 from voxtra_core.stasis.recording import SLACK, START_TIMEOUT, TELL, WHY, CallRecording
@@ -149,15 +156,47 @@ def test_what_is_asked_for(is_inside_first: bool, who: Any, spy: str) -> None:
     assert not recording.started.done
 
 
-@pytest.mark.parametrize("error", [refusal(404), refusal(500), RequestOutcomeUnknown("x")])
+@pytest.mark.parametrize("error", [refusal(404), refusal(500), RequestNotSent("x")])
 def test_there_is_no_snoop(error: Exception) -> None:
     bench = Bench()
     recording = bench.start()
     bench.answer("channels.snoop_channel_with_id", error)
-    assert recording.started.done is isinstance(error, RequestOutcomeUnknown)
+    assert recording.started.done is isinstance(error, RequestNotSent)
     bench.wait(MISSING + 0.1)
     assert recording.started.error is error
     assert (bench.removed, bench.told, bench.recordings.under_way) == ([], [], 0)
+
+
+def test_it_is_not_known_whether_there_is_a_snoop() -> None:
+    bench = Bench()
+    recording = bench.start()
+    error = RequestOutcomeUnknown("x")
+    bench.answer("channels.snoop_channel_with_id", error)
+    bench.answer("channels.get", GONE)
+    assert not recording.started.done, "the request may be on its way yet"
+    bench.wait(MISSING + 0.1)
+    assert recording.started.error is error
+    assert bench.removed == [f"/channels/{recording.snoop_id}"], "it may be made yet"
+    assert (bench.told, bench.recordings.under_way) == ([], 0)
+
+
+@pytest.mark.parametrize("who", ["nobody", "another"])
+def test_it_is_not_known_whether_it_has_begun(who: str) -> None:
+    """What is being recorded under that name is somebody else's."""
+    bench = Bench()
+    recording = bench.start()
+    bench.answer("channels.snoop_channel_with_id")
+    bench.event(stasis_start(recording.snoop_id))
+    error = RequestOutcomeUnknown("x")
+    bench.answer("channels.record", error)
+    bench.answer("recordings.get_live", GONE if who == "nobody" else live("recording"))
+    if who == "nobody":
+        bench.answer("recordings.get_stored", GONE)
+    assert not recording.started.done, "the request may be on its way yet"
+    bench.wait(START_TIMEOUT)
+    assert recording.started.error is error
+    assert bench.removed == [f"/channels/{recording.snoop_id}"]
+    assert (bench.told, bench.recordings.under_way) == ([], 0)
 
 
 def test_there_is_one_of_that_name() -> None:

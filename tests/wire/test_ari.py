@@ -855,3 +855,15 @@ def answer(network: Network, data: bytes) -> None:
 def test_arguments_out_of_range(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must"):
         bare_link(**bad)
+
+
+def test_a_file_may_be_larger_than_other_replies() -> None:
+    """A recording of twenty minutes is."""
+    network = open_network()
+    for name, kind in (("file", "binary"), ("other", "void")):
+        network.link.send_request(name, request(name, response=kind), network.now)
+        network.carry_all()
+        reply(network, body=bytes(16 * 1024 * 1024 + 1))
+    (file,) = (message for message in network.messages if isinstance(message, Reply))
+    assert (file.request_id, len(file.body)) == ("file", 16 * 1024 * 1024 + 1)
+    assert failures(network) == {"other": RequestOutcomeUnknown}

@@ -146,9 +146,23 @@ def test_the_bounds_of_a_response() -> None:
     client = client_with("GET", max_body=1)
     with pytest.raises(RemoteProtocolError, match="more than 1 bytes"):
         client.receive_data(OK)
+    for head in (b"Content-Length: 201", b"Transfer-Encoding: chunked\r\n\r\nc9\r\n" + b"x" * 201):
+        with pytest.raises(RemoteProtocolError, match="more than 200 bytes"):  # before it is there, where that is said
+            client_with("GET").receive_data(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
+    client_with("HEAD").receive_data(b"HTTP/1.1 200 OK\r\nContent-Length: 201\r\n\r\n")
     endless = b"HTTP/1.1 200 OK\r\nX: " + b"x" * 17000
     for pieces in ([endless], one_by_one(endless), [endless + b"\r\nContent-Length: 0\r\n\r\n"]):
         assert parsed_by_client(pieces) == ([], True, False)
+
+
+def test_a_request_may_have_a_bound_of_its_own() -> None:
+    client = client_with(max_body=1)
+    client.send_request("GET", "/", HOST, max_body=2)
+    client.receive_data(OK)
+    assert client.next_event() is not None
+    client.send_request("GET", "/", HOST)
+    with pytest.raises(RemoteProtocolError, match="more than 1 bytes"):
+        client.receive_data(OK)
 
 
 def test_bytes_without_a_request_close_the_connection() -> None:

@@ -14,7 +14,7 @@ from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
 from ..effects import LogLevel, Machine
 from ..errors import LocalProtocolError
 from ..media.port import MediaPort
-from ..recording import RecordingSink, World
+from ..recording import RecordingSink, World, check_sink
 from ..session import Bridge, CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port
@@ -210,6 +210,8 @@ class BaseApp:
         )
         if listen is not None and ssl_context is not None:
             self.backend.check_server_context(ssl_context)
+        if recording_sink is not None:
+            check_sink(recording_sink)
         self._recording_sink = recording_sink
         self._recording_dir = recording_dir
         self._router = Router()

@@ -5,36 +5,42 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from heapq import heappop, heappush
 from inspect import iscoroutinefunction
+from itertools import count
 from typing import Protocol, TypeVar, cast
 from urllib.parse import quote
 
 import attrs
 
 from ..ari import recordings
-from ..call import CallMachine, Pending
+from ..call import CallMachine
 from ..call.timers import backoff
 from ..deadlines import soonest
 from ..effects import LogLevel
-from ..errors import LocalProtocolError
+from ..errors import LocalProtocolError, SinkFailed
 from ..media.wav import HEAD, wav_seconds
 from ..recording import DurationSource, RecordingMetadata, RecordingSink, World
 from ..session import Driver, outcome_of
 from ..stasis import RecordingOver, StasisMachine
 
-__all__ = ["MOST_AT_ONCE", "MOST_WAITING", "TRIES", "Deliveries", "InThread", "Recorder"]
+__all__ = ["MOST_AT_ONCE", "MOST_WAITING", "TRIES", "TRY", "Deliveries", "InThread", "Recorder"]
 
 T = TypeVar("T")
 
 TRIES = 6
 """How often a sink is told of one recording, should it fail."""
+TRY = 300.0
+"""Seconds for one try: what a big file takes on a slow line."""
 FIRST_PAUSE = 1.0
 """Seconds between the first two tries, doubled each time."""
 LONGEST_PAUSE = 60.0
 MOST_AT_ONCE = 8
 """How many recordings are delivered at a time; the others wait for their turn."""
 MOST_WAITING = 10_000
-"""How many may wait; what comes beyond them is logged as an error, and not delivered."""
+"""How many may wait, or pause; what comes beyond them is logged as an error, and not delivered."""
+MOST_THREADS = 64
+"""How many threads there may be, those included whose try was given up, and which hang."""
 
 
 class Log(Protocol):
@@ -68,31 +74,56 @@ class Recorder:
     """The machine that this runs on; without it nothing is done that needs one."""
 
 
+@attrs.define(eq=False)
+class _Delivery:
+    """One recording, on its way to its sink."""
+
+    sink: RecordingSink
+    metadata: RecordingMetadata
+    tried: int = 0
+    late_at: float = 0.0
+    """When telling it has taken too long."""
+    is_late: bool = False
+    is_given_up: bool = False
+
+
 class Deliveries:
-    """All of one application's. ``start(name, function)`` starts a task; ``url`` is ARI's."""
+    """All of one application's. ``start(name, function)`` starts a task, whose number ``cancel`` takes; ``url`` is
+    ARI's.
+    """
 
     def __init__(
         self,
         recorder: Recorder,
         driver: Driver,
         *,
-        start: Callable[[str, Callable[[], Awaitable[None]]], object],
+        start: Callable[[str, Callable[[], Awaitable[None]]], int],
+        cancel: Callable[[int], object],
         url: str,
         log: Log,
     ) -> None:
         self._recorder = recorder
         self._driver = driver
         self._start = start
+        self._cancel = cancel
         self._url = url
         self._log = log
-        self._running = 0
-        self._waiting: deque[tuple[RecordingSink, RecordingMetadata]] = deque()
-        self._pauses: dict[Pending[None], float] = {}
+        self._told: dict[_Delivery, int] = {}
+        self._waiting: deque[_Delivery] = deque()
+        self._pausing: list[tuple[float, int, _Delivery]] = []  # a heap, by when the pause is over
+        self._pauses = count()
+        self._threads: set[object] = set()
 
     @property
     def waiting(self) -> list[str]:
-        """The names of the recordings whose turn has not come."""
-        return [metadata.name for _, metadata in self._waiting]
+        """The names of the recordings that no sink is being told of, but is to be."""
+        pausing = [delivery for _, _, delivery in sorted(self._pausing)]
+        return [delivery.metadata.name for delivery in (*pausing, *self._waiting)]
+
+    @property
+    def are_done(self) -> bool:
+        """Whether there is none, but for those whose tasks run."""
+        return not (self._waiting or self._pausing)
 
     def recorded(self, over: RecordingOver, stasis: StasisMachine) -> None:
         """A recording is over: tell whom it concerns."""
@@ -104,22 +135,33 @@ class Deliveries:
 
     def deliver(self, sink: RecordingSink, metadata: RecordingMetadata) -> None:
         """Tell this sink, as soon as it is its turn."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) + len(self._pausing) >= MOST_WAITING:
             self._log(LogLevel.ERROR, f"recording {metadata.name}: too many wait for their sinks; not delivered")
             return
-        self._waiting.append((sink, metadata))
+        self._waiting.append(_Delivery(sink, metadata))
         self._go_on()
+
+    def give_up(self) -> None:
+        """Tell no sink of what waits, nor again of what is being told."""
+        self._waiting.clear()
+        self._pausing.clear()
+        for delivery in self._told:
+            delivery.is_given_up = True
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
-        return soonest(self._pauses.values()) if self._pauses else None
+        late = [delivery.late_at for delivery in self._told if not delivery.is_late]
+        return soonest((*late, self._pausing[0][0] if self._pausing else None))
 
     def handle_timeout(self, now: float) -> None:
-        """Have those go on whose pause is over."""
-        for pause, deadline in [*self._pauses.items()]:
-            if deadline <= now:
-                del self._pauses[pause]
-                pause.resolve(None)
+        """Have those go on whose pause is over, and cancel what takes too long."""
+        while self._pausing and self._pausing[0][0] <= now:
+            self._waiting.append(heappop(self._pausing)[-1])
+        for delivery, task in self._told.items():
+            if delivery.late_at <= now and not delivery.is_late:
+                delivery.is_late = True
+                self._cancel(task)
+        self._go_on()
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
@@ -146,36 +188,58 @@ class Deliveries:
             url=f"{self._url}/recordings/stored/{quote(options.name, safe='')}/file",
             path=None if folder is None else f"{folder.rstrip('/')}/{options.name}.{options.format}",
             extra=extra | ({"cause": over.cause} if over.cause else {}),
-            tools=_Tools(stasis, self._driver, self._recorder.in_thread, self._recorder.world),
+            tools=_Tools(stasis, self._driver, self._in_thread, self._recorder.world),
         )
 
     def _go_on(self) -> None:
-        while self._waiting and self._running < MOST_AT_ONCE:
-            sink, metadata = self._waiting.popleft()
-            self._running += 1
-            self._start(f"sink of recording {metadata.name}", partial(self._deliver, sink, metadata))
+        while self._waiting and len(self._told) < MOST_AT_ONCE:
+            delivery = self._waiting.popleft()
+            delivery.late_at, delivery.is_late = self._driver.time() + TRY, False
+            name = f"sink of recording {delivery.metadata.name}"
+            self._told[delivery] = self._start(name, partial(self._deliver, delivery))
 
-    async def _deliver(self, sink: RecordingSink, metadata: RecordingMetadata) -> None:
+    async def _deliver(self, delivery: _Delivery) -> None:
+        """Once; it is told again later where that fails. The pause is nobody's turn."""
         try:
-            metadata = await self._measured(metadata)
-            for tried in range(TRIES):
-                try:
-                    await self._tell(sink, metadata)
-                    return
-                except Exception as error:
-                    is_last = tried == TRIES - 1
-                    self._log(
-                        LogLevel.ERROR if is_last else LogLevel.WARNING,
-                        f"recording {metadata.name}: its sink failed{', and is not tried again' if is_last else ''}",
-                        error,
-                    )
-                    self._driver.wake()
-                    if not is_last:
-                        await self._sleep(backoff(FIRST_PAUSE, tried, LONGEST_PAUSE))
+            if delivery.tried == 0:
+                delivery.metadata = await self._measured(delivery.metadata)
+            await self._tell(delivery.sink, delivery.metadata)
+        except Exception as error:
+            self._failed(delivery, error)
+        except BaseException:
+            if delivery.is_late:
+                self._failed(delivery, SinkFailed(f"the sink was not done within {TRY:g} s"))
+            raise
         finally:
-            self._running -= 1
+            del self._told[delivery]
             self._go_on()
             self._driver.wake()
+
+    def _failed(self, delivery: _Delivery, error: Exception) -> None:
+        delivery.tried += 1
+        is_last = delivery.tried == TRIES or delivery.is_given_up
+        self._log(
+            LogLevel.ERROR if is_last else LogLevel.WARNING,
+            f"recording {delivery.metadata.name}: its sink failed{', and is not tried again' if is_last else ''}",
+            error,
+        )
+        if not is_last:
+            pause = backoff(FIRST_PAUSE, delivery.tried - 1, LONGEST_PAUSE)
+            heappush(self._pausing, (self._driver.time() + pause, next(self._pauses), delivery))
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        """Run what may block; ``SinkFailed`` where too much of that hangs."""
+        if len(self._threads) >= MOST_THREADS:
+            raise SinkFailed(f"{MOST_THREADS} threads of sinks have not returned")
+
+        def counted() -> T:
+            self._threads.add(thread := object())  # atomic, as what the other threads do
+            try:
+                return function()
+            finally:
+                self._threads.discard(thread)
+
+        return await self._recorder.in_thread(counted)
 
     async def _measured(self, metadata: RecordingMetadata) -> RecordingMetadata:
         """With the file's own duration, where it can be read."""
@@ -188,8 +252,8 @@ class Deliveries:
                 return wav_seconds(file.read(HEAD), file.seek(0, 2))
 
         try:
-            seconds = await self._recorder.in_thread(measure)
-        except (OSError, ValueError) as error:
+            seconds = await self._in_thread(measure)
+        except (OSError, ValueError, SinkFailed) as error:
             self._log(LogLevel.WARNING, f"recording {metadata.name}: its file cannot be read: {error}")
             return metadata
         return attrs.evolve(metadata, duration=seconds, duration_source="file")
@@ -199,18 +263,9 @@ class Deliveries:
         if iscoroutinefunction(method):
             await method(metadata)
             return
-        outcome = await self._recorder.in_thread(lambda: method(metadata))
+        outcome = await self._in_thread(lambda: method(metadata))
         if isinstance(outcome, Awaitable):  # a plain function that makes a coroutine
             await outcome
-
-    async def _sleep(self, seconds: float) -> None:
-        pause = Pending[None]()
-        self._pauses[pause] = self._driver.time() + seconds
-        self._driver.wake()
-        try:
-            await self._driver.park(pause)
-        finally:
-            self._pauses.pop(pause, None)
 
 
 @attrs.frozen
@@ -231,4 +286,5 @@ class _Tools:
 
     async def read(self, name: str) -> bytes:
         """The file of a recording, through ARI."""
-        return await outcome_of(self.driver, self.stasis.request(recordings.get_stored_file(name), self.driver.time()))
+        now = self.driver.time()
+        return await outcome_of(self.driver, self.stasis.request(recordings.get_stored_file(name), now, TRY))

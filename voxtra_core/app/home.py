@@ -54,6 +54,10 @@ class Home:
         call, pending = self.registration.stasis.snoop(session.machine, now, spy=spy, whisper=whisper)
         return self.app.session_of(call, self.registration), pending
 
+    def check_recording(self, session: CallSession, options: RecordingOptions) -> None:
+        """``LocalProtocolError`` where one is being made of it, or has that name."""
+        self.registration.stasis.recordings.check(session.machine, options)
+
     def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
         """Record a call; settled with the recording's name when it has begun."""
         recordings = self.registration.stasis.recordings

@@ -173,6 +173,7 @@ class AppMachine:
             recorder if recorder is not None else Recorder(),
             driver,
             start=lambda name, function: self._start_task(name, function, is_handler=False),
+            cancel=lambda task: self._effects.append(CancelTask(task)),
             url=options.url if options.listen is None else "/ari",
             log=self._log,
         )
@@ -481,6 +482,11 @@ class AppMachine:
         return self._replaced and self._deadline is None and bool(self._calls())
 
     @property
+    def _is_busy(self) -> bool:
+        """Whether there is something to do of the user's."""
+        return bool(self._tasks) or not self._deliveries.are_done
+
+    @property
     def _are_talking(self) -> bool:
         """Whether calls are in a bridge, where they need no handler; without a link nobody knows."""
         return self._has_link and any(call.bridge is not None for call in self._calls())
@@ -565,13 +571,13 @@ class AppMachine:
         if self.phase is not Phase.RUNNING:
             self._claiming.withdraw()
         match self.phase:
-            case Phase.DRAINING if not (self._tasks or self._expects_calls or self._keeps_calls or self._are_talking):
+            case Phase.DRAINING if not (self._is_busy or self._expects_calls or self._keeps_calls or self._are_talking):
                 self._flush(now, LAST_WORDS)
                 self._pump(now)
-            case Phase.FLUSHING if not (self._tasks or self._calls() or self._expects_calls or self._is_cleaning_up):
+            case Phase.FLUSHING if not (self._is_busy or self._calls() or self._expects_calls or self._is_cleaning_up):
                 self._close(now)
                 self._pump(now)
-            case Phase.LOST if not self._tasks:
+            case Phase.LOST if not self._is_busy:
                 self._finish()
             case _:
                 pass
@@ -695,24 +701,30 @@ class AppMachine:
     def _give_up(self, now: float) -> None:
         """What is left has had its time: it is cancelled, and said to be left."""
         left = [f"call {call.id} (its hangup is not confirmed)" for call in self._calls()]
-        left += [task.name for task in self._tasks.values()]
-        left += [f"sink of recording {name}" for name in self._deliveries.waiting]
+        left += self._undone()
         left += ["what is being removed from Asterisk"] if self._is_cleaning_up else []
         self._log(LogLevel.WARNING, f"not done in time, and given up: {', '.join(left)}")
         self.exit_status = self.exit_status or 1
-        self._effects += map(CancelTask, self._tasks)
+        self._abandon_tasks()
         self._close(now)
         if 0 < self._hung_up <= len(self._calls()):  # who reacts to no hangup is not waited for with a good-bye
             self._reach.abort(now)
             self._gone(None, now)
 
     def _cancel_tasks(self, now: float) -> None:
-        names = ", ".join(task.name for task in self._tasks.values())
-        self._log(LogLevel.WARNING, f"cancelled, the connection being lost: {names or 'nothing'}")
+        self._log(LogLevel.WARNING, f"cancelled, the connection being lost: {', '.join(self._undone()) or 'nothing'}")
         self._cancelled = True
-        for task in self._tasks:
-            self._effects.append(CancelTask(task))
+        self._abandon_tasks()
         self._deadline = now + FLUSH
+
+    def _undone(self) -> list[str]:
+        """What there is to do of the user's, running or not."""
+        waiting = [f"sink of recording {name}" for name in self._deliveries.waiting]
+        return [*(task.name for task in self._tasks.values()), *waiting]
+
+    def _abandon_tasks(self) -> None:
+        self._deliveries.give_up()
+        self._effects += map(CancelTask, self._tasks)
 
     def _close(self, now: float) -> None:
         self.phase = Phase.CLOSING

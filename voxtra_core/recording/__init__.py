@@ -9,6 +9,7 @@ from .metadata import (
     SinkTools,
     Who,
     World,
+    check_sink,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "SinkTools",
     "Who",
     "World",
+    "check_sink",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "SinkTools",
     "Who",
     "World",
+    "check_sink",
 ]
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class SinkTools(Protocol):
         """The machine that it runs on."""
 
     def read(self, name: str) -> Awaitable[bytes]:
-        """The file of a recording, through ARI; not where requests use the event socket alone."""
+        """The file of a recording, of 512 MiB at most, through ARI; not where requests use the event socket alone."""
 
     def in_thread(self, function: Callable[[], T]) -> Awaitable[T]:
         """Run what may block."""
@@ -119,6 +120,12 @@ class RecordingSink(Protocol):
 
     def on_recording_complete(self, metadata: RecordingMetadata, /) -> Any:
         """A recording is over."""
+
+
+def check_sink(sink: object) -> None:
+    """``TypeError`` for what is no :class:`RecordingSink`, which else is seen when a recording is over, and lost."""
+    if not callable(getattr(sink, "on_recording_complete", None)):
+        raise TypeError(f"the sink of a recording must have a method on_recording_complete(metadata), not be {sink!r}")
 
 
 @attrs.frozen(kw_only=True)

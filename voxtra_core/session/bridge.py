@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, Self
 
 from ..call import CallMachine, Pending, PlaybackEnd
-from ..recording import RecordingOptions, RecordingSink
+from ..recording import RecordingOptions, RecordingSink, check_sink
 from ..stasis.bridge import BridgeMachine
 from ..stasis.recording import RecordingControl
 from .call import CallSession
@@ -167,6 +167,8 @@ class Bridge:
         """Record all in it, mixed; otherwise as :meth:`.CallSession.record_start`. It ends with the bridge, too."""
         options = RecordingOptions(name=name, format=fmt, max_duration=max_duration, max_silence=max_silence)
         options.check(may_be_unnamed=True)
+        if sink is not None:
+            check_sink(sink)
         started = self._home.record_bridge(self._machine, options, sink, self._driver.time())
         return await outcome_of(self._driver, started)
 

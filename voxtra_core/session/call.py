@@ -26,7 +26,7 @@ from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat, as_format
 from ..menu import choose
 from ..queueing import CONTEXT, QueueEntry
-from ..recording import RecordingOptions, RecordingSink, Who
+from ..recording import RecordingOptions, RecordingSink, Who, check_sink
 from ..stasis.bridge import BridgeMachine
 from ..stasis.queues import Visit
 from ..stasis.recording import RecordingControl, Subject
@@ -67,6 +67,9 @@ class CallHome(Protocol):
         self, session: CallSession, now: float, *, spy: SnoopDirection, whisper: SnoopDirection
     ) -> tuple[CallSession, Pending[None]]:
         """Have a channel of ours snoop on a call: its session, and when it is up."""
+
+    def check_recording(self, session: CallSession, options: RecordingOptions) -> None:
+        """``LocalProtocolError`` where a call cannot be recorded so now."""
 
     def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
         """Record a call; settled with the recording's name when it has begun."""
@@ -573,9 +576,9 @@ class CallSession:
         (``VoxtraApp(recording_sink=…)``). It delays nobody, and a call's end does not wait for it.
 
         One recording at a time: a second raises :class:`~voxtra_core.errors.LocalProtocolError`. Raises ``ValueError``
-        for a name that could break a path, :class:`~voxtra_core.errors.AriConflict` where there is one of that name
-        already, and :class:`~voxtra_core.errors.RecordingNotStarted` where it came to nothing. Cancelled, it is
-        stopped.
+        for a name that could break a path, ``TypeError`` for what is no sink,
+        :class:`~voxtra_core.errors.AriConflict` where there is one of that name already, and
+        :class:`~voxtra_core.errors.RecordingNotStarted` where it came to nothing. Cancelled, it is stopped.
         """
         options = RecordingOptions(
             name=name,
@@ -586,6 +589,9 @@ class CallSession:
             terminate_on=terminate_on,
         )
         options.check(may_be_unnamed=True)
+        if sink is not None:
+            check_sink(sink)
+        self._home.check_recording(self, options)
         if beep:
             await self.play_file("beep")
         return await self._outcome(self._home.record(self, options, sink, self._driver.time()))

@@ -6,7 +6,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..recording import RecordingMetadata, RecordingSink
+from ..recording import RecordingMetadata, RecordingSink, check_sink
 
 __all__ = ["CompositeSink"]
 
@@ -18,6 +18,8 @@ class CompositeSink:
     """
 
     def __init__(self, *sinks: RecordingSink) -> None:
+        for sink in sinks:
+            check_sink(sink)
         self._sinks = sinks
         self._done: WeakKeyDictionary[RecordingMetadata, set[int]] = WeakKeyDictionary()
 

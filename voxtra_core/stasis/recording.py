@@ -37,9 +37,18 @@ from ..ari import (
 )
 from ..call import CallMachine, EndedBy, Pending
 from ..call.machine import DOUBT, MISSING
-from ..errors import AriError, AriNotFound, BridgeGone, CallEnded, RecordingNotStarted, VoxtraError
+from ..errors import (
+    AriError,
+    AriNotFound,
+    BridgeGone,
+    CallEnded,
+    RecordingNotStarted,
+    RequestOutcomeUnknown,
+    VoxtraError,
+)
 from ..recording import RecordingEnd, RecordingOptions
 from .bridge import BridgeMachine
+from .resync import runs_stasis
 
 if TYPE_CHECKING:
     from .recordings import Recordings
@@ -179,13 +188,13 @@ class Recording:
         """About it, or what it is made on."""
         match event:
             case RecordingStarted():
-                self._begun(now)
+                self._has_started(now)
             case RecordingFailed(recording=recording) if self.stage is Stage.RUNNING:
                 self._end(RecordingEnd.FAILED, now, recording.cause or "")
             case RecordingFailed(recording=recording):
                 self._not_started(RecordingNotStarted(f"Asterisk could not record: {recording.cause}"), now)
             case RecordingFinished(recording=recording):
-                self._begun(now)  # one that is over at once may say that alone
+                self._has_started(now)  # one that is over at once may say that alone
                 self._has_finished(recording, now)
             case StasisEnd() | ChannelDestroyed() if self.stage is Stage.RUNNING:
                 if self._finished is None:
@@ -212,11 +221,13 @@ class Recording:
         self._is_in_doubt = self.stage is Stage.RUNNING
 
     def link_restored(self, now: float) -> None:
-        """There is a link again: is it still being made?"""
+        """There is a link again: is it still being made, or has it begun?"""
         if self.stage is Stage.RUNNING:
             self._look(now)
         elif self.stage is not Stage.OVER:
             self.deadline = now + START_TIMEOUT
+            if self._asked.done:  # else it waits to be sent, or its answer is to come
+                self._ask_after(now)
 
     def give_up(self, now: float) -> None:
         """Nothing more will be said of it."""
@@ -233,26 +244,59 @@ class Recording:
 
     def _record(self, now: float) -> None:
         self.stage = Stage.STARTING
+        self._started_at = now  # as far as is known
         self._ask(self._request(), now, self._asked_to_record)
 
     def _asked_to_record(self, asked: Pending[LiveRecording]) -> None:
         if asked.error is not None and self.stage is Stage.STARTING:
             self._refused(asked.error, self._owner.clock())
 
+    def _ask_after(self, now: float) -> None:
+        """It may have begun, and the word of that be lost."""
+        self._ask(recordings.get_live(self.options.name), now, self._asked_after)
+
+    def _asked_after(self, asked: Pending[LiveRecording]) -> None:
+        now = self._owner.clock()
+        if self.stage is not Stage.STARTING:
+            return
+        if isinstance(asked.error, AriNotFound):
+            self._ask(recordings.get_stored(self.options.name), now, self._asked_after_file)
+        elif asked.error is None and asked.result().target_uri == self.target_uri:
+            self._begun(now)
+
+    def _asked_after_file(self, asked: Pending[StoredRecording]) -> None:
+        """It may have begun, and be over."""
+        now = self._owner.clock()
+        if self.stage is not Stage.STARTING:
+            return
+        if isinstance(asked.error, AriNotFound):
+            self.deadline = now + MISSING  # the request may be on its way yet
+        elif asked.error is None:
+            self._is_in_doubt = True
+            self._begun(now)
+            self._end(self._why or RecordingEnd.UNKNOWN, now)
+
     def _refused(self, error: Exception, now: float) -> None:
-        """It comes to nothing; where Asterisk has said so, as a rule because the call is just ending."""
-        if isinstance(error, AriError) and self.stage is not Stage.OVER:
+        """It comes to nothing; where Asterisk has said so, as a rule because the call is just ending. Where the answer
+        was lost it need not.
+        """
+        if isinstance(error, RequestOutcomeUnknown) and self.stage is not Stage.OVER:
+            self._error = error
+            self._ask_after(now)
+        elif isinstance(error, AriError) and self.stage is not Stage.OVER:
             self._error = error
             self.deadline = now + (MISSING if isinstance(error, AriNotFound) else WHY if error.status < 500 else DOUBT)
         else:
             self._not_started(error, now)
 
+    def _has_started(self, now: float) -> None:
+        if self.stage is Stage.STARTING:
+            self._started_at = now
+            self._begun(now)
+
     def _begun(self, now: float) -> None:
-        if self.stage is not Stage.STARTING:
-            return
         self.stage = Stage.RUNNING
         self.deadline = None
-        self._started_at = now
         self.started.resolve(self.options.name)
         if self._why is not None:
             self._stop(now)
@@ -381,7 +425,7 @@ class CallRecording(Recording):
         super().__init__(owner, call, options, sink)
         self.call = call
         self.snoop_id = snoop_id
-        self._has_answered = False
+        self._has_answered = False  # or will not: it may be there
         self._is_inside = False
 
     @property
@@ -409,14 +453,29 @@ class CallRecording(Recording):
             super().receive_event(event, now)
 
     def _snooping(self, asked: Pending[Channel]) -> None:
-        now = self._owner.clock()
-        if asked.error is not None:
-            self._refused(asked.error, now)
-            return
-        self._has_answered = True
-        if self.stage is Stage.OVER:
+        now, error = self._owner.clock(), asked.error
+        self._has_answered = error is None or isinstance(error, RequestOutcomeUnknown)
+        if self._has_answered and self.stage is Stage.OVER:
             self._clean_up(now)
+        elif self._has_answered:
+            self._go_on(now)
+        if error is not None and self.stage is not Stage.STARTING:
+            self._refused(error, now)
+
+    def _ask_after(self, now: float) -> None:
+        if self.stage is Stage.SNOOPING:
+            self._ask(channels.get(self.snoop_id), now, self._asked_after_snoop)
         else:
+            super()._ask_after(now)
+
+    def _asked_after_snoop(self, asked: Pending[Channel]) -> None:
+        now = self._owner.clock()
+        if self.stage is not Stage.SNOOPING:
+            return
+        if isinstance(asked.error, AriNotFound):
+            self.deadline = now + MISSING  # the request may be on its way yet
+        elif asked.error is None and runs_stasis(asked.result()):
+            self._is_inside = True
             self._go_on(now)
 
     def _go_on(self, now: float) -> None:
@@ -494,5 +553,5 @@ class BridgeRecording(Recording):
 
     def _clean_up(self, now: float) -> None:
         """It may be running unheard."""
-        if self.started.failed and self._outlives and not isinstance(self._asked.error, AriError):
+        if self.started.failed and self._outlives and not isinstance(self._error, AriError):
             self._owner.remove(recordings.stop(self.options.name), now)

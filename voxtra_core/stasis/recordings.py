@@ -71,7 +71,7 @@ class Recordings:
         """Record a call. ``LocalProtocolError`` where one is being made of it, or has that name."""
         options.check()
         call.check_alive()
-        self._check_free(call, options)
+        self.check(call, options)
         recording = CallRecording(self, call, options, f"{RECORDER_PREFIX}{self._new_id()}", sink)
         self._by_snoop[recording.snoop_id] = recording
         self._begin(recording, now)
@@ -83,12 +83,13 @@ class Recordings:
         """Record a bridge, likewise."""
         options.check()
         bridge.check_open()
-        self._check_free(bridge, options)
+        self.check(bridge, options)
         recording = BridgeRecording(self, bridge, options, sink)
         self._begin(recording, now)
         return recording
 
-    def _check_free(self, subject: Subject, options: RecordingOptions) -> None:
+    def check(self, subject: Subject, options: RecordingOptions) -> None:
+        """``LocalProtocolError`` where one is being made of it, or has that name."""
         for running in (self.of(subject), self._by_name.get(options.name)):
             if running is not None:
                 of = "call" if isinstance(running, CallRecording) else "bridge"

@@ -32,6 +32,7 @@ __all__ = [
 Headers: TypeAlias = Sequence[tuple[str, str]]
 """Names and values in order. Those received have lower-case names; both sides are Latin-1 (RFC 9112, 2.2)."""
 
+MAX_BODY = 16 * 1024 * 1024
 MAX_HEAD = 16 * 1024
 """Bytes of a start line with its header section, of a chunk's header, or of a trailer section; one byte more passes."""
 
@@ -144,19 +145,20 @@ class HTTPClient:
 
     Requests go out by :meth:`send_request` and :meth:`data_to_send`; each is answered by one :class:`HTTPResponse` from
     :meth:`next_event`. Interim responses (1xx) are passed over. A response body of more than ``max_body`` bytes, or a
-    head of more than 16 KiB, is a :class:`RemoteProtocolError`. After any error the connection is closed, and what is
-    received is ignored.
+    head of more than 16 KiB, is a :class:`RemoteProtocolError`, as soon as that is known. After any error the
+    connection is closed, and what is received is ignored.
     """
 
-    def __init__(self, *, max_body: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, *, max_body: int = MAX_BODY) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._reader = MessageReader(self._h11, MAX_HEAD)
-        self._max_body = max_body
+        self._usual_max_body = max_body
         self._out = bytearray()
         self._events: deque[HTTPResponse] = deque()
         self._closed = False
         self._replies = 0
         # The request under way:
+        self._max_body = max_body
         self._method: str | None = None
         self._handed_out = False
         self._answered = False
@@ -191,8 +193,11 @@ class HTTPClient:
         stale = self._replies > 0 and not self._answered and self._method in _IDEMPOTENT
         return stale or not self._handed_out
 
-    def send_request(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> None:
-        """Send a request; ``headers`` include ``Host``, and ``Content-Length`` is added.
+    def send_request(
+        self, method: str, target: str, headers: Headers = (), body: bytes = b"", *, max_body: int | None = None
+    ) -> None:
+        """Send a request; ``headers`` include ``Host``, and ``Content-Length`` is added. ``max_body`` is for its
+        response, in place of the connection's.
 
         Raises :class:`LocalProtocolError` if a request is under way, the connection is closed, or this is no request
         that HTTP/1.1 can carry.
@@ -212,6 +217,7 @@ class HTTPClient:
         if body:
             self._out += self._h11.send(h11.Data(data=body))
         self._out += self._h11.send(h11.EndOfMessage())
+        self._max_body = self._usual_max_body if max_body is None else max_body
         self._method = method
         self._handed_out = self._answered = False
 
@@ -254,10 +260,12 @@ class HTTPClient:
             for event in self._reader.events():
                 if isinstance(event, h11.Response):
                     self._response = event
+                    length = header_value(received_headers(event), "content-length")
+                    if length is not None and self._method != "HEAD":
+                        self._check_body(int(length))
                 elif isinstance(event, h11.Data):
                     self._body += event.data
-                    if len(self._body) > self._max_body:
-                        raise RemoteProtocolError(f"a response body of more than {self._max_body} bytes")
+                    self._check_body(len(self._body))
                 elif isinstance(event, h11.EndOfMessage):
                     self._complete()
                     return
@@ -280,6 +288,10 @@ class HTTPClient:
             self._out_of_turn()
         else:
             self._h11.start_next_cycle()
+
+    def _check_body(self, size: int) -> None:
+        if size > self._max_body:
+            raise RemoteProtocolError(f"a response body of more than {self._max_body} bytes")
 
     def _out_of_turn(self) -> NoReturn:
         self._closed = True

@@ -19,6 +19,9 @@ from .rest import RestResponse
 
 __all__ = ["HTTPPool"]
 
+MAX_FILE = 512 * 1024 * 1024
+"""Bytes of the largest file that is fetched: nine hours of a recording in 8 kHz, 16 bits."""
+
 
 @attrs.define(eq=False)
 class _Exchange:
@@ -29,6 +32,8 @@ class _Exchange:
     target: str = attrs.field(repr=False)
     headers: Headers = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    max_body: int | None
+    """Bytes of the largest response, where that is more than usual."""
     left: bool = False
     """Whether some of it has been handed to the driver, on whichever connection."""
 
@@ -129,7 +134,8 @@ class HTTPPool:
         body = body_text(request)
         headers = self._headers if body is None else [*self._headers, ("Content-Type", "application/json")]
         target = self._base + request.target
-        exchange = _Exchange(request_id, request.method, target, headers, (body or "").encode("ascii"))
+        max_body = MAX_FILE if request.response == "binary" else None
+        exchange = _Exchange(request_id, request.method, target, headers, (body or "").encode("ascii"), max_body)
         if len(self._waiting) == self._max_waiting and not self._has_room:
             self._fail(exchange, f"{self._max_waiting} requests are waiting already")
         else:
@@ -220,7 +226,9 @@ class HTTPPool:
     def _transmit(self, member: _Member, exchange: _Exchange, now: float) -> None:
         member.exchange = exchange
         member.deadline = now + self._reply_timeout
-        member.http.send_request(exchange.method, exchange.target, exchange.headers, exchange.body)
+        member.http.send_request(
+            exchange.method, exchange.target, exchange.headers, exchange.body, max_body=exchange.max_body
+        )
         if member.unsent > self._max_unsent:
             self._close(member, "Asterisk has stopped reading", now)
             return
