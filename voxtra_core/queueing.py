@@ -187,7 +187,7 @@ class MemberAnswered:
 
     member: QueueMember
     waited: float
-    """For how many seconds the caller had been there."""
+    """For how many seconds the caller had been there; at most, where an outage came just before."""
 
 
 class QueueEnd(StrEnum):
@@ -218,8 +218,10 @@ class QueueOutcome:
     the options have a ``c``. ``""`` of all others."""
     answered_by: QueueMember | None
     waited: float
-    """For how many seconds it was there before it was answered, or until the end where nobody did; seen from here."""
-    talked: float
-    """For how many seconds it was answered; 0.0 where nobody did."""
+    """For how many seconds it was there before it was answered, or until the end where nobody did; seen from here, and
+    at most so long where that was while there was no connection to Asterisk."""
+    talked: float | None
+    """For how many seconds it was answered; 0.0 where nobody did, and ``None`` where nobody has seen when it was
+    answered, or when it has ended."""
     cause: int
     """The Q.850 cause of the hangup; 0 where there was none, or nobody said."""

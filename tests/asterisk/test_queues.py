@@ -198,6 +198,7 @@ async def test_answered_and_heard(rig: Rig, queue: str) -> None:
         outcome = await office.outcome
         assert (outcome.end, outcome.status, outcome.cause) == (QueueEnd.COMPLETED, "", 16)
         assert 0.2 < outcome.waited < 3.0
+        assert outcome.talked is not None
         assert outcome.talked > 0.2
         told = await updates(visit)
         assert [type(update) for update in told] == [MemberRinging, MemberAnswered, QueueOutcome]

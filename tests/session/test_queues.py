@@ -303,7 +303,16 @@ def test_answered_during_an_outage() -> None:
     assert handed.outcome.answered_by is not None
     assert handed.outcome.answered_by.interface == AGENT
     assert isinstance(handed.outcome.answered_by, QueueMember)
+    assert handed.outcome.talked is None
     assert [type(update) for update in handed.told][-3:] == [CallOutage, MemberAnswered, QueueOutcome]
+
+
+def test_the_end_of_a_talk_during_an_outage() -> None:
+    handed = Handed("support")
+    play(handed, faults=Faults(Outage(8.0, 12.0)))
+    assert handed.outcome is not None
+    assert (handed.outcome.end, handed.outcome.waited) == (QueueEnd.COMPLETED, 3.0)
+    assert handed.outcome.talked is None
 
 
 def test_over_during_an_outage() -> None:

@@ -464,7 +464,8 @@ def test_answered_meanwhile() -> None:
     bench.event(dial(BOB, "CANCEL"))  # of whom nothing is known any more
     assert updates(visit) == []
     bench.event(destroyed(16))
-    bench.over(visit, QueueEnd.COMPLETED)
+    outcome = bench.over(visit, QueueEnd.COMPLETED)
+    assert (outcome.waited, outcome.talked) == (5.0, None)
 
 
 def test_nothing_has_happened_meanwhile() -> None:
@@ -475,7 +476,7 @@ def test_nothing_has_happened_meanwhile() -> None:
     bench.answer("channels.get_channel_var", GONE)
     assert updates(visit) == [Outage(100.0, 105.0)]
     bench.event(destroyed(16))
-    bench.over(visit, QueueEnd.ABANDONED)
+    assert bench.over(visit, QueueEnd.ABANDONED).talked == 0.0
 
 
 def test_one_that_was_answered_before_is_so_afterwards() -> None:
@@ -487,9 +488,52 @@ def test_one_that_was_answered_before_is_so_afterwards() -> None:
     bench.answer("channels.get_channel_var", Variable(value=BOB.channel))
     assert updates(visit) == [Outage(102.0, 107.0)]
     assert visit.answered_by == ALICE
+    bench.event(destroyed(16))
+    assert bench.over(visit, QueueEnd.COMPLETED).talked == 5.0
+
+
+def found(bench: Bench, what: object) -> None:
+    """Asked after, it is found so."""
     outage(bench)
-    bench.answer("channels.get", GONE)
-    bench.over(visit, QueueEnd.COMPLETED)
+    bench.answer("channels.get", what)
+
+
+@pytest.mark.parametrize(
+    ("happens", "end"),
+    [
+        (lambda bench: found(bench, GONE), QueueEnd.COMPLETED),
+        (lambda bench: found(bench, there("elsewhere")), QueueEnd.COMPLETED),
+        (lambda bench: (outage(bench), bench.queues.arrived(back(""), bench.now)), QueueEnd.CAME_BACK),
+        (lambda bench: (bench.wait(CHECK), bench.answer("channels.get", GONE)), QueueEnd.COMPLETED),
+        (lambda bench: bench.queues.close(bench.now), QueueEnd.UNKNOWN),
+    ],
+    ids=["gone", "elsewhere", "back", "gone unheard", "closed"],
+)
+def test_when_a_talk_has_ended_is_not_always_known(happens: Callable[[Bench], object], end: QueueEnd) -> None:
+    """Then nor is how long it was."""
+    bench = Bench()
+    visit = bench.answered()
+    happens(bench)
+    assert bench.over(visit, end).talked is None
+
+
+@pytest.mark.parametrize(
+    ("happens", "end"),
+    [
+        (lambda bench: bench.event(destroyed(16)), QueueEnd.COMPLETED),
+        (lambda bench: bench.event(dialplan("elsewhere")), QueueEnd.COMPLETED),
+        (lambda bench: bench.queues.arrived(back(""), bench.now), QueueEnd.CAME_BACK),
+        (lambda bench: (outage(bench), bench.event(destroyed(16))), QueueEnd.COMPLETED),
+    ],
+    ids=["gone", "elsewhere", "back", "gone after an outage"],
+)
+def test_when_a_talk_has_ended_is_told(happens: Callable[[Bench], object], end: QueueEnd) -> None:
+    bench = Bench()
+    visit = bench.answered()
+    answered_at = bench.now
+    bench.now += 10.0
+    happens(bench)
+    assert bench.over(visit, end).talked == bench.now - answered_at
 
 
 def test_what_is_heard_before_the_answers_counts() -> None:
@@ -501,8 +545,9 @@ def test_what_is_heard_before_the_answers_counts() -> None:
     bench.answer("channels.get", there())
     bench.answer("channels.get_channel_var", Variable(value=ALICE.channel))
     assert updates(visit) == [Outage(100.0, 105.0)]
+    bench.now += 3.0
     bench.event(destroyed(16))
-    bench.over(visit, QueueEnd.COMPLETED)
+    assert bench.over(visit, QueueEnd.COMPLETED).talked == 3.0
 
 
 def test_what_is_over_is_not_asked_after() -> None:
@@ -656,7 +701,8 @@ def test_it_ends_once_in_any_order(events: list[Callable[[Bench], None]], leaves
     assert answers == ([outcome.answered_by] if outcome.answered_by is not None else [])
     assert (outcome.end is QueueEnd.COMPLETED) <= (outcome.answered_by is not None)
     assert not (outcome.end in {QueueEnd.ABANDONED, QueueEnd.UNANSWERED, QueueEnd.LEFT} and answers)
-    assert outcome.waited >= 0 <= outcome.talked
+    assert outcome.waited >= 0
+    assert outcome.talked is None or outcome.talked >= 0
     assert bench.queues.next_deadline() is None
 
 

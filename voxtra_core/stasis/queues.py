@@ -90,7 +90,8 @@ class Visit:
         self._name = ""
         self._status = ""
         self._left_at: float | None = None
-        self._answered_at = 0.0
+        self._waited_until = 0.0
+        self._answered_at: float | None = None  # None also where that was in an outage
         self._is_withdrawn = False
         self._is_in_doubt = False  # it may have been answered unheard
         self._may_be_back = False
@@ -163,7 +164,7 @@ class Visit:
         said = CameBack.parse(channel.dialplan.app_data)
         if said is not None:
             self._status = said.status  # also where that was not heard
-        self._over(QueueEnd.CAME_BACK, now, lives=True)
+        self._over(QueueEnd.CAME_BACK, now, lives=True, is_seen=not self._is_in_doubt)
 
     def link_lost(self, now: float) -> None:
         """Nothing is heard until there is a link again."""
@@ -191,7 +192,7 @@ class Visit:
     def give_up(self, now: float) -> None:
         """Nothing more will be heard of it."""
         if self.stage is not Stage.OVER:
-            self._over(QueueEnd.UNKNOWN, now, lives=False)
+            self._over(QueueEnd.UNKNOWN, now, lives=False, is_seen=False)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
@@ -223,26 +224,27 @@ class Visit:
         self._called.pop(member.channel_id, None)
         self.ringing = tuple(each for each in self.ringing if each is not member)
 
-    def _put_through(self, peer: str, now: float) -> None:
+    def _put_through(self, peer: str, now: float, *, is_seen: bool = True) -> None:
         if self.answered_by is not None:
             return
         member = self._picked_up or QueueMember(peer.rpartition("-")[0] or peer, peer)
         self.answered_by = member = attrs.evolve(member, name=self._name)
-        self._answered_at = now
+        self._waited_until = now
+        self._answered_at = now if is_seen else None
         self.feed.put(MemberAnswered(member, self._waited(now)))
 
-    def _went_on(self, now: float) -> None:
+    def _went_on(self, now: float, *, is_seen: bool = True) -> None:
         end = QueueEnd.UNKNOWN if self._is_in_doubt else QueueEnd.LEFT
-        self._over(QueueEnd.COMPLETED if self.answered_by is not None else end, now, lives=True)
+        self._over(QueueEnd.COMPLETED if self.answered_by is not None else end, now, lives=True, is_seen=is_seen)
 
-    def _gone(self, now: float, cause: int = 0) -> None:
+    def _gone(self, now: float, cause: int = 0, *, is_seen: bool = True) -> None:
         if self.answered_by is not None:
             end = QueueEnd.COMPLETED
         elif self._status:
             end = QueueEnd.UNANSWERED
         else:
             end = QueueEnd.UNKNOWN if self._is_in_doubt else QueueEnd.ABANDONED
-        self._over(end, now, cause, lives=False)
+        self._over(end, now, cause, lives=False, is_seen=is_seen)
 
     def _look(self, now: float) -> None:
         self._asked.abandon(now)
@@ -255,7 +257,7 @@ class Visit:
         now = self._owner.clock()
         if isinstance(asked.error, AriNotFound):
             self._is_in_doubt = True  # of its end, if of nothing else, nobody has told
-            self._gone(now)
+            self._gone(now, is_seen=False)
             return
         if asked.error is not None:
             self.deadline = now + RETRY
@@ -263,12 +265,13 @@ class Visit:
         self.deadline = now + CHECK
         channel = asked.result()
         if runs_stasis(channel) and self._may_be_back:  # with a program that has our application's name
+            self._is_in_doubt = True
             self.came_back(channel, now)
         elif runs_stasis(channel):  # that is announced, or found
             self._may_be_back = True
             self.deadline = now + RETRY
         elif channel.dialplan.context != self.entry.context:
-            self._went_on(now)
+            self._went_on(now, is_seen=False)
         elif self._is_in_doubt:
             question = channels.get_channel_var(self.channel_id, variable="BRIDGEPEER")
             self._asked = peer = self._owner.ask(question, now)
@@ -289,22 +292,23 @@ class Visit:
         self._called.clear()
         self.ringing = ()
         if asked.error is None and (peer := asked.result().value):
-            self._put_through(peer, now)
+            self._put_through(peer, now, is_seen=False)
 
     def _waited(self, until: float) -> float:
         return 0.0 if self._left_at is None else until - self._left_at
 
-    def _over(self, end: QueueEnd, now: float, cause: int = 0, *, lives: bool) -> None:
-        """Once and for all; a channel that ``lives`` is subscribed to no longer."""
-        answered = self.answered_by is not None
-        outcome = QueueOutcome(
-            end,
-            self._status,
-            self.answered_by,
-            self._waited(self._answered_at if answered else now),
-            now - self._answered_at if answered else 0.0,
-            cause,
-        )
+    def _talked(self, now: float, *, is_seen: bool) -> float | None:
+        if self.answered_by is None:
+            return 0.0
+        return now - self._answered_at if is_seen and self._answered_at is not None else None
+
+    def _over(self, end: QueueEnd, now: float, cause: int = 0, *, lives: bool, is_seen: bool = True) -> None:
+        """Once and for all; a channel that ``lives`` is subscribed to no longer. The end is now where it is seen, or
+        was some time before.
+        """
+        waited = self._waited(now if self.answered_by is None else self._waited_until)
+        talked = self._talked(now, is_seen=is_seen)
+        outcome = QueueOutcome(end, self._status, self.answered_by, waited, talked, cause)
         self.stage = Stage.OVER
         self.ringing = ()
         self._asked.abandon(now)
