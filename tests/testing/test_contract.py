@@ -24,6 +24,7 @@ from voxtra_core import (
     OriginateFailed,
     PlaybackEnd,
 )
+from voxtra_core.app import BaseApp
 from voxtra_core.media import SLIN, ULAW, AudioChunk, Transcoder
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
 from voxtra_core.testing import Agent, Caller, Extension, run_call
@@ -66,7 +67,7 @@ def right(report: CallReport) -> CallReport:
 def test_a_call_is_made_for_each_that_comes_in_and_each_that_is_answered(package: Any) -> None:
     """Of the class that both packages name."""
     made: list[CallSession] = []
-    app = package.VoxtraApp("http://pbx.example:8088", "user", "secret")
+    app: BaseApp = package.VoxtraApp("http://pbx.example:8088", "user", "secret")
 
     @app.default()
     async def handler(call: CallSession) -> None:

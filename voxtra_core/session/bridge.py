@@ -87,10 +87,11 @@ class Bridge:
     async def add(self, *calls: CallSession, mute: bool = False, absorb_dtmf: bool = False) -> None:
         """Bring calls in, out of any other bridge, and return when all are, behind what is being played to them.
 
-        With ``mute`` the others do not hear them, as by :meth:`mute`; with ``absorb_dtmf`` they do not hear their keys. Two who talk with
-        each other elsewhere are to be brought in together: the one who is left behind might be hung up. Cancelled, they
-        are brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call that is in it already,
-        on another Asterisk, or not answered yet, and what the first of them has failed with: the others stay.
+        With ``mute`` the others do not hear them, as by :meth:`mute`; with ``absorb_dtmf`` they do not hear their keys.
+        Two who talk with each other elsewhere are to be brought in together: the one who is left behind might be hung
+        up. Cancelled, they are brought out again. Raises :class:`~voxtra_core.errors.LocalProtocolError` for a call
+        that is in it already, on another Asterisk, or not answered yet, and what the first of them has failed with: the
+        others stay.
         """
         for call in calls:
             self._home.check_same_place(call)
