@@ -168,6 +168,33 @@ def test_the_file_knows_best(tmp_path: Any) -> None:
     assert "recording b-name: its file cannot be read" in message
 
 
+@pytest.mark.parametrize(
+    ("fmt", "bytes_a_second"),
+    [
+        *[("ulaw", 8000), ("alaw", 8000), ("g722", 8000), ("sln", 16000), ("sln12", 24000), ("sln16", 32000)],
+        *[("sln24", 48000), ("sln32", 64000), ("sln44", 88200), ("sln48", 96000), ("sln96", 192_000)],
+        ("sln192", 384_000),
+    ],
+)
+def test_so_it_does_without_a_head(tmp_path: Any, fmt: str, bytes_a_second: int) -> None:
+    desk = Desk(sink := Sink(), str(tmp_path))
+    (tmp_path / f"a-name.{fmt}").write_bytes(bytes(bytes_a_second * 5 // 2))
+    desk.record(options=RecordingOptions(name="a-name", format=fmt))
+    desk.run()
+    (told,) = sink.told
+    assert (told.duration, told.duration_source) == (2.5, "file")
+
+
+def test_of_what_is_compressed_asterisk_knows(tmp_path: Any) -> None:
+    desk = Desk(sink := Sink(), str(tmp_path))
+    (tmp_path / "a-name.gsm").write_bytes(bytes(33))
+    desk.record(options=RecordingOptions(name="a-name", format="gsm"))
+    desk.run()
+    (told,) = sink.told
+    assert (told.duration, told.duration_source) == (3.0, "asterisk")
+    assert desk.log == []
+
+
 def test_a_sink_of_its_own_comes_first_and_without_any_nothing_happens() -> None:
     desk = Desk(of_all := Sink())
     own = Sink()

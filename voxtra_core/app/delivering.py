@@ -19,7 +19,7 @@ from ..call.timers import backoff
 from ..deadlines import soonest
 from ..effects import LogLevel
 from ..errors import LocalProtocolError, SinkFailed
-from ..media.wav import HEAD, wav_seconds
+from ..media.durations import HEAD, file_seconds, tells_seconds
 from ..recording import DurationSource, RecordingMetadata, RecordingSink, World
 from ..session import Driver, outcome_of
 from ..stasis import RecordingOver, StasisMachine
@@ -244,12 +244,12 @@ class Deliveries:
     async def _measured(self, metadata: RecordingMetadata) -> RecordingMetadata:
         """With the file's own duration, where it can be read."""
         path, world = metadata.path, self._recorder.world
-        if path is None or world is None or metadata.format not in {"wav", "wav16"}:
+        if path is None or world is None or not tells_seconds(metadata.format):
             return metadata
 
         def measure() -> float:
             with world.open(path, "rb") as file:
-                return wav_seconds(file.read(HEAD), file.seek(0, 2))
+                return file_seconds(metadata.format, file.read(HEAD), file.seek(0, 2))
 
         try:
             seconds = await self._in_thread(measure)
