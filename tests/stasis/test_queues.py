@@ -498,12 +498,22 @@ def found(bench: Bench, what: object) -> None:
     bench.answer("channels.get", what)
 
 
+def outage_and_back(bench: Bench) -> None:
+    outage(bench)
+    bench.queues.arrived(back(""), bench.now)
+
+
+def outage_and_gone(bench: Bench) -> None:
+    outage(bench)
+    bench.event(destroyed(16))
+
+
 @pytest.mark.parametrize(
     ("happens", "end"),
     [
         (lambda bench: found(bench, GONE), QueueEnd.COMPLETED),
         (lambda bench: found(bench, there("elsewhere")), QueueEnd.COMPLETED),
-        (lambda bench: (outage(bench), bench.queues.arrived(back(""), bench.now)), QueueEnd.CAME_BACK),
+        (outage_and_back, QueueEnd.CAME_BACK),
         (lambda bench: (bench.wait(CHECK), bench.answer("channels.get", GONE)), QueueEnd.COMPLETED),
         (lambda bench: bench.queues.close(bench.now), QueueEnd.UNKNOWN),
     ],
@@ -523,7 +533,7 @@ def test_when_a_talk_has_ended_is_not_always_known(happens: Callable[[Bench], ob
         (lambda bench: bench.event(destroyed(16)), QueueEnd.COMPLETED),
         (lambda bench: bench.event(dialplan("elsewhere")), QueueEnd.COMPLETED),
         (lambda bench: bench.queues.arrived(back(""), bench.now), QueueEnd.CAME_BACK),
-        (lambda bench: (outage(bench), bench.event(destroyed(16))), QueueEnd.COMPLETED),
+        (outage_and_gone, QueueEnd.COMPLETED),
     ],
     ids=["gone", "elsewhere", "back", "gone after an outage"],
 )

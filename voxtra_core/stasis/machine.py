@@ -54,6 +54,7 @@ from ..call import (
 from ..call.commands import AskLink, FollowBridge, OpenMedia, Withdraw
 from ..call.commands import Command as CallCommand
 from ..call.origination import check_endpoint
+from ..call.outage import MAX_REPEATS
 from ..call.requests import REPLY_TIMEOUT
 from ..deadlines import Deadlines, soonest
 from ..effects import Log, LogLevel
@@ -636,11 +637,12 @@ class StasisMachine:
         self.bridges.close(now)
         self.queues.close(now)
         self.transfer_requests.close(now)
-        for request_id in list(self._asked):
-            asked = self._forget(request_id)
-            if asked is not None and isinstance(asked.owner, Pending):
-                self.counters.requests_unknown += 1
-                asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
+        for _ in range(MAX_REPEATS + 2):  # of what is asked again because of that, nothing comes either
+            for request_id in list(self._asked):
+                asked = self._forget(request_id)
+                if asked is not None and isinstance(asked.owner, Pending):
+                    self.counters.requests_unknown += 1
+                    asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
 
     def _ask_no_more(self, now: float) -> None:
         """What Asterisk is asked on behalf of a link that is gone need not be asked on the next."""
