@@ -1319,8 +1319,8 @@ def test_a_bridge_is_not_recorded(status: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["sent", "done", "answered"])
-def test_a_recording_of_which_nobody_knows_is_stopped(moment: str) -> None:
-    """That it has begun was lost with the link: it must not go on for ever."""
+def test_a_recording_whose_beginning_was_lost_with_the_link_is_asked_after(moment: str) -> None:
+    """It goes on, and is told; it must not do so for ever and unknown."""
     world, bridge, _ = in_a_bridge(1)
     recording = recorded(world, bridge)
     id = world.the("bridges.record")
@@ -1331,9 +1331,13 @@ def test_a_recording_of_which_nobody_knows_is_stopped(moment: str) -> None:
     world.lose_link()
     world.restore_link()
     world.pass_time(20.0)
-    assert recording.started.failed
-    assert world.pbx.recordings == {}
+    assert recording.started.failed is (moment == "sent")
+    assert len(world.pbx.recordings) == (moment != "sent")
     assert not bridge.is_gone
+    world.ask(bridge.destroy)
+    world.settle()
+    world.pass_time(5.0)
+    assert len(world.recorded) == (moment != "sent")
     over(world)
 
 
