@@ -298,9 +298,10 @@ class Visit:
         return 0.0 if self._left_at is None else until - self._left_at
 
     def _talked(self, end: QueueEnd, now: float, *, is_seen: bool) -> float | None:
-        if self.answered_by is None:  # or, where it has left and that is not known, unheard
-            may_have_been = end is QueueEnd.UNKNOWN or self._status == "CONTINUE"
-            return None if may_have_been and self._left_at is not None else 0.0
+        if self.answered_by is None:
+            was_there = self._left_at is not None
+            is_unheard = was_there and (end is QueueEnd.UNKNOWN or self._status == "CONTINUE")
+            return None if is_unheard else 0.0
         return now - self._answered_at if is_seen and self._answered_at is not None else None
 
     def _over(self, end: QueueEnd, now: float, cause: int = 0, *, lives: bool, is_seen: bool = True) -> None:
