@@ -221,7 +221,7 @@ class QueueOutcome:
     """For how many seconds it was there before it was answered, or until the end where nobody did; seen from here, and
     at most so long where that was while there was no connection to Asterisk."""
     talked: float | None
-    """For how many seconds it was answered; 0.0 where nobody did, and ``None`` where nobody has seen when it was
-    answered, or when it has ended."""
+    """For how many seconds it was answered; 0.0 where nobody did, and ``None`` where it is not known when, or
+    whether, it was answered, or when it has ended."""
     cause: int
     """The Q.850 cause of the hangup; 0 where there was none, or nobody said."""

@@ -498,12 +498,21 @@ def found(bench: Bench, what: object) -> None:
     bench.answer("channels.get", what)
 
 
+<<<<<<< HEAD
 def outage_and_back(bench: Bench) -> None:
+=======
+def came_back(bench: Bench) -> None:
+    """In an outage."""
+>>>>>>> h-small
     outage(bench)
     bench.queues.arrived(back(""), bench.now)
 
 
+<<<<<<< HEAD
 def outage_and_gone(bench: Bench) -> None:
+=======
+def hung_up_after_an_outage(bench: Bench) -> None:
+>>>>>>> h-small
     outage(bench)
     bench.event(destroyed(16))
 
@@ -513,7 +522,11 @@ def outage_and_gone(bench: Bench) -> None:
     [
         (lambda bench: found(bench, GONE), QueueEnd.COMPLETED),
         (lambda bench: found(bench, there("elsewhere")), QueueEnd.COMPLETED),
+<<<<<<< HEAD
         (outage_and_back, QueueEnd.CAME_BACK),
+=======
+        (came_back, QueueEnd.CAME_BACK),
+>>>>>>> h-small
         (lambda bench: (bench.wait(CHECK), bench.answer("channels.get", GONE)), QueueEnd.COMPLETED),
         (lambda bench: bench.queues.close(bench.now), QueueEnd.UNKNOWN),
     ],
@@ -533,7 +546,11 @@ def test_when_a_talk_has_ended_is_not_always_known(happens: Callable[[Bench], ob
         (lambda bench: bench.event(destroyed(16)), QueueEnd.COMPLETED),
         (lambda bench: bench.event(dialplan("elsewhere")), QueueEnd.COMPLETED),
         (lambda bench: bench.queues.arrived(back(""), bench.now), QueueEnd.CAME_BACK),
+<<<<<<< HEAD
         (outage_and_gone, QueueEnd.COMPLETED),
+=======
+        (hung_up_after_an_outage, QueueEnd.COMPLETED),
+>>>>>>> h-small
     ],
     ids=["gone", "elsewhere", "back", "gone after an outage"],
 )
@@ -580,7 +597,24 @@ def test_it_was_over_meanwhile(found: Any, end: QueueEnd) -> None:
     visit = bench.inside()
     outage(bench)
     bench.answer("channels.get", found)
-    bench.over(visit, end)
+    assert bench.over(visit, end).talked is None
+
+
+def test_who_comes_back_from_a_member_that_nobody_has_seen() -> None:
+    bench = Bench()
+    visit = bench.inside()
+    outage(bench)
+    bench.queues.arrived(back("CONTINUE"), bench.now)
+    outcome = bench.over(visit, QueueEnd.CAME_BACK, "CONTINUE")
+    assert (outcome.answered_by, outcome.talked) == (None, None)
+
+
+def test_who_comes_back_from_nobody() -> None:
+    bench = Bench()
+    visit = bench.inside()
+    outage(bench)
+    bench.queues.arrived(back("TIMEOUT"), bench.now)
+    assert bench.over(visit, QueueEnd.CAME_BACK, "TIMEOUT").talked == 0.0
 
 
 def test_who_sat_by_it_is_asked_again_where_that_is_not_told() -> None:

@@ -69,7 +69,6 @@ def test_a_call_is_made_for_each_that_comes_in_and_each_that_is_answered(package
     made: list[CallSession] = []
     app: BaseApp = package.VoxtraApp("http://pbx.example:8088", "user", "secret")
 
-    @app.default()
     async def handler(call: CallSession) -> None:
         made.append(call)
         made.append(await app.originate("PJSIP/bob"))
@@ -77,6 +76,7 @@ def test_a_call_is_made_for_each_that_comes_in_and_each_that_is_answered(package
             await app.originate("PJSIP/alice")
 
     agents = [Agent("PJSIP/bob").answers().waits(5.0).hangs_up(), Agent("PJSIP/alice").is_busy()]
+    app.default()(handler)
     report = right(run_call(app, PATIENT, agents=agents))
     assert all(isinstance(call, package.CallSession) for call in made)
     assert [call.id for call in made] == [handled.first_id for handled in report.run.handled]

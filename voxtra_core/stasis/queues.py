@@ -297,9 +297,11 @@ class Visit:
     def _waited(self, until: float) -> float:
         return 0.0 if self._left_at is None else until - self._left_at
 
-    def _talked(self, now: float, *, is_seen: bool) -> float | None:
+    def _talked(self, end: QueueEnd, now: float, *, is_seen: bool) -> float | None:
         if self.answered_by is None:
-            return 0.0
+            was_there = self._left_at is not None
+            is_unheard = was_there and (end is QueueEnd.UNKNOWN or self._status == "CONTINUE")
+            return None if is_unheard else 0.0
         return now - self._answered_at if is_seen and self._answered_at is not None else None
 
     def _over(self, end: QueueEnd, now: float, cause: int = 0, *, lives: bool, is_seen: bool = True) -> None:
@@ -307,7 +309,7 @@ class Visit:
         was some time before.
         """
         waited = self._waited(now if self.answered_by is None else self._waited_until)
-        talked = self._talked(now, is_seen=is_seen)
+        talked = self._talked(end, now, is_seen=is_seen)
         outcome = QueueOutcome(end, self._status, self.answered_by, waited, talked, cause)
         self.stage = Stage.OVER
         self.ringing = ()
