@@ -498,21 +498,13 @@ def found(bench: Bench, what: object) -> None:
     bench.answer("channels.get", what)
 
 
-<<<<<<< HEAD
-def outage_and_back(bench: Bench) -> None:
-=======
 def came_back(bench: Bench) -> None:
     """In an outage."""
->>>>>>> h-small
     outage(bench)
     bench.queues.arrived(back(""), bench.now)
 
 
-<<<<<<< HEAD
-def outage_and_gone(bench: Bench) -> None:
-=======
 def hung_up_after_an_outage(bench: Bench) -> None:
->>>>>>> h-small
     outage(bench)
     bench.event(destroyed(16))
 
@@ -522,11 +514,7 @@ def hung_up_after_an_outage(bench: Bench) -> None:
     [
         (lambda bench: found(bench, GONE), QueueEnd.COMPLETED),
         (lambda bench: found(bench, there("elsewhere")), QueueEnd.COMPLETED),
-<<<<<<< HEAD
-        (outage_and_back, QueueEnd.CAME_BACK),
-=======
         (came_back, QueueEnd.CAME_BACK),
->>>>>>> h-small
         (lambda bench: (bench.wait(CHECK), bench.answer("channels.get", GONE)), QueueEnd.COMPLETED),
         (lambda bench: bench.queues.close(bench.now), QueueEnd.UNKNOWN),
     ],
@@ -546,11 +534,7 @@ def test_when_a_talk_has_ended_is_not_always_known(happens: Callable[[Bench], ob
         (lambda bench: bench.event(destroyed(16)), QueueEnd.COMPLETED),
         (lambda bench: bench.event(dialplan("elsewhere")), QueueEnd.COMPLETED),
         (lambda bench: bench.queues.arrived(back(""), bench.now), QueueEnd.CAME_BACK),
-<<<<<<< HEAD
-        (outage_and_gone, QueueEnd.COMPLETED),
-=======
         (hung_up_after_an_outage, QueueEnd.COMPLETED),
->>>>>>> h-small
     ],
     ids=["gone", "elsewhere", "back", "gone after an outage"],
 )

@@ -340,6 +340,8 @@ class TalkingProperties(RuleBasedStateMachine):
             if call._keeping.unattended is not None and not call.continuing:
                 assert call.bridge is not None or call.is_ending, f"{call!r} lives on without anybody"
         for bridge in self.used:
+            if not bridge._was_used:
+                bridge.owner_gone(world.now)
             assert bridge.is_gone or bridge.calls or bridge._keep, f"{bridge!r} is empty for ever"
         for transfer in self.transfers:
             if transfer.stage is Stage.CONSULTING:
