@@ -188,10 +188,14 @@ async def test_a_hundred_calls_while_the_link_comes_and_goes(rig: Rig) -> None:
             await call.wait_ended()
 
         async def come_and_go() -> None:
+            """What Asterisk says just before is lost."""
             for _ in range(2):
-                await anyio.sleep(1.0)
+                await anyio.sleep(0.75)
+                between.delay = lambda request: 60.0
+                await anyio.sleep(0.25)
                 between.cut()
                 await anyio.sleep(1.0)
+                between.delay = lambda request: 0.0
                 between.mend()
 
         async with rig.serving(app, rig.far):

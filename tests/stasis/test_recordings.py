@@ -180,6 +180,40 @@ def test_it_is_not_known_whether_there_is_a_snoop() -> None:
     assert (bench.told, bench.recordings.under_way) == ([], 0)
 
 
+@pytest.mark.parametrize("reply", [live("queued"), RequestOutcomeUnknown("x")])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_call_ends_while_it_is_not_known_whether_it_has_begun(reply: object, is_there: bool) -> None:
+    """Whoever waits for it is told at once; where there is a file, its sink is, too."""
+    bench = Bench()
+    recording = bench.start()
+    bench.answer("channels.snoop_channel_with_id")
+    bench.event(stasis_start(recording.snoop_id))
+    bench.answer("channels.record", reply)
+    bench.recordings.link_lost()
+    bench.recordings.link_restored(bench.now)
+    bench.call_ends()
+    assert isinstance(recording.started.error, CallEnded)
+    while bench.questions:
+        bench.answer(bench.questions[0], GONE if "live" in bench.questions[0] or not is_there else STORED)
+    bench.wait(MISSING + 0.1)
+    assert [over.ended for over in bench.told] == [RecordingEnd.CALL_ENDED] * is_there
+    assert [over.clock for over in bench.told] == [None] * is_there
+    assert bench.recordings.under_way == 0
+    assert bench.recordings.next_deadline() is None
+
+
+def test_a_call_that_ends_before_it_has_begun_is_not_recorded() -> None:
+    """Where nothing was lost Asterisk has said nothing of it."""
+    bench = Bench()
+    recording = bench.start()
+    bench.answer("channels.snoop_channel_with_id")
+    bench.event(stasis_start(recording.snoop_id))
+    bench.answer("channels.record", live("queued"))
+    bench.call_ends()
+    assert isinstance(recording.started.error, CallEnded)
+    assert (bench.questions, bench.told, bench.recordings.under_way) == ([], [], 0)
+
+
 @pytest.mark.parametrize("who", ["nobody", "another"])
 def test_it_is_not_known_whether_it_has_begun(who: str) -> None:
     """What is being recorded under that name is somebody else's."""

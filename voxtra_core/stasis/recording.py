@@ -122,6 +122,7 @@ class Recording:
         self._owner = owner
         self._started_at = self._finished_at = 0.0
         self._asked: Pending[Any] = Pending()
+        self._is_asked_after = False  # it may have begun unheard
         self._is_in_doubt = False  # it may have ended unheard
         self._why: RecordingEnd | None = None
         self._finished: LiveRecording | None = None
@@ -179,6 +180,12 @@ class Recording:
                 self._stop(now)
             else:
                 self.deadline = now + TELL
+        elif self.stage is Stage.STARTING and self._is_asked_after:
+            self.started.fail(self._subject_gone)
+            self._is_in_doubt = True
+            self._why = self._why or self._with_its_subject
+            self.deadline = now + START_TIMEOUT
+            self._ask_after(now)
         elif self.stage is not Stage.OVER:
             self._not_started(self._subject_gone, now)
 
@@ -253,6 +260,7 @@ class Recording:
 
     def _ask_after(self, now: float) -> None:
         """It may have begun, and the word of that be lost."""
+        self._is_asked_after = True
         self._ask(recordings.get_live(self.options.name), now, self._asked_after)
 
     def _asked_after(self, asked: Pending[LiveRecording]) -> None:
@@ -273,7 +281,7 @@ class Recording:
             self.deadline = now + MISSING  # the request may be on its way yet
         elif asked.error is None:
             self._is_in_doubt = True
-            self._begun(now)
+            self.started.resolve(self.options.name)
             self._end(self._why or RecordingEnd.UNKNOWN, now)
 
     def _refused(self, error: Exception, now: float) -> None:
