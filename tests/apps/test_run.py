@@ -164,6 +164,7 @@ def test_in_a_thread() -> None:
         programs.prints("returned 0\n" + GONE, within=2.0)
 
 
+@pytest.mark.soak
 def test_control_c_ends_the_other_commands() -> None:
     """As ever: at once, and without a word."""
     with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as peers:

@@ -127,7 +127,9 @@ def compare(steps: list[list[str]], encrypted: bool, attempts: int = 3) -> None:
         assert traces["asyncio"] == traces["trio"]
 
 
-@pytest.mark.parametrize("encrypted", [False, True], ids=["TCP", "TLS"])
+@pytest.mark.parametrize(
+    "encrypted", [pytest.param(False, id="TCP"), pytest.param(True, id="TLS", marks=pytest.mark.soak)]
+)
 @settings(max_examples=25)
 @given(steps=steps)
 def test_both_loops_report_the_same(steps: list[list[str]], encrypted: bool) -> None:

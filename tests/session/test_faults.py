@@ -177,7 +177,10 @@ def test_other_calls_do_not_notice(faults: list[Fault], strays: list[tuple[float
     assert seen == undisturbed
 
 
-@pytest.mark.parametrize("fault", ["lost", "silent", "twice", "garbage", 404, 500])
+@pytest.mark.parametrize(
+    "fault",
+    ["lost", "silent", 404, *(pytest.param(each, marks=pytest.mark.soak) for each in ("twice", "garbage", 500))],
+)
 def test_one_fault_delays_no_operation_for_long(fault: Fault) -> None:
     """Wherever in the call it is: what is overdue is given up or asked after."""
     _, undisturbed = two_calls([], [], Delays())

@@ -629,7 +629,13 @@ def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: floa
 BOB = Agent("PJSIP/bob").rings(1.0)
 
 
-@pytest.mark.parametrize("bob", [BOB.answers().waits(3.0).hangs_up(), BOB.is_busy()], ids=["answers", "busy"])
+@pytest.mark.parametrize(
+    "bob",
+    [
+        pytest.param(BOB.answers().waits(3.0).hangs_up(), id="answers"),
+        pytest.param(BOB.is_busy(), id="busy", marks=pytest.mark.soak),
+    ],
+)
 def test_it_keeps_what_any_flow_must(bob: Agent) -> None:
     app = VoxtraApp("http://pbx.example:8088", "user", "secret")
 

@@ -133,7 +133,9 @@ async def attended(call: CallSession) -> object:
     return None
 
 
-@pytest.mark.parametrize("who", ["caller", "agent", "cancelled", "both"])
+@pytest.mark.parametrize(
+    "who", ["caller", "cancelled", *(pytest.param(who, marks=pytest.mark.soak) for who in ("agent", "both"))]
+)
 @pytest.mark.parametrize(
     "delays", [pytest.param(SLOW, id="slow"), pytest.param(Delays(), id="at-once", marks=pytest.mark.soak)]
 )

@@ -429,7 +429,7 @@ def judged(handler: Any, check: Callable[[CallReport], object]) -> Callable[[Cal
     return judge
 
 
-@pytest.mark.parametrize("scenario", LONG)
+@pytest.mark.parametrize("scenario", [*LONG[:2], *(pytest.param(each, marks=pytest.mark.soak) for each in LONG[2:])])
 def test_what_was_found_is_made_smaller(scenario: CallScenario) -> None:
     judge = judged(sell, no_ticket_is_lost)
     error = judge(scenario)

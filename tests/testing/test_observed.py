@@ -243,7 +243,7 @@ def test_so_is_a_callback_that_does(backend: Loop) -> None:
     assert run_call(handler, backend=backend).run.spins
 
 
-@pytest.mark.parametrize("backend", LOOPS)
+@pytest.mark.parametrize("backend", [*LOOPS][:1])
 def test_so_is_who_originates_again_and_again(backend: Loop) -> None:
     async def body(app: VoxtraApp, call: CallSession) -> None:
         while True:
