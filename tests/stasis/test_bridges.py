@@ -1592,3 +1592,14 @@ def test_who_has_not_answered_cannot_come_in() -> None:
     leg, _ = world.machine.originate("PJSIP/alice", world.now)
     with pytest.raises(LocalProtocolError, match="not been answered"):
         bridge.add(leg, world.now)
+
+
+def test_who_is_taken_out_and_kept_by_nobody_ends_and_has_been_taken_out() -> None:
+    """That it is out is told before the reply, and then nothing keeps it."""
+    world, bridge, (call, _) = in_a_bridge(2)
+    call.let_go(world.now)
+    removed = world.ask(bridge.remove, call)
+    world.do("bridges.remove_channel", "events")
+    world.settle()
+    assert call.is_over
+    assert (removed.done, removed.failed) == (True, False)

@@ -583,6 +583,8 @@ class BridgeMachine:
         now, error = self._owner.clock(), left.error
         if isinstance(error, AriNotFound):
             self._lost(now)
+        elif self._members.get(member.call) is not member:
+            pass  # it was told to be out, and nothing may have kept it then
         elif error is not None and not isinstance(error, AriUnprocessable):
             outcome.fail(error)
             return
