@@ -1313,8 +1313,8 @@ def test_a_bridge_is_not_recorded(status: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["sent", "done", "answered"])
-def test_a_recording_of_which_nobody_knows_is_stopped(moment: str) -> None:
-    """That it has begun was lost with the link: it must not go on for ever."""
+def test_a_recording_of_which_nobody_knows_is_asked_after(moment: str) -> None:
+    """That it has begun was lost with the link: it is known again, and must not go on for ever."""
     world, bridge, _ = in_a_bridge(1)
     recording = recorded(world, bridge)
     id = world.the("bridges.record")
@@ -1325,7 +1325,9 @@ def test_a_recording_of_which_nobody_knows_is_stopped(moment: str) -> None:
     world.lose_link()
     world.restore_link()
     world.pass_time(20.0)
-    assert recording.started.failed
+    assert recording.started.failed is (moment == "sent")
+    world.ask(recording.stop)
+    world.settle()
     assert world.pbx.recordings == {}
     assert not bridge.is_gone
     over(world)
