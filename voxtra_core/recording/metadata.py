@@ -114,8 +114,8 @@ class RecordingMetadata:
 class RecordingSink(Protocol):
     """Whoever wants to know of recordings: any object with this method, plain or async.
 
-    A plain one runs in a thread. Where it raises, that is logged, and it is called again, a few times, after 1, 2, 4 …
-    seconds.
+    A plain one runs in a thread. Where it raises, or takes more than 300 seconds, that is logged, and it is called
+    again, a few times, after 1, 2, 4 … seconds.
     """
 
     def on_recording_complete(self, metadata: RecordingMetadata, /) -> Any:

@@ -463,11 +463,13 @@ class CallRecording(Recording):
     def _snooping(self, asked: Pending[Channel]) -> None:
         now, error = self._owner.clock(), asked.error
         self._has_answered = error is None or isinstance(error, RequestOutcomeUnknown)
-        if self._has_answered and self.stage is Stage.OVER:
-            self._clean_up(now)
-        elif self._has_answered:
+        if self.stage is Stage.OVER:
+            if error is None:
+                self._clean_up(now)
+            return
+        if self._has_answered:
             self._go_on(now)
-        if error is not None and self.stage is not Stage.STARTING:
+        if error is not None and self.stage is Stage.SNOOPING:
             self._refused(error, now)
 
     def _ask_after(self, now: float) -> None:
