@@ -40,7 +40,10 @@ async def check(rig: Rig, url: str = "", user: str = "", password: str = "", **o
 
 async def test_all_is_well_and_stays_as_it_was(rig: Rig) -> None:
     def state() -> tuple[object, ...]:
-        return (rig.asterisk.get("/applications"), rig.asterisk.channels(), rig.asterisk.get("/asterisk/modules"))
+        status, modules = rig.asterisk.get("/asterisk/modules")
+        for module in modules:
+            del module["use_count"]  # of what another test has left to its timers
+        return (rig.asterisk.get("/applications"), rig.asterisk.channels(), status, modules)
 
     before = state()
     lines = await check(rig, extension="s@after", needs=list(FEATURES.values())[:-1])

@@ -19,6 +19,7 @@ from voxtra_core.ari import (
 from voxtra_core.ari import RecordingFailed as RecordingFailedEvent
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, EndedBy, Pending
 from voxtra_core.call.machine import MISSING
+from voxtra_core.call.outage import MAX_REPEATS
 from voxtra_core.errors import (
     AriConflict,
     CallEnded,
@@ -174,6 +175,11 @@ def test_it_is_not_known_whether_there_is_a_snoop() -> None:
     bench.answer("channels.snoop_channel_with_id", error)
     bench.answer("channels.get", GONE)
     assert not recording.started.done, "the request may be on its way yet"
+    for _ in range(MAX_REPEATS):
+        bench.wait(MISSING + 0.1)
+        assert not recording.started.done, "it has not come there, and is made again"
+        bench.answer("channels.snoop_channel_with_id", error)
+        bench.answer("channels.get", GONE)
     bench.wait(MISSING + 0.1)
     assert recording.started.error is error
     assert bench.removed == [f"/channels/{recording.snoop_id}"], "it may be made yet"
@@ -214,23 +220,39 @@ def test_a_call_that_ends_before_it_has_begun_is_not_recorded() -> None:
     assert (bench.questions, bench.told, bench.recordings.under_way) == ([], [], 0)
 
 
-@pytest.mark.parametrize("who", ["nobody", "another"])
-def test_it_is_not_known_whether_it_has_begun(who: str) -> None:
-    """What is being recorded under that name is somebody else's."""
+def test_what_is_recorded_under_that_name_is_another_s() -> None:
     bench = Bench()
     recording = bench.start()
     bench.answer("channels.snoop_channel_with_id")
     bench.event(stasis_start(recording.snoop_id))
     error = RequestOutcomeUnknown("x")
     bench.answer("channels.record", error)
-    bench.answer("recordings.get_live", GONE if who == "nobody" else live("recording"))
-    if who == "nobody":
-        bench.answer("recordings.get_stored", GONE)
-    assert not recording.started.done, "the request may be on its way yet"
+    bench.answer("recordings.get_live", live("recording"))
     bench.wait(START_TIMEOUT)
     assert recording.started.error is error
     assert bench.removed == [f"/channels/{recording.snoop_id}"]
     assert (bench.told, bench.recordings.under_way) == ([], 0)
+
+
+@pytest.mark.parametrize("reply", [None, refusal(409, "Recording already exists")])
+def test_a_request_that_has_not_come_there_is_made_again(reply: object) -> None:
+    """Should it have come all the same, the name is taken: by this one."""
+    bench = Bench()
+    recording = bench.start()
+    bench.answer("channels.snoop_channel_with_id")
+    bench.event(stasis_start(recording.snoop_id))
+    bench.answer("channels.record", RequestOutcomeUnknown("x"))
+    bench.answer("recordings.get_live", GONE)
+    bench.answer("recordings.get_stored", GONE)
+    assert not recording.started.done, "the request may be on its way yet"
+    bench.wait(MISSING + 0.1)
+    if reply is None:
+        bench.answer("channels.record", live("queued", recording))
+        bench.event(RecordingStarted(**_ENVELOPE, recording=live("recording", recording)))
+    else:
+        bench.answer("channels.record", reply)
+        bench.answer("recordings.get_live", live("recording", recording))
+    assert recording.started.result() == recording.options.name
 
 
 def test_there_is_one_of_that_name() -> None:

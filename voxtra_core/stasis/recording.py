@@ -37,7 +37,9 @@ from ..ari import (
 )
 from ..call import CallMachine, EndedBy, Pending
 from ..call.machine import DOUBT, MISSING
+from ..call.outage import MAX_REPEATS
 from ..errors import (
+    AriConflict,
     AriError,
     AriNotFound,
     BridgeGone,
@@ -124,6 +126,8 @@ class Recording:
         self._asked: Pending[Any] = Pending()
         self._is_asked_after = False  # it may have begun unheard
         self._is_in_doubt = False  # it may have ended unheard
+        self._is_missing = False  # it was asked after, and Asterisk knew nothing of it
+        self._repeats = 0
         self._why: RecordingEnd | None = None
         self._finished: LiveRecording | None = None
         self._error: Exception | None = None
@@ -218,6 +222,10 @@ class Recording:
             self._end(self._reason(), now)
         elif self.stage is Stage.RUNNING:
             self._look(now)
+        elif self._is_missing and self._repeats < MAX_REPEATS and not self.started.done:
+            self._is_missing, self._error = False, None
+            self._repeats += 1
+            self._ask_again(now)
         elif self.stage is not Stage.OVER:
             late = RecordingNotStarted("Asterisk did not begin in time, or the snoop is gone")
             self._not_started(self._error or late, now)
@@ -278,17 +286,27 @@ class Recording:
         if self.stage is not Stage.STARTING:
             return
         if isinstance(asked.error, AriNotFound):
-            self.deadline = now + MISSING  # the request may be on its way yet
+            self._misses(now)
         elif asked.error is None:
             self._is_in_doubt = True
             self.started.resolve(self.options.name)
             self._end(self._why or RecordingEnd.UNKNOWN, now)
 
+    def _misses(self, now: float) -> None:
+        """Asterisk knows nothing of it. The request may be on its way yet; else it never came there."""
+        self._is_missing = True
+        self.deadline = now + MISSING
+
+    def _ask_again(self, now: float) -> None:
+        self.deadline = now + START_TIMEOUT
+        self._record(now)
+
     def _refused(self, error: Exception, now: float) -> None:
         """It comes to nothing; where Asterisk has said so, as a rule because the call is just ending. Where the answer
         was lost it need not.
         """
-        if isinstance(error, RequestOutcomeUnknown) and self.stage is not Stage.OVER:
+        is_unsure = isinstance(error, RequestOutcomeUnknown) or (self._repeats and isinstance(error, AriConflict))
+        if is_unsure and self.stage is not Stage.OVER:
             self._error = error
             self._ask_after(now)
         elif isinstance(error, AriError) and self.stage is not Stage.OVER:
@@ -478,12 +496,18 @@ class CallRecording(Recording):
         else:
             super()._ask_after(now)
 
+    def _ask_again(self, now: float) -> None:
+        if self.stage is Stage.SNOOPING:
+            self.begin(now)
+        else:
+            super()._ask_again(now)
+
     def _asked_after_snoop(self, asked: Pending[Channel]) -> None:
         now = self._owner.clock()
         if self.stage is not Stage.SNOOPING:
             return
         if isinstance(asked.error, AriNotFound):
-            self.deadline = now + MISSING  # the request may be on its way yet
+            self._misses(now)
         elif asked.error is None and runs_stasis(asked.result()):
             self._is_inside = True
             self._go_on(now)
