@@ -1603,3 +1603,15 @@ def test_who_is_taken_out_and_kept_by_nobody_ends_and_has_been_taken_out() -> No
     world.settle()
     assert call.is_over
     assert (removed.done, removed.failed) == (True, False)
+
+
+def test_two_who_cannot_come_in_together_are_not_on_their_way_any_more() -> None:
+    world, bridge, (one, other) = in_a_bridge(2)
+    joined = world.ask(bridge.add_all, [one, other])
+    assert isinstance(joined.error, LocalProtocolError), "they are in it"
+    world.ask(bridge.destroy)
+    alone = world.ask(lambda now: one.wait_unbridged())
+    world.settle()
+    assert alone.done
+    assert not one.keeping.is_retained
+    over(world)

@@ -168,14 +168,16 @@ class BridgeMachine:
                 each.abandon(now)
 
         outcome = Pending[None](unwanted)
-        retained = [*calls]
-        for call in retained:
+        under_way = len(calls)
+        for call in calls:
             call.keeping.retain()
 
-        def settle() -> None:
-            if not all(each.done for each in joined) or len(joined) < len(retained):
+        def one_settled() -> None:
+            nonlocal under_way
+            under_way -= 1
+            if under_way:
                 return
-            for call in retained:
+            for call in calls:
                 call.release(self._owner.clock())
             error = next((each.error for each in joined if each.error is not None), None)
             if error is None:
@@ -183,7 +185,7 @@ class BridgeMachine:
             else:
                 outcome.fail(error)
 
-        for call in retained:
+        for call in calls:
             try:
                 joined.append(self.add(call, now, mute=mute, absorb_dtmf=absorb_dtmf))
             except VoxtraError as error:
@@ -191,8 +193,8 @@ class BridgeMachine:
                 failed.fail(error)
                 joined.append(failed)
         for each in joined:
-            each.add_waker(settle)
-        return outcome if len(joined) > 1 else joined[0]
+            each.add_waker(one_settled)
+        return outcome
 
     def remove(self, call: CallMachine, now: float) -> Pending[None]:
         """Take a call out: it lives on, alone. ``LocalProtocolError`` where it is not in it."""
