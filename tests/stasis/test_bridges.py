@@ -1615,3 +1615,20 @@ def test_two_who_cannot_come_in_together_are_not_on_their_way_any_more() -> None
     assert alone.done
     assert not one.keeping.is_retained
     over(world)
+
+
+def test_a_mute_waits_until_the_one_before_has_been_lifted() -> None:
+    """On another connection the lifting could come second."""
+    world, bridge, (call, _) = in_a_bridge(2)
+    world.ask(bridge.mute, call)
+    world.settle()
+    world.ask(bridge.remove, call)
+    world.do("bridges.remove_channel", "events")
+    (lifting,) = world.under_way("channels.unmute")
+    world.ask(bridge.add, call, mute=True)
+    assert world.under_way("channels.mute") == []
+    world.carry_out(lifting)
+    world.answer(lifting)
+    assert len(world.under_way("channels.mute")) == 1
+    world.settle()
+    assert (call in bridge.calls, is_muted(world, call)) == (True, True)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..ari import Request, channels
 from ..call import CallMachine, Pending
-from ..errors import AriError, CallEnded, RequestNotSent
+from ..errors import AriError, AriNotFound, CallEnded, RequestNotSent
 from .orphans import Ask
 
 __all__ = ["Muting", "Mutings"]
@@ -81,8 +81,16 @@ class Muting:
         self._owner.settled(self._call, self)
 
     def _lift(self, outcome: Pending[None], now: float) -> None:
-        if self.by is None and not self._call.is_ending:
-            self._owner.remove(channels.unmute(self._call.id, direction="in"), now)
+        if self._call.is_ending:
+            self._lifted(outcome, Pending.resolved(None))
+        else:
+            asked = self._owner.ask(channels.unmute(self._call.id, direction="in"), now)
+            asked.add_waker(partial(self._lifted, outcome, asked))
+
+    def _lifted(self, outcome: Pending[None], asked: Pending[None]) -> None:
+        error = asked.error
+        if error is not None and not isinstance(error, AriNotFound | RequestNotSent) and self.by is None:
+            self._owner.remove(channels.unmute(self._call.id, direction="in"), self._owner.clock())
         outcome.resolve(None)
         self._owner.settled(self._call, self)
 
