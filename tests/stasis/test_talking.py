@@ -340,7 +340,7 @@ class TalkingProperties(RuleBasedStateMachine):
             if call._keeping.unattended is not None and not call.continuing:
                 assert call.bridge is not None or call.is_ending, f"{call!r} lives on without anybody"
         for bridge in self.used:
-            if not bridge._was_used:
+            if not bridge._goes_when_empty:
                 bridge.owner_gone(world.now)
             assert bridge.is_gone or bridge.calls or bridge._keep, f"{bridge!r} is empty for ever"
         for transfer in self.transfers:

@@ -280,3 +280,19 @@ def test_a_bridge_is_a_context() -> None:
     run = run_calls(app, [PATIENT])
     assert flaws(run) == []
     assert run.calls[0].prompts == ["vm-goodbye"]
+
+
+def test_a_handler_may_make_one_bridge_after_another() -> None:
+    """Those that are gone are not kept in mind until it ends."""
+    kept: list[int] = []
+
+    async def reception(call: CallSession) -> None:
+        await call.answer()
+        for _ in range(5):
+            async with await app.create_bridge() as bridge:
+                await bridge.add(call)
+            kept.append(len(call.machine.keeping._watching))
+
+    app = reception_app(reception)
+    assert flaws(run_calls(app, [PATIENT])) == []
+    assert kept == [0] * 5

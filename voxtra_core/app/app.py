@@ -519,7 +519,9 @@ class BaseApp:
         home = machine.home(machine.registration)
         bridge = home.new_bridge(driver.time(), keep=keep)
         if machine.handled_call is not None:
-            machine.handled_call.keeping.watch(bridge.owner_gone)
+            keeping = machine.handled_call.keeping
+            keeping.watch(bridge.owner_gone)
+            bridge.wait_gone().add_waker(partial(keeping.unwatch, bridge.owner_gone))
         await outcome_of(driver, bridge.made)
         return Bridge(bridge, driver, home)
 

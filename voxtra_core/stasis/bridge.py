@@ -102,7 +102,7 @@ class BridgeMachine:
         self._waiting: list[Pending[None]] = []
         self._leaving: dict[CallMachine, None] = {}  # it is destroyed, and they are still on their way out
         self._is_there = False
-        self._was_used = False
+        self._goes_when_empty = False  # not before somebody has been in it, or whoever made it has ended
         self._destroying: Pending[None] = Pending()
         self._requests = Requests(bridge_id, new_id=owner.new_id, notify=self._carry_out, counters=owner.counters)
         self._player = Player(self._requests, idle=lambda now: None, ended=self._played)
@@ -271,7 +271,7 @@ class BridgeMachine:
 
     def owner_gone(self, now: float) -> None:
         """Whoever made it has ended: nobody need come any more for it to go."""
-        self._was_used = True
+        self._goes_when_empty = True
         self._look_whether_over(now)
 
     def wait_gone(self) -> Pending[None]:
@@ -548,7 +548,7 @@ class BridgeMachine:
     def _come_in(self, member: _Member, now: float) -> None:
         if member.is_in:
             return
-        member.is_in = self._was_used = True
+        member.is_in = self._goes_when_empty = True
         member.call.came_into(self, now)
         member.joined.resolve(None)
         if not member.is_wanted:
@@ -628,7 +628,7 @@ class BridgeMachine:
 
     def _look_whether_over(self, now: float) -> None:
         is_wanted = any(member.is_wanted for member in self._members.values())
-        if not is_wanted and self._was_used and not self._keep and self.stage is not Stage.GONE:
+        if not is_wanted and self._goes_when_empty and not self._keep and self.stage is not Stage.GONE:
             self.destroy(now)
 
     def _unmute(self, call: CallMachine, now: float) -> None:
