@@ -18,12 +18,29 @@ from .orphans import Ask
 __all__ = ["Muting", "Mutings"]
 
 
+class Ways(Protocol):
+    """How they reach Asterisk."""
+
+    @property
+    def ask(self) -> Ask:
+        """Sends a request."""
+
+    @property
+    def remove(self) -> Callable[[Request[None], float], None]:
+        """Sends one that is repeated where it fails."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What time it is."""
+
+
 class Muting:
     """Of one call. ``by`` is the bridge on whose behalf it is muted, or to be."""
 
-    def __init__(self, owner: Mutings, call: CallMachine) -> None:
+    def __init__(self, owner: Mutings, ways: Ways, call: CallMachine) -> None:
         self.by: object = None
         self._owner = owner
+        self._ways = ways
         self._call = call
         self._last: Pending[None] | None = None
 
@@ -55,7 +72,7 @@ class Muting:
         if before is None or before.done:
             send(now)
         else:
-            before.add_waker(lambda: send(self._owner.clock()))
+            before.add_waker(lambda: send(self._ways.clock()))
 
     def _send(self, outcome: Pending[None], by: object, now: float, *, muted: bool) -> None:
         call = self._call
@@ -64,7 +81,7 @@ class Muting:
             outcome.fail(CallEnded(call.id, call.end))
             return
         request = channels.mute(call.id, direction="in") if muted else channels.unmute(call.id, direction="in")
-        asked = self._owner.ask(request, now)
+        asked = self._ways.ask(request, now)
         asked.add_waker(partial(self._answered, outcome, by, asked, muted=muted))
 
     def _answered(self, outcome: Pending[None], by: object, asked: Pending[None], *, muted: bool) -> None:
@@ -84,13 +101,13 @@ class Muting:
         if self._call.is_ending:
             self._lifted(outcome, Pending.resolved(None))
         else:
-            asked = self._owner.ask(channels.unmute(self._call.id, direction="in"), now)
+            asked = self._ways.ask(channels.unmute(self._call.id, direction="in"), now)
             asked.add_waker(partial(self._lifted, outcome, asked))
 
     def _lifted(self, outcome: Pending[None], asked: Pending[None]) -> None:
         error = asked.error
         if error is not None and not isinstance(error, AriNotFound | RequestNotSent) and self.by is None:
-            self._owner.remove(channels.unmute(self._call.id, direction="in"), self._owner.clock())
+            self._ways.remove(channels.unmute(self._call.id, direction="in"), self._ways.clock())
         outcome.resolve(None)
         self._owner.settled(self._call, self)
 
@@ -98,22 +115,6 @@ class Muting:
     def is_idle(self) -> bool:
         """Whether nothing need be remembered of it."""
         return self.by is None and (self._last is None or self._last.done)
-
-
-class Ways(Protocol):
-    """How they reach Asterisk."""
-
-    @property
-    def ask(self) -> Ask:
-        """Sends a request."""
-
-    @property
-    def remove(self) -> Callable[[Request[None], float], None]:
-        """Sends one that is repeated where it fails."""
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """What time it is."""
 
 
 class Mutings:
@@ -125,7 +126,7 @@ class Mutings:
 
     def of(self, call: CallMachine) -> Muting:
         """One call's."""
-        return self._by_call.setdefault(call, Muting(self, call))
+        return self._by_call.setdefault(call, Muting(self, self._ways, call))
 
     def leave(self, call: CallMachine, by: object, now: float) -> None:
         """A call is not in that bridge any more, or has ended."""
@@ -141,18 +142,6 @@ class Mutings:
         return muting is not None and muting.by is by
 
     # ---- what they say ---------------------------------------------------------------------------------------------
-
-    def ask(self, request: Request[None], now: float) -> Pending[None]:
-        """Send it."""
-        return self._ways.ask(request, now)
-
-    def remove(self, request: Request[None], now: float) -> None:
-        """Send it, as often as it takes."""
-        self._ways.remove(request, now)
-
-    def clock(self) -> float:
-        """What time it is."""
-        return self._ways.clock()
 
     def settled(self, call: CallMachine, muting: Muting) -> None:
         """A request has been answered."""
