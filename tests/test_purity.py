@@ -124,6 +124,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "ari": _BASE,
     "media": _BASE,
     "agent": _BASE | {"media"},
+    "providers": _BASE | {"media", "agent"},
     "wire": _MESSAGES | {"deadlines", "diagnosis"},
     "call": _MESSAGES,
     "recording": frozenset({"errors"}),
@@ -142,7 +143,7 @@ ARROWS: dict[str, frozenset[str]] = {
 WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
 ASYNC = (
-    *("session/", "menu.py", "app/", "sinks/", "cli/demo.py"),
+    *("session/", "menu.py", "app/", "sinks/", "providers/", "cli/demo.py"),
     *("testing/virtual.py", "testing/run.py", "testing/observing.py", "testing/repeatable.py"),
 )
 PRINTS = ("cli/",)

@@ -12,6 +12,8 @@
     ├── BridgeGone                  a bridge that has been destroyed
     ├── TransferFailed              nobody to transfer a call to, which lives
     ├── QueueUnavailable            a call that lives cannot be handed to that queue
+    ├── AgentNotConfigured          a conversation without the part that this needs; a RuntimeError as well
+    ├── ProviderFailed              a part of a conversation failed, or took too long; the call goes on
     ├── OperationTimeout            nothing came back in time; the call goes on
     │   ├── TransferOutcomeUnknown      … of what became of a transfer that the far end was asked to make
     │   └── ReplyTimeout                … to a request: it was sent, so it is a RequestOutcomeUnknown as well
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from .call.cause import CallEnd
 
 __all__ = [
+    "AgentNotConfigured",
     "AriBadRequest",
     "AriConflict",
     "AriError",
@@ -72,6 +75,7 @@ __all__ = [
     "NameTaken",
     "OperationTimeout",
     "OriginateFailed",
+    "ProviderFailed",
     "QueueUnavailable",
     "RecordingNotStarted",
     "RemoteProtocolError",
@@ -193,6 +197,25 @@ class TransferFailed(VoxtraError):
         self.endpoint = endpoint
         self.end = end
         self.dialstatus = dialstatus
+
+
+class AgentNotConfigured(VoxtraError, RuntimeError):
+    """The application was not given the part of a conversation that this needs: ``stt=``, ``llm=`` or ``tts=``."""
+
+
+class ProviderFailed(VoxtraError):
+    """A part of a conversation raised, broke off, or took too long. The call goes on.
+
+    ``part`` says which: ``"stt"``, ``"llm"``, ``"tts"``, ``"turn"``, or ``"web"`` for the network below one. Where an
+    HTTP server answered, ``status`` is what. ``retry_after`` are the seconds that it asks to be left alone, where it
+    does.
+    """
+
+    def __init__(self, part: str, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(f"{part}: {message}")
+        self.part = part
+        self.status = status
+        self.retry_after = retry_after
 
 
 class OperationTimeout(VoxtraError):

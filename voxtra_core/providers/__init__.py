@@ -1,0 +1,1 @@
+"""Parts for conversations: a chat model over the network, and, with the extra ``local``, everything without one."""
