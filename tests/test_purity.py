@@ -112,26 +112,28 @@ CLOCKS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.t
 
 _BASE = frozenset({"_version", "errors", "effects"})
 _MESSAGES = _BASE | {"ari", "media", "agent"}
-_SESSION = _MESSAGES | {"call", "stasis", "queueing", "recording", "session"}
+_SESSION = _MESSAGES | {"pending", "timers", "call", "stasis", "queueing", "recording", "session"}
 ARROWS: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
     "effects": frozenset({"errors"}),
     "deadlines": frozenset(),
+    "pending": frozenset({"errors"}),
+    "timers": frozenset(),
     "driving": frozenset({"errors", "effects"}),
     "tls": frozenset(),
     "diagnosis": frozenset({"errors", "effects"}),
     "ari": _BASE,
     "media": _BASE,
-    "agent": _BASE | {"media"},
+    "agent": _BASE | {"media", "pending", "timers"},
     "providers": _BASE | {"media", "agent"},
     "wire": _MESSAGES | {"deadlines", "diagnosis"},
-    "call": _MESSAGES,
+    "call": _MESSAGES | {"pending", "timers"},
     "recording": frozenset({"errors"}),
     "queueing": frozenset(),
-    "stasis": _MESSAGES | {"deadlines", "call", "queueing", "recording"},
+    "stasis": _MESSAGES | {"pending", "timers", "deadlines", "call", "queueing", "recording"},
     "menu": frozenset({"call"}),
-    "session": _MESSAGES | {"call", "stasis", "queueing", "recording", "menu"},
+    "session": _MESSAGES | {"pending", "timers", "call", "stasis", "queueing", "recording", "menu"},
     "sinks": frozenset({"errors", "recording"}),
     "app": _SESSION | {"deadlines", "diagnosis", "sinks"},
     "testing": _SESSION | {"app", "driving"},

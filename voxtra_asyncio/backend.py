@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from voxtra_core.app import SignalHandler, World
-from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
+from voxtra_core.pending import Pending
 
 from .driver import AsyncioDriver, park
 from .signals import signals_reported_to

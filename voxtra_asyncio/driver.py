@@ -10,7 +10,6 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from voxtra_core.call.pending import Pending
 from voxtra_core.driving import LINGER, Pump
 from voxtra_core.effects import (
     Accepted,
@@ -32,6 +31,7 @@ from voxtra_core.effects import (
     failed,
     failure_reason,
 )
+from voxtra_core.pending import Pending
 from voxtra_core.tls import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
 
 from .sockets import Listener, connected_socket, listening_sockets

@@ -16,9 +16,9 @@ from uuid import uuid4
 import trio
 
 from voxtra_core.app import SignalHandler, World
-from voxtra_core.call.pending import Pending
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
+from voxtra_core.pending import Pending
 
 from .driver import TrioDriver, park
 from .signals import signals_reported_to

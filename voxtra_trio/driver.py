@@ -11,7 +11,6 @@ from typing import Any
 
 import trio
 
-from voxtra_core.call.pending import Pending
 from voxtra_core.driving import Pump, sole_error
 from voxtra_core.effects import (
     Accepted,
@@ -32,6 +31,7 @@ from voxtra_core.effects import (
     TaskDone,
     failed,
 )
+from voxtra_core.pending import Pending
 from voxtra_core.tls import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
 
 from .stream import Stream

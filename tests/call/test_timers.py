@@ -7,7 +7,7 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxtra_core.call.timers import Timers
+from voxtra_core.timers import Timers
 
 times = st.floats(0, 100, allow_nan=False)
 

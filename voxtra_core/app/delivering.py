@@ -15,7 +15,6 @@ import attrs
 
 from ..ari import recordings
 from ..call import CallMachine
-from ..call.timers import backoff
 from ..deadlines import soonest
 from ..effects import LogLevel
 from ..errors import LocalProtocolError, SinkFailed
@@ -23,6 +22,7 @@ from ..media.durations import HEAD, file_seconds, tells_seconds
 from ..recording import DurationSource, RecordingMetadata, RecordingSink, World
 from ..session import Driver, outcome_of
 from ..stasis import RecordingOver, StasisMachine
+from ..timers import backoff
 
 __all__ = ["MOST_AT_ONCE", "MOST_WAITING", "TRIES", "TRY", "Deliveries", "InThread", "Recorder"]
 

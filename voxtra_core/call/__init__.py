@@ -1,5 +1,6 @@
 """The state machine of one call: states and table, operations, commands, pending outcomes, timers."""
 
+from ..pending import Pending
 from .cause import CAUSE_NAMES, REASON_CAUSES, CallEnd, EndedBy, HangupReason, cause_name
 from .collecting import CollectedDigits, CollectEnd
 from .commands import SnoopDirection
@@ -8,7 +9,6 @@ from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened,
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .machine import CallMachine
 from .outage import Outage
-from .pending import Pending
 from .playback import Playback, PlaybackEnd
 from .states import ALLOWED, TERMINAL, TRANSITIONS, CallDirection, CallState, Operation, Trigger
 

@@ -19,9 +19,9 @@ from ..media.chunk import AudioChunk
 from ..media.formats import FRAME_SECONDS, AudioFormat
 from ..media.playout import Playout, Waiter
 from ..media.transcode import Transcoder
+from ..pending import Pending
 from .counters import Counters
 from .feed import Feed
-from .pending import Pending
 
 __all__ = ["DEFAULT_CHUNKS", "PLAYOUT_SECONDS", "AudioFeed", "AudioStats", "CallAudio"]
 

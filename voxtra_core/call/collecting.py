@@ -7,10 +7,10 @@ from enum import StrEnum
 
 import attrs
 
+from ..pending import Pending
+from ..timers import Timers
 from .dtmf import MAX_DIGITS, Pressed
-from .pending import Pending
 from .playback import Playback
-from .timers import Timers
 
 __all__ = ["MASKED", "CollectEnd", "CollectedDigits", "Collection", "Wanted"]
 

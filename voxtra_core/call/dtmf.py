@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable
 from typing import Protocol, TypeAlias
 
 from ..errors import LocalProtocolError
+from ..pending import Pending
 from .counters import Counters
-from .pending import Pending
 
 __all__ = [
     "MAX_DIGITS",

@@ -10,8 +10,8 @@ from collections import deque
 from typing import Generic, TypeVar
 from weakref import ref
 
+from ..pending import Pending
 from .counters import Counters
-from .pending import Pending
 
 __all__ = ["DEFAULT_LIMIT", "Feed", "Feeds"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..errors import AriBadRequest, AriForbidden, AriUnauthorized, OperationTimeout, VoxtraError
+from ..pending import Pending
+from ..timers import backoff
 from .cause import REASON_CAUSES, HangupReason
 from .commands import AskChannel, Hangup
-from .pending import Pending
 from .requests import REPLY_TIMEOUT, Requests
-from .timers import backoff
 
 __all__ = ["HangingUp"]
 

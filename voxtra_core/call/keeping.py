@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import CallEnded
+from ..pending import Pending
 from .cause import HangupReason
-from .pending import Pending
 
 if TYPE_CHECKING:
     from .machine import CallMachine

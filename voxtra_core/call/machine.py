@@ -60,6 +60,7 @@ from ..errors import (
     TransferOutcomeUnknown,
     VoxtraError,
 )
+from ..pending import Pending
 from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
 from .collecting import MASKED, CollectedDigits, Collection, Wanted
 from .commands import (
@@ -101,7 +102,6 @@ from .keeping import Host, Keeping
 from .music import Music
 from .origination import Origination, check_endpoint
 from .outage import Outage, may_repeat
-from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones
 from .player import Player
 from .requests import Exchange, Requests, no_reply, settle

@@ -9,8 +9,8 @@ from __future__ import annotations
 import attrs
 
 from ..errors import LocalProtocolError, VoxtraError
+from ..pending import Pending
 from .commands import StartMusic, StopMusic
-from .pending import Pending
 from .requests import Requests
 
 __all__ = ["MAX_CHANGES", "Music"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, get_args
 
 from ..errors import OperationTimeout, OriginateFailed, VoxtraError
+from ..pending import Pending
 from .cause import DIALSTATUS_UNDECIDED, CallEnd
 from .commands import Originate, Snoop, SnoopDirection
-from .pending import Pending
 from .requests import REPLY_TIMEOUT, Requests
 
 __all__ = ["Origination", "check_endpoint"]

@@ -9,7 +9,7 @@ from enum import StrEnum
 import attrs
 
 from ..errors import VoxtraError
-from .pending import Pending
+from ..pending import Pending
 
 __all__ = ["Playback", "PlaybackEnd", "Tones", "media_uris"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import LocalProtocolError, VoxtraError
+from ..pending import Pending
+from ..timers import backoff
 from .commands import QUEUED, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
 from .dtmf import seconds_to_send, valid_digits
 from .outage import MAX_REPEATS
-from .pending import Pending
 from .playback import Playback, PlaybackEnd, Tones, media_uris
 from .requests import Requests
-from .timers import backoff
 
 __all__ = ["MAX_QUEUED", "Player"]
 

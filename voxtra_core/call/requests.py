@@ -8,11 +8,11 @@ from typing import Any
 import attrs
 
 from ..errors import LocalProtocolError, ReplyTimeout, RequestNotSent, VoxtraError
+from ..pending import Pending
+from ..timers import Timers
 from .commands import AskLink, Command, Withdraw
 from .counters import Counters
 from .outage import MAX_REPEATS
-from .pending import Pending
-from .timers import Timers
 
 __all__ = ["MAX_UNDER_WAY", "REPLY_TIMEOUT", "Exchange", "Requests", "no_reply", "settle"]
 

@@ -17,9 +17,9 @@ import attrs
 
 from ..ari import AsteriskInfo, Channel, ChannelTransfer, asterisk, channels
 from ..call import CallMachine, Feed, Pending
-from ..call.timers import Timers
 from ..effects import LogLevel
 from ..errors import AriError, LocalProtocolError, VoxtraError
+from ..timers import Timers
 from .asked_transfer import AskedTransfer
 from .bridge import BridgeMachine
 from .orphans import Ask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
-from ..errors import LocalProtocolError
+from .errors import LocalProtocolError
 
 __all__ = ["Pending"]
 
