@@ -120,7 +120,6 @@ class CallAudio:
         self._received_at = -inf
         self._overheard: deque[tuple[bytes, float]] = deque(maxlen=LAPSE_FRAMES)
         self._chunks = 0
-        self._flushed = 0
         self._sent_at_flush = 0
         self._error: Exception | None = None
 
@@ -222,12 +221,35 @@ class CallAudio:
     def flush(self) -> float:
         """Drop what waits; the seconds that were sent since the last flush."""
         self._source = None
-        self._flushed += len(self._playout)
         self._playout.flush()
         sent = self._playout.bytes_sent
         seconds = self.wire.seconds(sent - self._sent_at_flush)
         self._sent_at_flush = sent
         return seconds
+
+    @property
+    def seconds_sent(self) -> float:
+        """How much has been sent."""
+        return self.wire.seconds(self._playout.bytes_sent)
+
+    @property
+    def seconds_waiting(self) -> float:
+        """How much waits to be."""
+        return self.wire.seconds(len(self._playout))
+
+    def mark(self, *, ends: bool = False) -> Pending[None]:
+        """Settled when all that it was given so far has been sent, or dropped, or with what the audio has failed with.
+
+        With ``ends`` nothing comes that continues it: what a resampler keeps back is said as well.
+        """
+        pending = Pending[None]()
+        if self._error is not None:
+            pending.fail(self._error)
+            return pending
+        if ends:
+            self._end_source()
+        self._playout.mark(pending)
+        return pending
 
     def drain(self) -> Pending[None]:
         """Settled when nothing waits to be sent any more, or with what the audio has failed with: all was dropped."""
@@ -303,7 +325,7 @@ class CallAudio:
             format=self.wire,
             seconds_received=self.wire.seconds(self._received),
             seconds_sent=self.wire.seconds(self._playout.bytes_sent),
-            seconds_flushed=self.wire.seconds(self._flushed),
+            seconds_flushed=self.wire.seconds(self._playout.bytes_dropped),
             seconds_waiting=self.wire.seconds(len(self._playout)),
             chunks_dropped=self.chunks_dropped,
             openings=self.openings,

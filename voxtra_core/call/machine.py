@@ -170,6 +170,7 @@ class CallMachine:
         "end",
         "ended_at",
         "in_stasis",
+        "on_digit",
         "snoops_on",
         "state",
         "talking",
@@ -209,6 +210,8 @@ class CallMachine:
         """Whether the far end talks, where that is being detected."""
         self.audio: CallAudio | None = None
         """Its voice, once somebody has asked for that."""
+        self.on_digit: Callable[[float], object] | None = None
+        """Told that a key was pressed, whoever gets it; for the call's conversation."""
         self._twins: TwinDigits | None = None
         self._notify = notify
         self._events: deque[CallEvent] | None = None
@@ -291,7 +294,7 @@ class CallMachine:
             case ChannelDtmfReceived():
                 twins, is_played_to = self._twins, self.is_played_to
                 if twins is None or twins.is_news(event.digit, now, by_media=False, is_played_to=is_played_to):
-                    self._settled(*self._digits.press(event.digit, now))
+                    self._pressed(event.digit, now)
                 return
             case ChannelStateChange():
                 self.channel = event.channel
@@ -513,7 +516,12 @@ class CallMachine:
     def receive_media_digit(self, digit: str, now: float) -> None:
         """A key, as the media channel tells it. ARI tells it too, unless there is no link."""
         if self.end is None and (self._twins is None or self._twins.is_news(digit, now, by_media=True)):
-            self._settled(*self._digits.press(digit, now))
+            self._pressed(digit, now)
+
+    def _pressed(self, digit: str, now: float) -> None:
+        self._settled(*self._digits.press(digit, now))
+        if self.on_digit is not None:
+            self.on_digit(now)
 
     def media_opened(self, now: float) -> None:
         """The call's audio goes both ways."""

@@ -24,7 +24,17 @@ class Playout:
     a frame is filled up with ``silence``.
     """
 
-    __slots__ = ("_buffer", "_drained", "_frame_bytes", "_limit", "_putting", "_silence", "bytes_sent")
+    __slots__ = (
+        "_buffer",
+        "_drained",
+        "_frame_bytes",
+        "_limit",
+        "_marks",
+        "_putting",
+        "_silence",
+        "bytes_dropped",
+        "bytes_sent",
+    )
 
     def __init__(self, frame_bytes: int, limit: int, silence: Callable[[int], bytes]) -> None:
         if not 1 <= frame_bytes <= limit:  # with less room than for a frame, one would be filled up in the middle
@@ -35,8 +45,11 @@ class Playout:
         self._buffer = bytearray()
         self._putting: deque[tuple[bytes, Waiter]] = deque()
         self._drained: list[Waiter] = []
+        self._marks: deque[tuple[int, Waiter]] = deque()  # by how many bytes are sent or dropped by then
         self.bytes_sent = 0
         """How many of the bytes that were put in have been taken out. What a frame was filled up with is none."""
+        self.bytes_dropped = 0
+        """How many of them were dropped by :meth:`flush`."""
 
     def __len__(self) -> int:
         """How many bytes wait, those included that are not taken yet."""
@@ -55,7 +68,16 @@ class Playout:
 
     def withdraw(self, waiter: Waiter) -> None:
         """It need not be taken any more; if it has been already, nothing happens."""
-        self._putting = deque(entry for entry in self._putting if entry[1] is not waiter)
+        kept: deque[tuple[bytes, Waiter]] = deque()
+        begin = self.bytes_sent + self.bytes_dropped + len(self._buffer)
+        for data, putting in self._putting:
+            if putting is waiter:
+                self._marks = deque((at - len(data) if at > begin else at, mark) for at, mark in self._marks)
+            else:
+                kept.append((data, putting))
+                begin += len(data)
+        self._putting = kept
+        self._tell_marks()
 
     def next_frame(self) -> bytes | None:
         """The next frame, ``None`` when there is nothing to send."""
@@ -68,6 +90,8 @@ class Playout:
         self.bytes_sent += len(frame)
         if self._putting:
             self._fill()
+        if self._marks:
+            self._tell_marks()
         if not buffer:
             self._tell_drained()
         return frame if len(frame) == size else frame + self._silence(size - len(frame))
@@ -79,19 +103,30 @@ class Playout:
         else:
             waiter.resolve(None)
 
+    def mark(self, waiter: Waiter) -> None:
+        """``waiter`` is told when all that was put in so far has been sent, or dropped; at once where it has."""
+        waiting = len(self)
+        if waiting:
+            self._marks.append((self.bytes_sent + self.bytes_dropped + waiting, waiter))
+        else:
+            waiter.resolve(None)
+
     def flush(self) -> None:
         """Drop what waits. Who waited for it to be taken, or sent, waits no more."""
+        self.bytes_dropped += len(self)
         self._buffer.clear()
         putting, self._putting = self._putting, deque()
         for _, waiter in putting:
             waiter.resolve(None)
+        self._tell_marks()
         self._tell_drained()
 
     def close(self, fail: Callable[[Waiter], None]) -> None:
         """Nothing is sent any more: ``fail`` is called with everybody who waits."""
         self._buffer.clear()
-        waiting = [*(waiter for _, waiter in self._putting), *self._drained]
+        waiting = [*(waiter for _, waiter in self._putting), *(waiter for _, waiter in self._marks), *self._drained]
         self._putting.clear()
+        self._marks.clear()
         self._drained.clear()
         for waiter in waiting:
             fail(waiter)
@@ -101,6 +136,11 @@ class Playout:
             data, waiter = self._putting.popleft()
             self._buffer += data
             waiter.resolve(None)
+
+    def _tell_marks(self) -> None:
+        reached = self.bytes_sent + self.bytes_dropped
+        while self._marks and self._marks[0][0] <= reached:
+            self._marks.popleft()[1].resolve(None)
 
     def _tell_drained(self) -> None:
         drained, self._drained = self._drained, []

@@ -1,0 +1,371 @@
+"""Who speaks when, and what they have said: from frames of audio to turns.
+
+::
+
+            speech begins            a pause
+    QUIET ────────────────▶ SPEAKING ───────▶ TRAILING
+      ▲                        ▲                 │ │
+      │                        └─────────────────┘ │
+      │                          they go on        │
+      └────────────────────────────────────────────┘
+                    the end of the turn
+
+What is said between QUIET and QUIET is one *utterance*, which the recogniser hears as it comes. When its turn is over
+the recogniser is told to finish, and the next utterance may begin before it has. Utterances are *settled* in the order
+in which they were spoken, each once: when the recogniser has finished, has failed, or has taken too long.
+
+Frames move nothing while nobody speaks. Where none come in the middle of an utterance (Asterisk sends none for a
+channel that sends none), that is silence.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Protocol
+
+import attrs
+
+from ..media.activity import SpeechStarted
+from ..media.chunk import AudioChunk
+from ..media.formats import AudioFormat
+from ..media.transcode import Transcoder
+from ..timers import Timers
+from .commands import AbandonRecogniser, AskDetector, Cancel, Command, Finish, Hear
+from .events import TurnTimes
+from .options import EndOfTurn
+from .providers import ActivityDetector, Message, Transcript, TurnSoFar
+
+__all__ = ["Ear", "EarState", "Listener", "Utterance"]
+
+PREROLL = 0.3
+"""Seconds of audio from before speech was found that belong to it: its first consonant, and what the detector took."""
+LAPSE = 0.2
+"""Seconds without a frame after which there is silence."""
+
+
+class EarState(Enum):
+    """Whether somebody speaks."""
+
+    QUIET = auto()
+    SPEAKING = auto()
+    TRAILING = auto()
+
+
+@attrs.define(eq=False)
+class Utterance:
+    """One turn of somebody's, as far as it is known."""
+
+    number: int
+    times: TurnTimes
+    finals: list[Transcript] = attrs.field(factory=list)
+    partial: str = ""
+    is_over: bool = False
+    """Whether the recogniser has nothing more to say."""
+    error: Exception | None = None
+    """Why it has not said all."""
+    is_behind: bool = False
+    """Whether speech has been heard that came after the last final transcript."""
+    may_be_backchannel: bool = False
+    """Whether it was begun while the agent spoke."""
+
+    @property
+    def text(self) -> str:
+        """What is understood so far."""
+        parts = [final.text.strip() for final in self.finals]
+        if not self.is_over or self.error is not None:
+            parts.append(self.partial.strip())
+        return " ".join(part for part in parts if part)
+
+    @property
+    def confidence(self) -> float | None:
+        """The least of its transcripts'."""
+        known = [final.confidence for final in self.finals if final.confidence is not None and final.text.strip()]
+        return min(known, default=None)
+
+    @property
+    def has_final_text(self) -> bool:
+        """Whether there is a final transcript of all that has been said."""
+        return not self.is_behind and not self.partial and any(final.text.strip() for final in self.finals)
+
+    def add(self, transcript: Transcript) -> None:
+        """More is understood."""
+        if not transcript.is_final:
+            self.partial = transcript.text
+            return
+        self.partial, self.is_behind = "", False
+        if transcript.start is not None:
+            self.finals = [final for final in self.finals if final.start != transcript.start]
+        self.finals.append(transcript)
+        if all(final.start is not None for final in self.finals):
+            self.finals.sort(key=lambda final: final.start or 0.0)
+
+
+class Listener(Protocol):
+    """Who is told."""
+
+    def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
+        """Somebody speaks."""
+
+    def speech_over(self, at: float, now: float) -> None:
+        """They have stopped, for now."""
+
+    def understood(self, utterance: Utterance, now: float) -> None:
+        """There is more text."""
+
+    def settled(self, utterance: Utterance, now: float) -> None:
+        """This is all there will be."""
+
+
+class Ear:
+    """Hears one call. ``format`` is what it is given; ``None`` for a recogniser that there is none of."""
+
+    def __init__(
+        self,
+        options: EndOfTurn,
+        detector: ActivityDetector,
+        format: AudioFormat,
+        listener: Listener,
+        *,
+        send: Callable[[Command], object],
+        new_number: Callable[[], int],
+        recognises: bool,
+        asks_detector_of_turns: bool,
+        history: Sequence[Message],
+    ) -> None:
+        self.state = EarState.QUIET
+        self.format = format
+        self.timers = Timers()
+        self.waiting: deque[Utterance] = deque()
+        """Those that are over, and not settled."""
+        self._options = options
+        self._detector = detector
+        self._listener = listener
+        self._send = send
+        self._new_number = new_number
+        self._recognises = recognises
+        self._asks = asks_detector_of_turns
+        self._history = history
+        self._convert = Transcoder(format, detector.format).convert
+        self._preroll: deque[bytes] = deque()
+        self._preroll_bytes = 0
+        self._heard = 0.0  # seconds of audio that the detector was given
+        self._heard_until = 0.0  # the clock at their end
+        self._utterance: Utterance | None = None
+        self._question: int | None = None
+        self._asked_about: str | None = None
+        self._likelihood: float | None = None
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether somebody speaks at this moment."""
+        return self.state is EarState.SPEAKING
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something said that is not known yet."""
+        return self._utterance is not None or bool(self.waiting)
+
+    @property
+    def unsettled(self) -> Utterance | None:
+        """The oldest of which it is not known yet what was said."""
+        return self.waiting[0] if self.waiting else self._utterance
+
+    # ---- inputs ----------------------------------------------------------------------------------------------------
+
+    def receive_audio(self, data: bytes, now: float) -> None:
+        """What has come in, in :attr:`format`, up to now."""
+        if self.state is not EarState.QUIET:
+            seconds = self.format.seconds(len(data))
+            if now - seconds - self._heard_until > LAPSE:
+                self._hear_silence(now - seconds)
+        self._hear(data, now)
+
+    def receive_transcript(self, number: int, transcript: Transcript, now: float) -> None:
+        """The recogniser has understood something."""
+        utterance = self._find(number)
+        if utterance is None or utterance.is_over:
+            return
+        utterance.add(transcript)
+        self._listener.understood(utterance, now)
+        if utterance is self._utterance and self.state is EarState.TRAILING:
+            self._consider(now)
+
+    def receive_finished(self, number: int, now: float) -> None:
+        """It has understood all of that utterance."""
+        utterance = self._find(number)
+        if utterance is not None and utterance is not self._utterance and not utterance.is_over:
+            utterance.times.transcribed = now
+            self._over(utterance, None, now)
+
+    def receive_failure(self, number: int, error: Exception, now: float) -> None:
+        """It has failed."""
+        utterance = self._find(number)
+        if utterance is None or utterance.is_over:
+            return
+        utterance.error = error
+        if utterance is not self._utterance:  # or else they still speak
+            utterance.times.transcribed = now
+            self._over(utterance, error, now)
+
+    def receive_likelihood(self, question: int, likelihood: float | None, now: float) -> None:
+        """The detector of turns has answered; ``None`` if it failed."""
+        if question != self._question:
+            return
+        self._question = None
+        self._likelihood = likelihood
+        if self.state is EarState.TRAILING:
+            self._consider(now)
+
+    def close(self) -> None:
+        """The call has ended."""
+        self.timers.clear()
+        self._utterance = None
+        self.waiting.clear()
+        self.state = EarState.QUIET
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _find(self, number: int) -> Utterance | None:
+        if self._utterance is not None and self._utterance.number == number:
+            return self._utterance
+        return next((utterance for utterance in self.waiting if utterance.number == number), None)
+
+    def _hear(self, data: bytes, now: float) -> None:
+        converted = self._convert(data)
+        self._heard += self._detector.format.seconds(len(converted))
+        self._heard_until = now
+        changes = self._detector.detect(converted)
+        if self.state is EarState.QUIET and not changes:
+            self._keep(data)
+            return
+        offset = now - self._heard  # from the detector's clock to ours
+        if self._utterance is not None:
+            self._to_recogniser(self._utterance, data, now)
+            self._watch(now)
+        for change in changes:
+            if isinstance(change, SpeechStarted):
+                self._begin(data, offset + change.at, now)
+            else:
+                self._pause(offset + change.at, now)
+
+    def _keep(self, data: bytes) -> None:
+        self._preroll.append(data)
+        self._preroll_bytes += len(data)
+        while self.format.seconds(self._preroll_bytes - len(self._preroll[0])) > PREROLL:
+            self._preroll_bytes -= len(self._preroll.popleft())
+
+    def _to_recogniser(self, utterance: Utterance, data: bytes, now: float) -> None:
+        if self._recognises and utterance.error is None:
+            self._send(Hear(utterance.number, AudioChunk(data, self.format, 0, now)))
+
+    def _begin(self, data: bytes, at: float, now: float) -> None:
+        if self.state is EarState.SPEAKING:
+            return
+        self.state = EarState.SPEAKING
+        self._cancel_question()
+        self.timers.cancel("end")
+        utterance = self._utterance
+        if utterance is None:
+            utterance = self._utterance = self._new(at, now)
+            self._to_recogniser(utterance, b"".join(self._preroll) + data, now)
+            self._preroll.clear()
+            self._preroll_bytes = 0
+            self._watch(now)
+        utterance.is_behind = True
+        self._listener.speech_began(utterance, at, now)
+
+    def _new(self, at: float, now: float) -> Utterance:
+        self.timers.set("longest", now + self._options.longest, self._too_long)
+        return Utterance(self._new_number(), TurnTimes(began=at))
+
+    def _pause(self, at: float, now: float) -> None:
+        if self.state is not EarState.SPEAKING or self._utterance is None:
+            return
+        self.state = EarState.TRAILING
+        self._utterance.times.ended = at
+        self._likelihood = self._asked_about = None
+        self._listener.speech_over(at, now)
+        if self.state is EarState.TRAILING:
+            self._consider(now)
+
+    def _consider(self, now: float) -> None:
+        """Whether the turn is over, and else when that is to be looked at again."""
+        utterance, options = self._utterance, self._options
+        assert utterance is not None
+        assert utterance.times.ended is not None
+        if self._asks and self._question is None and self._asked_about != utterance.text:
+            self._question, self._asked_about = self._new_number(), utterance.text
+            silence = now - utterance.times.ended
+            self._send(AskDetector(self._question, TurnSoFar(utterance.text, silence, tuple(self._history))))
+        silence = min(options.silence, options.final_silence) if utterance.has_final_text else options.silence
+        if self._likelihood is not None:
+            silence = min(silence, options.sure_silence) if self._likelihood >= options.threshold else options.ceiling
+        silence = min(silence, max(options.ceiling, options.sure_silence))
+        utterance.times.silence = silence
+        deadline = utterance.times.ended + silence
+        if deadline <= now:
+            self._end_turn(now)
+        else:
+            self.timers.set("end", deadline, self._end_turn)
+
+    def _watch(self, now: float) -> None:
+        self.timers.set("lapse", now + LAPSE, self._lapsed)
+
+    def _lapsed(self, now: float) -> None:
+        if self.state is not EarState.QUIET:
+            self._hear_silence(now)
+
+    def _hear_silence(self, until: float) -> None:
+        seconds = min(until - self._heard_until, 10 * LAPSE)
+        frames = int(seconds * self.format.rate) // (self.format.rate // 50)
+        self._hear(self.format.silence(frames * self.format.frame_bytes), until)
+
+    def _too_long(self, now: float) -> None:
+        is_speaking = self.is_speaking
+        if self._utterance is not None and is_speaking:
+            self._utterance.times.ended = now
+        self._end_turn(now)
+        if is_speaking:  # of which there is no other edge
+            self.state = EarState.SPEAKING
+            self._utterance = self._new(now, now)
+            self._utterance.is_behind = True
+            self._watch(now)
+            self._listener.speech_began(self._utterance, now, now)
+
+    def _end_turn(self, now: float) -> None:
+        utterance = self._utterance
+        if utterance is None:
+            return
+        self._utterance = None
+        self.state = EarState.QUIET
+        for name in ("end", "lapse", "longest"):
+            self.timers.cancel(name)
+        self._cancel_question()
+        utterance.times.decided = now
+        if utterance.times.ended is None:
+            utterance.times.ended = now
+        self.waiting.append(utterance)
+        if not self._recognises or utterance.error is not None:
+            self._over(utterance, utterance.error, now)
+        else:
+            self._send(Finish(utterance.number))
+            timeout = self._options.recognition_timeout
+            self.timers.set(utterance.number, now + timeout, lambda now: self._late(utterance, now))
+
+    def _cancel_question(self) -> None:
+        if self._question is not None:
+            self._send(Cancel(self._question))
+        self._question = self._likelihood = self._asked_about = None
+
+    def _late(self, utterance: Utterance, now: float) -> None:
+        self._send(AbandonRecogniser(utterance.number))
+        self._over(utterance, TimeoutError("the recogniser takes too long"), now)
+
+    def _over(self, utterance: Utterance, error: Exception | None, now: float) -> None:
+        utterance.is_over = True
+        utterance.error = error
+        self.timers.cancel(utterance.number)
+        while self.waiting and self.waiting[0].is_over:
+            self._listener.settled(self.waiting.popleft(), now)

@@ -1,0 +1,567 @@
+"""The conversation of one call: who speaks, who is heard, whose turn it is.
+
+In: audio, keys, what the parts have come to, the clock, and one method per operation. Out: ``commands_to_send()``,
+``next_event()`` and ``next_deadline()``. Three machines stand in files of their own: :mod:`.ear` (what the caller
+says), :mod:`.speaker` (what the agent says) and :mod:`.thinking` (what it answers). This one is what passes between
+them: turns that wait to be taken, and what an interruption is.
+
+Somebody who speaks while the agent does *may* be interrupting. The agent falls silent as soon as that has lasted, and
+what they say decides: words make it an interruption; a cough, or an "mm-hm", does not, and it goes on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Literal
+
+import attrs
+
+from ..deadlines import soonest
+from ..errors import AgentNotConfigured, ProviderFailed, VoxtraError
+from ..media.chunk import AudioChunk
+from ..media.formats import AudioFormat
+from ..pending import Pending
+from ..timers import Timers
+from .commands import Command
+from .ear import Ear, Utterance
+from .events import (
+    AgentEvent,
+    AgentInterrupted,
+    AgentResponseEvent,
+    AgentResumed,
+    PartFailed,
+    Said,
+    SpeechBegan,
+    SpeechOver,
+    TurnMeasured,
+    TurnTimes,
+    UserTranscriptEvent,
+)
+from .options import Conversation
+from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
+from .speaker import Begin, Mouth, Say, Speaker
+from .thinking import Response, Thinker, cut_to
+
+__all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts"]
+
+NOT_CONFIGURED = "AI pipeline not configured"
+"""What the contract says."""
+POLITE = 10.0
+"""Seconds that something waits to be said while somebody speaks."""
+MOST_TURNS = 100
+"""How many turns wait to be taken; beyond that the last two are one."""
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+@attrs.frozen
+class Parts:
+    """Which parts a conversation has."""
+
+    detector: ActivityDetector
+    format: AudioFormat
+    """What the ear is given."""
+    stt: bool = False
+    llm: bool = False
+    tts: bool = False
+    turn: bool = False
+    tools: Sequence[ToolSpec] = ()
+
+
+@attrs.define
+class _Doubt:
+    """Somebody may be interrupting."""
+
+    say: Say
+    utterance: Utterance
+    began: float
+    confirmed: float
+
+
+@attrs.define(eq=False)
+class _Listening:
+    """Somebody waits for a turn."""
+
+    pending: Pending[UserTranscriptEvent | None]
+    name: int
+    is_late: bool = False
+    taken: UserTranscriptEvent | None = None
+
+
+class ConversationMachine:
+    """What is said on one call, by both sides."""
+
+    def __init__(self, options: Conversation, parts: Parts, mouth: Mouth) -> None:
+        self.parts = parts
+        self._options = options
+        self._commands: list[Command] = []
+        self._events: deque[AgentEvent] = deque()
+        self.numbers = count(1)
+        """For what is asked of the parts."""
+        self._timers = Timers()
+        self._turns: deque[UserTranscriptEvent | ProviderFailed] = deque()
+        self._listening: deque[_Listening] = deque()
+        self._doubt: _Doubt | None = None
+        self._times: TurnTimes | None = None  # of the turn that was taken last, until it is answered
+        self._unsaid: Response | None = None  # the answer that was made last, until it is said
+        self._error: VoxtraError | None = None
+        self._words_that_are_none = {_normal(text) for text in options.interruption.backchannels}
+        self.thinker = Thinker(
+            options, parts.tools, send=self._commands.append, new_number=self._new_number, on_over=self._answered
+        )
+        self.speaker = Speaker(
+            mouth,
+            send=self._commands.append,
+            new_number=self._new_number,
+            voice_timeout=options.voice_timeout,
+            on_sent=self._first_sent,
+            on_over=self._said,
+            may_begin=self._may_begin,
+        )
+        self.ear = Ear(
+            options.end_of_turn,
+            parts.detector,
+            parts.format,
+            self,
+            send=self._commands.append,
+            new_number=self._new_number,
+            recognises=parts.stt,
+            asks_detector_of_turns=parts.turn,
+            history=self.thinker.history,
+        )
+
+    # ---- outputs ---------------------------------------------------------------------------------------------------
+
+    def commands_to_send(self) -> list[Command]:
+        """What is to be done now, in order; each is handed out once."""
+        commands = [*self._commands]
+        self._commands.clear()
+        return commands
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there are commands, or events, or there may be another deadline: not while nobody speaks."""
+        return bool(self._commands or self._events) or self.ear.is_busy
+
+    def next_event(self) -> AgentEvent | None:
+        """The next thing that has happened, or ``None``."""
+        return self._events.popleft() if self._events else None
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_timeout` is wanted, or ``None``."""
+        rooms = (self._timers, self.ear.timers, self.speaker.timers, self.thinker.timers)
+        return soonest(timers.next_deadline() for timers in rooms)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended."""
+        return self._error is not None
+
+    # ---- inputs ----------------------------------------------------------------------------------------------------
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        for timers in (self.ear.timers, self.thinker.timers, self.speaker.timers, self._timers):
+            timers.handle_timeout(now)
+
+    def receive_audio(self, data: bytes, now: float) -> None:
+        """What the caller says, in the format of the ear. While nobody speaks this moves nothing."""
+        if self._error is None:
+            self.ear.receive_audio(data, now)
+
+    def receive_digit(self, now: float) -> None:
+        """The caller has pressed a key."""
+        say = self.speaker.current
+        if self._options.interruption.dtmf and say is not None and say.interruptible:
+            self._interrupt(say, now, now, now, by="dtmf")
+
+    def receive_transcript(self, utterance: int, transcript: Transcript, now: float) -> None:
+        """The recogniser has understood something."""
+        self.ear.receive_transcript(utterance, transcript, now)
+
+    def receive_recognised(self, utterance: int, now: float, error: Exception | None = None) -> None:
+        """It has understood all of an utterance, or has failed."""
+        if error is None:
+            self.ear.receive_finished(utterance, now)
+        else:
+            self.ear.receive_failure(utterance, error, now)
+
+    def receive_asked_recogniser(self, utterance: int, now: float) -> None:
+        """It is being told that the utterance is over."""
+        for waiting in self.ear.waiting:
+            if waiting.number == utterance:
+                waiting.times.asked_recogniser = now
+
+    def receive_likelihood(self, question: int, likelihood: float | None, now: float) -> None:
+        """The detector of turns has answered, or has failed."""
+        self.ear.receive_likelihood(question, likelihood, now)
+
+    def receive_item(self, ask: int, item: ModelItem, now: float) -> None:
+        """The model has said something."""
+        self.thinker.receive_item(ask, item, now)
+
+    def receive_answered(self, ask: int, now: float, error: Exception | None = None) -> None:
+        """It has said all, or has failed."""
+        if error is None:
+            self.thinker.receive_end(ask, now)
+        else:
+            self.thinker.receive_failure(ask, _failure("llm", error), now)
+
+    def receive_result(self, run: int, result: str, now: float) -> None:
+        """A tool has come to something."""
+        self.thinker.receive_result(run, result, now)
+
+    def receive_speech(self, speech: int, chunk: AudioChunk, now: float) -> None:
+        """Some audio of a sentence."""
+        self.speaker.receive_speech(speech, chunk, now)
+
+    def receive_word(self, speech: int, word: SpokenWord, now: float) -> None:
+        """When a word of a sentence is spoken."""
+        self.speaker.receive_word(speech, word, now)
+
+    def receive_spoken(self, speech: int, now: float, error: Exception | None = None) -> None:
+        """The voice has spoken all of a sentence, or has failed."""
+        if error is None:
+            self.speaker.receive_end(speech, now)
+        else:
+            failure = _failure("tts", error)
+            self._events.append(PartFailed(failure))
+            self.speaker.receive_failure(speech, failure, now)
+
+    def close(self, error: VoxtraError, now: float) -> None:
+        """The call has ended: whoever waits is told so, and nothing is said any more."""
+        if self._error is not None:
+            return
+        self._error = error
+        self._doubt = None
+        self.speaker.close(error, now)
+        self.thinker.close(error, now)
+        self.ear.close()
+        self._timers.clear()
+        listening, self._listening = self._listening, deque()
+        for waiter in listening:
+            waiter.pending.fail(error)
+        self._commands.clear()
+
+    # ---- operations: listen ----------------------------------------------------------------------------------------
+
+    def listen(self, now: float, timeout: float | None = None) -> Pending[UserTranscriptEvent | None]:
+        """The next turn of the caller's; ``None`` after so many seconds in which none has begun."""
+        self._check(self.parts.stt)
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
+        listening = _Listening(Pending(lambda _, now: self._forget(listening, now)), self._new_number())
+        self._listening.append(listening)
+        self._hand_out(now)
+        if not listening.pending.done and timeout is not None:
+            self._timers.set(listening.name, now + timeout, lambda now: self._late(listening, now))
+        return listening.pending
+
+    def _late(self, listening: _Listening, now: float) -> None:
+        listening.is_late = True
+        self._give_up_late()
+
+    def _give_up_late(self) -> None:
+        """Tell those whose time is over that there was nothing, unless somebody has begun to say something."""
+        if not self.ear.is_busy:
+            for listening in [waiter for waiter in self._listening if waiter.is_late]:
+                self._listening.remove(listening)
+                listening.pending.resolve(None)
+
+    def _forget(self, listening: _Listening, now: float) -> None:
+        if listening.taken is not None:
+            self._turns.appendleft(listening.taken)
+            self._hand_out(now)
+        elif listening in self._listening:
+            self._listening.remove(listening)
+            self._timers.cancel(listening.name)
+
+    def _hand_out(self, now: float) -> None:
+        while self._turns and self._listening:
+            turn, listening = self._turns.popleft(), self._listening.popleft()
+            self._timers.cancel(listening.name)
+            if isinstance(turn, ProviderFailed):
+                listening.pending.fail(turn)
+                continue
+            turn.times.taken = now
+            self._times = turn.times
+            listening.taken = turn
+            listening.pending.resolve(turn)
+
+    def _add_turn(self, turn: UserTranscriptEvent | ProviderFailed, now: float) -> None:
+        last = self._turns[-1] if self._turns else None
+        if isinstance(last, ProviderFailed) and isinstance(turn, ProviderFailed):
+            return  # told once
+        if len(self._turns) >= MOST_TURNS and isinstance(last, UserTranscriptEvent):
+            if isinstance(turn, UserTranscriptEvent):
+                self._turns[-1] = attrs.evolve(last, text=f"{last.text} {turn.text}", ended=turn.ended)
+            return
+        self._turns.append(turn)
+        self._hand_out(now)
+
+    # ---- operations: respond ---------------------------------------------------------------------------------------
+
+    def respond(
+        self,
+        text: str,
+        now: float,
+        *,
+        on_text: Callable[[str, float], object] | None = None,
+        on_end: Callable[[Exception | None, float], object] | None = None,
+    ) -> Response:
+        """Have the model answer this; ``""`` to go on after tools. Who abandons what comes of it cancels it."""
+        self._check(self.parts.llm)
+        times = self._times if self._times is not None and self._times.asked_model is None else TurnTimes()
+        pending = Pending[AgentResponseEvent](lambda _, now: self.thinker.abandon(response, now))
+        response = Response(times, on_text, on_end, pending)
+        self.thinker.respond(text, response, now)
+        self._unsaid = response
+        return response
+
+    def _answered(self, response: Response, error: Exception | None, now: float) -> None:
+        if error is None:
+            self._events.append(AgentResponseEvent(response.text, tuple(response.calls)))
+        elif error is not self._error:
+            self._events.append(PartFailed(error))
+
+    # ---- operations: say -------------------------------------------------------------------------------------------
+
+    def say(self, now: float, text: str | None = None, *, interruptible: bool = True, remember: bool = True) -> Say:
+        """Say this; without a text it comes by :meth:`add_text` and :meth:`end_text`.
+
+        A text that the model has just answered is what the history says already, and is cut there to what was heard.
+        Anything else is added to the history, as far as it was heard; unless it is not to be remembered.
+        """
+        self._check(self.parts.tts)
+        response = self._unsaid
+        if response is not None and (text is None or text.strip() != response.text.strip()):
+            response = None
+        return self._say(now, text, response, interruptible=interruptible, remember=remember)
+
+    def say_response(self, now: float, response: Response, *, interruptible: bool = True) -> Say:
+        """Say this answer, while it comes. Interrupted, it is cancelled."""
+        self._check(self.parts.tts)
+        say = self._say(now, None, response, interruptible=interruptible, remember=False)
+        if response.text:
+            self.speaker.add_text(say, response.text, now)
+        if response.is_over:
+            self.speaker.end_text(say, now, response.finished.error)
+        else:
+            response.on_text = lambda text, now: self.speaker.add_text(say, text, now)
+            response.on_end = lambda error, now: self.speaker.end_text(say, now, error)
+        return say
+
+    def _say(
+        self, now: float, text: str | None, response: Response | None, *, interruptible: bool, remember: bool
+    ) -> Say:
+        say = Say(
+            interruptible,
+            response=response,
+            remember=remember and response is None,
+            times=self._times_of(response),
+            finished=Pending(lambda _, now: self.speaker.stop(say, now)),
+        )
+        if response is self._unsaid:
+            self._unsaid = None
+        self.speaker.add(say, now, text)
+        return say
+
+    def _times_of(self, response: Response | None) -> TurnTimes | None:
+        if response is not None:
+            return response.times if response.times.first_audio is None else None
+        return self._times if self._times is not None and self._times.asked_model is None else None
+
+    def add_text(self, say: Say, text: str, now: float) -> None:
+        """More of what is to be said."""
+        self.speaker.add_text(say, text, now)
+
+    def end_text(self, say: Say, now: float, error: Exception | None = None) -> None:
+        """That was all of it."""
+        self.speaker.end_text(say, now, error)
+
+    def _first_sent(self, say: Say, now: float) -> None:
+        times = say.times
+        if times is not None and times.first_audio is None:
+            times.first_audio = now
+            if times.ended is not None:
+                self._events.append(TurnMeasured(times))
+            if times is self._times:
+                self._times = None
+
+    def _said(self, say: Say, said: Said, now: float) -> None:
+        if self._doubt is not None and self._doubt.say is say:
+            self._doubt = None
+            self._timers.cancel("doubt")
+        history = self.thinker.history
+        if say.response is not None:
+            if not say.response.is_over and self._error is None:
+                self.thinker.abandon(say.response, now)
+            if said.interrupted:
+                cut_to(said.text, say.response.messages, history)
+        elif say.remember and said.text:
+            history.append({"role": "assistant", "content": said.text})
+        self._events.append(said)
+
+    def _may_begin(self, say: Say, now: float) -> Begin:
+        """Nobody is talked over. What answers an earlier turn is out of date if they say something else."""
+        ear = self.ear
+        if not say.interruptible or not ear.is_busy:
+            self._timers.cancel("polite")
+            return Begin.NOW
+        utterance = ear.unsettled
+        if say.response is not None and utterance is not None and self.parts.stt and self._doubt is None:
+            self._set_doubt(say, utterance, now, now)
+            return Begin.PAUSED
+        if say.waits_until is None:
+            say.waits_until = now + POLITE
+        if say.waits_until <= now:
+            return Begin.NOW
+        self._timers.set("polite", say.waits_until, self.speaker.poke)
+        return Begin.LATER
+
+    # ---- interruptions ---------------------------------------------------------------------------------------------
+
+    def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
+        """Somebody speaks."""
+        self._events.append(SpeechBegan(at))
+        say = self.speaker.current
+        if say is None:
+            return
+        utterance.may_be_backchannel = True
+        if say.interruptible and self._doubt is None:
+            confirmed = max(at + self._options.interruption.min_speech, now)
+            self._timers.set("confirm", confirmed, lambda now: self._confirm(utterance, at, now))
+            if confirmed <= now:
+                self._timers.cancel("confirm")
+                self._confirm(utterance, at, now)
+
+    def speech_over(self, at: float, now: float) -> None:
+        """They have stopped, for now."""
+        self._timers.cancel("confirm")
+        self._events.append(SpeechOver(at))
+
+    def understood(self, utterance: Utterance, now: float) -> None:
+        """There is more text."""
+        if self._counts(utterance.text):
+            self._words_said(utterance, now)
+
+    def settled(self, utterance: Utterance, now: float) -> None:
+        """This is all there will be."""
+        text = utterance.text
+        if self._counts(text):
+            self._words_said(utterance, now)
+        else:
+            self._no_words(utterance, now)
+        if _WORD.search(text) and not (utterance.may_be_backchannel and self._is_backchannel(text)):
+            turn = _turn_of(utterance)
+            self._events.append(turn)
+            self._add_turn(turn, now)
+        elif utterance.error is not None and not text:
+            failure = _failure("stt", utterance.error)
+            self._events.append(PartFailed(failure))
+            self._add_turn(failure, now)
+        self._give_up_late()
+        self.speaker.poke(now)
+
+    def _counts(self, text: str) -> bool:
+        """Whether it is more than a sign of listening."""
+        words = _WORD.findall(text)
+        return len(words) >= self._options.interruption.min_words and bool(words) and not self._is_backchannel(text)
+
+    def _is_backchannel(self, text: str) -> bool:
+        return _normal(text) in self._words_that_are_none or all(
+            _normal(word) in self._words_that_are_none for word in text.split()
+        )
+
+    def _confirm(self, utterance: Utterance, began: float, now: float) -> None:
+        """They have spoken for so long that it may be one."""
+        say, options = self.speaker.current, self._options.interruption
+        if say is None or not say.interruptible or self._doubt is not None:
+            return
+        if not (self.parts.stt and options.resume and options.min_words):
+            self._interrupt(say, began, now, now, by="speech")
+            return
+        self.speaker.pause(now)
+        self._set_doubt(say, utterance, began, now)
+        if self._counts(utterance.text):
+            self._words_said(utterance, now)
+
+    def _set_doubt(self, say: Say, utterance: Utterance, began: float, now: float) -> None:
+        self._doubt = _Doubt(say, utterance, began, now)
+        self._timers.set("doubt", now + self._options.interruption.doubt, self._still_in_doubt)
+
+    def _still_in_doubt(self, now: float) -> None:
+        doubt = self._doubt
+        if doubt is None:
+            return
+        if self.ear.is_speaking:
+            self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
+        else:  # the recogniser is asked, and settles it
+            self._timers.set("doubt", now + self._options.interruption.doubt, self._still_in_doubt)
+
+    def _words_said(self, utterance: Utterance, now: float) -> None:
+        doubt, say = self._doubt, self.speaker.current
+        if doubt is not None and doubt.utterance is utterance:
+            self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
+        elif doubt is None and say is not None and say.interruptible and utterance.may_be_backchannel:
+            self._interrupt(say, utterance.times.began or now, now, now, by="speech")
+
+    def _no_words(self, utterance: Utterance, now: float) -> None:
+        doubt = self._doubt
+        if doubt is not None and doubt.utterance is utterance:
+            self._doubt = None
+            self._timers.cancel("doubt")
+            self._events.append(AgentResumed(now, utterance.text))
+            self.speaker.resume(now)
+
+    def _interrupt(
+        self, say: Say, began: float, confirmed: float, now: float, *, by: Literal["speech", "dtmf"]
+    ) -> None:
+        silenced = self._doubt.confirmed if self._doubt is not None else now
+        self._doubt = None
+        for name in ("doubt", "confirm"):
+            self._timers.cancel(name)
+        self._events.append(AgentInterrupted(began, confirmed, silenced))
+        # what waits behind it is older than what they say as well
+        for other in [
+            say,
+            *(waiting for waiting in self.speaker.queue if waiting is not say and waiting.interruptible),
+        ]:
+            self.speaker.stop(other, now, by=by)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _new_number(self) -> int:
+        return next(self.numbers)
+
+    def _check(self, has_part: bool) -> None:
+        if not has_part:
+            raise AgentNotConfigured(NOT_CONFIGURED)
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+
+def _normal(text: str) -> str:
+    return "".join(char for char in text.casefold() if char.isalnum())
+
+
+def _failure(part: str, error: Exception) -> ProviderFailed:
+    if isinstance(error, ProviderFailed):
+        return error
+    failure = ProviderFailed(part, f"{type(error).__name__}: {error}" if f"{error}" else type(error).__name__)
+    failure.__cause__ = error
+    return failure
+
+
+def _turn_of(utterance: Utterance) -> UserTranscriptEvent:
+    times = utterance.times
+    return UserTranscriptEvent(
+        utterance.text,
+        utterance.confidence,
+        began=times.began or 0.0,
+        ended=times.ended or 0.0,
+        is_complete=utterance.error is None,
+        times=times,
+    )

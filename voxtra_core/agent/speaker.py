@@ -1,0 +1,490 @@
+"""What the agent says: from text to audio that has been sent, and how much of it was heard.
+
+What is to be said is an *utterance* of the agent's, a :class:`Say`: its text comes all at once or bit by bit, is cut
+into sentences, and those are synthesised one ahead of the other. One is said at a time; others wait::
+
+    WAITING ──▶ SPEAKING ⇄ PAUSED
+       │            │        │
+       └────────────┴────────┴──▶ OVER
+
+PAUSED is for the time in which somebody may be interrupting. What was sent is heard; what was not, is dropped at once,
+and put in again should they not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from typing import Literal, Protocol
+
+import attrs
+
+from ..errors import ProviderFailed
+from ..media.chunk import AudioChunk
+from ..media.formats import AudioFormat
+from ..pending import Pending
+from ..timers import Timers
+from .commands import Cancel, Command, Synthesise
+from .events import Said, TurnTimes
+from .heard import Spoken, heard_text
+from .providers import SpokenWord
+from .sentences import Sentences
+from .thinking import Response
+
+__all__ = ["Begin", "Mouth", "Say", "SayState", "Sentence", "Speaker"]
+
+AHEAD = 2
+"""How many sentences are made, or being made, beyond the one that is heard."""
+TAIL = 0.06
+"""Seconds from when the last of it has been sent until it has been heard, through Asterisk (seen on 22.10)."""
+LONGEST_SENTENCE = 300.0
+"""Seconds of audio that a voice may make of one sentence."""
+
+
+class Mouth(Protocol):
+    """What is said goes into this."""
+
+    @property
+    def sent(self) -> float:
+        """Seconds of audio that have been sent to the far end, in all."""
+
+    @property
+    def waiting(self) -> float:
+        """Seconds of audio that wait to be sent."""
+
+    def say(self, chunk: AudioChunk, now: float) -> None:
+        """Behind what waits. Never raises."""
+
+    def mark(self, reached: Callable[[Exception | None, float], None], *, ends: bool = False) -> None:
+        """Call ``reached(None, now)`` when all that it was given so far has been sent, or with what it failed with; at
+        once where that is so already. With ``ends``, what it is given next does not continue what it was given.
+        """
+
+    def flush(self) -> None:
+        """Drop what waits."""
+
+
+class Begin(Enum):
+    """Whether something may be said now."""
+
+    NOW = auto()
+    LATER = auto()
+    PAUSED = auto()
+    """As if it had been interrupted before its first word."""
+
+
+class SayState(Enum):
+    """How far it is."""
+
+    WAITING = auto()
+    SPEAKING = auto()
+    PAUSED = auto()
+    OVER = auto()
+
+
+@attrs.define(eq=False)
+class Sentence:
+    """One of them, and what has been made of it."""
+
+    text: str
+    number: int | None = None
+    """Of its synthesis, once that was asked for."""
+    format: AudioFormat | None = None
+    audio: bytearray = attrs.field(factory=bytearray, repr=False)
+    words: list[SpokenWord] = attrs.field(factory=list)
+    is_made: bool = False
+    """Whether there will be no more of it."""
+    is_complete: bool = False
+    """… as this was all."""
+    is_heard: bool = False
+    """Whether all of it has been sent; its audio is gone then."""
+    placed: int = 0
+    """Bytes of :attr:`audio` that the mouth was given."""
+    marked: int = -1
+    """In which epoch the mouth was asked to tell its end."""
+    length: float = 0.0
+    """Seconds, where the audio is gone."""
+    is_filler: bool = False
+    """Whether it only bridges a silence, and is not part of the text."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is, as far as is known."""
+        return self.format.seconds(len(self.audio)) if self.audio and self.format is not None else self.length
+
+    def word_start(self, at: float) -> float:
+        """Where the word begins that is being spoken then."""
+        spoken = [word.start for word in self.words if word.start <= at < word.end]
+        return max(spoken, default=at)
+
+
+@attrs.define(eq=False)
+class Say:
+    """Something that the agent is to say."""
+
+    interruptible: bool
+    response: Response | None = None
+    """The model's answer that it is, in whole or while it comes."""
+    remember: bool = False
+    """Whether the history is to have what was heard of it, as it is nobody's answer."""
+    times: TurnTimes | None = None
+    """Of the turn that it answers."""
+    state: SayState = SayState.WAITING
+    finished: Pending[Said] = attrs.field(factory=Pending)
+    sentences: list[Sentence] = attrs.field(factory=list)
+    splitter: Sentences = attrs.field(factory=Sentences, repr=False)
+    has_all_text: bool = False
+    error: Exception | None = None
+    """Why there is no more of it; told when what there is has been said."""
+    heard_before: float = 0.0
+    """Seconds that were heard before the mouth was given what it has now."""
+    base: float | None = None
+    """Where the mouth stood when it began with that."""
+    waits_until: float | None = None
+    """How long it waits for somebody who speaks."""
+    source: int | None = None
+    """What its text comes from, to be cancelled with it."""
+    began: float | None = None
+    """When the first of it was sent."""
+    marked: int = -1
+    """In which epoch the mouth was asked to tell its end."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state is SayState.OVER
+
+    def said(self, seconds: float, *, by: Literal["speech", "dtmf"] | None = None, is_cut: bool = False) -> Said:
+        """What was heard of it in so many seconds."""
+        fillers = 0.0
+        parts: list[Spoken] = []
+        left = seconds
+        for sentence in self.sentences:
+            length = sentence.seconds
+            if sentence.is_filler:
+                fillers += min(left, length)
+            else:
+                parts.append(Spoken(sentence.text, length, sentence.is_complete, sentence.words))
+            left = max(left - length, 0.0)
+        heard = heard_text(parts, seconds - fillers)
+        return Said(heard.text, is_cut, by, heard.is_exact)
+
+
+_BEGUN = {Begin.NOW: SayState.SPEAKING, Begin.LATER: SayState.WAITING, Begin.PAUSED: SayState.PAUSED}
+
+
+class Speaker:
+    """Says one thing after another. ``on_over(say, said)`` is called when one has ended, whichever way."""
+
+    def __init__(
+        self,
+        mouth: Mouth,
+        *,
+        send: Callable[[Command], object],
+        new_number: Callable[[], int],
+        voice_timeout: float,
+        on_sent: Callable[[Say, float], object],
+        on_over: Callable[[Say, Said, float], object],
+        may_begin: Callable[[Say, float], Begin],
+    ) -> None:
+        self.timers = Timers()
+        self.queue: deque[Say] = deque()
+        """What is being said, and behind it what waits."""
+        self._mouth = mouth
+        self._send = send
+        self._new_number = new_number
+        self._voice_timeout = voice_timeout
+        self._on_sent = on_sent
+        self._on_over = on_over
+        self._may_begin = may_begin
+        self._synthesising: tuple[Say, Sentence] | None = None
+        self._epoch = 0  # marks of an earlier one are for audio that was dropped
+        self._is_closed = False
+
+    @property
+    def current(self) -> Say | None:
+        """What is being said, or is paused."""
+        return self.queue[0] if self.queue and self.queue[0].state is not SayState.WAITING else None
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether the agent is being heard, or would be, were it not for somebody who may be interrupting."""
+        say = self.current
+        return say is not None and (say.state is SayState.PAUSED or say.base is not None)
+
+    # ---- operations ------------------------------------------------------------------------------------------------
+
+    def add(self, say: Say, now: float, text: str | None = None) -> None:
+        """Say this, behind what is being said; with a text, that is all of it."""
+        self.queue.append(say)
+        if text is not None:
+            texts = say.splitter.feed(text) + say.splitter.flush()
+            say.has_all_text = True
+            self._add_sentences(say, texts, now)
+        else:
+            self._go_on(now)
+
+    def poke(self, now: float) -> None:
+        """What waits may be said by now."""
+        self._go_on(now)
+
+    def add_text(self, say: Say, text: str, now: float) -> None:
+        """More of its text has come."""
+        if say.is_over or say.has_all_text:
+            return
+        self._add_sentences(say, say.splitter.feed(text), now)
+
+    def end_text(self, say: Say, now: float, error: Exception | None = None) -> None:
+        """There will be no more of it. With an error it raises that, when what there is has been said."""
+        if say.is_over or say.has_all_text:
+            return
+        say.has_all_text, say.error = True, error
+        self._add_sentences(say, say.splitter.flush(), now)
+
+    def add_filler(self, say: Say, text: str, now: float) -> None:
+        """Say this while there is nothing else of it yet."""
+        if not say.is_over and not say.has_all_text:
+            say.sentences.append(Sentence(text, is_filler=True))
+            self._go_on(now)
+
+    def _add_sentences(self, say: Say, texts: list[str], now: float) -> None:
+        for text in texts:
+            if text.strip():
+                say.sentences.append(Sentence(text))
+                if say.times is not None and say.times.first_sentence is None:
+                    say.times.first_sentence = now
+        self._go_on(now)
+
+    def pause(self, now: float) -> None:
+        """Fall silent at once."""
+        say = self.current
+        if say is None or say.state is SayState.PAUSED:
+            return
+        say.state = SayState.PAUSED
+        self._drop(say)
+        self.timers.cancel("tail")
+
+    def resume(self, now: float) -> None:
+        """Go on where it was, with the word that was cut."""
+        say = self.current
+        if say is not None and say.state is SayState.PAUSED:
+            say.state = SayState.SPEAKING
+            self._put_back(say)
+            self._go_on(now)
+
+    def stop(self, say: Say, now: float, *, by: Literal["speech", "dtmf"] | None = None) -> None:
+        """It has been interrupted, or is wanted no more."""
+        if not say.is_over:
+            self._drop(say)
+            self._finish(say, say.said(say.heard_before, by=by, is_cut=True), now)
+
+    def close(self, error: Exception, now: float) -> None:
+        """The call has ended: all fail."""
+        self._is_closed = True
+        self._epoch += 1
+        for say in [*self.queue]:
+            self._count(say)
+            self._finish(say, say.said(say.heard_before, is_cut=True), now, error)
+        self.timers.clear()
+
+    # ---- what the voice says ---------------------------------------------------------------------------------------
+
+    def receive_speech(self, number: int, chunk: AudioChunk, now: float) -> None:
+        """Some audio of a sentence."""
+        found = self._found(number)
+        if found is None or not chunk.data:
+            return
+        say, sentence = found
+        if say.times is not None and say.times.first_speech is None and not sentence.is_filler:
+            say.times.first_speech = now
+        sentence.format = sentence.format or chunk.format
+        sentence.audio += chunk.data
+        if chunk.format != sentence.format:
+            self.receive_failure(
+                number, ProviderFailed("tts", "the format of the audio changed within a sentence"), now
+            )
+        elif sentence.seconds > LONGEST_SENTENCE:
+            self.receive_failure(
+                number, ProviderFailed("tts", f"more than {LONGEST_SENTENCE:g} s of one sentence"), now
+            )
+        else:
+            self._expect_voice(number, now)
+            self._go_on(now)
+
+    def receive_word(self, number: int, word: SpokenWord, now: float) -> None:
+        """When a word of a sentence is spoken."""
+        if found := self._found(number):
+            found[1].words.append(word)
+            self._expect_voice(number, now)
+
+    def receive_end(self, number: int, now: float) -> None:
+        """That was all of the sentence."""
+        if found := self._found(number):
+            found[1].is_complete = True
+            self._made(found[1], now)
+
+    def receive_failure(self, number: int, error: Exception, now: float) -> None:
+        """There will be no more of it: what there is is said, and then the error is told."""
+        found = self._found(number)
+        if found is None:
+            return
+        say, sentence = found
+        self._send(Cancel(number))
+        del say.sentences[say.sentences.index(sentence) + 1 :]
+        if say.source is not None and not say.has_all_text:
+            self._send(Cancel(say.source))
+        say.has_all_text, say.error = True, error
+        self._made(sentence, now)
+
+    def _found(self, number: int) -> tuple[Say, Sentence] | None:
+        found = self._synthesising
+        return found if found is not None and found[1].number == number else None
+
+    def _made(self, sentence: Sentence, now: float) -> None:
+        sentence.is_made = True
+        self._synthesising = None
+        self.timers.cancel("voice")
+        self._go_on(now)
+
+    def _expect_voice(self, number: int, now: float) -> None:
+        error = ProviderFailed("tts", f"nothing came for {self._voice_timeout:g} s")
+        self.timers.set("voice", now + self._voice_timeout, lambda now: self.receive_failure(number, error, now))
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _go_on(self, now: float) -> None:
+        while self.queue and not self._is_closed:
+            say = self.queue[0]
+            if say.state is SayState.WAITING:
+                say.state = _BEGUN[self._may_begin(say, now)]
+            if say.state is SayState.SPEAKING:
+                self._place(say, now)
+            if self.queue and self.queue[0] is say:
+                break
+        self._synthesise(now)
+
+    def _synthesise(self, now: float) -> None:
+        """Have the next sentence made, one at a time, unless enough is there."""
+        if self._synthesising is not None or self._is_closed:
+            return
+        unheard = [(say, sentence) for say in self.queue for sentence in say.sentences if not sentence.is_heard]
+        for say, sentence in unheard[: AHEAD + 1]:
+            if not sentence.is_made:
+                sentence.number = self._new_number()
+                self._synthesising = (say, sentence)
+                if say.times is not None and say.times.asked_voice is None and not sentence.is_filler:
+                    say.times.asked_voice = now
+                self._send(Synthesise(sentence.number, sentence.text))
+                self._expect_voice(sentence.number, now)
+                return
+
+    def _place(self, say: Say, now: float) -> None:
+        """Give the mouth what there is of it."""
+        for sentence in [*say.sentences]:
+            if sentence.is_heard:
+                continue
+            if sentence.placed < len(sentence.audio):
+                self._put(say, sentence, now)
+            if not sentence.is_made:
+                return
+            if sentence.marked != self._epoch:
+                sentence.marked = self._epoch
+                self._mouth.mark(partial(self._sentence_sent, self._epoch, sentence), ends=True)
+        if not say.has_all_text:
+            return
+        if say.base is None:
+            self._over(say, now)
+        elif say.marked != self._epoch:
+            say.marked = self._epoch
+            self._mouth.mark(partial(self._all_sent, self._epoch, say), ends=True)
+
+    def _put(self, say: Say, sentence: Sentence, now: float) -> None:
+        assert sentence.format is not None
+        if say.base is None:
+            say.base = self._mouth.sent + self._mouth.waiting
+            if say.began is None and not sentence.is_filler:
+                # the first of it by itself, to be told when it is sent
+                end = sentence.placed + sentence.format.frame_bytes
+                self._give(sentence, min(end, len(sentence.audio)), now)
+                self._mouth.mark(partial(self._first_sent, self._epoch, say))
+        self._give(sentence, len(sentence.audio), now)
+
+    def _give(self, sentence: Sentence, end: int, now: float) -> None:
+        assert sentence.format is not None
+        if sentence.placed < end:
+            data = bytes(sentence.audio[sentence.placed : end])
+            sentence.placed = end
+            self._mouth.say(AudioChunk(data, sentence.format, 0, now), now)
+
+    def _first_sent(self, epoch: int, say: Say, error: Exception | None, now: float) -> None:
+        if epoch == self._epoch and error is None and say.began is None:
+            say.began = now
+            self._on_sent(say, now)
+
+    def _sentence_sent(self, epoch: int, sentence: Sentence, error: Exception | None, now: float) -> None:
+        if epoch == self._epoch and error is None and not sentence.is_heard:
+            sentence.length, sentence.is_heard = sentence.seconds, True
+            sentence.audio.clear()
+            self._synthesise(now)
+
+    def _all_sent(self, epoch: int, say: Say, error: Exception | None, now: float) -> None:
+        if epoch != self._epoch or say.is_over:
+            return
+        if error is not None:
+            self._count(say)
+            self._finish(say, say.said(say.heard_before, is_cut=True), now, error)
+        else:
+            self.timers.set("tail", now + TAIL, lambda now: self._over(say, now))
+
+    def _over(self, say: Say, now: float) -> None:
+        """All that there is of it has been heard."""
+        self._finish(say, say.said(float("inf"), is_cut=say.error is not None), now, say.error)
+
+    def _count(self, say: Say) -> None:
+        """What was heard since the mouth was given something."""
+        if say.base is not None:
+            say.heard_before += max(self._mouth.sent - say.base, 0.0)
+            say.base = None
+
+    def _drop(self, say: Say) -> None:
+        """Nothing more of it is to be heard."""
+        if say is self.current:
+            self._count(say)
+            self._epoch += 1
+            self._mouth.flush()
+
+    def _put_back(self, say: Say) -> None:
+        """What was not heard is to be said again, from the beginning of the word that was cut."""
+        start = 0.0
+        for sentence in say.sentences:
+            seconds = sentence.seconds
+            if not sentence.is_heard:
+                at = min(max(say.heard_before - start, 0.0), seconds)
+                if 0.0 < at < seconds:
+                    at = sentence.word_start(at)
+                    say.heard_before = start + at
+                sentence.placed = 0
+                if sentence.format is not None:
+                    samples = round(at * sentence.format.rate)
+                    sentence.placed = min(samples * sentence.format.bytes_per_sample, len(sentence.audio))
+            start += seconds
+
+    def _finish(self, say: Say, said: Said, now: float, error: Exception | None = None) -> None:
+        self.timers.cancel("tail")
+        say.state = SayState.OVER
+        self.queue.remove(say)
+        if self._synthesising is not None and self._synthesising[0] is say:
+            assert self._synthesising[1].number is not None
+            self._send(Cancel(self._synthesising[1].number))
+            self._synthesising = None
+            self.timers.cancel("voice")
+        if say.source is not None and not say.has_all_text:
+            self._send(Cancel(say.source))
+        self._on_over(say, said, now)
+        if error is not None:
+            say.finished.fail(error)
+        else:
+            say.finished.resolve(said)
+        self._go_on(now)

@@ -1,0 +1,318 @@
+"""The model's turn: from the history to an answer, with the tools that it takes.
+
+::
+
+            the model is asked              it has said all
+    ASKING ───────────────────▶ ANSWERING ──────────────────▶ OVER
+       ▲                            │ it calls tools, which are run for it
+       └──────── TOOLS ◀────────────┘
+
+One answer is made at a time: a conversation has one owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ..errors import LocalProtocolError, ProviderFailed, VoxtraError
+from ..pending import Pending
+from ..timers import Timers
+from .commands import AskModel, Cancel, Command, RunTool
+from .events import AgentResponseEvent, TurnTimes
+from .options import Conversation
+from .providers import Message, ModelItem, ToolCall, ToolSpec
+
+__all__ = ["Response", "Thinker"]
+
+
+@attrs.define(eq=False)
+class Response:
+    """An answer of the model's, while it comes."""
+
+    times: TurnTimes
+    on_text: Callable[[str, float], object] | None = None
+    """Told of each piece of text."""
+    on_end: Callable[[Exception | None, float], object] | None = None
+    """Told that there is no more."""
+    finished: Pending[AgentResponseEvent] = attrs.field(factory=Pending)
+    text: str = ""
+    """All that it has said, through all rounds."""
+    message: Message | None = None
+    """The message of the history that keeps this round's text, once there is some."""
+    messages: list[Message] = attrs.field(factory=list)
+    """Those of all rounds."""
+    calls: list[ToolCall] = attrs.field(factory=list)
+    """This round's."""
+    ask: int | None = None
+    runs: dict[int, ToolCall] = attrs.field(factory=dict)
+    """The tools that run for it."""
+    rounds: int = 0
+    is_over: bool = False
+
+
+class Thinker:
+    """Asks the model, keeps the history, and has tools run."""
+
+    def __init__(
+        self,
+        options: Conversation,
+        specs: Sequence[ToolSpec],
+        *,
+        send: Callable[[Command], object],
+        new_number: Callable[[], int],
+        on_over: Callable[[Response, Exception | None, float], object],
+    ) -> None:
+        self.history: list[Message] = []
+        """What has passed between the two; the user's as much as ours."""
+        self.timers = Timers()
+        self.current: Response | None = None
+        self._options = options
+        self._specs = specs
+        self._send = send
+        self._new_number = new_number
+        self._on_over = on_over
+        self._left: dict[int, ToolCall] = {}  # tools that run for answers that nobody wants any more
+
+    # ---- operations ------------------------------------------------------------------------------------------------
+
+    def respond(self, text: str, response: Response, now: float) -> None:
+        """One turn of the model, after this text of the user's; ``""`` to go on after tools, or to try again.
+
+        Raises ``LocalProtocolError`` while another is under way, and where the history cannot be one.
+        """
+        if self.current is not None:
+            raise LocalProtocolError("an answer is being made already: a conversation has one owner")
+        check_history(self.history)
+        if text:
+            self.history.append({"role": "user", "content": text})
+        self.current = response
+        self._ask(response, now)
+
+    def add_tool_result(self, tool_id: str, result: str) -> None:
+        """What a tool has come to. ``ValueError`` where no message of the history calls one of this id."""
+        if not self._place_result(tool_id, result):
+            raise ValueError(f"tool_id={tool_id!r}: no message of the history calls a tool of this id")
+
+    def abandon(self, response: Response, now: float) -> None:
+        """Nobody wants it any more. Tools that run for it run on, and what they come to is kept."""
+        if not response.is_over:
+            if response.ask is not None:
+                self._send(Cancel(response.ask))
+            self._left.update(response.runs)
+            self._keep(response)
+            self._end(response, None, now)
+
+    def close(self, error: VoxtraError, now: float) -> None:
+        """The call has ended."""
+        if self.current is not None:
+            self._keep(self.current)
+            self._end(self.current, error, now)
+        self._left.clear()
+        self.timers.clear()
+
+    # ---- what the model says, and the tools ------------------------------------------------------------------------
+
+    def receive_item(self, ask: int, item: ModelItem, now: float) -> None:
+        """A piece of text, or a call of a tool."""
+        response = self._asked(ask)
+        if response is None:
+            return
+        self._expect(response, now)
+        if response.times.first_token is None:
+            response.times.first_token = now
+        if isinstance(item, ToolCall):
+            response.calls.append(item)
+        elif item:
+            if response.message is None:
+                self._new_message(response, "")
+            assert response.message is not None
+            response.message["content"] += item
+            response.text += item
+            if response.on_text is not None:
+                response.on_text(item, now)
+
+    def receive_end(self, ask: int, now: float) -> None:
+        """It has said all, of this round."""
+        response = self._asked(ask)
+        if response is None:
+            return
+        response.ask = None
+        self.timers.cancel("model")
+        self._keep(response)
+        calls = response.calls
+        if not calls or not (self._specs and self._options.run_tools):
+            self._end(response, None, now)
+        elif response.rounds >= self._options.max_rounds:
+            for call in calls:
+                self._place_result(call.id, "not run: too many tools in one turn")
+            self._end(response, ProviderFailed("llm", f"tools in more than {response.rounds} rounds of one turn"), now)
+        else:
+            response.rounds += 1
+            for call in calls:
+                if call.error is not None:
+                    self._place_result(call.id, f"error: {call.error}")
+                    continue
+                number = self._new_number()
+                response.runs[number] = call
+                self._send(RunTool(number, call))
+                self.timers.set(number, now + self._options.tool_timeout, self._tool_late(number))
+            self._next_round(response, now)
+
+    def receive_failure(self, ask: int, error: Exception, now: float) -> None:
+        """It has failed: what it had said is kept."""
+        response = self._asked(ask)
+        if response is not None:
+            response.ask = None
+            response.calls.clear()
+            self._keep(response)
+            self._end(response, error, now)
+
+    def receive_result(self, run: int, result: str, now: float) -> None:
+        """What a tool has come to, or what it failed with, in words for the model."""
+        call = self._left.pop(run, None)
+        if call is not None:
+            self._place_result(call.id, result)
+            return
+        response = self.current
+        if response is None or run not in response.runs:
+            return
+        self.timers.cancel(run)
+        self._place_result(response.runs.pop(run).id, result)
+        self._next_round(response, now)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _asked(self, ask: int) -> Response | None:
+        response = self.current
+        return response if response is not None and response.ask == ask else None
+
+    def _ask(self, response: Response, now: float) -> None:
+        response.ask = self._new_number()
+        response.message, response.calls = None, []
+        if response.times.asked_model is None:
+            response.times.asked_model = now
+        instructions = self._options.instructions
+        system = [Message({"role": "system", "content": instructions})] if instructions else []
+        self._send(AskModel(response.ask, [*system, *answered(self.history)], self._specs))
+        self._expect(response, now)
+
+    def _expect(self, response: Response, now: float) -> None:
+        ask, timeout = response.ask, self._options.model_timeout
+        assert ask is not None
+        error = ProviderFailed("llm", f"nothing came for {timeout:g} s")
+
+        def late(now: float) -> None:
+            self._send(Cancel(ask))
+            self.receive_failure(ask, error, now)
+
+        self.timers.set("model", now + timeout, late)
+
+    def _tool_late(self, number: int) -> Callable[[float], None]:
+        def late(now: float) -> None:
+            self._send(Cancel(number))
+            self.receive_result(number, f"error: no result within {self._options.tool_timeout:g} s", now)
+
+        return late
+
+    def _next_round(self, response: Response, now: float) -> None:
+        if not response.runs:
+            self._ask(response, now)
+
+    def _new_message(self, response: Response, content: str | None) -> None:
+        response.message = {"role": "assistant", "content": content}
+        response.messages.append(response.message)
+        self.history.append(response.message)
+
+    def _keep(self, response: Response) -> None:
+        """Have the history say what this round has come to."""
+        if response.calls:
+            if response.message is None:
+                self._new_message(response, None)
+            assert response.message is not None
+            response.message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments_text},
+                }
+                for call in response.calls
+            ]
+
+    def _place_result(self, tool_id: str, result: str) -> bool:
+        """Behind the message that calls it, and the results that stand there."""
+        for index in range(len(self.history) - 1, -1, -1):
+            message = self.history[index]
+            if tool_id not in call_ids(message):
+                continue
+            end = index + 1
+            while end < len(self.history) and self.history[end].get("role") == "tool":
+                if self.history[end].get("tool_call_id") == tool_id:
+                    self.history[end]["content"] = result
+                    return True
+                end += 1
+            self.history.insert(end, {"role": "tool", "tool_call_id": tool_id, "content": result})
+            return True
+        return False
+
+    def _end(self, response: Response, error: Exception | None, now: float) -> None:
+        response.is_over = True
+        self.current = None
+        self.timers.cancel("model")
+        for number in response.runs:
+            self.timers.cancel(number)
+        self._on_over(response, error, now)
+        if response.on_end is not None:
+            response.on_end(error, now)
+        if error is not None:
+            response.finished.fail(error)
+        else:
+            response.finished.resolve(AgentResponseEvent(response.text, tuple(response.calls)))
+
+
+def call_ids(message: Mapping[str, Any]) -> list[str]:
+    """The ids of the tools that a message calls."""
+    calls = message.get("tool_calls") or ()
+    return [call["id"] for call in calls if isinstance(call, Mapping) and isinstance(call.get("id"), str)]
+
+
+def answered(history: Sequence[Message]) -> list[Message]:
+    """A copy for the model, in which every call of a tool has a result: models refuse a history where one has not."""
+    copy: list[Message] = []
+    missing: list[str] = []
+    for message in history:
+        if message.get("role") == "tool":
+            missing = [tool_id for tool_id in missing if tool_id != message.get("tool_call_id")]
+        else:
+            copy += [{"role": "tool", "tool_call_id": tool_id, "content": "(no result)"} for tool_id in missing]
+            missing = call_ids(message)
+        copy.append(dict(message))
+    copy += [{"role": "tool", "tool_call_id": tool_id, "content": "(no result)"} for tool_id in missing]
+    return copy
+
+
+def cut_to(heard: str, messages: Sequence[Message], history: list[Message]) -> None:
+    """Have these messages, which were said one after another, keep no more than what was heard of them.
+
+    One of which nothing was heard is none; unless it calls tools.
+    """
+    left = sum(not char.isspace() for char in heard)
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str) and content:
+            end = 0
+            while end < len(content) and (left > 0 or content[end].isspace()):
+                left -= not content[end].isspace()
+                end += 1
+            message["content"] = content[:end].rstrip() if end < len(content) else content
+        if not message.get("content") and not message.get("tool_calls"):
+            history[:] = [other for other in history if other is not message]
+
+
+def check_history(history: Sequence[object]) -> None:
+    """``LocalProtocolError`` for what is no list of messages."""
+    for index, message in enumerate(history):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise LocalProtocolError(f"history[{index}] is no message: a dict with a 'role' and 'content' is wanted")

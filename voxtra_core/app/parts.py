@@ -1,0 +1,175 @@
+"""The parts of an application's conversations, as they are given, and calling them whatever shape they have."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from ..agent.options import Conversation
+from ..agent.providers import (
+    ActivityDetector,
+    Attachable,
+    Heard,
+    Model,
+    ProviderWorld,
+    Recogniser,
+    RecogniserFactory,
+    Transcript,
+    TurnDetector,
+    Voice,
+    part_for_a_call,
+)
+from ..agent.tools import Tools
+from ..media.activity import VoiceActivity
+from ..media.chunk import AudioChunk
+from ..media.formats import SLIN16, AudioFormat, as_format
+from .delivering import InThread
+
+__all__ = ["AgentParts", "CallParts", "each_of", "is_async", "outcome_of_part", "transcripts"]
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class AgentParts:
+    """What ``VoxtraApp`` was given. Raises ``TypeError`` for what can be no part, and ``ValueError`` for tools."""
+
+    stt: RecogniserFactory | None = None
+    llm: Model | Callable[[], Model] | None = None
+    tts: Voice | Callable[[], Voice] | None = None
+    vad: Callable[[], ActivityDetector] | None = None
+    turn: TurnDetector | Callable[[], TurnDetector] | None = None
+    conversation: Conversation = attrs.field(factory=Conversation)
+    tools: Tools = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("stt", "llm", "tts", "vad", "turn"):
+            part = getattr(self, name)
+            if part is not None and not callable(part):
+                raise TypeError(f"{name}= must be callable: a factory of one for each call, or a function, not {part!r}")
+        object.__setattr__(self, "tools", Tools(self.conversation.tools))
+
+    @property
+    def are_any(self) -> bool:
+        """Whether there can be conversations."""
+        return self.stt is not None or self.llm is not None or self.tts is not None
+
+
+class CallParts:
+    """Those of one call."""
+
+    def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
+        self._stt = parts.stt
+        self._world = world
+        self.llm = self._own(parts.llm)
+        self.tts = self._own(parts.tts)
+        self.turn = self._own(parts.turn)
+        self.recogniser = self.new_recogniser()
+        detector: ActivityDetector = self._own(parts.vad) if parts.vad is not None else VoiceActivity(hangover=0.2)
+        if not hasattr(detector, "detect"):
+            raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
+        self.detector = detector
+        self.format = as_format(self.recogniser.format if self.recogniser is not None else detector.format)
+
+    def new_recogniser(self) -> Recogniser | None:
+        """One that has heard nothing; ``None`` where there is none."""
+        made = self._own(self._stt)
+        if made is None or hasattr(made, "hear"):
+            return cast("Recogniser | None", made)
+        if callable(made):
+            return _WholeUtterance(made)
+        raise TypeError(f"stt= must be a factory of recognisers, or a function of an utterance, not {made!r}")
+
+    def _own(self, part: Any) -> Any:
+        if part is None:
+            return None
+        own = part_for_a_call(part)
+        if own is not part and isinstance(own, Attachable):
+            own.attach(self._world)
+        return own
+
+
+class _WholeUtterance:
+    """A function of a whole utterance, as a recogniser."""
+
+    format = SLIN16
+
+    def __init__(self, function: Callable[[AudioChunk], Heard | Awaitable[Heard]]) -> None:
+        self._function = function
+        self._heard = bytearray()
+        self._format: AudioFormat = SLIN16
+
+    async def hear(self, chunk: AudioChunk) -> Heard:
+        """Keep it."""
+        self._heard += chunk.data
+        self._format = chunk.format
+        return None
+
+    def finish(self) -> Heard | Awaitable[Heard]:
+        """Ask."""
+        data = bytes(self._heard)
+        self._heard.clear()
+        return self._function(AudioChunk(data, self._format))
+
+
+def is_async(function: object) -> bool:
+    """Whether calling it blocks nobody."""
+    while isinstance(function, partial):
+        function = function.func
+    called = getattr(function, "__call__", None)  # noqa: B004 - what is looked at, and not whether there is one
+    return any(iscoroutinefunction(one) or isasyncgenfunction(one) for one in (function, called))
+
+
+async def outcome_of_part(in_thread: InThread, function: Callable[..., object], *args: object) -> object:
+    """What comes of a function that may be ``async``, and is run in a thread where it is not."""
+    outcome = function(*args) if is_async(function) else await in_thread(partial(function, *args))
+    return await outcome if isinstance(outcome, Awaitable) else outcome
+
+
+_END = object()
+
+
+async def each_of(
+    in_thread: InThread,
+    single: tuple[type, ...],
+    take: Callable[[Any], object],
+    function: Callable[..., object],
+    *args: object,
+) -> None:
+    """Hand on what a function returns or yields, one by one as it comes; a ``single`` is one by itself."""
+    outcome = await outcome_of_part(in_thread, function, *args)
+    if outcome is None:
+        return
+    if isinstance(outcome, single):
+        take(outcome)
+    elif isinstance(outcome, AsyncIterable):
+        async for item in outcome:
+            take(item)
+    elif isinstance(outcome, (list, tuple)):
+        for item in outcome:
+            take(item)
+    elif isinstance(outcome, Iterable):
+        iterator = iter(outcome)
+        while (item := await in_thread(partial(next, iterator, _END))) is not _END:
+            take(item)
+    else:
+        raise TypeError(f"it must return, or yield, {' or '.join(kind.__name__ for kind in single)}, not {outcome!r}")
+
+
+def transcripts(heard: object) -> list[Transcript]:
+    """What a recogniser gave back. ``TypeError`` for anything else."""
+    if heard is None:
+        return []
+    if isinstance(heard, str):
+        return [Transcript(heard)]
+    if isinstance(heard, Transcript):
+        return [heard]
+    found = list(heard) if isinstance(heard, Iterable) else [heard]
+    for item in found:
+        if not isinstance(item, Transcript):
+            raise TypeError(f"a recogniser must return Transcripts, not {item!r}")
+    return found

@@ -1,0 +1,206 @@
+"""The conversation of a call, as its handler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from ..agent.events import AgentEvent, AgentResponseEvent
+from ..agent.machine import ConversationMachine
+from ..agent.metrics import ConversationMetrics
+from ..agent.options import Conversation
+from ..agent.providers import Message
+from ..agent.speaker import Say
+from ..agent.thinking import Response
+from ..call import DEFAULT_LIMIT, Feed, Pending
+from .streams import EventStream
+from .waiting import Driver
+
+if TYPE_CHECKING:
+    from ..agent.events import Said
+
+__all__ = ["AgentClient", "ResponseStream", "Talking", "said_by"]
+
+
+class Talking(Protocol):
+    """Whoever runs a call's conversation."""
+
+    @property
+    def machine(self) -> ConversationMachine:
+        """Its machine."""
+
+    @property
+    def metrics(self) -> ConversationMetrics:
+        """What it has come to so far."""
+
+    @property
+    def options(self) -> Conversation:
+        """How it is held."""
+
+    def open(self) -> None:
+        """Hear and be heard, from now on."""
+
+    def step(self) -> None:
+        """Do what the machine wants done."""
+
+    def follow(self, limit: int) -> Feed[AgentEvent]:
+        """What happens from now on."""
+
+    def say_pieces(self, say: Say, pieces: AsyncIterable[str]) -> None:
+        """Have the text of this come from there."""
+
+
+async def outcome(talk: Talking, driver: Driver, pending: Pending[Any]) -> Any:
+    """Have what was asked done, wait for what comes of it, and take that."""
+    talk.step()
+    driver.wake()
+    try:
+        await driver.park(pending)
+    except BaseException:
+        pending.abandon(driver.time())
+        talk.step()
+        driver.wake()
+        raise
+    return pending.result()
+
+
+async def said_by(
+    talk: Talking, driver: Driver, text: str | AsyncIterable[str] | ResponseStream, *, interruptible: bool, remember: bool
+) -> Said:
+    """Say it, and wait until it has been heard."""
+    machine, now = talk.machine, driver.time()
+    if isinstance(text, ResponseStream):
+        say = text.say(now, interruptible=interruptible)
+    elif isinstance(text, str):
+        say = machine.say(now, text, interruptible=interruptible, remember=remember)
+    else:
+        say = machine.say(now, interruptible=interruptible, remember=remember)
+        talk.say_pieces(say, text)
+    said: Said = await outcome(talk, driver, say.finished)
+    return said
+
+
+class ResponseStream:
+    """What the model answers, piece by piece, for ``async for``; or whole, to be given to ``call.say()``.
+
+    Made by :meth:`AgentClient.respond_stream`. ``call.say(stream)`` speaks it sentence by sentence while it is being
+    written, and the history keeps what was heard of it. Whoever wants no more of it closes it, best by ``async with``.
+    """
+
+    def __init__(self, talk: Talking, driver: Driver, text: str) -> None:
+        self._talk = talk
+        self._driver = driver
+        self._feed = Feed[str](1_000_000)
+        self._is_said = False
+        self.response: Response = talk.machine.respond(
+            text, driver.time(), on_text=lambda piece, now: self._feed.put(piece), on_end=lambda error, now: self._feed.end()
+        )
+
+    def __repr__(self) -> str:
+        return f"<ResponseStream, {'over' if self.response.is_over else 'under way'}>"
+
+    def say(self, now: float, *, interruptible: bool) -> Say:
+        """Have it spoken."""
+        self._is_said = True
+        return self._talk.machine.say_response(now, self.response, interruptible=interruptible)
+
+    async def result(self) -> AgentResponseEvent:
+        """All of it, when it is there. Raises what the model has failed with."""
+        event: AgentResponseEvent = await outcome(self._talk, self._driver, self.response.finished)
+        return event
+
+    def close(self) -> None:
+        """No more of it: the model is asked no further, unless it is being said."""
+        if not self._is_said:
+            self.response.finished.abandon(self._driver.time())
+            self._talk.step()
+            self._driver.wake()
+        self._feed.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            await self._driver.park(self._feed.ready())
+            if len(self._feed):
+                return self._feed.take()
+            if self._feed.is_over:
+                error = self.response.finished.error
+                if error is not None:
+                    raise error.with_traceback(None)
+                raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.close()
+
+
+class AgentClient:
+    """The model of a call's conversation, and its history: :attr:`CallSession.agent`."""
+
+    def __init__(self, talk: Talking, driver: Driver) -> None:
+        self._talk = talk
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<AgentClient, {len(self.history)} messages>"
+
+    @property
+    def history(self) -> list[Message]:
+        """What has passed between the two, in order: ``{"role": "user", "content": "…"}``, and so on. It is yours, too:
+        append to it, edit it, replay earlier turns into it.
+
+        What was said and not heard is not in it. The instructions stand ahead of it and not in it.
+        """
+        return self._talk.machine.thinker.history
+
+    @history.setter
+    def history(self, messages: list[Message]) -> None:
+        self._talk.machine.thinker.history[:] = messages
+
+    @property
+    def metrics(self) -> ConversationMetrics:
+        """How long turns took, and more."""
+        return self._talk.metrics
+
+    async def respond(self, text: str) -> AgentResponseEvent:
+        """One turn of the model, with the running history, to which this text is added as the user's.
+
+        An empty text adds nothing: it goes on after :meth:`add_tool_result`, or tries again after a failure. Tools of
+        ``Conversation(tools=…)`` are run meanwhile, unless that says ``run_tools=False``; calls of other tools are in
+        the result.
+
+        Raises :class:`~voxtra_core.errors.ProviderFailed` when the model fails or says nothing in time; the user's text
+        stays in the history. :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a model.
+        :class:`~voxtra_core.errors.LocalProtocolError` while another answer is being made: a conversation has one
+        owner. Cancelled, the model is asked no further, and the history keeps what it has said.
+        """
+        response = self._talk.machine.respond(text, self._driver.time())
+        event: AgentResponseEvent = await outcome(self._talk, self._driver, response.finished)
+        return event
+
+    def respond_stream(self, text: str) -> ResponseStream:
+        """As :meth:`respond`, but what comes back is at once there to be read or said while the model writes."""
+        stream = ResponseStream(self._talk, self._driver, text)
+        self._talk.step()
+        self._driver.wake()
+        return stream
+
+    async def add_tool_result(self, *, tool_id: str, result: object) -> None:
+        """Put what a tool has come to into the history, behind the message that calls it. Follow it by ``respond("")``.
+
+        What is no text becomes JSON. ``ValueError`` where no message calls a tool of this id.
+        """
+        from ..agent.tools import result_text
+
+        self._talk.machine.thinker.add_tool_result(tool_id, result_text(result))
+        await self._driver.park(Pending.resolved(None))
+
+    def events(self, limit: int = DEFAULT_LIMIT) -> EventStream[AgentEvent]:
+        """What happens in the conversation from now on: when somebody begins and stops to speak, what they have said,
+        what is answered and heard, how long it took. It ends with the call.
+        """
+        return EventStream(self._talk.follow(limit), self._driver.park)

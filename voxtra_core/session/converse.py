@@ -1,0 +1,51 @@
+"""The loop of a conversation, for those who want it run: listen, answer, again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from ..agent.events import Said, UserTranscriptEvent
+from ..agent.options import Patience
+from ..errors import ProviderFailed
+
+if TYPE_CHECKING:
+    from .call import CallSession
+
+__all__ = ["ConverseEnd", "converse"]
+
+ConverseEnd = Literal["silence", "until"]
+"""Why it has ended: nobody said anything, or who was asked said so."""
+
+
+async def converse(
+    call: CallSession,
+    *,
+    greeting: str | None,
+    until: Callable[[UserTranscriptEvent, Said], bool] | None,
+    patience: Patience,
+) -> ConverseEnd:
+    """As :meth:`.CallSession.converse` says."""
+    if greeting:
+        await call.say(greeting)
+    reprompts, failures = iter(patience.reprompts), 0
+    while True:
+        try:
+            turn = await call.listen(timeout=patience.reprompt_after)
+            if turn is None:
+                reprompt = next(reprompts, None)
+                if reprompt is None:
+                    return "silence"
+                await call.say(reprompt)
+                continue
+            reprompts = iter(patience.reprompts)
+            said = await call.say(call.agent.respond_stream(turn.text))
+            failures = 0
+        except ProviderFailed:
+            failures += 1
+            if failures >= patience.failures or not patience.apology:
+                raise
+            await call.say(patience.apology, remember=False)
+            continue
+        if until is not None and until(turn, said):
+            return "until"
