@@ -124,7 +124,7 @@ def _place(place: Place, text: str) -> int | None:
 
 # ---- recognition -----------------------------------------------------------------------------------------------------
 
-Mishap: TypeAlias = Literal["", "empty", "doubled", "disordered"] | float | Exception
+Mishap: TypeAlias = "Literal['', 'empty', 'doubled', 'disordered'] | float | Exception"
 """What becomes of an utterance, if not what was said: no transcript, the final one twice, its second half before the
 first; so many seconds more until the end is known, with ``inf`` for ever; an error.
 """
@@ -207,7 +207,7 @@ def _transcript(words: Sequence[SpokenWord], *, is_final: bool = True) -> Transc
 
 # ---- the model -------------------------------------------------------------------------------------------------------
 
-ScriptedItem: TypeAlias = ModelItem | float | Exception
+ScriptedItem: TypeAlias = "ModelItem | float | Exception"
 """A piece of an answer: some text, a call of a tool, a pause (``inf`` never ends), or an error, with which it ends."""
 ScriptedAnswer: TypeAlias = "ScriptedItem | Sequence[ScriptedItem] | Callable[[Sequence[Message]], ScriptedAnswer]"
 """A whole one; or a function of the history that says what it is."""

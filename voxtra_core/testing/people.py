@@ -138,9 +138,10 @@ class Person:
             times = word_times(text)
             whole = [word for word in times if start + word.end <= end + _MOMENT]
             if len(whole) == len(times):
-                said.append(Utterance(start, start + times[-1].end, text))
+                said.append(Utterance(start, round(start + times[-1].end, 6), text))
             elif whole:
-                said.append(Utterance(start, start + whole[-1].end, " ".join([word.text for word in whole])))
+                heard = " ".join([word.text for word in whole])
+                said.append(Utterance(start, round(start + whole[-1].end, 6), heard))
         return said
 
     def act(self) -> None:
@@ -288,7 +289,7 @@ class Person:
         now = self._agenda.now
         seconds = step.seconds
         if step.words and step.audio is None:
-            self._texts.append((max(self._talks_until, now), step.words))
+            self._texts.append((round(max(self._talks_until, now), 6), step.words))
             self.voice.say(speak(step.words, format_of("slin", self.rate)).data, now)
         elif step.audio is None:
             self.voice.say(humming(seconds, self.rate), now)

@@ -86,7 +86,7 @@ class Understanding:
     def _understand(self, words: list[SpokenWord], since: float) -> None:
         for word in words:
             self._plain += [(plain, len(self._words)) for plain in plain_words(word.text)]
-            self._words.append(SpokenWord(word.text, since + word.start, since + word.end))
+            self._words.append(SpokenWord(word.text, round(since + word.start, 6), round(since + word.end, 6)))
 
     def _notice_sound(self, chunk: HeardAudio, data: bytes) -> None:
         """By frames of 20 ms: none of them is looked at twice."""
