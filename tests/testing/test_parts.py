@@ -24,7 +24,7 @@ from voxtra_core.agent.providers import (
     part_for_a_call,
 )
 from voxtra_core.agent.web import Web
-from voxtra_core.media import SLIN, SLIN16, ULAW, SpeechEnded, VoiceActivity
+from voxtra_core.media import SLIN, SLIN16, ULAW, SpeechEnded, SpeechStarted, VoiceActivity
 from voxtra_core.testing import Caller, run_call
 from voxtra_core.testing.callers import Talk
 from voxtra_core.testing.parts import Mishap, ScriptedModel, SimulatedFailure, SimulatedRecogniser, SimulatedVoice
@@ -41,7 +41,7 @@ class World:
     """Nothing but a clock."""
 
     def __init__(self, loop: VirtualLoop) -> None:
-        self.time, self.sleep = lambda: loop.now, loop.sleep
+        self._loop = loop
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -52,10 +52,10 @@ class World:
         raise NotImplementedError
 
     def time(self) -> float:
-        raise NotImplementedError
+        return self._loop.now
 
     def sleep(self, seconds: float) -> Awaitable[None]:
-        raise NotImplementedError
+        return self._loop.sleep(seconds)
 
     def in_worker(self, function: Callable[[], T]) -> Awaitable[T]:
         raise NotImplementedError
@@ -111,8 +111,9 @@ def audio_of(items: list[Any]) -> list[AudioChunk]:
 
 
 def test_a_voice_speaks_word_by_word() -> None:
-    voice: Voice = SimulatedVoice()
-    items = [item for _, item in Stage().all_of(voice(TEXT))]  # type: ignore[arg-type]
+    simulated = SimulatedVoice()
+    voice: Voice = simulated
+    items = [item for _, item in Stage().all_of(simulated(TEXT))]
     assert [item for item in items if isinstance(item, SpokenWord)] == word_times(TEXT)
     assert b"".join([chunk.data for chunk in audio_of(items)]) == speak(TEXT).data
     assert part_for_a_call(voice) is voice
@@ -302,6 +303,32 @@ def test_people_and_parts_understand_each_other(rate: int) -> None:
     assert report.said[1].start == pytest.approx(asked_at, abs=0.021)
     assert report.said[0].end == pytest.approx(report.said[0].start + speak(TEXT).seconds)
     assert "speech: 'For how many?'" in report.ladder()
+
+
+def test_of_an_interrupted_text_the_heard_words_are_known() -> None:
+    text = "We have tables for two, for four and, upstairs, for parties of up to twenty people."
+    answers: list[str] = []
+
+    async def desk(call: CallSession) -> None:
+        await call.answer()
+        recogniser, activity = SimulatedRecogniser(), VoiceActivity(hangover=0.2)
+        async with call.audio_stream("slin") as audio:
+            await call.send_audio(speak(text))
+            async for chunk in audio:
+                await recogniser.hear(chunk)
+                match activity.detect(chunk.data):
+                    case [SpeechStarted()]:
+                        await call.flush_audio()
+                    case [SpeechEnded()]:
+                        break
+        answers.extend([transcript.text for transcript in await recogniser.finish()])
+
+    report = run_call(desk, Caller("1").waits_for_speech("for two").says("For two, please!"))
+    (heard,), (said,) = report.heard_speech, report.said
+    assert answers == [said.text] == ["For two, please!"]
+    assert text.startswith(heard.text)
+    assert heard.text.startswith("We have tables for two,")
+    assert heard.end < said.start + 0.1 < heard.end + 0.5
 
 
 def speaker(*texts: str, pause: float = 0.0) -> Callable[[CallSession], Awaitable[None]]:

@@ -103,6 +103,15 @@ def test_the_example_of_the_module() -> None:
     assert bob == Agent("PJSIP/bob").rings(2).answers()
 
 
+def test_a_text_stands_in_one_line() -> None:
+    caller = Caller("1").says("Hello,\n  you!", waits=False).waits_for_speech("Good\u2028evening", timeout=2.0)
+    assert repr(caller) == "Caller('1').says('Hello, you!', waits=False).waits_for_speech('Good evening', timeout=2.0)"
+    assert format_people([caller]).splitlines()[1:] == [
+        '    say "Hello, you!" meanwhile',
+        '    wait for speech "Good evening" at most 2 s',
+    ]
+
+
 def test_a_wav_file() -> None:
     wav = write_wav(Tone(440).read(0.5), SLIN)
     (caller,) = parse_people('caller 1\n talk "hello.wav" meanwhile', read_wav={"hello.wav": wav}.__getitem__)

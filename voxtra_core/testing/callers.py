@@ -141,9 +141,13 @@ class Script:
         this person's turn. It has to speak as :func:`~.speech.speak` does. What was heard while an earlier step was
         under way counts, once.
         """
-        if text == "":
-            raise ValueError("there are no words in ''")
-        return self.then(WaitForSpeech(text if text is not None else "", timeout))
+        if text is None:
+            return self.then(WaitForSpeech("", timeout))
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, not {text!r}")
+        if not text.strip():
+            raise ValueError(f"there are no words in {text!r}")
+        return self.then(WaitForSpeech(" ".join(text.split()), timeout))
 
     def presses(self, digits: str, *, after: float = 0.0, between: float = 0.25, duration: float = 0.1) -> Self:
         """Presses keys: the first after ``after`` seconds, each for ``duration``, with ``between`` after each."""
@@ -165,7 +169,7 @@ class Script:
                 raise ValueError(f"there are no words in {what!r}")
             if what.lower().endswith(".wav"):
                 raise ValueError(f"{what!r} is no words, but a file: talks(Path({what!r}).read_bytes(), wav={what!r})")
-            return self.then(Talk(times[-1].end, waits=waits, words=what))
+            return self.then(Talk(times[-1].end, waits=waits, words=" ".join(what.split())))
         if not isinstance(what, bytes | AudioChunk):
             raise TypeError(f"what is said must be seconds, words, bytes or an AudioChunk, not {what!r}")
         if not isinstance(what, AudioChunk):
