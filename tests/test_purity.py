@@ -146,7 +146,7 @@ WIRE_USERS = ("testing/serve", "app/connect.py", "app/check.py")
 """Outside ``cli``, the places that may import ``wire``."""
 ASYNC = (
     *("session/", "menu.py", "app/", "sinks/", "providers/", "cli/demo.py"),
-    *("testing/virtual.py", "testing/run.py", "testing/observing.py", "testing/repeatable.py"),
+    *("testing/parts.py", "testing/virtual.py", "testing/run.py", "testing/observing.py", "testing/repeatable.py"),
 )
 PRINTS = ("cli/",)
 

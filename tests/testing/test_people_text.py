@@ -25,6 +25,7 @@ from voxtra_core.testing.callers import (
     WaitForAnswer,
     WaitForDigits,
     WaitForPrompt,
+    WaitForSpeech,
 )
 
 seconds = st.integers(1, 100_000).map(lambda n: n / 1000) | st.floats(1e-9, 1e6)
@@ -35,6 +36,7 @@ common: list[st.SearchStrategy[Step]] = [
     st.builds(Wait, seconds),
     st.builds(WaitForPrompt, prompts, st.booleans(), st.none() | seconds),
     st.builds(WaitForDigits, keys, st.none() | seconds),
+    st.builds(WaitForSpeech, st.sampled_from(["", "how many", 'the "Ritz"?']), st.none() | seconds),
     st.builds(Press, keys, st.just(0.0) | seconds, seconds, seconds),
     st.builds(Talk, seconds, st.none(), st.booleans()),
     st.builds(Hold, st.booleans()),
@@ -94,11 +96,20 @@ def test_the_example_of_the_module() -> None:
         .waits_for_answer()
         .waits_for_prompt("hello-world", until="started")
         .presses("1234#", after=0.5)
-        .talks("I would like a table for two")
+        .says("I would like a table for two")
         .waits(2)
         .hangs_up()
     )
     assert bob == Agent("PJSIP/bob").rings(2).answers()
+
+
+def test_a_text_stands_in_one_line() -> None:
+    caller = Caller("1").says("Hello,\n  you!", waits=False).waits_for_speech("Good\u2028evening", timeout=2.0)
+    assert repr(caller) == "Caller('1').says('Hello, you!', waits=False).waits_for_speech('Good evening', timeout=2.0)"
+    assert format_people([caller]).splitlines()[1:] == [
+        '    say "Hello, you!" meanwhile',
+        '    wait for speech "Good evening" at most 2 s',
+    ]
 
 
 def test_a_wav_file() -> None:
@@ -125,6 +136,8 @@ def test_a_wav_file() -> None:
         ('caller 1\n talk "x.wav"', 2, "read_wav="),
         ("caller 1\n dance", 2, "a step is one of"),
         ("agent PJSIP/bob\n set A to b", 2, "set NAME to value"),
+        ('caller 1\n wait for speech "?!"', 2, "there are no words in '?!'"),
+        ("caller 1\n wait for speech hello", 2, 'wait for speech "the words"'),
         ('caller 1\n say ""', 2, "double quotes"),  # these were found by fuzzing
         ("caller 1\n wait " + "9" * 400, 2, "wait 2 s"),
         ("caller 1\n hang up with cause " + "1" * 5000, 2, "hang up with cause 21"),
@@ -150,6 +163,6 @@ def test_the_documentation_lists_every_step() -> None:
     (table,) = [block.removeprefix("text\n") for block in blocks if "caller 5550123" in block]
     people = parse_people(table, read_wav=lambda name: write_wav(bytes(1600), SLIN))
     assert {type(step) for person in people for step in person.steps} >= {
-        *(Wait, WaitForAnswer, WaitForPrompt, WaitForDigits, Press, Talk, Hold, AskForTransfer, HangUp),
+        *(Wait, WaitForAnswer, WaitForPrompt, WaitForDigits, WaitForSpeech, Press, Talk, Hold, AskForTransfer, HangUp),
         *(Ring, Progress, Answer),
     }

@@ -38,6 +38,12 @@ AGENT: Any = Agent("PJSIP/bob")
         (lambda: CALLER.waits_for_digits("w"), ValueError, "'w' has 'w'"),
         (lambda: CALLER.talks(-1), ValueError, "seconds must be 0 seconds or more, not -1"),
         (lambda: CALLER.talks(""), ValueError, "no words"),
+        (lambda: CALLER.says(" \n"), ValueError, "no words"),
+        (lambda: CALLER.says(2.0), TypeError, "a text must be a str, not 2.0"),
+        (lambda: CALLER.waits_for_speech(""), ValueError, "no words in ''"),
+        (lambda: CALLER.waits_for_speech(" ?!"), ValueError, "no words in '[?]!'"),
+        (lambda: CALLER.waits_for_speech(2), TypeError, "text must be a str, not 2"),
+        (lambda: CALLER.waits_for_speech(timeout=-1), ValueError, "timeout must be 0 seconds or more"),
         (
             lambda: CALLER.talks("order.wav"),
             ValueError,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .listener import SimulatedListener
     from .media_port import SimulatedMediaPort
     from .messages import SimClosed, SimEvent, SimMessage, SimReply
+    from .parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
     from .people import Digit, Person
     from .people_text import PeopleSyntaxError, format_people, parse_people
     from .queues import QueueContext, SimulatedQueue
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .report import CallReport, RunReport
     from .run import run_call, run_calls
     from .sounds import SOUNDS
+    from .speech import Utterance, speak, understand
 
 __all__ = [
     "SOUNDS",
@@ -54,6 +56,7 @@ __all__ = [
     "Recorded",
     "RunReport",
     "Script",
+    "ScriptedModel",
     "SimClosed",
     "SimEvent",
     "SimMessage",
@@ -63,11 +66,16 @@ __all__ = [
     "SimulatedListener",
     "SimulatedMediaPort",
     "SimulatedQueue",
+    "SimulatedRecogniser",
+    "SimulatedVoice",
+    "Utterance",
     "flaws",
     "format_people",
     "parse_people",
     "run_call",
     "run_calls",
+    "speak",
+    "understand",
 ]
 
 _HOMES: dict[str, str] = {
@@ -93,6 +101,9 @@ _HOMES: dict[str, str] = {
     "SimEvent": "messages",
     "SimMessage": "messages",
     "SimReply": "messages",
+    "ScriptedModel": "parts",
+    "SimulatedRecogniser": "parts",
+    "SimulatedVoice": "parts",
     "Digit": "people",
     "Person": "people",
     "PeopleSyntaxError": "people_text",
@@ -106,6 +117,9 @@ _HOMES: dict[str, str] = {
     "run_call": "run",
     "run_calls": "run",
     "SOUNDS": "sounds",
+    "Utterance": "speech",
+    "speak": "speech",
+    "understand": "speech",
 }
 """Where each is: loaded when it is first asked for, as pytest loads what is in here for tests that need none of it."""
 

@@ -3,6 +3,7 @@
 ::
 
     Caller("5550100", "Alice", dials="200").waits_for_answer().waits_for_prompt("hello-world").presses("1").hangs_up()
+    Caller("5550101").waits_for_speech("how can I help").says("I would like a table for two").waits_for_speech()
     Agent("PJSIP/bob").rings(2.0).answers().waits(1.0).presses("1234*#")
 
 A step begins when the one before has ended. At the end of the script the person stays on the line until the other side
@@ -24,6 +25,7 @@ import attrs
 from ..media.chunk import AudioChunk
 from ..media.formats import SLIN
 from ..media.wav import read_wav
+from .speech import word_times
 from .steps import (
     Answer,
     AskForTransfer,
@@ -39,6 +41,7 @@ from .steps import (
     WaitForAnswer,
     WaitForDigits,
     WaitForPrompt,
+    WaitForSpeech,
     code_of,
     is_not_empty,
     is_seconds,
@@ -66,14 +69,12 @@ __all__ = [
     "WaitForAnswer",
     "WaitForDigits",
     "WaitForPrompt",
+    "WaitForSpeech",
     "code_of",
     "media_uri",
     "must_be_people",
     "prompt_name",
 ]
-
-SECONDS_PER_CHARACTER = 0.07
-"""Of spoken English, 14 characters a second."""
 
 
 def _script(script: object, field: attrs.Attribute[Any], steps: tuple[Step, ...]) -> None:
@@ -133,30 +134,55 @@ class Script:
         """Listens for tones that the other side sends."""
         return self.then(WaitForDigits(digits, timeout))
 
+    def waits_for_speech(self, text: str | None = None, *, timeout: float | None = None) -> Self:
+        """Listens until the other side has said these words, whatever capitals and punctuation they have.
+
+        Without a text it is until the other side has said something and has been silent for 0.3 s since: until it is
+        this person's turn. It has to speak as :func:`~.speech.speak` does. What was heard while an earlier step was
+        under way counts, once.
+        """
+        if text is None:
+            return self.then(WaitForSpeech("", timeout))
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, not {text!r}")
+        if not text.strip():
+            raise ValueError(f"there are no words in {text!r}")
+        return self.then(WaitForSpeech(" ".join(text.split()), timeout))
+
     def presses(self, digits: str, *, after: float = 0.0, between: float = 0.25, duration: float = 0.1) -> Self:
         """Presses keys: the first after ``after`` seconds, each for ``duration``, with ``between`` after each."""
         return self.then(Press(digits, after, between, duration))
 
     def talks(self, what: float | str | bytes | AudioChunk, *, waits: bool = True, wav: str = "") -> Self:
-        """Says something, and is silent then: for so many seconds, or these words, this audio, the WAV in these bytes.
+        """Says something, and is silent then: for so many seconds, or this audio, the WAV in these bytes; a text is as
+        for :meth:`says`.
 
         Bytes that are no WAV are signed linear at 8 kHz. Audio at another rate than the telephone's is resampled.
-        Words take as long as they usually do, and sound like any other. With ``waits=False`` the next step begins while
-        it is being said. ``wav`` is the name of the file that the audio is from.
+        With ``waits=False`` the next step begins while it is being said. ``wav`` is the name of the file that the audio
+        is from.
         """
         if isinstance(what, int | float):
             return self.then(Talk(what, waits=waits))
         if isinstance(what, str):
-            if not what:
-                raise ValueError("there are no words in ''")
+            times = word_times(what)
+            if not times:
+                raise ValueError(f"there are no words in {what!r}")
             if what.lower().endswith(".wav"):
                 raise ValueError(f"{what!r} is no words, but a file: talks(Path({what!r}).read_bytes(), wav={what!r})")
-            return self.then(Talk(round(len(what) * SECONDS_PER_CHARACTER, 2), waits=waits, words=what))
+            return self.then(Talk(times[-1].end, waits=waits, words=" ".join(what.split())))
         if not isinstance(what, bytes | AudioChunk):
             raise TypeError(f"what is said must be seconds, words, bytes or an AudioChunk, not {what!r}")
         if not isinstance(what, AudioChunk):
             what = read_wav(what) if what.startswith(b"RIFF") else AudioChunk(what, SLIN)
         return self.then(Talk(what.seconds, what, waits, wav=wav))
+
+    def says(self, text: str, *, waits: bool = True) -> Self:
+        """Says these words, some three a second, as tones that :mod:`~.speech` and the parts of :mod:`~.parts`
+        understand. With ``waits=False`` the next step begins meanwhile.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"a text must be a str, not {text!r}")
+        return self.talks(text, waits=waits)
 
     def holds(self) -> Self:
         """Puts the other side on hold."""

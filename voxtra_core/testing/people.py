@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, assert_never
 
 import attrs
@@ -25,15 +26,22 @@ from .callers import (
     WaitForAnswer,
     WaitForDigits,
     WaitForPrompt,
+    WaitForSpeech,
 )
 from .frames import Voice, humming
 from .hearing import Heard, Hearing
+from .speech import Utterance, speak, word_times
+from .understanding import Understanding
 
 if TYPE_CHECKING:
     from .agenda import Agenda, Appointment
     from .lines import Line
 
 __all__ = ["Digit", "Heard", "Person"]
+
+
+_MOMENT = 1e-6
+"""Seconds by which sums of times may be off."""
 
 
 @attrs.frozen
@@ -55,6 +63,8 @@ class Person:
         """Of the telephone's audio, in Hz."""
         self.heard = Hearing(script.rate)
         """Prompts and music by name, and all audio."""
+        self.understood = Understanding(self.heard)
+        """The words in that audio."""
         self.voice = Voice(script.rate)
         """What this person says, frame by frame."""
         self.held: list[Heard] = []
@@ -86,8 +96,10 @@ class Person:
         self._next_step = 0
         self._waits_for: Step | None = None
         self._timer: Appointment | None = None
+        self._looks_again: Appointment | None = None
         self._falls_silent: Appointment | None = None
         self._talks_until = 0.0
+        self._texts: list[tuple[float, str]] = []  # what was said in words, and when each began
         self._started = 0  # what waits_for_prompt has not yet seen start, and end
         self._ended = 0
         self._digits_taken = 0
@@ -111,6 +123,26 @@ class Person:
     def digits(self) -> str:
         """All the tones heard so far."""
         return "".join(tone.digit for tone in self.tones)
+
+    @property
+    def heard_speech(self) -> list[Utterance]:
+        """What the other side was heard to say, in words."""
+        return self.understood.utterances
+
+    @property
+    def said(self) -> list[Utterance]:
+        """What this person said in words; of what was cut off by the end of the call, the whole words."""
+        end = inf if self.ended_at is None else self.ended_at
+        said: list[Utterance] = []
+        for start, text in self._texts:
+            times = word_times(text)
+            whole = [word for word in times if start + word.end <= end + _MOMENT]
+            if len(whole) == len(times):
+                said.append(Utterance(start, round(start + times[-1].end, 6), text))
+            elif whole:
+                heard = " ".join([word.text for word in whole])
+                said.append(Utterance(start, round(start + whole[-1].end, 6), heard))
+        return said
 
     def act(self) -> None:
         """Start with the script."""
@@ -144,6 +176,8 @@ class Person:
         """The next of what the other side says; its end is not told."""
         if self.ended_at is None:
             self.heard.put(data, self._agenda.now)
+            if isinstance(self._waits_for, WaitForSpeech):
+                self._agenda.after(0.0, self._check)  # not now: others are to hear the same frame
 
     def hears_tone(self, digit: str) -> None:
         """The other side has sent a digit."""
@@ -182,6 +216,8 @@ class Person:
         self.ended_at, self.cause = self._agenda.now, cause
         self._waits_for = None
         self._set_timer(None, None)
+        if self._looks_again is not None:
+            self._looks_again.cancel()
         self.voice.stop()
         if self._falls_silent is not None:
             self._falls_silent.cancel()
@@ -217,7 +253,12 @@ class Person:
             case Wait(seconds):
                 self.line.runs("Wait", f"{seconds:g}")
                 self._pause(step, seconds)
-            case WaitForAnswer(timeout) | WaitForPrompt(timeout=timeout) | WaitForDigits(timeout=timeout):
+            case (
+                WaitForAnswer(timeout)
+                | WaitForPrompt(timeout=timeout)
+                | WaitForDigits(timeout=timeout)
+                | WaitForSpeech(timeout=timeout)
+            ):
                 self._waits_for = step
                 if self._has_come():
                     self._waits_for = None
@@ -247,7 +288,10 @@ class Person:
         """Say it behind what is being said, if anything is."""
         now = self._agenda.now
         seconds = step.seconds
-        if step.audio is None:
+        if step.words and step.audio is None:
+            self._texts.append((round(max(self._talks_until, now), 6), step.words))
+            self.voice.say(speak(step.words, format_of("slin", self.rate)).data, now)
+        elif step.audio is None:
             self.voice.say(humming(seconds, self.rate), now)
         else:
             transcoder = Transcoder(step.audio.format, format_of("slin", self.rate))
@@ -301,6 +345,8 @@ class Person:
                 return "declined" in self.told[self._told_before :]
             case WaitForPrompt(uri, ended):
                 return self._finds(uri, ended)
+            case WaitForSpeech(text):
+                return self.understood.finds(text) if text else self._has_finished()
             case WaitForDigits(digits):
                 position = self.digits.find(digits, self._digits_taken)
                 if position >= 0:
@@ -318,6 +364,22 @@ class Person:
                 self._ended = index + 1 if ended else index
                 return True
         return False
+
+    def _has_finished(self) -> bool:
+        """Whether the other side has said something and is silent; else it is looked at again when it may be so."""
+        silent_at = self.understood.silent_at()
+        if silent_at is None:
+            return False
+        if silent_at <= self._agenda.now + _MOMENT:
+            self.understood.takes_all()
+            return True
+        if self._looks_again is None:
+            self._looks_again = self._agenda.at(silent_at, self._look_again)
+        return False
+
+    def _look_again(self) -> None:
+        self._looks_again = None
+        self._check()
 
     def _set_timer(self, seconds: float | None, action: Callable[[], None] | None) -> None:
         if self._timer is not None:

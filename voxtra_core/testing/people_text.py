@@ -47,6 +47,7 @@ from .callers import (
     WaitForAnswer,
     WaitForDigits,
     WaitForPrompt,
+    WaitForSpeech,
     prompt_name,
 )
 
@@ -94,6 +95,7 @@ _SET = _pattern(r"set\s+(\S+)\s+to\s+(.*)")
 _WAIT_FOR_ANSWER = _pattern(rf"wait for (?:the )?answer{_AT_MOST}")
 _WAIT_FOR_PROMPT = _pattern(rf"wait for (?:the )?prompt\s+(\S+?)(?:\s+to\s+(start|end))?{_AT_MOST}")
 _WAIT_FOR_DIGITS = _pattern(rf"wait for (?:the )?digits\s+([0-9*#A-D]+){_AT_MOST}")
+_WAIT_FOR_SPEECH = _pattern(rf"wait for speech(?:\s+{_SOMETHING_QUOTED})?{_AT_MOST}")
 _WAIT = _pattern(rf"wait\s+{_SECONDS}")
 _PRESS = _pattern(
     rf"press\s+([0-9*#A-D]+)(?:,?\s+after\s+{_SECONDS})?(?:,?\s+{_SECONDS}\s+apart)?(?:,?\s+held\s+{_SECONDS})?"
@@ -117,12 +119,14 @@ _PLAIN: dict[str, Step] = {
 
 _ADVICE = (
     "a step is one of: wait 2 s · wait for answer · wait for prompt hello-world · wait for digits 12 · "
+    'wait for speech · wait for speech "words" · '
     'press 1234# after 0.5 s · talk 2 s · say "words" · talk "file.wav" · hold · resume · '
     "ask to be connected to 200 · ring · early media · "
     "answer · be busy · be congested · refuse with cause 21 · hang up"
 )
 _STARTS = {
-    "wait": "write: wait 2 s, wait for answer, wait for prompt hello-world to start, wait for digits 12; "
+    "wait": "write: wait 2 s, wait for answer, wait for prompt hello-world to start, wait for digits 12, "
+    'wait for speech, wait for speech "the words"; '
     "each may end in: at most 20 s",
     "press": "write: press 1234# after 0.5 s, 0.25 s apart, held 0.1 s (keys: 0-9 * # A-D; the rest may be left out)",
     "talk": 'write: talk 2 s, or: talk "file.wav"; either may end in: meanwhile',
@@ -245,6 +249,8 @@ def _step(words: str) -> Step:
         return WaitForPrompt(uri, (match[2] or "end").lower() == "end", _float(match[3]))
     if (match := _WAIT_FOR_DIGITS.fullmatch(words)) is not None:
         return WaitForDigits(match[1].upper(), _float(match[2]))
+    if (match := _WAIT_FOR_SPEECH.fullmatch(words)) is not None:
+        return WaitForSpeech(_unquoted(match[1] or ""), _float(match[2]))
     if (match := _WAIT.fullmatch(words)) is not None:
         return Wait(float(match[1]))
     if (match := _PRESS.fullmatch(words)) is not None:
@@ -304,6 +310,8 @@ def _line(step: Step) -> str:
             return f"wait for prompt {prompt_name(uri)}{'' if ended else ' to start'}{_at_most(timeout)}"
         case WaitForDigits(digits, timeout):
             return f"wait for digits {digits}{_at_most(timeout)}"
+        case WaitForSpeech(text, timeout):
+            return f"wait for speech{f' {_quoted(text)}' if text else ''}{_at_most(timeout)}"
         case Press(digits, after, between, duration):
             line = f"press {digits}"
             line += f" after {_seconds(after)}" if after else ""

@@ -23,6 +23,7 @@ from .hearing import Hearing
 from .ladder import Moment, ladder
 from .people import Digit, Person
 from .recording import Recorded
+from .speech import Utterance
 
 if TYPE_CHECKING:
     from ..session import CallSession
@@ -299,6 +300,16 @@ class CallReport:
         return [prompt_name(heard.what) for heard in self.heard]
 
     @property
+    def heard_speech(self) -> list[Utterance]:
+        """What the person understood, ``(start, end, text)`` each: whole words of who spoke as :mod:`~.speech` does."""
+        return self.person.heard_speech if self.person is not None else []
+
+    @property
+    def said(self) -> list[Utterance]:
+        """What the person said in words, in the same form: as much as was said before the call ended."""
+        return self.person.said if self.person is not None else []
+
+    @property
     def pressed(self) -> list[Digit]:
         """The keys that the person pressed."""
         return self.person.pressed if self.person is not None else []
@@ -487,6 +498,8 @@ class CallReport:
                 yield Moment(heard.end, "Asterisk", party, f"end of {prompt_name(heard.what)}")
         for chunk in person.heard.chunks:
             yield Moment(chunk.start, "Asterisk", party, f"{chunk.seconds:.2f} s of audio")
+        for speech in person.heard_speech:
+            yield Moment(speech.start, "Asterisk", party, f"speech: {speech.text!r}")
         for tone in person.tones:
             yield Moment(tone.at, "Asterisk", party, f"tone {tone.digit}")
         if person.answered_at is not None:

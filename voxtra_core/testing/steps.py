@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..media.chunk import AudioChunk
+from .understanding import plain_words
 
 __all__ = [
     "Answer",
@@ -24,6 +25,7 @@ __all__ = [
     "WaitForAnswer",
     "WaitForDigits",
     "WaitForPrompt",
+    "WaitForSpeech",
     "code_of",
     "is_not_empty",
     "is_seconds",
@@ -65,6 +67,12 @@ def is_not_empty(step: object, field: attrs.Attribute[Any], value: object) -> No
 def _word(step: object, field: attrs.Attribute[Any], value: object) -> None:
     if not value or any(character.isspace() for character in str(value)):
         raise ValueError(f"{field.name} must be a single word, as '200', not {value!r}")
+
+
+def _words_or_none(step: object, field: attrs.Attribute[Any], value: object) -> None:
+    is_text(step, field, value)
+    if value and not plain_words(str(value)):
+        raise ValueError(f"there are no words in {value!r}")
 
 
 def _cause(step: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -127,6 +135,14 @@ class WaitForDigits:
 
 
 @attrs.frozen
+class WaitForSpeech:
+    """Until somebody has said these words, or, without any, until they have said something and are silent again."""
+
+    text: str = attrs.field(validator=_words_or_none)
+    timeout: float | None = attrs.field(validator=_OR_NONE(is_seconds))
+
+
+@attrs.frozen
 class Press:
     """Keys, one after another; each is heard when it is let go. All times in seconds."""
 
@@ -145,7 +161,7 @@ class Talk:
     """What; without it something that is as good as any other."""
     waits: bool = True
     words: str = ""
-    """What is said, in words."""
+    """What is said, in words: the audio is :func:`~.speech.speak`'s."""
     wav: str = ""
     """The name of the file that the audio is from."""
 
@@ -188,6 +204,7 @@ Step: TypeAlias = (
     | WaitForAnswer
     | WaitForPrompt
     | WaitForDigits
+    | WaitForSpeech
     | Press
     | Talk
     | Hold
@@ -215,11 +232,13 @@ def code_of(step: Step) -> str:
             return _method("waits_for_prompt", prompt_name(uri), until=(until, "ended"), timeout=(timeout, None))
         case WaitForDigits(digits, timeout):
             return _method("waits_for_digits", digits, timeout=(timeout, None))
+        case WaitForSpeech(text, timeout):
+            return _method("waits_for_speech", *([text] if text else []), timeout=(timeout, None))
         case Press(digits, after, between, duration):
             return _method("presses", digits, after=(after, 0.0), between=(between, 0.25), duration=(duration, 0.1))
         case Talk(seconds, audio, waits, words, wav):
             if audio is None:
-                return _method("talks", words or seconds, waits=(waits, True))
+                return _method(*(("says", words) if words else ("talks", seconds)), waits=(waits, True))
             meanwhile = "" if waits else ", waits=False"
             return f".talks(Path({wav!r}).read_bytes(){meanwhile}, wav={wav!r})" if wav else f".talks(audio{meanwhile})"
         case Hold(on):

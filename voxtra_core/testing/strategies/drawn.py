@@ -7,7 +7,20 @@ from collections.abc import Sequence
 import attrs
 from hypothesis import strategies as st
 
-from ..callers import Agent, Caller, HangUp, Hold, Press, Step, Talk, Wait, WaitForDigits, WaitForPrompt, media_uri
+from ..callers import (
+    Agent,
+    Caller,
+    HangUp,
+    Hold,
+    Press,
+    Step,
+    Talk,
+    Wait,
+    WaitForDigits,
+    WaitForPrompt,
+    WaitForSpeech,
+    media_uri,
+)
 from ..faults import (
     ChannelGone,
     Fault,
@@ -50,18 +63,21 @@ def callers(
     talks: bool = True,
     holds: bool = True,
     tones: Sequence[str] = (),
+    says: Sequence[str] = (),
     numbers: Sequence[str] = ("5550100", ""),
     max_steps: int = 6,
 ) -> st.SearchStrategy[Caller]:
     """People who call, do up to ``max_steps`` things, and then stay on the line or hang up.
 
     ``prompts`` are those that they may wait for, to the end or to interrupt them; ``tones`` the digits that they may
-    wait for; ``keys`` those that they press. They may talk (``talks``), and put the other side on hold and take it back
-    (``holds``). ``numbers`` are what they call from, by default one, and none for who withholds it; ``dials`` what they
-    dial.
+    wait for; ``keys`` those that they press; ``says`` texts that they may say, where they may also wait until somebody
+    has spoken to them. They may talk (``talks``), and put the other side on hold and take it back (``holds``).
+    ``numbers`` are what they call from, by default one, and none for who withholds it; ``dials`` what they dial.
     """
     lines = [Caller(number, dials=dialled) for number in numbers for dialled in dials]
-    return callers_like(lines, prompts=prompts, keys=keys, talks=talks, holds=holds, tones=tones, max_steps=max_steps)
+    return callers_like(
+        lines, prompts=prompts, keys=keys, talks=talks, holds=holds, tones=tones, says=says, max_steps=max_steps
+    )
 
 
 def callers_like(
@@ -72,6 +88,7 @@ def callers_like(
     keys: str = KEYS,
     talks: bool = True,
     holds: bool = True,
+    says: Sequence[str] = (),
     max_steps: int = 6,
 ) -> st.SearchStrategy[Caller]:
     """As :func:`callers`; each is one of these callers, who goes on to do something."""
@@ -86,6 +103,9 @@ def callers_like(
         steps.append(st.builds(WaitForPrompt, uris, st.booleans(), st.none()))
     if tones:
         steps.append(st.builds(WaitForDigits, st.sampled_from(list(tones)), st.none()))
+    if says:
+        spoken = [Caller().says(text, waits=waits).steps[0] for text in says for waits in (True, False)]
+        steps += [st.sampled_from(spoken), st.just(WaitForSpeech("", None))]
     things: list[st.SearchStrategy[tuple[Step, ...]]] = [st.tuples(step) for step in steps]
     if holds:
         things.append(st.builds(lambda seconds: (Hold(True), Wait(seconds), Hold(False)), st.sampled_from(PAUSES[1:])))

@@ -24,6 +24,7 @@ from ..callers import (
     WaitForAnswer,
     WaitForDigits,
     WaitForPrompt,
+    WaitForSpeech,
 )
 from ..dialplan import Extension
 from ..faults import NO_FAULTS, Faults
@@ -187,5 +188,5 @@ class CallFlowMachine(RuleBasedStateMachine):
         return tuple(steps)
 
 
-_OPEN = (Answer, WaitForAnswer, WaitForDigits, WaitForPrompt)
+_OPEN = (Answer, WaitForAnswer, WaitForDigits, WaitForPrompt, WaitForSpeech)
 """Steps of which nobody knows beforehand how long they take."""
