@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Literal
 
@@ -340,10 +340,22 @@ class ConversationMachine:
             response = None
         return self._say(now, text, response, interruptible=interruptible, remember=remember)
 
-    def say_response(self, now: float, response: Response, *, interruptible: bool = True) -> Say:
-        """Say this answer, while it comes. Interrupted, it is cancelled."""
+    def say_response(
+        self,
+        now: float,
+        response: Response,
+        *,
+        interruptible: bool = True,
+        fillers: Sequence[str] = (),
+        filler_after: float = 3.0,
+    ) -> Say:
+        """Say this answer, while it comes. Interrupted, it is cancelled.
+
+        While nothing has come of it, one of the ``fillers`` after another is said every ``filler_after`` seconds.
+        """
         self._check(self.parts.tts)
         say = self._say(now, None, response, interruptible=interruptible, remember=False)
+        self._fill(say, iter(fillers), filler_after, now)
         if response.text:
             self.speaker.add_text(say, response.text, now)
         if response.is_over:
@@ -367,6 +379,16 @@ class ConversationMachine:
             self._unsaid = None
         self.speaker.add(say, now, text)
         return say
+
+    def _fill(self, say: Say, fillers: Iterator[str], after: float, now: float) -> None:
+        def fill(now: float) -> None:
+            if say.is_over or any(not sentence.is_filler for sentence in say.sentences):
+                return
+            if say is self.speaker.current and (filler := next(fillers, None)) is not None:
+                self.speaker.add_filler(say, filler, now)
+            self._fill(say, fillers, after, now)
+
+        self._timers.set("filler", now + after, fill)
 
     def _times_of(self, response: Response | None) -> TurnTimes | None:
         if response is not None:

@@ -35,8 +35,11 @@ from .stats import AppStats, Uptime
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from ..agent.options import Conversation
+    from ..agent.providers import ActivityDetector, Model, RecogniserFactory, TurnDetector, Voice
     from .check import CheckMachine
     from .findings import Finding
+    from .parts import AgentParts
     from .versions import Feature
 
 __all__ = ["Backend", "BaseApp", "MachineDriver"]
@@ -152,6 +155,12 @@ class BaseApp:
     (``/var/spool/asterisk/recording``) as it is seen from here: with it, their metadata have a path and exact
     durations.
 
+    ``stt``, ``llm`` and ``tts`` are the recogniser, the model and the voice of conversations (``call.listen()``,
+    ``call.agent``, ``call.say()``), ``vad`` finds speech, ``turn`` says whether somebody has said all, and
+    ``conversation`` is how they are held. What keeps something of a call is given as a factory of one for each call;
+    functions will do for the rest: see :mod:`voxtra_core.agent.providers`. Without ``vad`` a detector by energy is
+    used, :class:`~voxtra_core.media.activity.VoiceActivity`.
+
     ``observer`` is called with everything that passes, as it passes: decoded events, ``Request`` and ``Reply`` objects
     and changes of calls. It must be quick, and must not block.
 
@@ -185,6 +194,12 @@ class BaseApp:
         recording_sink: RecordingSink | None = None,
         recording_dir: str | None = None,
         observer: Observer | None = None,
+        stt: RecogniserFactory | None = None,
+        llm: Model | Callable[[], Model] | None = None,
+        tts: Voice | Callable[[], Voice] | None = None,
+        vad: Callable[[], ActivityDetector] | None = None,
+        turn: TurnDetector | Callable[[], TurnDetector] | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
         self._options = make_options(
             ari_url,
@@ -212,6 +227,11 @@ class BaseApp:
             self.backend.check_server_context(ssl_context)
         if recording_sink is not None:
             check_sink(recording_sink)
+        self._agent: AgentParts | None = None
+        if any(part is not None for part in (stt, llm, tts, vad, turn, conversation)):
+            from .parts import agent_parts  # here, as who has no conversations need not load what they take
+
+            self._agent = agent_parts(stt, llm, tts, vad, turn, conversation)
         self._recording_sink = recording_sink
         self._recording_dir = recording_dir
         self._router = Router()
@@ -384,6 +404,8 @@ class BaseApp:
             counters=self._counters,
             uptime=self._uptime,
             recorder=self._recorder(),
+            agent=self._agent,
+            environ=self.backend.environ(),
         )
         self._machine, self._driver = machine, driver
         machine.started.add_waker(lambda: _hand_on(machine.started, self._started))

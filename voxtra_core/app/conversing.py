@@ -31,11 +31,11 @@ from ..agent.events import AgentEvent
 from ..agent.machine import ConversationMachine, Parts
 from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
-from ..agent.providers import Attachable, SpokenWord, ToolCall
+from ..agent.providers import SpokenWord, ToolCall
 from ..agent.speaker import Mouth, Say
 from ..agent.tools import result_text
 from ..agent.web import Web
-from ..call import CallMachine, Feed, Feeds
+from ..call import Feed, Feeds
 from ..call.audio import AudioFeed, CallAudio
 from ..deadlines import Deadlines, soonest
 from ..effects import LogLevel
@@ -113,9 +113,12 @@ class Conversations:
         self._deadlines = Deadlines[Talk](lambda talk: talk.deadline)
         self._sleepers: list[tuple[float, int, Pending[None]]] = []  # a heap
         self._serial = count()
-        for part in (parts.stt, parts.llm, parts.tts, parts.turn):
-            if isinstance(part, Attachable) and not isinstance(part, type):
-                part.attach(self.world)
+        for part in parts.shared:
+            part.attach(self.world)
+
+    def new_talk(self, session: CallSession, start: Start, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
+        """That of a call, which nobody has begun yet."""
+        return Talk(self, session, start, wire_format)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""

@@ -20,6 +20,7 @@ from .registration import Registration
 from .versions import FEATURES
 
 if TYPE_CHECKING:
+    from ..session.agent import Talking
     from .machine import AppMachine
 
 __all__ = ["Home"]
@@ -164,6 +165,10 @@ class Home:
             raise LocalProtocolError(f"call {session.id} is on another Asterisk: two of them cannot be bridged")
         if not self.app.knows(session):
             raise LocalProtocolError(f"call {session.id} belongs to another application: it cannot be bridged here")
+
+    def new_talk(self, session: CallSession) -> Talking:
+        """A conversation on a call. ``AgentNotConfigured`` where the application has no part of one."""
+        return self.app.new_talk(session, self.registration)
 
     def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
         """Follow a call that is about to leave for a queue. ``QueueUnavailable`` if it is to come back, and cannot."""

@@ -16,10 +16,11 @@ an ``interrupt()``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from enum import Enum, auto
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -28,6 +29,7 @@ from ..call import CallMachine, Counters, EndedBy, Feeds, HangupReason, Outage, 
 from ..deadlines import soonest
 from ..effects import CancelTask, Effect, Finish, Input, Log, LogLevel, StartTask, TaskDone
 from ..errors import (
+    AgentNotConfigured,
     CallEnded,
     ConnectionLost,
     LinkError,
@@ -63,6 +65,10 @@ from .reconnect import Connection
 from .registration import Registration
 from .routing import Handler, Router
 from .stats import AppStats, Uptime
+
+if TYPE_CHECKING:
+    from .conversing import Conversations, Talk
+    from .parts import AgentParts
 
 __all__ = ["AppMachine", "ConnectionCallback", "Observer", "Phase", "check_grace"]
 
@@ -130,6 +136,8 @@ class AppMachine:
         counters: Counters | None = None,
         uptime: Uptime | None = None,
         recorder: Recorder | None = None,
+        agent: AgentParts | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.phase = Phase.CONNECTING
         self.started = Pending[None]()
@@ -169,14 +177,16 @@ class AppMachine:
         self.admission = Admission(
             options.max_calls, expected=lambda: self._calls_expected, counters=self._counters, log=self._log
         )
+        self._recorder = recorder if recorder is not None else Recorder()
         self._deliveries = Deliveries(
-            recorder if recorder is not None else Recorder(),
+            self._recorder,
             driver,
             start=lambda name, function: self._start_task(name, function, is_handler=False),
             cancel=lambda task: self._effects.append(CancelTask(task)),
             url=options.url if options.listen is None else "/ari",
             log=self._log,
         )
+        self._conversations = self._new_conversations(agent, environ or {}) if agent is not None else None
         self._offered_to: Registration | None = None
         self._tasks: dict[int, _Task] = {}
         self._task = 0
@@ -228,6 +238,8 @@ class AppMachine:
         self._reach.handle_timeout(now)
         self._claiming.handle_timeout(now)
         self._deliveries.handle_timeout(now)
+        if self._conversations is not None:
+            self._conversations.handle_timeout(now)
         if self._deadline is not None and self._deadline <= now:
             self._deadline = None
             self._overdue(now)
@@ -246,8 +258,9 @@ class AppMachine:
         if self.phase is Phase.FINISHED:
             return None
         media = self._media_port.next_deadline() if self._media_port is not None else None
+        talk = self._conversations.next_deadline() if self._conversations is not None else None
         rooms = (self._reach.next_deadline(), self._claiming.next_deadline(), self._deliveries.next_deadline())
-        return soonest((self._deadline, *rooms, media))
+        return soonest((self._deadline, *rooms, media, talk))
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""
@@ -391,6 +404,33 @@ class AppMachine:
     def home(self, registration: Registration) -> Home:
         """What the calls and bridges of a registration ask of this application."""
         return Home(self, registration)
+
+    def new_talk(self, session: CallSession, registration: Registration) -> Talk:
+        """A conversation on a call. ``AgentNotConfigured`` where there is no part of one."""
+        if self._conversations is None:
+            raise AgentNotConfigured("AI pipeline not configured")
+
+        def start(name: str, function: Callable[[], Awaitable[None]]) -> int:
+            async def run() -> None:
+                _handled_by.set((self, registration, session.machine))
+                await function()
+
+            return self._start_task(name, run, is_handler=False)
+
+        return self._conversations.new_talk(session, start, self.wire_format)
+
+    def _new_conversations(self, agent: AgentParts, environ: Mapping[str, str]) -> Conversations:
+        from .conversing import Conversations  # here, as who has none need not load what they take
+
+        return Conversations(
+            agent,
+            self._driver,
+            in_thread=self._recorder.in_thread,
+            environ=environ,
+            web=None,
+            cancel=lambda task: self._effects.append(CancelTask(task)),
+            log=self._log,
+        )
 
     def knows(self, session: CallSession) -> bool:
         """Whether a call is one of this application's, or was."""

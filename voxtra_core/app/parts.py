@@ -29,7 +29,7 @@ from ..media.chunk import AudioChunk
 from ..media.formats import SLIN16, AudioFormat, as_format
 from .delivering import InThread
 
-__all__ = ["AgentParts", "CallParts", "each_of", "is_async", "outcome_of_part", "transcripts"]
+__all__ = ["AgentParts", "CallParts", "agent_parts", "each_of", "is_async", "outcome_of_part", "transcripts"]
 
 T = TypeVar("T")
 
@@ -50,13 +50,36 @@ class AgentParts:
         for name in ("stt", "llm", "tts", "vad", "turn"):
             part = getattr(self, name)
             if part is not None and not callable(part):
-                raise TypeError(f"{name}= must be callable: a factory of one for each call, or a function, not {part!r}")
+                raise TypeError(
+                    f"{name}= must be callable: a factory of one for each call, or a function, not {part!r}"
+                )
         object.__setattr__(self, "tools", Tools(self.conversation.tools))
 
     @property
-    def are_any(self) -> bool:
-        """Whether there can be conversations."""
-        return self.stt is not None or self.llm is not None or self.tts is not None
+    def shared(self) -> list[Attachable]:
+        """Those that serve all calls, and want to know on what they run."""
+        parts: list[object] = [self.stt, self.llm, self.tts, self.turn]
+        return [part for part in parts if isinstance(part, Attachable) and not isinstance(part, type)]
+
+
+def agent_parts(
+    stt: RecogniserFactory | None,
+    llm: Model | Callable[[], Model] | None,
+    tts: Voice | Callable[[], Voice] | None,
+    vad: Callable[[], ActivityDetector] | None,
+    turn: TurnDetector | Callable[[], TurnDetector] | None,
+    conversation: Conversation | None,
+) -> AgentParts | None:
+    """What an application was given; ``None`` where there can be no conversation. Raises as :class:`AgentParts`."""
+    parts = AgentParts(
+        stt=stt,
+        llm=llm,
+        tts=tts,
+        vad=vad,
+        turn=turn,
+        conversation=conversation if conversation is not None else Conversation(),
+    )
+    return parts if stt is not None or llm is not None or tts is not None else None
 
 
 class CallParts:
@@ -168,8 +191,9 @@ def transcripts(heard: object) -> list[Transcript]:
         return [Transcript(heard)]
     if isinstance(heard, Transcript):
         return [heard]
-    found = list(heard) if isinstance(heard, Iterable) else [heard]
-    for item in found:
+    found: list[Transcript] = []
+    for item in heard if isinstance(heard, Iterable) else [heard]:
         if not isinstance(item, Transcript):
             raise TypeError(f"a recogniser must return Transcripts, not {item!r}")
+        found.append(item)
     return found

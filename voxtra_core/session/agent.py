@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from ..agent.events import AgentEvent, AgentResponseEvent
 from ..agent.machine import ConversationMachine
 from ..agent.metrics import ConversationMetrics
-from ..agent.options import Conversation
+from ..agent.options import Conversation, Patience
 from ..agent.providers import Message
 from ..agent.speaker import Say
 from ..agent.thinking import Response
@@ -65,12 +65,18 @@ async def outcome(talk: Talking, driver: Driver, pending: Pending[Any]) -> Any:
 
 
 async def said_by(
-    talk: Talking, driver: Driver, text: str | AsyncIterable[str] | ResponseStream, *, interruptible: bool, remember: bool
+    talk: Talking,
+    driver: Driver,
+    text: str | AsyncIterable[str] | ResponseStream,
+    *,
+    interruptible: bool,
+    remember: bool,
+    patience: Patience | None = None,
 ) -> Said:
     """Say it, and wait until it has been heard."""
     machine, now = talk.machine, driver.time()
     if isinstance(text, ResponseStream):
-        say = text.say(now, interruptible=interruptible)
+        say = text.say(now, interruptible=interruptible, patience=patience)
     elif isinstance(text, str):
         say = machine.say(now, text, interruptible=interruptible, remember=remember)
     else:
@@ -93,16 +99,25 @@ class ResponseStream:
         self._feed = Feed[str](1_000_000)
         self._is_said = False
         self.response: Response = talk.machine.respond(
-            text, driver.time(), on_text=lambda piece, now: self._feed.put(piece), on_end=lambda error, now: self._feed.end()
+            text,
+            driver.time(),
+            on_text=lambda piece, now: self._feed.put(piece),
+            on_end=lambda error, now: self._feed.end(),
         )
 
     def __repr__(self) -> str:
         return f"<ResponseStream, {'over' if self.response.is_over else 'under way'}>"
 
-    def say(self, now: float, *, interruptible: bool) -> Say:
-        """Have it spoken."""
+    def say(self, now: float, *, interruptible: bool, patience: Patience | None = None) -> Say:
+        """Have it spoken, with the fillers of that patience while nothing has come of it."""
         self._is_said = True
-        return self._talk.machine.say_response(now, self.response, interruptible=interruptible)
+        return self._talk.machine.say_response(
+            now,
+            self.response,
+            interruptible=interruptible,
+            fillers=patience.fillers if patience is not None else (),
+            filler_after=patience.filler_after if patience is not None else 1.0,
+        )
 
     async def result(self) -> AgentResponseEvent:
         """All of it, when it is there. Raises what the model has failed with."""

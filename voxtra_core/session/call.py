@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Channel
@@ -38,6 +38,11 @@ from .transfer import AttendedTransfer
 from .waiting import Driver, outcome_of, taken
 
 if TYPE_CHECKING:
+    from ..agent.events import Said, UserTranscriptEvent
+    from ..agent.metrics import ConversationMetrics
+    from ..agent.options import Patience
+    from .agent import AgentClient, ResponseStream, Talking
+    from .converse import ConverseEnd
     from .transfer_requests import TransferRequests
 
 __all__ = ["CallHome", "CallSession", "HangupCallback", "OutageCallback"]
@@ -100,6 +105,9 @@ class CallHome(Protocol):
     def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
         """Follow a call that is about to leave for a queue."""
 
+    def new_talk(self, session: CallSession) -> Talking:
+        """A conversation on a call. ``AgentNotConfigured`` where the application has no part of one."""
+
 
 class CallSession:
     """One call, as its handler sees it. Made by the application, never by a user.
@@ -133,6 +141,7 @@ class CallSession:
         """For the application."""
         self.answering: Pending[None] | None = None
         """What comes of placing this call, where nobody has waited for that; for the application."""
+        self._talk: Talking | None = None
 
     def __repr__(self) -> str:
         return f"<CallSession {self.id} {self.direction} {self.state}>"
@@ -444,6 +453,102 @@ class CallSession:
         audio = self._machine.audio
         wire = audio.wire if audio is not None else self._home.wire_format(audio_format)
         return self._machine.use_audio(wire, self._driver.time())
+
+    # ---- conversation ----------------------------------------------------------------------------------------------
+
+    @property
+    def agent(self) -> AgentClient:
+        """The conversation handle: the model, and the history. Raises
+        :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, where the application was given neither
+        ``stt=`` nor ``llm=`` nor ``tts=``.
+        """
+        from .agent import AgentClient
+
+        return AgentClient(self._conversation(), self._driver)
+
+    @property
+    def metrics(self) -> ConversationMetrics:
+        """How long the turns of the conversation took, step by step, and more. Raises as :attr:`agent` does."""
+        return self._conversation().metrics
+
+    async def say(
+        self,
+        text: str | AsyncIterable[str] | ResponseStream,
+        *,
+        interruptible: bool = True,
+        remember: bool = True,
+    ) -> Said:
+        """Speak, and return when it has been heard at the far end, or earlier if it is ``interruptible`` and somebody
+        speaks or presses a key: with what was heard of it.
+
+        ``text`` may come bit by bit: from an async iterable, or from :meth:`.AgentClient.respond_stream`. It is spoken
+        sentence by sentence, the next being synthesised while one is heard. What is said is added to the history as
+        the agent's, as far as it was heard, unless it is not to be remembered; where it is what the model has just
+        answered, that is cut to it there. What is said while something else is being said waits; while the caller
+        speaks, it waits for the end of their turn, but for 10 s at most, or for none if it may not be interrupted.
+
+        What interrupts: :class:`~voxtra_core.agent.options.Interruption`. Raises
+        :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a voice;
+        :class:`~voxtra_core.errors.ProviderFailed` when that fails, after what there was has been heard;
+        :class:`~voxtra_core.errors.MediaFailed` where the call has no audio; and whatever an iterable raises.
+        Cancelled, it falls silent.
+        """
+        from .agent import said_by
+
+        talk = self._opened()
+        return await said_by(talk, self._driver, text, interruptible=interruptible, remember=remember)
+
+    async def say_with(self, stream: ResponseStream, patience: Patience) -> Said:
+        """As :meth:`say`, for what the model answers, with fillers while nothing has come of that."""
+        from .agent import said_by
+
+        talk = self._opened()
+        return await said_by(talk, self._driver, stream, interruptible=True, remember=False, patience=patience)
+
+    async def listen(self, timeout: float | None = None) -> UserTranscriptEvent | None:
+        """What the caller says, when they have finished; ``None`` after ``timeout`` seconds in which they do not begin.
+
+        What they have said before, since the conversation began or the last of this, comes first: nothing is lost. It
+        begins with the first ``say()`` or ``listen()``. Raises :class:`~voxtra_core.errors.AgentNotConfigured`, a
+        ``RuntimeError``, without a recogniser, and :class:`~voxtra_core.errors.ProviderFailed` once for each time when
+        that has failed and nothing was understood. Cancelled, it has lost nothing.
+        """
+        from .agent import outcome
+
+        talk = self._opened()
+        pending = talk.machine.listen(self._driver.time(), timeout)
+        turn: UserTranscriptEvent | None = await outcome(talk, self._driver, pending)
+        return turn
+
+    async def converse(
+        self,
+        *,
+        greeting: str | None = None,
+        until: Callable[[UserTranscriptEvent, Said], bool] | None = None,
+        patience: Patience | None = None,
+    ) -> ConverseEnd:
+        """Run the loop of a conversation: listen, have the model answer, say that, again.
+
+        It returns ``"silence"`` when the caller has said nothing for so long and after so many reprompts, and
+        ``"until"`` when ``until(turn, said)``, asked after each answer, says so. ``patience`` is the application's by
+        default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or transfer the call, in
+        a tool. Raises what the parts fail with, too often in a row.
+        """
+        from .converse import converse
+
+        patience = patience if patience is not None else self._conversation().options.patience
+        return await converse(self, greeting=greeting, until=until, patience=patience)
+
+    def _conversation(self) -> Talking:
+        if self._talk is None:
+            self._talk = self._home.new_talk(self)
+        return self._talk
+
+    def _opened(self) -> Talking:
+        talk = self._conversation()
+        self._machine.check_alive()
+        talk.open()
+        return talk
 
     # ---- DTMF ------------------------------------------------------------------------------------------------------
 

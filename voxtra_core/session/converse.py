@@ -39,7 +39,7 @@ async def converse(
                 await call.say(reprompt)
                 continue
             reprompts = iter(patience.reprompts)
-            said = await call.say(call.agent.respond_stream(turn.text))
+            said = await call.say_with(call.agent.respond_stream(turn.text), patience)
             failures = 0
         except ProviderFailed:
             failures += 1
