@@ -28,7 +28,7 @@ from ..pending import Pending
 from ..timers import Timers
 from .commands import Cancel, Command, Synthesise
 from .events import Said, TurnTimes
-from .heard import Spoken, heard_text
+from .heard import SentenceAudio, heard_text
 from .providers import SpokenWord
 from .sentences import Sentences
 from .thinking import Response
@@ -159,14 +159,14 @@ class Say:
     def said(self, seconds: float, *, by: Literal["speech", "dtmf"] | None = None, is_cut: bool = False) -> Said:
         """What was heard of it in so many seconds."""
         fillers = 0.0
-        parts: list[Spoken] = []
+        parts: list[SentenceAudio] = []
         left = seconds
         for sentence in self.sentences:
             length = sentence.seconds
             if sentence.is_filler:
                 fillers += min(left, length)
             else:
-                parts.append(Spoken(sentence.text, length, sentence.is_complete, sentence.words))
+                parts.append(SentenceAudio(sentence.text, length, sentence.is_complete, sentence.words))
             left = max(left - length, 0.0)
         heard = heard_text(parts, seconds - fillers)
         return Said(heard.text, is_cut, by, heard.is_exact)

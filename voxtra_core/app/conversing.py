@@ -373,13 +373,11 @@ class Talk:
         self.step()
 
     async def _called(self, call: ToolCall) -> object:
-        tool = self._owner.parts.tools.find(call.name)
-        arguments = tool.bind(call.arguments)
-        if tool.call_parameter is not None:
-            arguments[tool.call_parameter] = self._session
-        if is_async(tool.function):
-            return await tool.function(**arguments)
-        return await outcome_of_part(self._owner.in_thread, partial(tool.function, **arguments))
+        tool = self._owner.parts.tools.get(call.name)
+        if tool is None:
+            raise LookupError(f"there is no tool {call.name!r}")
+        function = partial(tool.function, **tool.bind(call.arguments, self._session))
+        return await outcome_of_part(self._owner.in_thread, function)
 
     # ---- the recogniser --------------------------------------------------------------------------------------------
 
