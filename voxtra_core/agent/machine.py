@@ -362,6 +362,7 @@ class ConversationMachine:
             self.speaker.end_text(say, now, response.finished.error)
         else:
             response.on_text = lambda text, now: self.speaker.add_text(say, text, now)
+            response.on_pause = lambda now: self.speaker.pause_text(say, now)
             response.on_end = lambda error, now: self.speaker.end_text(say, now, error)
         return say
 

@@ -35,6 +35,8 @@ class Response:
     times: TurnTimes
     on_text: Callable[[str, float], object] | None = None
     """Told of each piece of text."""
+    on_pause: Callable[[float], object] | None = None
+    """Told that no text comes for a while, as tools are run."""
     on_end: Callable[[Exception | None, float], object] | None = None
     """Told that there is no more."""
     finished: Pending[AgentResponseEvent] = attrs.field(factory=Pending)
@@ -151,6 +153,8 @@ class Thinker:
             self._end(response, ProviderFailed("llm", f"tools in more than {response.rounds} rounds of one turn"), now)
         else:
             response.rounds += 1
+            if response.on_pause is not None:
+                response.on_pause(now)
             for call in calls:
                 if call.error is not None:
                     self._place_result(call.id, f"error: {call.error}")
