@@ -315,7 +315,7 @@ class ConversationMachine:
         self._check(self.parts.llm)
         times = self._times if self._times is not None and self._times.asked_model is None else TurnTimes()
         pending = Pending[AgentResponseEvent](lambda _, now: self.thinker.abandon(response, now))
-        response = Response(times, on_text, on_end, pending)
+        response = Response(times, on_text=on_text, on_end=on_end, finished=pending)
         self.thinker.respond(text, response, now)
         self._unsaid = response
         return response
