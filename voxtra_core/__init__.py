@@ -6,7 +6,6 @@ Importing it costs next to nothing: each name below is loaded when it is first a
 * :mod:`.media`, audio: chunks, formats, tones, speech;
 * :mod:`.call`, the machine of one call; :mod:`.stasis`, the machine of one application;
 * :mod:`.agent`, the machine of one conversation; :mod:`.providers`, parts for it;
-* :mod:`.agent`, the machine of one conversation; :mod:`.providers`, parts for it;
 * :mod:`.session`, the async API over them; :mod:`.app`, the application; :mod:`.driving`, :mod:`.effects`, for drivers;
 * :mod:`.wire`, bytes to messages, over h11 and wsproto; :mod:`.testing`, a simulated Asterisk.
 """
@@ -108,7 +107,6 @@ if TYPE_CHECKING:
     )
     from .media import AudioChunk, AudioFormat
     from .session import (
-        AgentClient,
         AttendedTransfer,
         AudioStats,
         AudioStream,
@@ -118,7 +116,6 @@ if TYPE_CHECKING:
         EventStream,
         PlaybackHandle,
         QueueVisit,
-        ResponseStream,
         TransferRequest,
         TransferRequests,
     )
@@ -248,28 +245,6 @@ _ROOMS = {
         "TurnTimes",
         "UserTranscriptEvent",
     },
-    "agent": {
-        "AgentEvent",
-        "AgentInterrupted",
-        "AgentResponseEvent",
-        "AgentResumed",
-        "Conversation",
-        "ConversationMachine",
-        "ConversationMetrics",
-        "EndOfTurn",
-        "Interruption",
-        "PartFailed",
-        "Patience",
-        "Said",
-        "SpeechBegan",
-        "SpeechOver",
-        "SpokenWord",
-        "ToolCall",
-        "Transcript",
-        "TurnMeasured",
-        "TurnTimes",
-        "UserTranscriptEvent",
-    },
     "app": {
         "AppStats",
         "AppUpdate",
@@ -300,7 +275,6 @@ _ROOMS = {
     },
     "media": {"AudioChunk", "AudioFormat"},
     "session": {
-        "AgentClient",
         "AttendedTransfer",
         "AudioStats",
         "AudioStream",
@@ -310,7 +284,6 @@ _ROOMS = {
         "EventStream",
         "PlaybackHandle",
         "QueueVisit",
-        "ResponseStream",
         "TransferRequest",
         "TransferRequests",
     },
