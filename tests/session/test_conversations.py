@@ -47,7 +47,7 @@ def held(handler: Handler, caller: Caller, given: AgentParts | None = None, **op
     report = run_call(handler, caller, parts=given or parts(), **options)
     if report.error is not None:
         raise report.error
-    assert report.run.left is None or not report.run.left
+    assert not report.run.left
     return report
 
 
@@ -94,9 +94,8 @@ def test_listening_answering_and_saying() -> None:
     )
     assert heard(report) == ["Welcome. How can I help?", "For how many?", "Done. Goodbye."]
     assert [turn.text for turn in turns] == ["A table please", "For two"]
-    assert [(turn.began, turn.ended) for turn in turns] == [
-        (pytest.approx(said.start, abs=0.05), pytest.approx(said.end, abs=0.05)) for said in report.said
-    ]
+    for turn, utterance in zip(turns, report.said, strict=True):
+        assert (turn.began, turn.ended) == pytest.approx((utterance.start, utterance.end), abs=0.05)
     expected = [
         {"role": "assistant", "content": "Welcome. How can I help?"},
         {"role": "user", "content": "A table please"},
