@@ -16,6 +16,7 @@ from voxtra_core import (
     CallSession,
     Conversation,
     LocalProtocolError,
+    MediaFailed,
     Patience,
     ProviderFailed,
     Said,
@@ -24,7 +25,8 @@ from voxtra_core import (
 )
 from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.app.parts import AgentParts
-from voxtra_core.testing import Caller, CallReport, run_call, run_calls
+from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
+from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
 
@@ -647,3 +649,74 @@ def test_who_goes_on_before_they_are_answered_is_answered_once() -> None:
     model = ScriptedModel([[1.5, "A table for how many?"], "A table for two."])
     report = held(handler, caller().says("I want a table").waits(1.0).says("for two people").waits(9), parts(llm=model))
     assert heard(report) == ["A table for two."]
+
+
+# ---- beside a conversation -------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_in_a_bridge_is_for_the_agent_only_while_it_listens() -> None:
+    met: list[CallSession] = []
+    understood: list[str | None] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        met.append(call)
+        if call.caller_id == "bee":
+            await call.wait_ended()
+            return
+        assert await call.listen(timeout=1) is None
+        await call.bridge_with(met[0])
+        await call.wait_unbridged()
+        turn = await call.listen(timeout=20)
+        understood.append(turn.text if turn is not None else None)
+
+    ant = (
+        Caller("ant").waits_for_answer(timeout=5).waits(3).says("between the two of us").waits(8).says("for the agent")
+    )
+    bee = Caller("bee").waits_for_answer(timeout=5).waits(9).hangs_up()
+    run = run_calls(handler, [bee, ant], parts=parts())
+    assert [report.error for report in run.calls] == [None, None]
+    assert understood == ["for the agent"]
+    assert run.calls[0].heard_speech[0].text == "between the two of us"
+
+
+def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
+    made: list[SimulatedRecogniser] = []
+
+    def factory() -> SimulatedRecogniser:
+        made.append(SimulatedRecogniser())
+        return made[-1]
+
+    met: list[CallSession] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        met.append(call)
+        if len(met) == 1:
+            await call.wait_ended()
+            return
+        turn = await call.listen()
+        assert turn is not None
+        await call.bridge_with(met[0])
+
+    ant = Caller("ant").waits_for_answer(timeout=5).waits(30)
+    bee = (
+        Caller("bee", after=0.5).waits_for_answer(timeout=5).says("connect me").waits(3).says("are you there").waits(5)
+    )
+    run = run_calls(handler, [ant, bee], parts=parts(stt=factory))
+    assert [report.error for report in run.calls] == [None, None]
+    assert [utterance.text for utterance in run.calls[0].heard_speech] == ["are you there"]
+    assert [recogniser.heard for recogniser in made] == [["connect me"]]
+
+
+def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(MediaFailed):
+            await call.listen()
+        with pytest.raises(MediaFailed):
+            await call.say("Nobody hears this.")
+
+    faults = Faults(*(RefusedRequest(nth, 500) for nth in range(2, 20)))  # all but the answer
+    report = run_call(handler, caller().waits(30), parts=parts(), faults=faults)
+    assert report.error is None
