@@ -16,7 +16,7 @@ from .providers import (
     TurnSoFar,
     Voice,
 )
-from .web import Web, WebReply, WebRequest
+from .web import Web, WebExchange, WebListener, WebPort, WebReply, WebRequest
 
 __all__ = [
     "ActivityDetector",
@@ -34,6 +34,9 @@ __all__ = [
     "TurnSoFar",
     "Voice",
     "Web",
+    "WebExchange",
+    "WebListener",
+    "WebPort",
     "WebReply",
     "WebRequest",
 ]

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from ..agent.web import WebPort
 from ..ari import Request
 from ..ari.messages import Link, Listener
 from ..call import DEFAULT_LIMIT, Counters, Feeds, HangupReason, Pending
@@ -17,7 +18,7 @@ from ..media.port import MediaPort
 from ..recording import RecordingSink, World, check_sink
 from ..session import Bridge, CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
-from .connect import ari_link, ari_listener, media_port
+from .connect import ari_link, ari_listener, media_port, web_port
 from .delivering import Recorder
 from .dialling import Dialling
 from .events import AppUpdate
@@ -376,6 +377,7 @@ class BaseApp:
             self._router,
             driver,
             media_port=self._media_port(lambda: next(connections)),
+            web_port=self._web_port(lambda: next(connections)),
             new_id=self.backend.new_id,
             new_conn=lambda: next(connections),
             observer=self._observer,
@@ -582,6 +584,9 @@ class BaseApp:
 
     def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
         return media_port(self._options, new_conn)
+
+    def _web_port(self, new_conn: Callable[[], int]) -> WebPort | None:
+        return web_port(new_conn)
 
     def _running(self) -> tuple[AppMachine, MachineDriver]:
         if self._machine is None or self._driver is None:
