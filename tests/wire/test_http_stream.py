@@ -138,7 +138,7 @@ def test_a_reply_that_has_begun_makes_nobody_stale() -> None:
 LONG_HEAD = b"HTTP/1.1 200 OK\r\nX: " + b"y" * (MAX_HEAD + 1000)
 
 
-@pytest.mark.parametrize("response", [LONG_HEAD, b"SSH-2.0-x\r\n\r\n", b"\0\0\0\0"])
+@pytest.mark.parametrize("response", [LONG_HEAD, b"SSH-2.0-x\r\n", b"\x15\x03", b"\r\n", b"HTTP/2 200\r\n"])
 def test_what_is_no_reply(response: bytes) -> None:
     client = asking()
     with pytest.raises(RemoteProtocolError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ class Listener:
 class Net:
     """A port, and what becomes of its effects."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         numbers = count(1)
         self.port = WebPort(new_conn=lambda: next(numbers), **options)
         self.now = 0.0

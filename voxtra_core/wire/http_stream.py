@@ -12,6 +12,7 @@ from typing import NoReturn, TypeAlias
 import attrs
 import h11
 
+from ..diagnosis import ENOUGH, may_be_http
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .http import MAX_HEAD, QUOTATION, Headers, MessageReader, encoded, outgoing, received_headers
 
@@ -79,6 +80,8 @@ class HTTPStreamClient:
         self._closed = False
         self._responses = 0
         self._answered = False
+        self._beginning = b""
+        """Of the response, until it is known whether it is one."""
 
     @property
     def is_idle(self) -> bool:
@@ -109,6 +112,7 @@ class HTTPStreamClient:
         self._out += self._h11.send(h11.EndOfMessage())
         self._asked = True
         self._answered = False
+        self._beginning = b""
 
     def receive_data(self, data: bytes) -> None:
         """Bytes from the peer. Raises :class:`RemoteProtocolError`."""
@@ -118,6 +122,11 @@ class HTTPStreamClient:
         if not self._asked:
             self._out_of_turn()
         self._answered = True
+        if len(self._beginning) < ENOUGH:
+            self._beginning += data[:ENOUGH]
+            if not may_be_http(self._beginning):  # h11 would wait for whole lines of it
+                self._closed = True
+                raise RemoteProtocolError("not HTTP/1.1: it begins in another way")
         self._read()
 
     def receive_eof(self) -> None:
