@@ -6,15 +6,16 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from ssl import SSLContext
 from typing import TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from tests.drivers.peers import Door, Peer
+from tests.drivers.peers import Door, Peer, TLSPeer
 from voxtra_core.app import BaseApp
 from voxtra_core.app.web import AppWeb
-from voxtra_core.effects import Effect, Finish, Input
+from voxtra_core.effects import TLS, Effect, Finish, Input
 from voxtra_core.wire.web import WebPort
 
 __all__ = ["Answer", "FaultyServer", "World", "served", "streamed"]
@@ -33,12 +34,13 @@ def streamed(body: bytes) -> bytes:
 
 
 class FaultyServer:
-    """It answers its requests with these, in order, and with the last again and again. ``close()`` in one of them ends
-    the connection.
+    """It answers its requests with these, in order, and with the last again and again. One that closes the peer ends
+    the connection. With ``tls`` it speaks that.
     """
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: SSLContext | None = None) -> None:
         self.answers = list(answers)
+        self._tls = tls
         self.requests: list[bytes] = []
         self.connections = 0
         self.ended = 0
@@ -47,7 +49,7 @@ class FaultyServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._door.port}/v1"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._door.port}/v1"
 
     async def run(self) -> None:
         with self._door:
@@ -60,12 +62,13 @@ class FaultyServer:
     async def _serve(self, peer: Peer) -> None:
         with peer:
             try:
+                if self._tls is not None:
+                    peer = TLSPeer.over(peer, self._tls)
+                    await peer.shake_hands()
                 while await self._one(peer):
                     pass
             except (OSError, AssertionError):  # it is the other end that has gone
                 self.ended += 1
-            except anyio.ClosedResourceError:
-                pass
 
     async def _one(self, peer: Peer) -> bool:
         head = b""
@@ -91,9 +94,9 @@ class FaultyServer:
 class _Machine:
     """A port alone, for a driver."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: TLS | None) -> None:
         numbers = count(1)
-        self.port = WebPort(new_conn=lambda: next(numbers))
+        self.port = WebPort(new_conn=lambda: next(numbers), tls=tls)
         self._finish: list[Effect] = []
 
     def start(self, now: float) -> None:
@@ -126,9 +129,9 @@ class _Machine:
 class World:
     """A ``ProviderWorld`` of a real loop, whose sleep takes no time."""
 
-    def __init__(self, app_class: type[BaseApp]) -> None:
+    def __init__(self, app_class: type[BaseApp], tls: TLS | None = None) -> None:
         self.driver = app_class.backend.driver()
-        self.machine = _Machine()
+        self.machine = _Machine(tls)
         self.port = self.machine.port
         self.web = AppWeb(self.port, self.driver)
         self.environ: dict[str, str] = {}
@@ -146,9 +149,9 @@ class World:
 
 
 @asynccontextmanager
-async def served(app_class: type[BaseApp], server: FaultyServer) -> AsyncIterator[World]:
+async def served(app_class: type[BaseApp], server: FaultyServer, tls: TLS | None = None) -> AsyncIterator[World]:
     """Both of them, while it lasts."""
-    world = World(app_class)
+    world = World(app_class, tls)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.run)
         tasks.start_soon(world.driver.run, world.machine)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from voxtra_core.agent.providers import Attachable, Message, ModelItem, ToolCall, ToolSpec, part_for_a_call
+from voxtra_core.agent.providers import Attachable, Message, Model, ModelItem, ToolCall, ToolSpec, part_for_a_call
 from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
 from voxtra_core.providers.chat import MAX_WAIT, OpenAIChat
 
@@ -180,8 +180,9 @@ async def test_it_has_to_be_attached_first() -> None:
 
 def test_it_is_a_part_that_serves_all_calls() -> None:
     model = OpenAIChat("gpt-x")
+    part: Model = model
     assert isinstance(model, Attachable)
-    assert part_for_a_call(model) is model
+    assert part_for_a_call(part) is model
 
 
 # ---- when it asks again ----------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.certificates import contexts
 from tests.drivers.loops import NativeTask
 from tests.drivers.peers import Peer, closed_port
 from voxtra_core.agent import WebRequest
 from voxtra_core.agent.providers import Message, ModelItem
 from voxtra_core.app import BaseApp
 from voxtra_core.app import web as app_web
+from voxtra_core.effects import TLS
 from voxtra_core.errors import ProviderFailed
 from voxtra_core.providers.chat import OpenAIChat
 
@@ -329,3 +331,32 @@ async def test_many_at_a_time(app_class: type[BaseApp]) -> None:
         assert answers == ["".join(WORDS)] * 50
         await until_idle(world)
         assert world.port.idle <= 20
+
+
+# ---- TLS -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_good_stream_over_tls(app_class: type[BaseApp]) -> None:
+    server = FaultyServer(GOOD, tls=contexts.server())
+    async with served(app_class, server, TLS(contexts.client())) as world:
+        model = model_of(server, world)
+        for _ in range(3):
+            assert "".join(map(str, await said(model))) == "".join(WORDS)
+            await until_idle(world)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("certificate", "words"),
+    [
+        ("self-signed", "no connection to .*: self.signed certificate.* – if its certificate should be trusted"),
+        ("expired", "no connection to .*: certificate has expired – the server's certificate has to be renewed"),
+        ("other", "no connection to .*: IP address mismatch.* – the certificate is for another name"),
+    ],
+)
+async def test_a_certificate_that_is_not_to_be_trusted(app_class: type[BaseApp], certificate: str, words: str) -> None:
+    server = FaultyServer(GOOD, tls=contexts.server(certificate))
+    async with served(app_class, server, TLS(contexts.client())) as world:
+        with pytest.raises(ProviderFailed, match=words):
+            await said(model_of(server, world, retries=0))
+    assert server.requests == []
