@@ -24,10 +24,25 @@ URLS = ("https://a/x", "http://a/x", "http://b:8080/", "http://[::1]/?key=s3cret
 class Listener:
     """Told ``head data* end``, or ``failed`` in place of what does not come; and nothing once it wants no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, mood: int) -> None:
         self.exchange: WebExchange | None = None
         self.has_head = False
         self.is_over = False
+        self._mood = mood
+        """1 and 2 want no more as soon as they are told something: nothing at all, or no more of the body."""
+
+    def leave(self, now: float, *, at_once: bool) -> None:
+        """Want no more."""
+        assert self.exchange is not None
+        self.is_over = True
+        if at_once:
+            self.exchange.cancel(now)
+        else:
+            self.exchange.finish(now)
+
+    def _react(self, now: float) -> None:
+        if self._mood in {1, 2}:
+            self.leave(now, at_once=self._mood == 1)
 
     def head(self, status: int, headers: tuple[tuple[str, str], ...], now: float) -> None:
         assert self.exchange is not None
@@ -35,6 +50,7 @@ class Listener:
         assert not self.has_head
         assert 200 <= status <= 999
         self.has_head = True
+        self._react(now)
 
     def data(self, data: bytes, now: float) -> None:
         assert data
@@ -71,7 +87,7 @@ def web_port(data: bytes) -> None:
             break
         match choices.below(10):
             case 0 | 1:
-                listener = Listener()
+                listener = Listener(choices.below(6))
                 request = WebRequest("POST", choices.of(URLS), (("X-Key", SECRET),), b"{}")
                 try:
                     listener.exchange = port.ask(request, listener, wired.now)
@@ -85,13 +101,7 @@ def web_port(data: bytes) -> None:
                 for piece in choices.pieces(_from_server(choices)):
                     wired.feed(conn, piece)
             case 5 if listeners:
-                listener = choices.of(listeners)
-                assert listener.exchange is not None
-                listener.is_over = True
-                if choices.flag():
-                    listener.exchange.finish(wired.now)
-                else:
-                    listener.exchange.cancel(wired.now)
+                choices.of(listeners).leave(wired.now, at_once=choices.flag())
                 wired.perform()
             case 6:
                 wired.wait(choices.of([0.0, 0.5, 1.0, 10.0, 60.0]))

@@ -255,6 +255,7 @@ async def test_but_not_for_ever() -> None:
         (Reply(b"{" * 100_000, status=400), "answers 400: '{{{{"),
         (Reply(b"half", status=400, error=CUT), "answers 400: half – "),
         (Reply(b"<html>", kind="text/html"), "answers with text/html: is base_url right"),
+        (Reply(HI, headers={"content-encoding": "gzip"}), r"compresses its answer \(gzip\)"),
         (Reply(sse("nonsense")), "no JSON object: nonsense"),
         (Reply(sse({"error": {"message": "bad"}})), "an error: bad"),
         (Reply(b"data: " + b"x" * 2_000_000), "a line of more than"),

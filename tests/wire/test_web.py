@@ -455,6 +455,36 @@ def test_one_that_is_given_up_in_the_middle_of_what_it_is_told() -> None:
     net.feed(1, BEGUN + END)
     assert listener.told == ["200"]
     assert net.closed == [1]
+    assert (net.port.connections, net.port.idle, net.port.next_deadline()) == (0, 0, None)
+    net.ask()
+    assert len(net.connects) == 2
+
+
+def test_one_that_is_finished_in_the_middle_of_what_it_is_told() -> None:
+    net = Net()
+    listener = net.ask()
+    net.connected(1)
+    listener.on_told = lambda what: listener.exchange.finish(net.now)
+    net.feed(1, BEGUN + END)
+    assert listener.told == ["200"]
+    assert (net.port.connections, net.port.idle, net.closed) == (1, 1, [])
+
+
+def test_one_failure_that_makes_an_end_of_the_others() -> None:
+    net = Net()
+    listeners = [net.ask(idle_timeout=5.0) for _ in range(3)]
+    for conn in (1, 2, 3):
+        net.connected(conn)
+
+    def give_up_all(what: str) -> None:
+        for listener in listeners:
+            listener.exchange.cancel(net.now)
+
+    for listener in listeners:
+        listener.on_told = give_up_all
+    net.wait(5.0)
+    assert [listener.told for listener in listeners] == [["failed"], [], []]
+    assert sorted(net.closed) == [1, 2, 3]
 
 
 def test_the_rest_of_a_reply_is_thrown_away_and_the_connection_kept() -> None:

@@ -71,8 +71,8 @@ class OpenAIChat:
 
     ``base_url`` is by default that of ``VOXTRA_LLM_BASE_URL`` or ``OPENAI_BASE_URL``, or else OpenAI's; ``api_key``
     that of ``VOXTRA_LLM_API_KEY`` or ``OPENAI_API_KEY``, and may be missing for a server that wants none. The key is
-    sent to that server, and shown nowhere. ``extra`` are more members of each request, or others in place of ours
-    (``{"stream": False}``).
+    sent to that server, and shown nowhere. ``extra`` are more members of each request, or others in place of ours, as
+    ``{"max_completion_tokens": 200}`` for OpenAI's models that reason, or ``{"stream": False}``.
 
     ``connect_timeout`` is in seconds, ``idle_timeout`` the seconds in which something has to come. A server that
     cannot be reached, breaks off, has too much to do (429) or fails (5xx) before it has said anything is asked again,
@@ -234,6 +234,8 @@ def _function(tool: ToolSpec) -> dict[str, Any]:
 
 
 def _answer_for(reply: WebReply, server: _Server, *, prefix: str) -> Answer:
+    if (packed := _field(reply, "content-encoding").lower()) not in {"", "identity"}:
+        raise ProviderFailed("llm", f"{server.place} compresses its answer ({server.clean(packed)}), unasked")
     kind = _field(reply, "content-type").partition(";")[0].strip().lower()
     if kind == "application/json":
         return WholeAnswer(server.clean, prefix)

@@ -239,8 +239,7 @@ class WebPort:
             case EndOfStream(conn) if member := self._members.get(conn):
                 self._received(member, None, now)
             case Failed(conn) if member := self._members.get(conn):
-                self._remove(member)
-                self._lost(member, _why(event, member), now)
+                self._lost(member, self._remove(member), _why(event, member), now)
             case Drained(conn) if member := self._members.get(conn):
                 self._drained(member, now)
             case _:
@@ -320,8 +319,7 @@ class WebPort:
         if exchange is not None:
             self._hand_over(member, exchange, len(data or b""), now)
         if member.http.is_closed and member.conn in self._members:
-            self._drop(member)
-            self._lost(member, reason, now)
+            self._lost(member, self._drop(member), reason, now)
 
     def _hand_over(self, member: _Member, exchange: _Exchange, size: int, now: float) -> None:
         """Tell who asked; what they do meanwhile may put an end to it."""
@@ -346,7 +344,7 @@ class WebPort:
         """The reply is complete."""
         listener, exchange.listener = exchange.listener, None
         self._end(exchange)
-        member.exchange = None
+        member.exchange = exchange.member = None
         if member.http.is_closed or self._closed:
             self._drop(member)
         else:
@@ -362,11 +360,13 @@ class WebPort:
         if len(self._idle) > self._max_idle:
             self._drop(next(iter(self._idle.values())))
 
-    def _drop(self, member: _Member) -> None:
+    def _drop(self, member: _Member) -> _Exchange | None:
+        """Close it. What was under way on it has none any more."""
         self._effects.append(Close(member.conn))
-        self._remove(member)
+        return self._remove(member)
 
-    def _remove(self, member: _Member) -> None:
+    def _remove(self, member: _Member) -> _Exchange | None:
+        """It is gone. What was under way on it has none any more."""
         del self._members[member.conn]
         self._idle.pop(member.conn, None)
         left = self._used[member.place] - 1
@@ -376,12 +376,13 @@ class WebPort:
             del self._used[member.place]
         member.deadline = None
         self._deadlines.update(member)
-        if member.exchange is not None:
-            member.exchange.member = None
+        exchange, member.exchange = member.exchange, None
+        if exchange is not None:
+            exchange.member = None
+        return exchange
 
-    def _lost(self, member: _Member, reason: str, now: float) -> None:
-        exchange = member.exchange
-        if exchange is not None and exchange.deadline is not None:
+    def _lost(self, member: _Member, exchange: _Exchange | None, reason: str, now: float) -> None:
+        if exchange is not None:
             if member.http.is_stale and exchange.listener is not None:
                 self._set_deadline(exchange, now + exchange.request.connect_timeout)
                 self._connect(exchange)
