@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import anyio
 
-from voxtra_core import AudioChunk, CallSession, Patience, Said
+from voxtra_core import AudioChunk, CallSession, Conversation, EndOfTurn, Patience, Said
 from voxtra_core.agent import Message, ToolSpec
 from voxtra_core.testing import Caller
 from voxtra_core.testing.parts import SimulatedRecogniser
@@ -17,7 +17,7 @@ from voxtra_core.testing.speech import speak, understand
 
 from .site import Site, served, until
 
-BLOCKED = 0.15
+BLOCKED = 0.1
 """Seconds that each of the parts blocks its thread."""
 
 
@@ -43,7 +43,8 @@ def blocking_recogniser(chunk: AudioChunk) -> str:
 
 
 async def test_parts_that_block_delay_no_frame(office: Site) -> None:
-    app = office.make_app(stt=blocking_recogniser, llm=blocking_model, tts=blocking_voice)
+    brisk = Conversation(end_of_turn=EndOfTurn(silence=0.1))
+    app = office.make_app(stt=blocking_recogniser, llm=blocking_model, tts=blocking_voice, conversation=brisk)
     heard: list[float] = []
     ended: list[Said | str] = []
 
@@ -64,11 +65,7 @@ async def test_parts_that_block_delay_no_frame(office: Site) -> None:
 
     async with served(app):
         caller = (
-            Caller("100")
-            .waits_for_answer()
-            .says("go go go go")
-            .talks(2.0, waits=False)
-            .waits_for_speech("be it", timeout=9)
+            Caller("100").waits_for_answer().says("go go").talks(2.0, waits=False).waits_for_speech("be it", timeout=9)
         )
         person = office.call(caller, app)
         await until(lambda: person.ended_at is not None)

@@ -127,6 +127,10 @@ async def test_a_history_that_json_cannot_carry() -> None:
         ({}, {"OPENAI_BASE_URL": "http://b"}, "http://b/chat/completions", None),
         ({"base_url": "http://a"}, {"VOXTRA_LLM_BASE_URL": "http://b"}, "http://a/chat/completions", None),
         ({"base_url": "http://a/v1?version=1"}, {}, "http://a/v1/chat/completions?version=1", None),
+        ({"base_url": "http://a"}, {"OPENAI_API_KEY": "c"}, "http://a/chat/completions", None),
+        ({"base_url": "http://a"}, {"VOXTRA_LLM_API_KEY": "c"}, "http://a/chat/completions", "c"),
+        ({}, {"VOXTRA_LLM_BASE_URL": "http://a", "OPENAI_API_KEY": "c"}, "http://a/chat/completions", None),
+        ({}, {"OPENAI_BASE_URL": "http://b", "OPENAI_API_KEY": "c"}, "http://b/chat/completions", "c"),
         ({"base_url": "http://a", "api_key": ""}, {"OPENAI_API_KEY": "c"}, "http://a/chat/completions", None),
     ],
 )  # fmt: skip

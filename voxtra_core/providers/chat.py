@@ -21,8 +21,8 @@ from .chat_answer import Answer, StreamedAnswer, WholeAnswer, error_words, json_
 __all__ = ["DEFAULT_BASE_URL", "OpenAIChat"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-_BASE_URLS = ("VOXTRA_LLM_BASE_URL", "OPENAI_BASE_URL")
-_KEYS = ("VOXTRA_LLM_API_KEY", "OPENAI_API_KEY")
+_BASE_URLS = ["VOXTRA_LLM_BASE_URL", "OPENAI_BASE_URL"]
+_KEYS = ["VOXTRA_LLM_API_KEY", "OPENAI_API_KEY"]
 
 MAX_WAIT = 10.0
 """Seconds before another try, whatever the server asks for: somebody is on the telephone."""
@@ -70,7 +70,8 @@ class OpenAIChat:
     from one time to the next, and may serve all calls.
 
     ``base_url`` is by default that of ``VOXTRA_LLM_BASE_URL`` or ``OPENAI_BASE_URL``, or else OpenAI's; ``api_key``
-    that of ``VOXTRA_LLM_API_KEY`` or ``OPENAI_API_KEY``, and may be missing for a server that wants none. The key is
+    that of ``VOXTRA_LLM_API_KEY``, or, where no other server is given, ``OPENAI_API_KEY``; it may be missing for a server
+    that wants none. The key is
     sent to that server, and shown nowhere. ``extra`` are more members of each request, or others in place of ours, as
     ``{"max_completion_tokens": 200}`` for OpenAI's models that reason, or ``{"stream": False}``.
 
@@ -125,9 +126,12 @@ class OpenAIChat:
         is to be asked and there is no key.
         """
         url, key = self._given_url, self._given_key
-        for name in _BASE_URLS:
-            url = url or (_checked_url(name, world.environ[name]) if world.environ.get(name) else None)
-        for name in _KEYS:
+        given = [name for name in _BASE_URLS if world.environ.get(name)]
+        if url is None and given:
+            url = _checked_url(given[0], world.environ[given[0]])
+        # OpenAI's key is for OpenAI, or for whatever its own variable says is that
+        is_openais = self._given_url is None and given[:1] != _BASE_URLS[:1]
+        for name in _KEYS if is_openais else _KEYS[:1]:
             if key is None and world.environ.get(name):
                 key = _checked_key(name, world.environ[name])
         url = url or DEFAULT_BASE_URL
