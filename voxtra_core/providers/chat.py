@@ -70,10 +70,10 @@ class OpenAIChat:
     from one time to the next, and may serve all calls.
 
     ``base_url`` is by default that of ``VOXTRA_LLM_BASE_URL`` or ``OPENAI_BASE_URL``, or else OpenAI's; ``api_key``
-    that of ``VOXTRA_LLM_API_KEY``, or, where no other server is given, ``OPENAI_API_KEY``; it may be missing for a server
-    that wants none. The key is
-    sent to that server, and shown nowhere. ``extra`` are more members of each request, or others in place of ours, as
-    ``{"max_completion_tokens": 200}`` for OpenAI's models that reason, or ``{"stream": False}``.
+    that of ``VOXTRA_LLM_API_KEY``, or, where no other server is given, ``OPENAI_API_KEY``. It may be missing for a
+    server that wants none; it is sent to that server, and shown nowhere. ``extra`` are more members of each request, or
+    others in place of ours, as ``{"max_completion_tokens": 200}`` for OpenAI's models that reason, or
+    ``{"stream": False}``.
 
     ``connect_timeout`` is in seconds, ``idle_timeout`` the seconds in which something has to come. A server that
     cannot be reached, breaks off, has too much to do (429) or fails (5xx) before it has said anything is asked again,
