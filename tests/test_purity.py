@@ -125,7 +125,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "diagnosis": frozenset({"errors", "effects"}),
     "ari": _BASE,
     "media": _BASE,
-    "agent": _BASE | {"media", "pending", "timers"},
+    "agent": _BASE | {"media", "deadlines", "pending", "timers"},
     "providers": _BASE | {"media", "agent"},
     "wire": _MESSAGES | {"deadlines", "diagnosis"},
     "call": _MESSAGES | {"pending", "timers"},

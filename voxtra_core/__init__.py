@@ -5,6 +5,7 @@ Importing it costs next to nothing: each name below is loaded when it is first a
 * :mod:`.errors`, every exception; :mod:`.ari`, Asterisk's REST interface as values;
 * :mod:`.media`, audio: chunks, formats, tones, speech;
 * :mod:`.call`, the machine of one call; :mod:`.stasis`, the machine of one application;
+* :mod:`.agent`, the machine of one conversation; :mod:`.providers`, parts for it;
 * :mod:`.session`, the async API over them; :mod:`.app`, the application; :mod:`.driving`, :mod:`.effects`, for drivers;
 * :mod:`.wire`, bytes to messages, over h11 and wsproto; :mod:`.testing`, a simulated Asterisk.
 """
@@ -17,6 +18,28 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .agent import (
+        AgentEvent,
+        AgentInterrupted,
+        AgentResponseEvent,
+        AgentResumed,
+        Conversation,
+        ConversationMachine,
+        ConversationMetrics,
+        EndOfTurn,
+        Interruption,
+        PartFailed,
+        Patience,
+        Said,
+        SpeechBegan,
+        SpeechOver,
+        SpokenWord,
+        ToolCall,
+        Transcript,
+        TurnMeasured,
+        TurnTimes,
+        UserTranscriptEvent,
+    )
     from .app import (
         AppStats,
         AppUpdate,
@@ -46,6 +69,7 @@ if TYPE_CHECKING:
         StateChanged,
     )
     from .errors import (
+        AgentNotConfigured,
         AriBadRequest,
         AriConflict,
         AriError,
@@ -69,6 +93,7 @@ if TYPE_CHECKING:
         NameTaken,
         OperationTimeout,
         OriginateFailed,
+        ProviderFailed,
         QueueUnavailable,
         RemoteProtocolError,
         ReplyTimeout,
@@ -94,9 +119,16 @@ if TYPE_CHECKING:
         TransferRequest,
         TransferRequests,
     )
+    from .session.agent import AgentClient, ResponseStream
     from .stasis import CallOffer, StasisMachine
 
 __all__ = [
+    "AgentClient",
+    "AgentEvent",
+    "AgentInterrupted",
+    "AgentNotConfigured",
+    "AgentResponseEvent",
+    "AgentResumed",
     "AppStats",
     "AppUpdate",
     "AriBadRequest",
@@ -136,10 +168,15 @@ __all__ = [
     "Connection",
     "ConnectionChanged",
     "ConnectionLost",
+    "Conversation",
+    "ConversationMachine",
+    "ConversationMetrics",
     "Driver",
+    "EndOfTurn",
     "EndedBy",
     "EventStream",
     "HangupReason",
+    "Interruption",
     "LinkError",
     "LocalProtocolError",
     "MediaFailed",
@@ -150,9 +187,12 @@ __all__ = [
     "OperationTimeout",
     "OriginateFailed",
     "Outage",
+    "PartFailed",
+    "Patience",
     "Pending",
     "PlaybackEnd",
     "PlaybackHandle",
+    "ProviderFailed",
     "QueueUnavailable",
     "QueueVisit",
     "Reconnect",
@@ -160,19 +200,51 @@ __all__ = [
     "ReplyTimeout",
     "RequestNotSent",
     "RequestOutcomeUnknown",
+    "ResponseStream",
+    "Said",
+    "SpeechBegan",
+    "SpeechOver",
+    "SpokenWord",
     "StasisMachine",
     "StateChanged",
     "TLSFailed",
     "TooManyCalls",
+    "ToolCall",
+    "Transcript",
     "TransferFailed",
     "TransferOutcomeUnknown",
     "TransferRequest",
     "TransferRequests",
+    "TurnMeasured",
+    "TurnTimes",
+    "UserTranscriptEvent",
     "VoxtraError",
     "__version__",
 ]
 
 _ROOMS = {
+    "agent": {
+        "AgentEvent",
+        "AgentInterrupted",
+        "AgentResponseEvent",
+        "AgentResumed",
+        "Conversation",
+        "ConversationMachine",
+        "ConversationMetrics",
+        "EndOfTurn",
+        "Interruption",
+        "PartFailed",
+        "Patience",
+        "Said",
+        "SpeechBegan",
+        "SpeechOver",
+        "SpokenWord",
+        "ToolCall",
+        "Transcript",
+        "TurnMeasured",
+        "TurnTimes",
+        "UserTranscriptEvent",
+    },
     "app": {
         "AppStats",
         "AppUpdate",
@@ -215,6 +287,7 @@ _ROOMS = {
         "TransferRequest",
         "TransferRequests",
     },
+    "session.agent": {"AgentClient", "ResponseStream"},
     "stasis": {"CallOffer", "StasisMachine"},
 }
 

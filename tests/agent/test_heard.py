@@ -169,3 +169,10 @@ def test_a_word_that_is_repeated_is_not_found_far_away() -> None:
     text = "One day, when nobody thought that anything would happen, the cat met the dog."
     words = [SpokenWord("the", 0.0, 0.2), SpokenWord("day", 0.2, 0.4)]  # the first was never in the text
     assert heard_text([SentenceAudio(text, 9.0, True, words)], 0.31).text == "One day,"
+
+
+def test_a_word_is_not_found_within_another() -> None:
+    words = [SpokenWord("one", 0.0, 0.2)]
+    assert heard_text([SentenceAudio("Everyone has phoned one.", 2.0, True, words)], 0.15).text == (
+        "Everyone has phoned one."
+    )

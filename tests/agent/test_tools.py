@@ -187,6 +187,7 @@ def test_what_the_function_is_given() -> None:
             Annotated[list[Annotated[str, "one"]], 7, "all"],
             {"type": "array", "items": {"type": "string", "description": "one"}, "description": "all"},
         ),
+        (Annotated[int, ["not", "text"]], {"type": "integer"}),
         (Empty, {"type": "object", "properties": {}, "required": [], "additionalProperties": False}),
         (
             Loose,
@@ -237,6 +238,10 @@ def test_types(annotation: object, schema: object) -> None:
         (datetime, "2025-01-31T14:30:00", datetime(2025, 1, 31, 14, 30)),  # noqa: DTZ001
         (Loose, {"name": "x", "size": {"width": 1}}, {"name": "x", "size": {"width": 1}}),
         (list[Guest], [{"name": "x"}], [Guest("x")]),
+        (list[Guest], '[{"name": "x"}]', [Guest("x")]),
+        (Guest, '{"name": "x"}', Guest("x")),
+        (dict[str, int], '{"x": 1}', {"x": 1}),
+        (list[int] | str, "[1]", "[1]"),
         (Any, {"a": [1]}, {"a": [1]}),
     ],
 )
@@ -264,6 +269,7 @@ def test_what_models_write(annotation: object, written: object, value: object) -
         (Literal["a", "b"], "c", "x must be one of 'a', 'b', not 'c'"),
         (Literal[1], True, "x must be one of 1, not True"),
         (list[int], 5, "x must be an array, not 5"),
+        (list[int], "[1", r"x must be an array, not '\[1'"),
         (list[int], [1, "b"], r"x\[1\] must be an integer, not 'b'"),
         (set[Any], [[]], "x: unhashable"),
         (dict[str, int], {"a": None}, "x.a must be an integer, not None"),
@@ -308,6 +314,11 @@ def test_what_is_right_arrives_as_it_is(arguments: dict[str, object]) -> None:
     def function(a: int, b: list[float], c: str | None = None, d: bool = False) -> None: ...
 
     assert tool_of(function).bind(json.loads(json.dumps(arguments))) == arguments
+
+
+def test_what_is_no_type_is_told() -> None:
+    with pytest.raises(ValueError, match=r"x: a model cannot write a \[<class 'int'>\]: use str"):
+        type_of([int], "x")
 
 
 def test_all_that_is_wrong_with_the_arguments_is_told_at_once() -> None:

@@ -1,5 +1,21 @@
-"""Conversations: turn-taking, and the parts that they are made of. No I/O."""
+"""Conversations: turn-taking as a state machine, and what their parts look like. No I/O."""
 
+from .events import (
+    AgentEvent,
+    AgentInterrupted,
+    AgentResponseEvent,
+    AgentResumed,
+    PartFailed,
+    Said,
+    SpeechBegan,
+    SpeechOver,
+    TurnMeasured,
+    TurnTimes,
+    UserTranscriptEvent,
+)
+from .machine import ConversationMachine, Parts
+from .metrics import ConversationMetrics
+from .options import BACKCHANNELS, Conversation, EndOfTurn, Interruption, Patience
 from .providers import (
     ActivityDetector,
     Message,
@@ -16,24 +32,47 @@ from .providers import (
     TurnSoFar,
     Voice,
 )
+from .tools import Tool, Tools, tool_of
 from .web import Web, WebReply, WebRequest
 
 __all__ = [
+    "BACKCHANNELS",
     "ActivityDetector",
+    "AgentEvent",
+    "AgentInterrupted",
+    "AgentResponseEvent",
+    "AgentResumed",
+    "Conversation",
+    "ConversationMachine",
+    "ConversationMetrics",
+    "EndOfTurn",
+    "Interruption",
     "Message",
     "Model",
     "ModelItem",
+    "PartFailed",
+    "Parts",
+    "Patience",
     "ProviderWorld",
     "Recogniser",
+    "Said",
+    "SpeechBegan",
     "SpeechItem",
+    "SpeechOver",
     "SpokenWord",
+    "Tool",
     "ToolCall",
     "ToolSpec",
+    "Tools",
     "Transcript",
     "TurnDetector",
+    "TurnMeasured",
     "TurnSoFar",
+    "TurnTimes",
+    "UserTranscriptEvent",
     "Voice",
     "Web",
     "WebReply",
     "WebRequest",
+    "tool_of",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from enum import Enum
@@ -203,9 +204,11 @@ def type_of(annotation: object, where: str, within: tuple[object, ...] = ()) -> 
         annotation = annotation.__supertype__
     if type(annotation).__name__ == "TypeAliasType":  # ``type X = …`` of Python 3.12
         annotation = getattr(annotation, "__value__", annotation)
-    if _is_hashable(annotation) and annotation in _SIMPLE:
-        return _SIMPLE[annotation]
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if not isinstance(origin, Hashable):
+        raise _no_type(annotation, where)
+    if origin in _SIMPLE:
+        return _SIMPLE[origin]
     if origin is Annotated:
         described = type_of(arguments[0], where, within)
         text = next((said for said in arguments[1:] if isinstance(said, str)), None)
@@ -229,22 +232,15 @@ def type_of(annotation: object, where: str, within: tuple[object, ...] = ()) -> 
             raise ValueError(f"{where}: {annotation.__name__} lies within itself: a model cannot be told of that")
         if (fields := _fields(annotation, where, (*within, annotation))) is not None:
             return _record(annotation, fields)
-    raise ValueError(
-        f"{where}: a model cannot write a {_name(annotation)}: use str, int, float, bool, None, Literal, an Enum, a "
-        "list, dict[str, …], date, time, datetime, a TypedDict, a dataclass or an attrs class, or a union of these"
+    raise _no_type(annotation, where)
+
+
+def _no_type(annotation: object, where: str) -> ValueError:
+    name = getattr(annotation, "__name__", None) or str(annotation)
+    return ValueError(
+        f"{where}: a model cannot write a {name}: use str, int, float, bool, None, Literal, an Enum, a list, "
+        "dict[str, …], date, time, datetime, a TypedDict, a dataclass or an attrs class, or a union of these"
     )
-
-
-def _name(annotation: object) -> str:
-    return getattr(annotation, "__name__", None) or str(annotation)
-
-
-def _is_hashable(annotation: object) -> bool:
-    try:
-        hash(annotation)
-    except TypeError:
-        return False
-    return True
 
 
 def _one_of(values: Mapping[Any, object], where: str) -> ArgumentType:
@@ -266,6 +262,16 @@ def _one_of(values: Mapping[Any, object], where: str) -> ArgumentType:
     if all(isinstance(written, str) for written in values):
         schema = {"type": "string", **schema}
     return ArgumentType(schema, read)
+
+
+def _decoded(value: object) -> object:
+    """An array or an object that a model has written as text within its JSON."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            pass
+    return value
 
 
 def _enum(annotation: type[Enum], where: str) -> ArgumentType:
@@ -292,6 +298,7 @@ def _union(choices: Sequence[ArgumentType]) -> ArgumentType:
 
 def _array(item: ArgumentType, make: Callable[[Iterable[object]], object]) -> ArgumentType:
     def read(value: object, where: str, lenient: bool) -> object:
+        value = _decoded(value) if lenient else value
         if not isinstance(value, list | tuple):
             raise _refused(value, where, "an array")
         items = [item.read(one, f"{where}[{n}]", lenient) for n, one in enumerate(value)]
@@ -308,6 +315,7 @@ def _array(item: ArgumentType, make: Callable[[Iterable[object]], object]) -> Ar
 
 def _mapping(item: ArgumentType) -> ArgumentType:
     def read(value: object, where: str, lenient: bool) -> object:
+        value = _decoded(value) if lenient else value
         if not isinstance(value, Mapping):
             raise _refused(value, where, "an object")
         return {str(name): item.read(one, _at(where, str(name)), lenient) for name, one in value.items()}
@@ -369,7 +377,7 @@ def _record(annotation: type, fields: Mapping[str, _Field]) -> ArgumentType:
     required = frozenset(name for name, field in fields.items() if field.is_required)
 
     def read(value: object, where: str, lenient: bool) -> object:
-        values = read_object(types, required, value, where, lenient)
+        values = read_object(types, required, _decoded(value) if lenient else value, where, lenient)
         try:
             return annotation(**values)
         except (ValueError, TypeError) as error:  # its own validators

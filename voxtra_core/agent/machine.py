@@ -141,6 +141,11 @@ class ConversationMachine:
         return commands
 
     @property
+    def is_engaged(self) -> bool:
+        """Whether somebody listens, or something is being said."""
+        return bool(self._listening) or self.speaker.current is not None
+
+    @property
     def has_output(self) -> bool:
         """Whether there are commands, or events, or there may be another deadline: not while nobody speaks."""
         return bool(self._commands or self._events) or self.ear.is_busy
@@ -170,6 +175,13 @@ class ConversationMachine:
         """What the caller says, in the format of the ear. While nobody speaks this moves nothing."""
         if self._error is None:
             self.ear.receive_audio(data, now)
+
+    def receive_deafness(self, error: VoxtraError) -> None:
+        """Nothing can be heard any more, though the call goes on: whoever listens is told."""
+        listening, self._listening = self._listening, deque()
+        for waiter in listening:
+            self._timers.cancel(waiter.name)
+            waiter.pending.fail(error)
 
     def receive_digit(self, now: float) -> None:
         """The caller has pressed a key."""
@@ -315,7 +327,7 @@ class ConversationMachine:
         self._check(self.parts.llm)
         times = self._times if self._times is not None and self._times.asked_model is None else TurnTimes()
         pending = Pending[AgentResponseEvent](lambda _, now: self.thinker.abandon(response, now))
-        response = Response(times, on_text, on_end, pending)
+        response = Response(times, on_text=on_text, on_end=on_end, finished=pending)
         self.thinker.respond(text, response, now)
         self._unsaid = response
         return response
@@ -362,6 +374,7 @@ class ConversationMachine:
             self.speaker.end_text(say, now, response.finished.error)
         else:
             response.on_text = lambda text, now: self.speaker.add_text(say, text, now)
+            response.on_pause = lambda now: self.speaker.pause_text(say, now)
             response.on_end = lambda error, now: self.speaker.end_text(say, now, error)
         return say
 

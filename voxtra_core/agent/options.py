@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
+
+from .tools import Tool
 
 __all__ = ["BACKCHANNELS", "Conversation", "EndOfTurn", "Interruption", "Patience"]
 
@@ -25,6 +27,10 @@ def _frozen(texts: Sequence[str]) -> tuple[str, ...]:
     if isinstance(texts, str):
         raise TypeError(f"a sequence of texts is wanted, not the text {texts!r}")
     return tuple(texts)
+
+
+def _functions(functions: Iterable[Callable[..., object] | Tool]) -> tuple[Callable[..., object] | Tool, ...]:
+    return tuple(functions)
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +104,7 @@ class Conversation:
 
     instructions: str = ""
     """What the model is told ahead of each history, as a message of the role ``"system"``."""
-    tools: Sequence[Callable[..., Any]] = attrs.field(default=(), converter=tuple)
+    tools: Sequence[Callable[..., object] | Tool] = attrs.field(default=(), converter=_functions)
     """Typed functions that the model may call, ``async`` or not: see :mod:`voxtra_core.agent.tools`."""
     run_tools: bool = True
     """Whether they are run for you; or else the calls are in :attr:`.AgentResponseEvent.tool_calls`."""

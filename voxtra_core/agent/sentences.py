@@ -149,7 +149,7 @@ class Sentences:
         if (first := self._first_limit) is not None and looked > first:
             if end := _clause_end(text, first):
                 return end
-            later = _CLAUSE.search(text, first)
+            later = _CLAUSE.search(text, first, self._limit + 1)
             if later and later.end() <= min(looked, self._limit):
                 return later.end()
         if looked <= self._limit:
@@ -185,7 +185,7 @@ def _end_at(text: str, at: int, is_over: bool) -> int | None:
         return end if _ends_without_space(text, at, end) else 0
     if text[at] not in ".…" and _ONLY_STOPS.fullmatch(run[0]):
         return end
-    if _BLANK_LINE.search(text, end, next):
+    if _BLANK_LINE.search(text, end, next) or text[next] in "¿¡":
         return end
     following = _match(_NEXT_WORD, text, next)
     word, is_whole = following[1], is_over or following.end() < len(text) or len(following[1]) == 24
@@ -234,7 +234,7 @@ def _end_of_word(text: str, at: int, end: int, next: str, is_whole: bool) -> int
         if not is_whole and any(month.startswith(starts) for month in _MONTHS):
             return None
         return 0 if len(word) <= 2 and starts in _MONTHS else end
-    if word in _SELDOM or (_LETTERS.fullmatch(word) and not _IS_WIDE.match(word)):
+    if word in _SELDOM or word.endswith("str") or (_LETTERS.fullmatch(word) and not _IS_WIDE.match(word)):
         if not is_whole:
             return None
         return end if starts in _STARTERS else 0

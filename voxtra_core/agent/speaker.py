@@ -37,6 +37,8 @@ __all__ = ["Begin", "Mouth", "Say", "SayState", "Sentence", "Speaker"]
 
 AHEAD = 2
 """How many sentences are made, or being made, beyond the one that is heard."""
+FIRST_CLAUSE = 60
+"""Characters after which the first sentence is cut at a comma, to be heard sooner."""
 TAIL = 0.06
 """Seconds from when the last of it has been sent until it has been heard, through Asterisk (seen on 22.10)."""
 LONGEST_SENTENCE = 300.0
@@ -134,7 +136,7 @@ class Say:
     state: SayState = SayState.WAITING
     finished: Pending[Said] = attrs.field(factory=Pending)
     sentences: list[Sentence] = attrs.field(factory=list)
-    splitter: Sentences = attrs.field(factory=Sentences, repr=False)
+    splitter: Sentences = attrs.field(factory=lambda: Sentences(first_limit=FIRST_CLAUSE), repr=False)
     has_all_text: bool = False
     error: Exception | None = None
     """Why there is no more of it; told when what there is has been said."""
@@ -235,6 +237,11 @@ class Speaker:
         if say.is_over or say.has_all_text:
             return
         self._add_sentences(say, say.splitter.feed(text), now)
+
+    def pause_text(self, say: Say, now: float) -> None:
+        """No more comes for a while: what there is is a sentence."""
+        if not say.is_over and not say.has_all_text:
+            self._add_sentences(say, say.splitter.flush(), now)
 
     def end_text(self, say: Say, now: float, error: Exception | None = None) -> None:
         """There will be no more of it. With an error it raises that, when what there is has been said."""

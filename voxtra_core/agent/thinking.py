@@ -35,6 +35,8 @@ class Response:
     times: TurnTimes
     on_text: Callable[[str, float], object] | None = None
     """Told of each piece of text."""
+    on_pause: Callable[[float], object] | None = None
+    """Told that no text comes for a while, as tools are run."""
     on_end: Callable[[Exception | None, float], object] | None = None
     """Told that there is no more."""
     finished: Pending[AgentResponseEvent] = attrs.field(factory=Pending)
@@ -151,6 +153,8 @@ class Thinker:
             self._end(response, ProviderFailed("llm", f"tools in more than {response.rounds} rounds of one turn"), now)
         else:
             response.rounds += 1
+            if response.on_pause is not None:
+                response.on_pause(now)
             for call in calls:
                 if call.error is not None:
                     self._place_result(call.id, f"error: {call.error}")
@@ -242,18 +246,22 @@ class Thinker:
             ]
 
     def _place_result(self, tool_id: str, result: str) -> bool:
-        """Behind the message that calls it, and the results that stand there."""
+        """Behind the message that calls it, among the results that stand there, in the order of the calls."""
         for index in range(len(self.history) - 1, -1, -1):
-            message = self.history[index]
-            if tool_id not in call_ids(message):
+            ids = call_ids(self.history[index])
+            if tool_id not in ids:
                 continue
             end = index + 1
             while end < len(self.history) and self.history[end].get("role") == "tool":
-                if self.history[end].get("tool_call_id") == tool_id:
-                    self.history[end]["content"] = result
-                    return True
                 end += 1
-            self.history.insert(end, {"role": "tool", "tool_call_id": tool_id, "content": result})
+            results = self.history[index + 1 : end]
+            same = next((message for message in results if message.get("tool_call_id") == tool_id), None)
+            if same is not None:
+                same["content"] = result
+                return True
+            earlier = ids[: ids.index(tool_id)]
+            before = sum(message.get("tool_call_id") in earlier for message in results)
+            self.history.insert(index + 1 + before, {"role": "tool", "tool_call_id": tool_id, "content": result})
             return True
         return False
 

@@ -39,7 +39,7 @@ from ..call import Feed, Feeds
 from ..call.audio import AudioFeed, CallAudio
 from ..deadlines import Deadlines, soonest
 from ..effects import LogLevel
-from ..errors import CallEnded, LocalProtocolError
+from ..errors import CallEnded, LocalProtocolError, VoxtraError
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
@@ -205,6 +205,15 @@ class Talk:
             self._start(f"ear of {self.call.id}", partial(self._hear, self._hearing))
             self._owner.driver.wake()
 
+    def rest(self) -> None:
+        """Nobody looks after the conversation any more: hear nothing, and say nothing."""
+        if self._hearing is not None:
+            self._hearing.close()
+        now = self.time()
+        for say in [*self.machine.speaker.queue]:
+            say.finished.abandon(now)
+        self.step()
+
     def follow(self, limit: int) -> Feed[AgentEvent]:
         """What happens in it from now on."""
         feed = self._feeds.follow(limit)
@@ -289,16 +298,19 @@ class Talk:
     # ---- the tasks -------------------------------------------------------------------------------------------------
 
     async def _hear(self, feed: AudioFeed) -> None:
-        driver, machine = self._owner.driver, self.machine
+        driver, machine, call = self._owner.driver, self.machine, self.call
         while True:
             await driver.park(feed.ready())
             while len(feed):
                 chunk = feed.take()
-                machine.receive_audio(chunk.data, chunk.timestamp)
-            if feed.is_over:
-                return
+                if call.bridge is None or machine.is_engaged:  # what they say to each other is not for the agent
+                    machine.receive_audio(chunk.data, chunk.timestamp)
             if machine.has_output:
                 self.step()
+            if feed.is_over:
+                if isinstance(feed.error, VoxtraError):
+                    machine.receive_deafness(feed.error)
+                return
 
     async def _read(self, say: Say, pieces: AsyncIterable[str]) -> None:
         error: Exception | None = None

@@ -873,6 +873,7 @@ class AppMachine:
                 self._log(LogLevel.ERROR, f"call {session.id}: its handler failed", error)
                 reason = HANDLER_FAILED
         finally:
+            session.end_conversation()
             session.machine.let_go(self._driver.time(), reason, may_talk_on=reason == "normal")
             self._driver.wake()
 

@@ -40,6 +40,9 @@ class Talking(Protocol):
     def open(self) -> None:
         """Hear and be heard, from now on."""
 
+    def rest(self) -> None:
+        """Nobody looks after the conversation any more: hear nothing, and say nothing."""
+
     def step(self) -> None:
         """Do what the machine wants done."""
 

@@ -891,6 +891,11 @@ class CallSession:
         """The state machine below: for the application and for tests, not for handlers."""
         return self._machine
 
+    def end_conversation(self) -> None:
+        """Its handler has ended: nobody looks after its conversation any more."""
+        if self._talk is not None:
+            self._talk.rest()
+
     @property
     def has_callbacks(self) -> bool:
         """Whether a hangup callback waits to be run."""

@@ -21,6 +21,7 @@ import attrs
 
 from ..app import BaseApp
 from ..app.app import Backend, MachineDriver
+from ..app.parts import AgentParts
 from ..app.routing import Handler, Route, Router
 from ..ari.messages import Link, Listener
 from ..effects import Effect, Input, Log, LogLevel, Machine
@@ -86,6 +87,7 @@ def run_call(
     answered: bool = False,
     metadata: Mapping[str, Any] | None = None,
     limit: float = 600.0,
+    parts: AgentParts | None = None,
     backend: BackendName | LoopInVirtualTime = "virtual",
 ) -> CallReport:
     """One call, from its beginning until nothing of it is left; what there was to be observed.
@@ -94,7 +96,8 @@ def run_call(
     called, and whose call the handler gets. ``agents`` are others to be reached at their endpoints, ``dialplan`` says
     what there is by context and extension, ``sounds`` how long prompts are, in seconds. ``args`` are those of the
     dialplan's ``Stasis()``, which has done an ``Answer()`` before where it is ``answered``. A handler's ``metadata``
-    is a route's. Who is on the line still after ``limit`` seconds hangs up.
+    is a route's. Who is on the line still after ``limit`` seconds hangs up. ``parts`` are the parts of conversations,
+    in place of the application's, and needed where a handler has some: :mod:`.parts` has stand-ins for all of them.
 
     A handler that awaits its loop itself, as with ``trio.sleep``, needs ``backend="trio"`` or ``"asyncio"``: the clock
     is virtual there, too. Raises :class:`~voxtra_core.errors.LocalProtocolError` where it needs another, also where
@@ -112,6 +115,7 @@ def run_call(
         answered=answered,
         metadata=metadata,
         limit=limit,
+        parts=parts,
         backend=backend,
     ).calls[0]
 
@@ -128,6 +132,7 @@ def run_calls(
     answered: bool = False,
     metadata: Mapping[str, Any] | None = None,
     limit: float = 600.0,
+    parts: AgentParts | None = None,
     backend: BackendName | LoopInVirtualTime = "virtual",
 ) -> RunReport:
     """As :func:`run_call`, for several people on one application, each from their ``after`` seconds on.
@@ -148,6 +153,7 @@ def run_calls(
         answered=answered,
         metadata=metadata,
         limit=limit,
+        parts=parts,
         backend=backend,
     )
     if report.error is not None:
@@ -231,6 +237,7 @@ class Run:
         answered: bool = False,
         metadata: Mapping[str, Any] | None = None,
         limit: float = 600.0,
+        parts: AgentParts | None = None,
     ) -> None:
         self.report = RunReport(faults, sounds)
         self.loop: LoopInVirtualTime = loop if loop is not None else _VirtualLoop()
@@ -246,6 +253,7 @@ class Run:
         self._answered = answered
         self._args = args
         self._limit = limit
+        self._parts = parts
         self._people: list[tuple[Caller | Agent, Person | None]] = []
         self._handler_of_agents: Handler
         if isinstance(target, BaseApp):
@@ -451,9 +459,11 @@ class Run:
         """While it lasts, the application's connections lead to the simulation, and what it does is observed."""
         app = self.app
         backend = _Recorded(self.loop, self.report.log)
+        parts = {} if self._parts is None else {"_agent": self._parts}
         return _Staged(
             app,
-            {
+            parts
+            | {
                 "backend": backend,
                 "_link": self._link,
                 "_listener": _no_listener,

@@ -1,0 +1,722 @@
+"""Conversations as a handler has them, in virtual time: whoever runs the parts, and what the caller hears."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import trio
+
+from voxtra_core import (
+    AgentNotConfigured,
+    AgentResponseEvent,
+    AudioChunk,
+    CallEnded,
+    CallSession,
+    Conversation,
+    LocalProtocolError,
+    MediaFailed,
+    Patience,
+    ProviderFailed,
+    Said,
+    ToolCall,
+    UserTranscriptEvent,
+)
+from voxtra_core.agent import Message, ToolSpec, Transcript
+from voxtra_core.app.parts import AgentParts
+from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
+from voxtra_core.testing.faults import RefusedRequest
+from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
+from voxtra_core.testing.speech import speak, understand
+
+Handler = Callable[[CallSession], Awaitable[None]]
+LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen fifteen sixteen."
+
+
+def parts(**changes: Any) -> AgentParts:
+    """All that there is, but for these."""
+    usual: dict[str, Any] = {
+        "stt": SimulatedRecogniser,
+        "llm": ScriptedModel(otherwise="Fine."),
+        "tts": SimulatedVoice(),
+    }
+    return AgentParts(**(usual | changes))
+
+
+def held(handler: Handler, caller: Caller, given: AgentParts | None = None, **options: Any) -> CallReport:
+    """The report of a call that went well."""
+    report = run_call(handler, caller, parts=given or parts(), **options)
+    if report.error is not None:
+        raise report.error
+    assert not report.run.left
+    return report
+
+
+def heard(report: CallReport) -> list[str]:
+    """What the caller has heard, an utterance at a time."""
+    return [utterance.text for utterance in report.heard_speech]
+
+
+def caller() -> Caller:
+    """Somebody who waits until the call is answered."""
+    return Caller("5550100").waits_for_answer(timeout=5)
+
+
+# ---- a conversation --------------------------------------------------------------------------------------------------
+
+
+def test_listening_answering_and_saying() -> None:
+    turns: list[UserTranscriptEvent] = []
+    histories: list[list[Message]] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        said = await call.say("Welcome. How can I help?")
+        assert said == Said("Welcome. How can I help?")
+        for _ in range(2):
+            turn = await call.listen(timeout=10)
+            assert turn is not None
+            turns.append(turn)
+            answer = await call.agent.respond(turn.text)
+            await call.say(answer.text)
+        histories.append([*call.agent.history])
+        assert len(call.metrics.turns) == 2
+        assert all(0 < (times.overhead or 0) <= 0.0201 for times in call.metrics.turns)
+
+    model = ScriptedModel(["For how many?", "Done. Goodbye."])
+    report = held(
+        handler,
+        caller()
+        .waits_for_speech("help", timeout=9)
+        .says("A table please")
+        .waits_for_speech("how many", timeout=9)
+        .says("For two"),
+        parts(llm=model),
+    )
+    assert heard(report) == ["Welcome. How can I help?", "For how many?", "Done. Goodbye."]
+    assert [turn.text for turn in turns] == ["A table please", "For two"]
+    for turn, utterance in zip(turns, report.said, strict=True):
+        assert (turn.began, turn.ended) == pytest.approx((utterance.start, utterance.end), abs=0.05)
+    expected = [
+        {"role": "assistant", "content": "Welcome. How can I help?"},
+        {"role": "user", "content": "A table please"},
+        {"role": "assistant", "content": "For how many?"},
+        {"role": "user", "content": "For two"},
+        {"role": "assistant", "content": "Done. Goodbye."},
+    ]
+    assert histories == [expected]
+    assert model.asked == [expected[:2], expected[:4]]  # each user's message once
+
+
+def plain_model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+    """A function."""
+    return f"You said {messages[-1]['content']}."
+
+
+async def async_model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+    """A coroutine function."""
+    return plain_model(messages, tools)
+
+
+def generating_model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Iterator[str]:
+    """A generator."""
+    yield from plain_model(messages, tools).partition(" ")
+
+
+async def streaming_model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncIterator[str]:
+    """An async generator."""
+    for char in plain_model(messages, tools):
+        yield char
+
+
+class Model:
+    """An object, which keeps something of its call: its factory is the class."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    async def __call__(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> list[str]:
+        """A list."""
+        self.turns += 1
+        return ["You said ", f"{messages[-1]['content']}."]
+
+
+def plain_voice(text: str) -> AudioChunk:
+    """A function."""
+    return speak(text)
+
+
+def generating_voice(text: str) -> Iterator[AudioChunk]:
+    """A generator of pieces that are no whole frames."""
+    audio = speak(text)
+    for start in range(0, len(audio.data), 998):
+        yield AudioChunk(audio.data[start : start + 998], audio.format)
+
+
+async def streaming_voice(text: str) -> AsyncIterator[AudioChunk]:
+    """An async generator, at another rate."""
+    yield speak(text, "slin16")
+
+
+def plain_recogniser(chunk: AudioChunk) -> str:
+    """A function of a whole utterance."""
+    return understand(chunk)
+
+
+async def async_recogniser(chunk: AudioChunk) -> Transcript:
+    """A coroutine function of one."""
+    return Transcript(understand(chunk), confidence=0.5)
+
+
+class BlockingRecogniser:
+    """A streaming one whose methods are plain functions."""
+
+    def __init__(self) -> None:
+        self.format = speak("x", "slin").format
+        self._heard = bytearray()
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Keep it."""
+        self._heard += chunk.data
+
+    def finish(self) -> list[Transcript]:
+        """All of it, in two."""
+        words = understand(bytes(self._heard)).split()
+        self._heard.clear()
+        return [Transcript(" ".join(words[:1])), Transcript(" ".join(words[1:]))]
+
+
+@pytest.mark.parametrize("llm", [plain_model, async_model, generating_model, streaming_model, Model])
+@pytest.mark.parametrize("tts", [plain_voice, generating_voice, streaming_voice])
+def test_models_and_voices_of_any_shape(llm: Any, tts: Any) -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        await call.say(call.agent.respond_stream(turn.text))
+
+    person = caller().says("hello there").waits_for_speech("you said", timeout=9)
+    report = held(handler, person, parts(llm=llm, tts=tts))
+    assert heard(report) == ["You said hello there."]
+
+
+@pytest.mark.parametrize("stt", [plain_recogniser, async_recogniser, BlockingRecogniser, lambda: SimulatedRecogniser()])
+def test_recognisers_of_any_shape(stt: Any) -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        for expected in ("hello there", "good bye"):
+            turn = await call.listen()
+            assert turn is not None
+            assert turn.text == expected
+
+    held(handler, caller().says("hello there").waits(2).says("good bye"), parts(stt=stt))
+
+
+def test_what_can_be_no_part() -> None:
+    for name in ("stt", "llm", "tts", "vad", "turn"):
+        with pytest.raises(TypeError, match=name):
+            parts(**{name: "a model's name"})
+
+    async def handler(call: CallSession) -> None:
+        call.agent  # noqa: B018 - it raises
+
+    report = run_call(handler, caller(), parts=parts(vad=Model))
+    assert isinstance(report.error, TypeError)
+
+
+def test_two_calls_have_nothing_of_each_other() -> None:
+    histories: dict[str, list[Message]] = {}
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        for _ in range(3):
+            turn = await call.listen()
+            assert turn is not None
+            await call.say(call.agent.respond_stream(turn.text))
+        histories[call.caller_id] = call.agent.history
+
+    people = []
+    for name in ("ant", "bee", "cat"):
+        person = Caller(name).waits_for_answer(timeout=5)
+        for number in range(3):
+            person = person.says(f"{name} {number}").waits_for_speech(f"you said {name} {number}", timeout=9)
+        people.append(person)
+    run = run_calls(handler, people, parts=parts(llm=streaming_model))
+    for report, name in zip(run.calls, ("ant", "bee", "cat"), strict=True):
+        assert report.error is None
+        assert heard(report) == [f"You said {name} {number}." for number in range(3)]
+        said = [message["content"] for message in histories[name] if message["role"] == "user"]
+        assert said == [f"{name} {number}" for number in range(3)]
+
+
+def test_without_parts() -> None:
+    async def handler(call: CallSession) -> None:
+        for attempt in (lambda: call.say("x"), lambda: call.listen()):
+            with pytest.raises(RuntimeError, match=r"^AI pipeline not configured$"):
+                await attempt()
+        with pytest.raises(AgentNotConfigured):
+            call.agent  # noqa: B018
+
+    assert run_call(handler, caller()).error is None
+
+    async def with_a_voice(call: CallSession) -> None:
+        await call.answer()
+        await call.say("hello")
+        with pytest.raises(RuntimeError, match="AI pipeline not configured"):
+            await call.listen()
+        with pytest.raises(RuntimeError, match="AI pipeline not configured"):
+            await call.agent.respond("x")
+        assert call.agent.history == [{"role": "assistant", "content": "hello"}]
+
+    assert heard(held(with_a_voice, caller(), AgentParts(tts=SimulatedVoice()))) == ["hello"]
+
+
+# ---- listening -------------------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_runs_while_nobody_speaks() -> None:
+    found: list[str | None] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.listen(timeout=0) is None
+        assert await call.listen(timeout=1.0) is None
+        turn = await call.listen(timeout=1.0)  # they begin 0.5 s before its end
+        found.append(turn.text if turn is not None else None)
+
+    held(handler, caller().waits(1.5).says("a rather long sentence that takes its time"))
+    assert found == ["a rather long sentence that takes its time"]
+
+
+def test_what_was_said_before_comes_first_and_nothing_is_lost_by_cancelling() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with trio.move_on_after(1.0):
+            await call.listen()
+        await trio.sleep(5)  # they say it now
+        turn = await call.listen(timeout=0)
+        assert turn is not None
+        assert turn.text == "one"
+        turn = await call.listen()
+        assert turn is not None
+        assert turn.text == "two"
+
+    held(handler, caller().waits(2).says("one").waits(8).says("two"), backend="trio")
+
+
+def test_a_recogniser_that_fails_is_told_once_and_another_takes_its_place() -> None:
+    made: list[SimulatedRecogniser] = []
+
+    def factory() -> SimulatedRecogniser:
+        made.append(SimulatedRecogniser(partials=False, mishaps=[OSError("gone")] if not made else ()))
+        return made[-1]
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="stt: OSError: gone") as caught:
+            await call.listen()
+        assert caught.value.part == "stt"
+        turn = await call.listen()
+        assert turn is not None
+        assert turn.text == "again"
+
+    held(handler, caller().says("something").waits(3).says("again"), parts(stt=factory))
+    assert len(made) == 2
+
+
+def test_a_recogniser_that_hangs_is_given_up_and_another_hears_the_rest() -> None:
+    made: list[SimulatedRecogniser] = []
+
+    def factory() -> SimulatedRecogniser:
+        made.append(SimulatedRecogniser(partials=False, mishaps=[float("inf")] if not made else ()))
+        return made[-1]
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="takes too long"):
+            await call.listen()
+        turn = await call.listen(timeout=0.1)  # said while the first one hung
+        assert turn is not None
+        assert turn.text == "again"
+
+    held(handler, caller().says("something").waits(2).says("again").waits(20), parts(stt=factory))
+
+
+# ---- the model and its tools -----------------------------------------------------------------------------------------
+
+
+def test_tools_that_are_yours_to_run() -> None:
+    async def handler(call: CallSession) -> None:
+        answer = await call.agent.respond("what is the time?")
+        assert answer == AgentResponseEvent("One moment. ", (ToolCall("t1", "clock", {"zone": "UTC"}),))
+        with pytest.raises(ValueError, match="tool_id='t2'"):
+            await call.agent.add_tool_result(tool_id="t2", result="noon")
+        await call.agent.add_tool_result(tool_id="t1", result={"time": "noon"})
+        answer = await call.agent.respond("")
+        assert answer == AgentResponseEvent("It is noon.")
+        assert call.agent.history == [
+            {"role": "user", "content": "what is the time?"},
+            {
+                "role": "assistant",
+                "content": "One moment. ",
+                "tool_calls": [
+                    {"id": "t1", "type": "function", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "t1", "content": '{"time": "noon"}'},
+            {"role": "assistant", "content": "It is noon."},
+        ]
+
+    model = ScriptedModel([["One moment. ", ToolCall("t1", "clock", {"zone": "UTC"})], "It is noon."])
+    held(handler, caller(), parts(llm=model))
+
+
+def test_tools_that_are_run() -> None:
+    asked: list[Any] = []
+
+    async def book(guests: int, call: CallSession) -> str:
+        """Books a table."""
+        asked.append((guests, call.caller_id))
+        return "booked"
+
+    def fail() -> None:
+        """Fails."""
+        raise OSError("no line")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        said = await call.say(call.agent.respond_stream("book it"))
+        assert said.text == "Let me see. It is booked."
+        results = [message["content"] for message in call.agent.history if message["role"] == "tool"]
+        assert results[0] == "booked"
+        assert results[1].startswith("error: no line")
+        assert "no tool" in results[2]
+        assert results[3].startswith("error: ")
+
+    model = ScriptedModel(
+        [
+            [
+                "Let me see. ",
+                ToolCall("1", "book", {"guests": 2}),
+                ToolCall("2", "fail"),
+                ToolCall("3", "unheard_of"),
+                ToolCall.of_text("4", "book", "{oh"),
+            ],
+            "It is booked.",
+        ]
+    )
+    report = held(handler, caller().waits(9), parts(llm=model, conversation=Conversation(tools=[book, fail])))
+    assert asked == [(2, "5550100")]
+    assert [spec.name for spec in model.tools[0]] == ["book", "fail"]
+    assert any("the tool fail failed" in line for line in report.run.log_lines)
+
+
+def test_one_answer_at_a_time() -> None:
+    async def handler(call: CallSession) -> None:
+        stream = call.agent.respond_stream("one")
+        with pytest.raises(LocalProtocolError, match="one owner"):
+            await call.agent.respond("two")
+        pieces = [piece async for piece in stream]
+        assert "".join(pieces) == "Fine."
+        assert (await stream.result()).text == "Fine."
+        assert [message["content"] for message in call.agent.history] == ["one", "Fine."]
+
+    held(handler, caller())
+
+
+def test_a_model_that_fails_stalls_or_says_nonsense() -> None:
+    async def handler(call: CallSession) -> None:
+        for what in ("OSError: broken", "nothing came for 2 s", "TypeError: a model says"):
+            with pytest.raises(ProviderFailed, match=f"llm: {what}"):
+                await call.agent.respond("go")
+        assert (await call.agent.respond("")).text == "Fine."
+
+    count = iter(range(9))
+
+    class Odd(ScriptedModel):
+        """Says a number the third time."""
+
+        def __call__(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Any:
+            return [7] if next(count) == 2 else super().__call__(messages, tools)
+
+    model = Odd([OSError("broken"), float("inf")], otherwise="Fine.")
+    held(handler, caller(), parts(llm=model, conversation=Conversation(model_timeout=2)))
+
+
+# ---- saying ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_comes_bit_by_bit() -> None:
+    async def pieces() -> AsyncIterator[str]:
+        for piece in ("First of ", "all, hello. Then", " good bye."):
+            yield piece
+
+    async def broken() -> AsyncIterator[str]:
+        yield "Only this. "
+        raise OSError("no more")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.say(pieces()) == Said("First of all, hello. Then good bye.")
+        with pytest.raises(OSError, match="no more"):
+            await call.say(broken())
+        assert [message["content"] for message in call.agent.history] == [
+            "First of all, hello. Then good bye.",
+            "Only this.",
+        ]
+
+    assert heard(held(handler, caller().waits(20))) == ["First of all, hello. Then good bye. Only this."]
+
+
+def test_cancelled_it_falls_silent() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with trio.move_on_after(1.5):
+            await call.say(LONG)
+        history = call.agent.history
+        assert LONG.startswith(history[0]["content"])
+        assert 2 <= len(history[0]["content"].split()) <= 7
+        await trio.sleep(3)
+
+    report = held(handler, caller().waits(20), backend="trio")
+    assert len(heard(report)) == 1
+    assert report.heard_speech[0].end - report.heard_speech[0].start < 1.6
+
+
+def test_a_voice_that_fails_in_mid_sentence() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="tts"):
+            await call.say(LONG)
+        assert call.agent.history == [{"role": "assistant", "content": "One two three"}]
+        assert await call.say("Well.") == Said("Well.")
+
+    given = parts(tts=SimulatedVoice(fails_after=lambda text: 3 if text.startswith("One") else None))
+    assert heard(held(handler, caller().waits(9), given)) == ["One two three Well."]
+
+
+def test_interrupted_by_speech_or_by_a_key() -> None:
+    said: list[Said] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        said.append(await call.say(LONG))
+        turn = await call.listen(timeout=5)
+        assert turn is not None
+        assert turn.text == "stop that please"
+        said.append(await call.say(LONG))
+        assert await call.listen_dtmf(timeout=0) == "5"
+        said.append(await call.say(LONG, interruptible=False))
+        assert [message["content"] for message in call.agent.history] == [one.text for one in said]
+
+    report = held(
+        handler,
+        caller()
+        .waits_for_speech("two three", timeout=9)
+        .says("stop that please")
+        .waits_for_speech("two three", timeout=9)
+        .presses("5")
+        .waits(1)
+        .presses("6")
+        .waits(20),
+    )
+    assert [one.by for one in said] == ["speech", "dtmf", None]
+    assert [one.interrupted for one in said] == [True, True, False]
+    assert said[2].text == LONG
+    assert all(one.is_exact and LONG.startswith(one.text) and one.text.startswith("One two three") for one in said)
+    understood = " ".join(heard(report)).split("One ")[1:]
+    for one, words in zip(said, understood, strict=True):
+        assert one.text.startswith(f"One {words.strip()}")  # nobody understands a word that is cut in half
+
+
+@pytest.mark.parametrize("what", ["mm-hm", "Mhm, mhm."])
+def test_a_sign_of_listening_interrupts_nothing(what: str) -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.say(LONG) == Said(LONG)
+        assert await call.listen(timeout=0) is None
+        assert call.metrics.resumed == 1
+
+    report = held(handler, caller().waits_for_speech("two three", timeout=9).says(what).waits(20))
+    words = " ".join(heard(report)).replace(".", "").lower().split()
+    assert [word for word, next in zip(words, [*words[1:], ""], strict=True) if word != next] == (
+        LONG.replace(".", "").lower().split()
+    )
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------------
+
+
+async def _say(call: CallSession) -> object:
+    return await call.say(LONG * 9)
+
+
+async def _listen(call: CallSession) -> object:
+    return await call.listen()
+
+
+async def _respond(call: CallSession) -> object:
+    return await call.agent.respond("hello")
+
+
+async def _stream(call: CallSession) -> object:
+    return [piece async for piece in call.agent.respond_stream("hello")]
+
+
+async def _say_stream(call: CallSession) -> object:
+    return await call.say(call.agent.respond_stream("hello"))
+
+
+async def _converse(call: CallSession) -> object:
+    return await call.converse(greeting=LONG)
+
+
+@pytest.mark.parametrize("attempt", [_say, _listen, _respond, _stream, _say_stream, _converse])
+def test_a_hangup_wakes_every_one_of_them(attempt: Callable[[CallSession], Awaitable[object]]) -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        agent = call.agent
+        with pytest.raises(CallEnded):
+            await attempt(call)
+        with pytest.raises(CallEnded):
+            await attempt(call)
+        assert isinstance(agent.history, list)
+        assert [event async for event in agent.events()] == []
+
+    held(handler, caller().waits(2).hangs_up(), parts(llm=ScriptedModel(otherwise=float("inf"))))
+
+
+# ---- the loop that is run for you ------------------------------------------------------------------------------------
+
+
+def test_converse_until_nobody_says_anything() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse(greeting="Hello.") == "silence"
+
+    report = held(handler, caller().waits_for_speech(timeout=5).says("what now").waits(60))
+    assert heard(report) == ["Hello.", "Fine.", "Are you still there?"]
+
+
+def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        ended = await call.converse(until=lambda turn, said: "bye" in turn.text)
+        assert ended == "until"
+        assert [message["content"] for message in call.agent.history] == [
+            "one", "two", "Sure.", "bye", "Good bye.",
+        ]  # fmt: skip
+
+    model = ScriptedModel([OSError("oh"), [4.0, "Sure."], "Good bye."])
+    report = held(
+        handler,
+        caller()
+        .says("one")
+        .waits_for_speech("again", timeout=9)
+        .says("two")
+        .waits_for_speech("sure", timeout=20)
+        .says("bye")
+        .waits(20),
+        parts(llm=model),
+    )
+    apology = "Sorry, something went wrong. Could you say that again?"
+    assert heard(report) == [apology, "One moment, please. Sure.", "Good bye."]
+
+
+def test_converse_gives_up_when_the_model_does_not_come_back() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="no answer today"):
+            await call.converse(patience=Patience(failures=2))
+
+    person = caller()
+    for _ in range(2):
+        person = person.says("hello").waits(9)
+    held(handler, person, parts(llm=ScriptedModel(otherwise=OSError("no answer today"))))
+
+
+def test_who_goes_on_before_they_are_answered_is_answered_once() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(until=lambda turn, said: not said.interrupted)
+        assert call.agent.history == [
+            {"role": "user", "content": "I want a table"},
+            {"role": "user", "content": "for two people"},
+            {"role": "assistant", "content": "A table for two."},
+        ]
+
+    model = ScriptedModel([[1.5, "A table for how many?"], "A table for two."])
+    report = held(handler, caller().says("I want a table").waits(1.0).says("for two people").waits(9), parts(llm=model))
+    assert heard(report) == ["A table for two."]
+
+
+# ---- beside a conversation -------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_in_a_bridge_is_for_the_agent_only_while_it_listens() -> None:
+    met: list[CallSession] = []
+    understood: list[str | None] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        met.append(call)
+        if call.caller_id == "bee":
+            await call.wait_ended()
+            return
+        assert await call.listen(timeout=1) is None
+        await call.bridge_with(met[0])
+        await call.wait_unbridged()
+        turn = await call.listen(timeout=20)
+        understood.append(turn.text if turn is not None else None)
+
+    ant = (
+        Caller("ant").waits_for_answer(timeout=5).waits(3).says("between the two of us").waits(8).says("for the agent")
+    )
+    bee = Caller("bee").waits_for_answer(timeout=5).waits(9).hangs_up()
+    run = run_calls(handler, [bee, ant], parts=parts())
+    assert [report.error for report in run.calls] == [None, None]
+    assert understood == ["for the agent"]
+    assert run.calls[0].heard_speech[0].text == "between the two of us"
+
+
+def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
+    made: list[SimulatedRecogniser] = []
+
+    def factory() -> SimulatedRecogniser:
+        made.append(SimulatedRecogniser())
+        return made[-1]
+
+    met: list[CallSession] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        met.append(call)
+        if len(met) == 1:
+            await call.wait_ended()
+            return
+        turn = await call.listen()
+        assert turn is not None
+        await call.bridge_with(met[0])
+
+    ant = Caller("ant").waits_for_answer(timeout=5).waits(30)
+    bee = (
+        Caller("bee", after=0.5).waits_for_answer(timeout=5).says("connect me").waits(3).says("are you there").waits(5)
+    )
+    run = run_calls(handler, [ant, bee], parts=parts(stt=factory))
+    assert [report.error for report in run.calls] == [None, None]
+    assert [utterance.text for utterance in run.calls[0].heard_speech] == ["are you there"]
+    assert [recogniser.heard for recogniser in made] == [["connect me"]]
+
+
+def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(MediaFailed):
+            await call.listen()
+        with pytest.raises(MediaFailed):
+            await call.say("Nobody hears this.")
+
+    faults = Faults(*(RefusedRequest(nth, 500) for nth in range(2, 20)))  # all but the answer
+    report = run_call(handler, caller().waits(30), parts=parts(), faults=faults)
+    assert report.error is None
