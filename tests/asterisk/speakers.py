@@ -82,6 +82,15 @@ class Person:
             self._more.set()
             self._more = anyio.Event()
 
+    async def is_heard(self) -> None:
+        """Wait until the application hears them: what they say before that, it has missed."""
+
+        def is_open() -> bool:
+            stats = self.call.audio_stats if self.call is not None else None
+            return stats is not None and stats.is_open
+
+        await eventually(is_open)
+
     async def say(self, text: str) -> Stretch:
         """Say this; returns when it has been sent."""
         assert self.phone is not None

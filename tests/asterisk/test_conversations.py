@@ -4,70 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from math import ceil
 from typing import TypeAlias
 
 import anyio
 import pytest
 
-from voxtra_core import CallEnd, CallEnded, CallSession, EndedBy
-from voxtra_core.agent.events import Said, TurnTimes, UserTranscriptEvent
-from voxtra_core.agent.providers import Message
+from voxtra_core import CallEnd, CallEnded, CallSession, EndedBy, Reconnect
+from voxtra_core.agent.events import AgentResponseEvent, Said, TurnTimes, UserTranscriptEvent
+from voxtra_core.agent.options import Conversation
+from voxtra_core.agent.providers import Message, ToolCall, ToolSpec
 from voxtra_core.media import SLIN, AudioChunk, Tone
+from voxtra_core.session.agent import AgentClient
 from voxtra_core.testing.parts import ScriptedModel, SimulatedVoice
 from voxtra_core.testing.speech import speak
 
 from .proxy import proxy
-from .rig import Rig
+from .rig import Rig, eventually
 from .speakers import Person, Stage, agent_texts, user_texts
 
 pytestmark = pytest.mark.anyio
 
 Behaviour: TypeAlias = Callable[[Person], Awaitable[None]]
 """What somebody does who calls."""
-
-QUESTIONS = ["A table for two please.", "At eight.", "My name is Miller."]
-ANSWERS = ["For two, gladly. And when?", "Eight it is. On what name?", "Thank you, Mr. Miller. We look forward to it."]
-
-
-def answers(history: Sequence[Message]) -> str:
-    """To each question its own."""
-    return ANSWERS[QUESTIONS.index(history[-1]["content"])]
-
-
-# ---- turns ---------------------------------------------------------------------------------------------------------
-
-
-async def test_each_turn_is_answered_in_order_and_nobody_is_spoken_over(rig: Rig) -> None:
-    async def by_hand(call: CallSession) -> None:
-        await call.say("Good evening.")
-        for _ in QUESTIONS:
-            turn = await call.listen(timeout=10)
-            assert turn is not None
-            await call.say((await call.agent.respond(turn.text)).text)
-
-    async def by_itself(call: CallSession) -> None:
-        end = await call.converse(greeting="Good evening.", until=lambda turn, said: "Miller" in turn.text)
-        assert end == "until"
-
-    async def ask(person: Person) -> None:
-        await person.hears("Good evening.")
-        for question, answer in zip(QUESTIONS, ANSWERS, strict=True):
-            await anyio.sleep(0.3)
-            await person.say(question)
-            await person.hears(answer)
-        await person.answered()
-        assert person.call is not None
-        assert user_texts(person.call) == QUESTIONS
-        assert agent_texts(person.call) == ["Good evening.", *ANSWERS]
-        assert await person.heard_all() == " ".join(["Good evening.", *ANSWERS])
-        assert person.spoken_over == 0.0
-        assert len(person.call.metrics.turns) == len(QUESTIONS)
-
-    stage = Stage(rig, llm=ScriptedModel(otherwise=answers))
-    async with rig.serving():
-        await stage.act((by_hand, ask), (by_itself, ask))
-
 
 # ---- interruptions -------------------------------------------------------------------------------------------------
 
@@ -136,8 +96,8 @@ async def test_an_interruption_at_every_moment_of_20_s(rig: Rig) -> None:
             await stage.act(*[(say_and_listen, interrupting(moment)) for moment in moments])
 
 
-SHORT = "We sell bread, cakes and coffee. On Sunday we are closed. Shall I take an order?"
-"""5 s."""
+SHORT = "We sell bread, cakes and tea. On Sunday we rest."
+"""3 s."""
 
 
 async def say_it_all(call: CallSession) -> Said:
@@ -159,7 +119,7 @@ async def is_resumed_with(person: Person, sound: AudioChunk, *, pauses: bool) ->
 
 
 async def test_what_is_none_pauses_the_agent_at_most_and_nothing_is_lost(rig: Rig) -> None:
-    click = AudioChunk(Tone(1913, level=-15.0).read(0.04), SLIN)
+    click = AudioChunk(Tone(1913, level=-15.0).read(0.02), SLIN)
     cough = AudioChunk(Tone(1913, level=-15.0).read(0.5), SLIN)
     stage = Stage(rig)
     async with rig.serving():
@@ -186,7 +146,7 @@ async def test_keys_interrupt_and_words_do_not_where_they_may_not(rig: Rig) -> N
         ended = anyio.current_time()
         assert (said.interrupted, said.by, said.is_exact, key) == (True, "dtmf", True, "5")
         assert SHORT.startswith(said.text)
-        assert len("We sell bread, cakes") <= len(said.text) < len("We sell bread, cakes and coffee. On Sunday we")
+        assert len("We sell bread, cakes") <= len(said.text) < len("We sell bread, cakes and tea. On Sunday")
         assert person.call is not None
         assert agent_texts(person.call) == [said.text]
         await anyio.sleep(0.3)
@@ -223,8 +183,15 @@ async def many_at_once(rig: Rig, turns: int) -> list[TurnTimes]:
     times: list[TurnTimes] = []
     everybody_is_there, there = anyio.Event(), 0
 
-    async def converse(call: CallSession) -> None:
+    async def by_itself(call: CallSession) -> None:
         await call.converse(until=lambda turn, said: len(user_texts(call)) == turns)
+        times.extend(call.metrics.turns)
+
+    async def by_hand(call: CallSession) -> None:
+        for _ in range(turns):
+            turn = await call.listen()
+            assert turn is not None
+            await call.say((await call.agent.respond(turn.text)).text)
         times.extend(call.metrics.turns)
 
     async def talk(person: Person) -> None:
@@ -233,19 +200,23 @@ async def many_at_once(rig: Rig, turns: int) -> list[TurnTimes]:
         if there == CONVERSATIONS:
             everybody_is_there.set()
         await everybody_is_there.wait()
+        await person.is_heard()
         await anyio.sleep(int(person.number) % 20 * 0.083)
+        text = f"I am {person.number}."
         for turn in range(1, turns + 1):
-            text = f"I am {person.number}."
             await person.say(text)
             await person.hears(f"Turn {turn}: {text}")
             await anyio.sleep(0.1)
         await person.answered()
-        assert await person.heard_all() == " ".join(f"Turn {n + 1}: I am {person.number}." for n in range(turns))
+        assert await person.heard_all() == " ".join(f"Turn {n}: {text}" for n in range(1, turns + 1))
         assert person.spoken_over == 0.0
+        assert person.call is not None
+        assert user_texts(person.call) == [text] * turns
+        assert agent_texts(person.call) == [f"Turn {n}: {text}" for n in range(1, turns + 1)]
 
     stage = Stage(rig, llm=ScriptedModel(otherwise=echo))
     async with rig.serving():
-        await stage.act(*[(converse, talk)] * CONVERSATIONS)
+        await stage.act(*[(by_hand, talk), (by_itself, talk)] * (CONVERSATIONS // 2))
     assert len(times) == CONVERSATIONS * turns
     return times
 
@@ -273,7 +244,7 @@ async def test_twenty_at_once_for_longer(rig: Rig) -> None:
 # ---- the end of the call -------------------------------------------------------------------------------------------
 
 
-async def stall(history: Sequence[Message]) -> AsyncIterator[str]:
+async def stall(history: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncIterator[str]:
     """A model that begins, and goes no further."""
     yield "Let me"
     await anyio.sleep_forever()
@@ -335,6 +306,7 @@ async def test_the_caller_hangs_up_in_mid_word(rig: Rig) -> None:
     def leaving(after: float) -> Behaviour:
         async def leave(person: Person) -> None:
             assert person.phone is not None
+            await person.is_heard()
             await person.phone.send_audio(speak("Do you sell any bread?"))
             await anyio.sleep(after)
             await person.phone.hangup()
@@ -357,25 +329,240 @@ async def test_the_caller_hangs_up_in_mid_word(rig: Rig) -> None:
 # ---- what else happens to a call -----------------------------------------------------------------------------------
 
 
+QUESTIONS = ["A table for two.", "At eight."]
+ANSWERS = ["For two. When?", "Eight it is. Bye!"]
+
+
 async def test_a_conversation_outlives_an_outage(rig: Rig) -> None:
     """The link to ARI is gone for a while; the voice goes another way, and nothing is said twice."""
 
     async def ask(person: Person) -> None:
-        for number, (question, answer) in enumerate(zip(QUESTIONS, ANSWERS, strict=True)):
-            await person.say(question)
-            if number == 1:
-                await person.hears(answer.split()[0])
-                between.cut()
-            await person.hears(answer)
+        await person.is_heard()
+        await person.say(QUESTIONS[0])
+        await person.hears("For")
+        between.cut()
+        await eventually(lambda: stage.app.connection == "reconnecting")
+        await person.hears(ANSWERS[0])
+        await person.say(QUESTIONS[1])
+        await person.hears("Eight")
+        assert stage.app.connection == "reconnecting"
         between.mend()
-        await person.answered()
+        assert await person.answered() == "until"
         assert await person.heard_all() == " ".join(ANSWERS)
         assert person.call is not None
         assert user_texts(person.call) == QUESTIONS
         assert agent_texts(person.call) == ANSWERS
+        await eventually(lambda: stage.app.connection == "connected")
 
     async with proxy(rig.asterisk) as between:
-        stage = Stage(rig, llm=ScriptedModel(otherwise=answers), ari_url=between.url)
+        soon = Reconnect(first=0.1, longest=0.5)
+        stage = Stage(rig, llm=ScriptedModel(ANSWERS), ari_url=between.url, reconnect=soon)
         async with rig.serving():
-            await stage.act((lambda call: call.converse(until=lambda turn, said: "Miller" in turn.text), ask))
-    rig.excuse_logs("lost", "again", "connect")
+            await stage.act((lambda call: call.converse(until=lambda turn, said: "Bye" in said.text), ask))
+    rig.expect_logs("trying again in")
+
+
+async def test_what_is_said_waits_for_the_end_of_hold_and_of_a_prompt(rig: Rig) -> None:
+    """It goes on where it was, and nothing of it is lost; who speaks meanwhile is heard."""
+
+    async def hold(call: CallSession) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.say, SHORT)
+            await anyio.sleep(1.0)
+            await call.hold()
+            await anyio.sleep(0.5)
+            await call.unhold()
+
+    async def prompt(call: CallSession) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.say, SHORT)
+            await anyio.sleep(1.0)
+            await (await call.start_playback("beep")).wait()
+
+    async def listen_beside_a_prompt(call: CallSession) -> str | None:
+        await call.start_playback("demo-congrats")
+        turn = await call.listen(timeout=5)
+        return turn and turn.text
+
+    async def hear(person: Person) -> None:
+        await person.answered()
+        assert await person.heard_all() == SHORT
+        assert max(after.begin - before.end for before, after in pairwise(person.stretches)) > 0.3
+
+    async def talk(person: Person) -> None:
+        await anyio.sleep(0.5)
+        await person.say("At eight.")
+        assert await person.answered() == "At eight."
+
+    stage = Stage(rig)
+    async with rig.serving():
+        await stage.act((hold, hear), (prompt, hear), (listen_beside_a_prompt, talk))
+
+
+async def test_in_a_bridge_the_conversation_is_the_callers_alone(rig: Rig) -> None:
+    """Who hears the agent and is heard by it is the caller; those who are bridged with them are not."""
+    calls: list[CallSession] = []
+    bridged = anyio.Event()
+
+    async def wait(call: CallSession) -> None:
+        calls.append(call)
+        await bridged.wait()
+
+    async def whisper(call: CallSession) -> str | None:
+        await call.say("One moment.")
+        await eventually(lambda: calls)
+        await call.bridge_with(calls[0])
+        bridged.set()
+        await call.say(SHORT)
+        turn = await call.listen(timeout=5)
+        await call.say("Bye!")
+        return turn and turn.text
+
+    async def talk(person: Person) -> None:
+        await person.hears("rest.")
+        await anyio.sleep(0.3)
+        await person.say("At eight.")
+        assert await person.answered() == "At eight."
+        assert await person.heard_all() == f"One moment. {SHORT} Bye!"
+
+    async def overhear(person: Person) -> None:
+        await bridged.wait()
+        await anyio.sleep(1.0)
+        await person.say("Eh?")  # to the caller
+        await eventually(lambda: person.words, 10.0)
+        await anyio.sleep(2.0)
+        assert await person.heard_all() == "At eight."
+
+    stage = Stage(rig)
+    async with rig.serving():
+        await stage.act((whisper, talk), (wait, overhear))
+
+
+# ---- the contract --------------------------------------------------------------------------------------------------
+
+
+async def test_a_handle_and_a_history_of_its_own(rig: Rig) -> None:
+    """The history may be appended to, edited, and replayed into; another call's has nothing of it."""
+    model = ScriptedModel(otherwise=lambda history: f"{len(history)}: {history[-1]['content']}")
+    earlier: list[Message] = [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}]
+
+    async def replay(call: CallSession) -> None:
+        assert type(call.agent) is AgentClient
+        assert type(call.agent.history) is list
+        assert call.agent.history is call.agent.history == []
+        call.agent.history += [*map(dict, earlier)]
+        assert (await call.agent.respond("C")).text == "3: C"
+        assert call.agent.history == [
+            *earlier,
+            {"role": "user", "content": "C"},
+            {"role": "assistant", "content": "3: C"},
+        ]
+        call.agent.history[2]["content"] = "edited"
+        del call.agent.history[3]
+        call.agent.history.append({"role": "user", "content": "D"})
+        assert (await call.agent.respond("")).text == "4: D"
+        assert [message["content"] for message in model.asked[-1]] == ["A", "B", "edited", "D"]
+
+    async def another(call: CallSession) -> None:
+        assert (await call.agent.respond("hello")).text == "1: hello"
+
+    async def stay(person: Person) -> None:
+        await person.answered()
+
+    stage = Stage(rig, llm=model)
+    async with rig.serving():
+        await stage.act((replay, stay))
+        await stage.act((another, stay))
+
+
+async def test_a_turn_of_the_model_with_tools(rig: Rig) -> None:
+    book = ToolCall("1", "book", {"people": 2})
+    model = ScriptedModel([["One moment.", book], "It is booked."])
+
+    async def respond(call: CallSession) -> None:
+        asked = await call.agent.respond("A table for two.")
+        assert asked == AgentResponseEvent("One moment.", (book,))
+        await call.agent.add_tool_result(tool_id="1", result={"booked": True})
+        with pytest.raises(ValueError, match="no message"):
+            await call.agent.add_tool_result(tool_id="2", result="no")
+        assert await call.agent.respond("") == AgentResponseEvent("It is booked.")
+        told = [message.get("content") for message in model.asked[1]]
+        assert told == ["A table for two.", "One moment.", '{"booked": true}']
+
+    async def stay(person: Person) -> None:
+        await person.answered()
+
+    stage = Stage(rig, llm=model, conversation=Conversation(run_tools=False))
+    async with rig.serving():
+        await stage.act((respond, stay))
+
+
+async def test_saying_ends_when_it_has_been_heard(rig: Rig) -> None:
+    async def say(call: CallSession) -> float:
+        assert await call.say("Good evening.") == Said("Good evening.")
+        return anyio.current_time()
+
+    async def hear(person: Person) -> None:
+        ended = await person.answered()
+        assert await person.heard_all() == "Good evening."
+        (stretch,) = person.stretches
+        assert -0.02 <= ended - stretch.end <= 0.1
+
+    stage = Stage(rig)
+    async with rig.serving():
+        await stage.act((say, hear))
+
+
+async def test_listening_gives_what_is_final_or_nothing_when_the_time_is_over(rig: Rig) -> None:
+    """The recogniser tells after each word what it has understood so far."""
+
+    async def listen(call: CallSession) -> list[UserTranscriptEvent | None]:
+        return [await call.listen(timeout=0.2), await call.listen(timeout=5), await call.listen(timeout=0.2)]
+
+    async def talk(person: Person) -> None:
+        await person.is_heard()
+        await anyio.sleep(0.5)
+        ours = await person.say("A table for two.")
+        before, turn, after = await person.answered()
+        assert (before, after) == (None, None)
+        assert (turn.text, turn.confidence, turn.is_complete) == ("A table for two.", None, True)
+        assert (turn.began, turn.ended) == pytest.approx((ours.begin, ours.end), abs=0.06)
+
+    stage = Stage(rig)
+    async with rig.serving():
+        await stage.act((listen, talk))
+
+
+async def test_without_a_part_it_is_not_configured(rig: Rig) -> None:
+    refused = partial(pytest.raises, RuntimeError, match=r"^AI pipeline not configured$")
+
+    async def without_any(call: CallSession) -> None:
+        with refused():
+            await call.say("Good evening.")
+        with refused():
+            await call.listen()
+        with refused():
+            _ = call.agent
+
+    async def with_a_model(call: CallSession) -> None:
+        assert (await call.agent.respond("Hello?")).text == "Hello."
+        with refused():
+            await call.say("Good evening.")
+        with refused():
+            await call.listen()
+
+    async def with_a_voice(call: CallSession) -> None:
+        with refused():
+            await call.agent.respond("Hello?")
+
+    async def stay(person: Person) -> None:
+        await person.answered()
+
+    stages = {
+        without_any: Stage(rig, stt=None, tts=None),
+        with_a_model: Stage(rig, name="model", stt=None, tts=None, llm=ScriptedModel(["Hello."])),
+        with_a_voice: Stage(rig, name="voice", stt=None),
+    }
+    async with rig.serving(*(stage.app for stage in stages.values()), rig.far):
+        for work, stage in stages.items():
+            await stage.act((work, stay))
