@@ -228,7 +228,9 @@ def check_overhead(times: list[TurnTimes]) -> None:
     assert worst.overhead is not None
     items = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in worst.items.items())
     median = by_overhead[len(times) // 2].overhead or 0.0
-    told = f"overhead of {len(times)} turns: median {1000 * median:.1f} ms, 99 % {1000 * worst.overhead:.1f} ms ({items})"
+    told = (
+        f"overhead of {len(times)} turns: median {1000 * median:.1f} ms, 99 % {1000 * worst.overhead:.1f} ms ({items})"
+    )
     assert worst.overhead <= OVERHEAD, told
 
 
