@@ -56,6 +56,10 @@ MOST_TURNS = 100
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
+def _ignore(*arguments: object) -> None:
+    pass
+
+
 @attrs.frozen
 class Parts:
     """Which parts a conversation has."""
@@ -118,6 +122,7 @@ class ConversationMachine:
             voice_timeout=options.voice_timeout,
             on_sent=self._first_sent,
             on_over=self._said,
+            on_failed=lambda error: self._events.append(PartFailed(error)),
             may_begin=self._may_begin,
         )
         self.ear = Ear(
@@ -238,9 +243,7 @@ class ConversationMachine:
         if error is None:
             self.speaker.receive_end(speech, now)
         else:
-            failure = _failure("tts", error)
-            self._events.append(PartFailed(failure))
-            self.speaker.receive_failure(speech, failure, now)
+            self.speaker.receive_failure(speech, _failure("tts", error), now)
 
     def close(self, error: VoxtraError, now: float) -> None:
         """The call has ended: whoever waits is told so, and nothing is said any more."""
@@ -320,21 +323,21 @@ class ConversationMachine:
         text: str,
         now: float,
         *,
-        on_text: Callable[[str, float], object] | None = None,
-        on_end: Callable[[Exception | None, float], object] | None = None,
+        on_text: Callable[[str, float], object] = _ignore,
+        on_end: Callable[[Exception | None, float], object] = _ignore,
     ) -> Response:
         """Have the model answer this; ``""`` to go on after tools. Who abandons what comes of it cancels it."""
         self._check(self.parts.llm)
         times = self._times if self._times is not None and self._times.asked_model is None else TurnTimes()
         pending = Pending[AgentResponseEvent](lambda _, now: self.thinker.abandon(response, now))
-        response = Response(times, on_text=on_text, on_end=on_end, finished=pending)
+        response = Response(times, [(on_text, on_end)], finished=pending)
         self.thinker.respond(text, response, now)
         self._unsaid = response
         return response
 
     def _answered(self, response: Response, error: Exception | None, now: float) -> None:
         if error is None:
-            self._events.append(AgentResponseEvent(response.text, tuple(response.calls)))
+            self._events.append(response.event)
         elif error is not self._error:
             self._events.append(PartFailed(error))
 
@@ -348,7 +351,7 @@ class ConversationMachine:
         """
         self._check(self.parts.tts)
         response = self._unsaid
-        if response is not None and (text is None or text.strip() != response.text.strip()):
+        if response is not None and not (response.is_over and text and text.strip() == response.text.strip()):
             response = None
         return self._say(now, text, response, interruptible=interruptible, remember=remember)
 
@@ -374,9 +377,12 @@ class ConversationMachine:
         if response.is_over:
             self.speaker.end_text(say, now, response.finished.error)
         else:
-            response.on_text = lambda text, now: self.speaker.add_text(say, text, now)
-            response.on_pause = lambda now: self.speaker.pause_text(say, now)
-            response.on_end = lambda error, now: self.speaker.end_text(say, now, error)
+            response.listeners.append(
+                (
+                    lambda text, now: self.speaker.add_text(say, text, now),
+                    lambda error, now: self.speaker.end_text(say, now, error),
+                )
+            )
         return say
 
     def _say(
