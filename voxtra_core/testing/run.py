@@ -468,6 +468,7 @@ class Run:
                 "_link": self._link,
                 "_listener": _no_listener,
                 "_media_port": self._media_port,
+                "_web_port": _no_web,
                 "_router": _ObservedRouter(app._router, self._observation.handler),
                 "originate": self._observation.originate(app.originate),
                 "request": self._observation.request(app.request),
@@ -481,6 +482,10 @@ class Run:
         port = SimulatedMediaPort(self.asterisk)
         self._misfortunes.ports.append(port)
         return port
+
+
+def _no_web(new_conn: Callable[[], int]) -> None:
+    """There are no sockets in virtual time."""
 
 
 async def _no_handler(call: CallSession) -> None:
