@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable
 from hashlib import sha1
 from typing import TypeAlias, TypeVar
 
-from voxtra_core.errors import LocalProtocolError, RemoteProtocolError
+from voxtra_core.agent.providers import ModelItem
+from voxtra_core.errors import LocalProtocolError, ProviderFailed, RemoteProtocolError, one_line
+from voxtra_core.providers.chat_answer import MAX_ARGUMENTS, StreamedAnswer
+from voxtra_core.providers.event_stream import EventStreamParser
 from voxtra_core.wire import (
     AudioSocketClient,
     AudioSocketServer,
@@ -20,13 +23,14 @@ from voxtra_core.wire import (
     WebSocketServer,
 )
 from voxtra_core.wire.http import MAX_HEAD
+from voxtra_core.wire.http_stream import HTTPStreamClient, ResponseData, request_head
 
 from .choices import Choices
 from .frames import ACCEPT
 from .held import bytes_held
 
-__all__ = ["audiosocket_client", "audiosocket_server", "http_client", "http_server", "websocket_client"]
-__all__ += ["websocket_server"]
+__all__ = ["audiosocket_client", "audiosocket_server", "chat_answer", "event_stream", "http_client", "http_server"]
+__all__ += ["http_stream_client", "websocket_client", "websocket_server"]
 
 MAX_BODY = 300
 MAX_MESSAGE = 300
@@ -37,7 +41,14 @@ T = TypeVar("T")
 
 
 AnyParser: TypeAlias = (
-    HTTPClient | HTTPServer | WebSocketClient | WebSocketServer | AudioSocketClient | AudioSocketServer
+    HTTPClient
+    | HTTPServer
+    | HTTPStreamClient
+    | WebSocketClient
+    | WebSocketServer
+    | AudioSocketClient
+    | AudioSocketServer
+    | EventStreamParser
 )
 
 
@@ -57,7 +68,7 @@ def outcome(parser: AnyParser, pieces: Iterable[bytes], limit: int, react: Calla
         while (event := parser.next_event()) is not None:
             came.append(event)
             react(event)
-        if not isinstance(parser, AudioSocketClient | AudioSocketServer):
+        if not isinstance(parser, AudioSocketClient | AudioSocketServer | EventStreamParser):
             parser.data_to_send()
 
     try:
@@ -126,6 +137,33 @@ def http_client(data: bytes) -> None:
 def _first_answer(read: Outcome) -> object:
     came, error = read
     return came[0] if came else error
+
+
+def http_stream_client(data: bytes) -> None:
+    """What a server may answer to a client that wants it piece by piece, one that has been answered before."""
+
+    def read(_: bytes, pieces: Iterable[bytes]) -> Outcome:
+        client = HTTPStreamClient()
+        client.send_request(request_head("POST", "/v1", [("Host", "api")], b"{}"), b"{}")
+        client.data_to_send()
+        came, error = outcome(client, pieces, 2 * MAX_HEAD + SLACK, lambda event: None)
+        assert client.is_closed
+        return _joined(came), error
+
+    same_in_pieces(data, read)
+
+
+def _joined(came: list[object]) -> list[object]:
+    """Where a body is cut is nobody's business."""
+    joined: list[object] = []
+    for event in came:
+        if isinstance(event, ResponseData):
+            assert event.data
+            if joined and isinstance(last := joined[-1], ResponseData):
+                joined[-1] = ResponseData(last.data + event.data)
+                continue
+        joined.append(event)
+    return joined
 
 
 def http_server(data: bytes) -> None:
@@ -232,5 +270,42 @@ def audiosocket_client(data: bytes) -> None:
 
     def read(_: bytes, pieces: Iterable[bytes]) -> Outcome:
         return outcome(AudioSocketClient(max_payload=MAX_MESSAGE), pieces, 2 * MAX_MESSAGE + SLACK, lambda event: None)
+
+    same_in_pieces(data, read)
+
+
+# ---- providers -------------------------------------------------------------------------------------------------------
+
+
+def event_stream(data: bytes) -> None:
+    """What may come as ``text/event-stream``."""
+
+    def read(_: bytes, pieces: Iterable[bytes]) -> Outcome:
+        parser = EventStreamParser(max_line=MAX_BODY, max_event=MAX_MESSAGE)
+        return outcome(parser, pieces, 3 * (MAX_BODY + MAX_MESSAGE) + SLACK, lambda event: None)
+
+    same_in_pieces(data, read)
+
+
+def chat_answer(data: bytes) -> None:
+    """What a chat model's server may stream: it is said, or it has failed."""
+
+    def read(_: bytes, pieces: Iterable[bytes]) -> Outcome:
+        answer = StreamedAnswer(one_line, "call_")
+        came: list[ModelItem] = []
+        try:
+            for piece in pieces:
+                came.extend(answer.receive(piece))
+                if answer.is_done:
+                    break
+            else:
+                came.extend(answer.finish())
+        except ProviderFailed as error:
+            assert error.part in {"llm", "web"}
+            return list(came), error.part
+        assert bytes_held(answer) <= MAX_ARGUMENTS
+        assert answer.is_done
+        assert "" not in came
+        return list(came), None
 
     same_in_pieces(data, read)

@@ -21,7 +21,7 @@ __all__ = ["CORPUS", "HOSTILE", "seeds_of"]
 CORPUS = Path(__file__).parent / "corpus"
 _FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures"
 _IDENTITY = message(1, bytes.fromhex("00000000000040008000000000000000"))
-_SCHEDULES = ("application", "ari_link", "ari_listener", "ari_server", "audiosocket_port")
+_SCHEDULES = ("application", "ari_link", "ari_listener", "ari_server", "audiosocket_port", "web_port")
 
 HOSTILE: tuple[tuple[int, bytes], ...] = (
     (0, b"plain"),
@@ -69,6 +69,32 @@ def _written(name: str) -> list[bytes]:
                 b"\x05\0HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
                 b"\x05\xffHTTP/1.1 200 OK\r\nX: y\r\n",
             ]
+        case "http_stream_client":
+            return [
+                b"\0\0HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nA: b\r\n\r\n",
+                b"\x01\0HTTP/1.0 200 OK\r\n\r\nuntil the end",
+                b"\x03\0HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+                b"\x07\0HTTP/1.1 429 Slow down\r\nRetry-After: 3\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+                b"\x05\xffHTTP/1.1 200 OK\r\nX: y\r\n",
+            ]
+        case "event_stream":
+            return [
+                b"\0\0: hello\n\nevent: a\nid: 1\ndata: x\ndata:y\n\ndata\n\n",
+                b"\x01\0\xef\xbb\xbfdata: a\r\rdata: b\r\n\r\nretry: 10\nid: \0\n\n",
+                b"\x03\xffdata: 0123456789\n",
+            ]
+        case "chat_answer":
+            chunks = [
+                '{"choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null}]}',
+                '{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\\"x\\""}}]}}]}',
+                '{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}}]}',
+                '{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}',
+                '{"error":{"message":"boom","code":429}}',
+                "[DONE]",
+            ]
+            events = [f"data: {chunk}\n\n".encode() for chunk in chunks]
+            return [b"\x05\0" + b"".join(events[:4] + events[5:]), b"\0\0" + b"".join(events), b"\x01\0" + events[4]]
         case "http_server":
             return [
                 *(b"\x09\0" + request for request, _ in islice(_exchanges(), 0, None, 8)),

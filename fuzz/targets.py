@@ -11,12 +11,16 @@ from .names import names
 from .parsers import (
     audiosocket_client,
     audiosocket_server,
+    chat_answer,
+    event_stream,
     http_client,
     http_server,
+    http_stream_client,
     websocket_client,
     websocket_server,
 )
 from .texts import addresses, event_decoder, model_decoder, options, people, provisioning, rest_messages, wav
+from .web import web_port
 
 __all__ = ["TARGETS", "Target"]
 
@@ -33,9 +37,12 @@ TARGETS: dict[str, Target] = {
         audiosocket_client,
         audiosocket_port,
         audiosocket_server,
+        chat_answer,
         event_decoder,
+        event_stream,
         http_client,
         http_server,
+        http_stream_client,
         model_decoder,
         names,
         options,
@@ -43,6 +50,7 @@ TARGETS: dict[str, Target] = {
         provisioning,
         rest_messages,
         wav,
+        web_port,
         websocket_client,
         websocket_server,
     )

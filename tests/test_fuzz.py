@@ -28,9 +28,12 @@ from voxtra_core.app.machine import AppMachine
 from voxtra_core.app.registration import Registration
 from voxtra_core.ari.messages import LinkOpened
 from voxtra_core.effects import Close, Connect, Effect, Input, Send
+from voxtra_core.providers.event_stream import EventStreamParser
 from voxtra_core.session import CallSession
 from voxtra_core.wire import AriLink, AriListener, AudioSocketServer, BytesReceived, HTTPClient, WebSocketServer
 from voxtra_core.wire.audiosocket_port import AudioSocketPort
+from voxtra_core.wire.http_stream import HTTPStreamClient
+from voxtra_core.wire.web import WebPort
 
 EVERY_TARGET = pytest.mark.parametrize("name", TARGETS)
 
@@ -268,6 +271,14 @@ def parts_are_messages(server: WebSocketServer, opcode: object, payload: bytes, 
         ("ari_link", AriLink, "withdraw_request", lambda link, request_id, now: link._messages.append(LinkOpened())),
         ("ari_listener", AriListener, "_forget", lambda listener, conn: None),
         ("audiosocket_port", AudioSocketPort, "_turn_away", lambda port, visitor, why, now: None),
+        (
+            "http_stream_client",
+            HTTPStreamClient,
+            "receive_data",
+            lambda client, data: client._reader.receive_data(data),
+        ),
+        ("event_stream", EventStreamParser, "_take_in", lambda parser, part: parser._line.extend(part)),
+        ("web_port", WebPort, "_end", lambda port, exchange: None),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

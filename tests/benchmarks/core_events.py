@@ -19,6 +19,7 @@ from voxtra_core.media.formats import AudioFormat
 from voxtra_core.queueing import QueueEntry
 from voxtra_core.recording import RecordingOptions
 from voxtra_core.session import CallSession, Driver, TransferRequests
+from voxtra_core.session.agent import Talking
 from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, StasisMachine, Subject, Visit
 from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
 from voxtra_core.wire import AriListener
@@ -208,6 +209,9 @@ def weight() -> list[Row]:
             raise NotImplementedError
 
         def enter_queue(self, session: CallSession, entry: QueueEntry, now: float) -> Visit:
+            raise NotImplementedError
+
+        def new_talk(self, session: CallSession) -> Talking:
             raise NotImplementedError
 
     class NoDriver:

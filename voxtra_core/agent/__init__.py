@@ -33,7 +33,7 @@ from .providers import (
     Voice,
 )
 from .tools import Tool, Tools, tool_of
-from .web import Web, WebReply, WebRequest
+from .web import Web, WebExchange, WebListener, WebPort, WebReply, WebRequest
 
 __all__ = [
     "BACKCHANNELS",
@@ -72,6 +72,9 @@ __all__ = [
     "UserTranscriptEvent",
     "Voice",
     "Web",
+    "WebExchange",
+    "WebListener",
+    "WebPort",
     "WebReply",
     "WebRequest",
     "tool_of",

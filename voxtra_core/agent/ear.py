@@ -41,8 +41,8 @@ __all__ = ["Ear", "EarState", "Listener", "Utterance"]
 
 PREROLL = 0.3
 """Seconds of audio from before speech was found that belong to it: its first consonant, and what the detector took."""
-LAPSE = 0.2
-"""Seconds without a frame after which there is silence."""
+LAPSE = 0.5
+"""Seconds without a frame after which there is silence: a loop that was stuck for less gets them all at once."""
 
 
 class EarState(Enum):

@@ -366,6 +366,7 @@ class ConversationMachine:
         While nothing has come of it, one of the ``fillers`` after another is said every ``filler_after`` seconds.
         """
         self._check(self.parts.tts)
+        response.is_said = True
         say = self._say(now, None, response, interruptible=interruptible, remember=False)
         self._fill(say, iter(fillers), filler_after, now)
         if response.text:

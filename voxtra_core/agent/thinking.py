@@ -52,6 +52,8 @@ class Response:
     runs: dict[int, ToolCall] = attrs.field(factory=dict)
     """The tools that run for it."""
     rounds: int = 0
+    is_said: bool = False
+    """Whether it is spoken while it comes: then who speaks it knows what was heard of it."""
     is_over: bool = False
 
 
@@ -104,13 +106,13 @@ class Thinker:
             if response.ask is not None:
                 self._send(Cancel(response.ask))
             self._left.update(response.runs)
-            self._keep(response)
+            self._break_off(response)
             self._end(response, None, now)
 
     def close(self, error: VoxtraError, now: float) -> None:
         """The call has ended."""
         if self.current is not None:
-            self._keep(self.current)
+            self._break_off(self.current)
             self._end(self.current, error, now)
         self._left.clear()
         self.timers.clear()
@@ -166,12 +168,11 @@ class Thinker:
             self._next_round(response, now)
 
     def receive_failure(self, ask: int, error: Exception, now: float) -> None:
-        """It has failed: what it had said is kept."""
+        """It has failed: what it had said is kept if it was spoken."""
         response = self._asked(ask)
         if response is not None:
             response.ask = None
-            response.calls.clear()
-            self._keep(response)
+            self._break_off(response)
             self._end(response, error, now)
 
     def receive_result(self, run: int, result: str, now: float) -> None:
@@ -229,6 +230,12 @@ class Thinker:
         response.message = {"role": "assistant", "content": content}
         response.messages.append(response.message)
         self.history.append(response.message)
+
+    def _break_off(self, response: Response) -> None:
+        """There is no more of this round: nobody has had what it said, unless it was spoken."""
+        message = response.message
+        if message is not None and not response.is_said and not message.get("tool_calls"):
+            self.history[:] = [other for other in self.history if other is not message]
 
     def _keep(self, response: Response) -> None:
         """Have the history say what this round has come to."""

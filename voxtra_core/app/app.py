@@ -17,7 +17,7 @@ from ..media.port import MediaPort
 from ..recording import RecordingSink, World, check_sink
 from ..session import Bridge, CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
-from .connect import ari_link, ari_listener, media_port
+from .connect import ari_link, ari_listener, media_port, web_port
 from .delivering import Recorder
 from .dialling import Dialling
 from .events import AppUpdate
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..agent.options import Conversation
     from ..agent.providers import ActivityDetector, Model, RecogniserFactory, TurnDetector, Voice
+    from ..agent.web import WebPort
     from .check import CheckMachine
     from .findings import Finding
     from .parts import AgentParts
@@ -396,6 +397,7 @@ class BaseApp:
             self._router,
             driver,
             media_port=self._media_port(lambda: next(connections)),
+            web_port=self._web_port(lambda: next(connections)),
             new_id=self.backend.new_id,
             new_conn=lambda: next(connections),
             observer=self._observer,
@@ -604,6 +606,9 @@ class BaseApp:
 
     def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
         return media_port(self._options, new_conn)
+
+    def _web_port(self, new_conn: Callable[[], int]) -> WebPort | None:
+        return web_port(new_conn)
 
     def _running(self) -> tuple[AppMachine, MachineDriver]:
         if self._machine is None or self._driver is None:

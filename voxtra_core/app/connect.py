@@ -1,17 +1,21 @@
-"""The ways to a real Asterisk: the one place above ``wire`` that knows them, and with it the first to go when
-vendoring.
+"""The ways to a real Asterisk, and to other servers: the one place above ``wire`` that knows them, and with it the
+first to go when vendoring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..ari.messages import Link, Listener
 from ..errors import AuthenticationFailed
 from ..media.port import MediaPort
 from .options import Options
 
-__all__ = ["ari_link", "ari_listener", "media_port"]
+if TYPE_CHECKING:
+    from ..agent.web import WebPort
+
+__all__ = ["ari_link", "ari_listener", "media_port", "web_port"]
 
 MAX_REQUESTS = 32
 """Requests at a time. Over HTTP each has a connection to itself, and Asterisk allows 100 in all (``sessionlimit``)."""
@@ -80,3 +84,10 @@ def media_port(options: Options, new_conn: Callable[[], int]) -> MediaPort | Non
     return AudioSocketPort(
         host=host, port=port, advertise=media.address, peers=media.networks or None, new_conn=new_conn
     )
+
+
+def web_port(new_conn: Callable[[], int]) -> WebPort:
+    """Where the HTTP requests of conversations' parts leave from."""
+    from ..wire.web import WebPort as PortOverTCP
+
+    return PortOverTCP(new_conn=new_conn)

@@ -65,8 +65,10 @@ from .reconnect import Connection
 from .registration import Registration
 from .routing import Handler, Router
 from .stats import AppStats, Uptime
+from .web import AppWeb
 
 if TYPE_CHECKING:
+    from ..agent.web import Web, WebPort
     from .conversing import Conversations, Talk
     from .parts import AgentParts
 
@@ -130,6 +132,7 @@ class AppMachine:
         new_id: Callable[[], str],
         new_conn: Callable[[], int],
         media_port: MediaPort | None = None,
+        web_port: WebPort | None = None,
         observer: Observer | None = None,
         feeds: Feeds[AppUpdate] | None = None,
         on_connection: ConnectionCallback | None = None,
@@ -151,6 +154,9 @@ class AppMachine:
         self._new_id = new_id
         self._media_port = media_port
         self._media_counted = (0, 0, 0)
+        self._web_port = web_port
+        self.web: Web | None = AppWeb(web_port, driver) if web_port is not None else None
+        """HTTP, for the parts of conversations; ``None`` where there is none."""
         self._reach = new_reach(new_stasis=self._new_stasis, observe=self._observe)
         self._router = router
         self._driver = driver
@@ -225,7 +231,7 @@ class AppMachine:
             if not self._media_port.take_stirred():
                 self._is_as_before = not self._has_moved
                 return  # audio, of which there is much: it is for a call's readers, and moves nothing else
-        else:
+        elif self._web_port is None or not self._web_port.receive(event, now):
             self._reach.receive(event, now)
         self._pump(now)
 
@@ -235,6 +241,8 @@ class AppMachine:
             return
         if self._media_port is not None:
             self._media_port.handle_timeout(now)
+        if self._web_port is not None:
+            self._web_port.handle_timeout(now)
         self._reach.handle_timeout(now)
         self._claiming.handle_timeout(now)
         self._deliveries.handle_timeout(now)
@@ -260,7 +268,8 @@ class AppMachine:
         media = self._media_port.next_deadline() if self._media_port is not None else None
         talk = self._conversations.next_deadline() if self._conversations is not None else None
         rooms = (self._reach.next_deadline(), self._claiming.next_deadline(), self._deliveries.next_deadline())
-        return soonest((self._deadline, *rooms, media, talk))
+        web = self._web_port.next_deadline() if self._web_port is not None else None
+        return soonest((self._deadline, *rooms, media, talk, web))
 
     def effects_to_perform(self) -> list[Effect]:
         """What the driver is to do now."""
@@ -329,6 +338,7 @@ class AppMachine:
         self.phase = Phase.FINISHED
         self._uptime.change(Connection.CLOSED, now)
         self._reach.abort(now)
+        self._close_web(now)
         self.started.fail(_as_exception(error))
         self.finished.resolve(None)
 
@@ -427,7 +437,7 @@ class AppMachine:
             self._driver,
             in_thread=self._recorder.in_thread,
             environ=environ,
-            web=None,
+            web=self.web,
             cancel=lambda task: self._effects.append(CancelTask(task)),
             log=self._log,
         )
@@ -578,6 +588,8 @@ class AppMachine:
         self._effects += self._reach.effects_to_perform()
         if self._media_port is not None:
             self._effects += self._media_port.effects_to_perform()
+        if self._web_port is not None:
+            self._effects += self._web_port.effects_to_perform()
         self._progress(now)
 
     def _happened(self, registration: Registration, event: StasisEvent, now: float) -> None:
@@ -774,6 +786,7 @@ class AppMachine:
     def _finish(self) -> None:
         self.phase = Phase.FINISHED
         self._close_media(self._driver.time())
+        self._close_web(self._driver.time())
         failure = self._error or LocalProtocolError("the application was stopped before it had connected")
         self.started.fail(failure)
         self.finished.resolve(None)
@@ -794,6 +807,11 @@ class AppMachine:
             self._count_media()
             self._media_port.close(now)
             self._effects += self._media_port.effects_to_perform()
+
+    def _close_web(self, now: float) -> None:
+        if self._web_port is not None:
+            self._web_port.close(now)
+            self._effects += self._web_port.effects_to_perform()
 
     # ---- calls -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, TypeVar, cast
@@ -170,8 +170,13 @@ async def each_of(
     if isinstance(outcome, single):
         take(outcome)
     elif isinstance(outcome, AsyncIterable):
-        async for item in outcome:
-            take(item)
+        try:
+            async for item in outcome:
+                take(item)
+        except Exception:
+            if isinstance(outcome, AsyncGenerator):
+                await outcome.aclose()  # which has to let go of what it holds
+            raise
     elif isinstance(outcome, (list, tuple)):
         for item in outcome:
             take(item)

@@ -194,7 +194,8 @@ class AgentClient:
         Raises :class:`~voxtra_core.errors.ProviderFailed` when the model fails or says nothing in time; the user's text
         stays in the history. :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a model.
         :class:`~voxtra_core.errors.LocalProtocolError` while another answer is being made: a conversation has one
-        owner. Cancelled, the model is asked no further, and the history keeps what it has said.
+        owner. Cancelled, the model is asked no further; of an answer that has failed or was cancelled the history keeps
+        nothing, but the calls of tools that were run for it.
         """
         response = self._talk.machine.respond(text, self._driver.time())
         event: AgentResponseEvent = await outcome(self._talk, self._driver, response.finished)

@@ -470,6 +470,7 @@ class Run:
                 "_link": self._link,
                 "_listener": _no_listener,
                 "_media_port": self._media_port,
+                "_web_port": _no_web,
                 "_router": _ObservedRouter(app._router, self._observation.handler),
                 "originate": self._observation.originate(app.originate),
                 "request": self._observation.request(app.request),
@@ -494,6 +495,10 @@ def _in_place_of(own: AgentParts | None, given: AgentParts) -> AgentParts:
     if given.conversation != Conversation():
         changes["conversation"] = given.conversation
     return attrs.evolve(own, **changes)
+
+
+def _no_web(new_conn: Callable[[], int]) -> None:
+    """There are no sockets in virtual time."""
 
 
 async def _no_handler(call: CallSession) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
+from ..agent.web import WebPort
 from ..app import BaseApp, SignalHandler
 from ..ari.messages import Link, Listener
 from ..call import Pending
@@ -379,3 +380,6 @@ class VirtualApp(BaseApp):
     def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
         self.media_ports.append(SimulatedMediaPort(self._asterisk))
         return self.media_ports[-1]
+
+    def _web_port(self, new_conn: Callable[[], int]) -> WebPort | None:
+        return None  # there are no sockets in virtual time

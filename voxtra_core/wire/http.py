@@ -18,14 +18,17 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "MAX_HEAD",
+    "QUOTATION",
     "HTTPClient",
     "HTTPRequest",
     "HTTPResponse",
     "HTTPServer",
     "Headers",
     "MessageReader",
+    "encoded",
     "header_tokens",
     "header_value",
+    "outgoing",
     "received_headers",
 ]
 
@@ -38,7 +41,7 @@ MAX_HEAD = 16 * 1024
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 
-_QUOTATION = re.compile(r": | b['\"]| bytearray\(")
+QUOTATION = re.compile(r": | b['\"]| bytearray\(")
 """Where h11 begins to quote what it has read: that may be what we have sent, credentials included."""
 
 _OURS = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
@@ -122,7 +125,7 @@ class MessageReader:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as exc:
-                what = _QUOTATION.split(f"{exc}", maxsplit=1)[0]
+                what = QUOTATION.split(f"{exc}", maxsplit=1)[0]
                 raise RemoteProtocolError(f"not HTTP/1.1: {what}", status=exc.error_status_hint) from None
             if event is h11.NEED_DATA:
                 if self._unread:
@@ -204,13 +207,13 @@ class HTTPClient:
         """
         if not self.is_idle:
             raise LocalProtocolError("the connection is closed" if self._closed else "a request is under way")
-        fields = _outgoing(headers)
+        fields = outgoing(headers)
         if body or method in {"POST", "PUT", "PATCH"}:  # RFC 9110, 8.6
             fields.append(("Content-Length", str(len(body))))
         if method == "CONNECT":
             raise LocalProtocolError("CONNECT is not supported")
         try:
-            request = h11.Request(method=method, target=target, headers=_encoded(fields))
+            request = h11.Request(method=method, target=target, headers=encoded(fields))
         except (h11.LocalProtocolError, UnicodeEncodeError) as exc:
             raise LocalProtocolError(f"not a request that HTTP can carry: {exc}") from None
         self._out += self._h11.send(request)
@@ -363,11 +366,11 @@ class HTTPServer:
             raise LocalProtocolError(f"a response with status {status} has no body (RFC 9110, 6.4.1)")
         if any(char < " " or char == "\x7f" for char in reason):  # h11 does not look
             raise LocalProtocolError("a reason phrase has no control characters")
-        fields = [*_outgoing(headers), ("Content-Length", str(len(body)))]
+        fields = [*outgoing(headers), ("Content-Length", str(len(body)))]
         if self._failed:
             fields.append(("Connection", "close"))
         try:
-            response = h11.Response(status_code=status, reason=reason.encode("latin-1"), headers=_encoded(fields))
+            response = h11.Response(status_code=status, reason=reason.encode("latin-1"), headers=encoded(fields))
         except (h11.LocalProtocolError, UnicodeEncodeError) as exc:
             raise LocalProtocolError(f"not a response that HTTP can carry: {exc}") from None
         head_only = self._request is not None and self._request.method == "HEAD"
@@ -456,12 +459,14 @@ def _text(data: bytes) -> str:
     return bytes(data).decode("latin-1")
 
 
-def _outgoing(headers: Headers) -> list[tuple[str, str]]:
+def outgoing(headers: Headers) -> list[tuple[str, str]]:
+    """A caller's header fields. Raises :class:`LocalProtocolError` for one that is not theirs to set."""
     for name, _ in headers:
         if name.lower() in _OURS:
             raise LocalProtocolError(f"{name} is not for the caller to set")
     return list(headers)
 
 
-def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """As h11 wants them. Raises ``UnicodeEncodeError`` for what is not Latin-1."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
