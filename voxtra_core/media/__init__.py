@@ -1,6 +1,6 @@
 """Audio as values and machines: chunks and formats, G.711, other rates, tones and digits, levels, speech, WAV files."""
 
-from .activity import Activity, SpeechEnded, SpeechStarted, VoiceActivity
+from .activity import Activity, FrameActivity, SpeechEnded, SpeechStarted, VoiceActivity
 from .chunk import AudioChunk
 from .dtmf import DtmfDetector, DtmfHeard
 from .formats import (
@@ -47,6 +47,7 @@ __all__ = [
     "DtmfDetector",
     "DtmfHeard",
     "Encoding",
+    "FrameActivity",
     "Quality",
     "Resampler",
     "SpeechEnded",
