@@ -12,6 +12,7 @@ import pytest
 
 from tests.testing.test_docs import run_page
 from voxtra_core import CallSession, ProviderFailed
+from voxtra_core.app import BaseApp
 from voxtra_core.app.parts import AgentParts
 from voxtra_core.media import SLIN, SLIN16, Tone, VoiceActivity, read_wav, rms_dbfs
 from voxtra_core.testing import (
@@ -194,9 +195,9 @@ def guest() -> Caller:
     return Caller("5550100").waits_for_answer(timeout=5)
 
 
-def received(caller: Caller, *agents: Agent, limit: float = 120.0, **changes: Any) -> RunReport:
+def received(caller: Caller, *agents: Agent, **changes: Any) -> RunReport:
     """A call to the receptionist."""
-    run = run_calls(load("receptionist_asyncio").app, [caller], agents=agents, parts=stand_ins(**changes), limit=limit)
+    run = run_calls(load("receptionist_asyncio").app, [caller], agents=agents, parts=stand_ins(**changes))
     assert not run.left
     return run
 
@@ -303,7 +304,7 @@ APOLOGY = "Sorry, something went wrong. Could you say that again?"
 
 @pytest.mark.parametrize("part", ["stt", "llm"])
 def test_a_receptionist_whose_parts_fail_once(part: str) -> None:
-    parts = {
+    parts: dict[str, Any] = {
         "stt": lambda: SimulatedRecogniser(partials=False, mishaps=[SimulatedFailure("once")]),
         "llm": lambda: ScriptedModel([SimulatedFailure("once"), "On Sunday we are closed."]),
     }
@@ -325,13 +326,14 @@ def test_a_receptionist_without_a_voice_gives_up() -> None:
 def reminded(mary: Agent, **changes: Any) -> tuple[RunReport, str]:
     """What was heard, and what has come of it."""
     example = load("reminder_asyncio")
+    app: BaseApp = example.app
     outcomes: list[str] = []
 
-    @example.app.default()
+    @app.default()
     async def begin(call: CallSession) -> None:
         outcomes.append(await example.outcome_of(example.APPOINTMENTS[0]))
 
-    run = run_calls(example.app, [Caller("5550100")], agents=[mary], parts=stand_ins(**changes))
+    run = run_calls(app, [Caller("5550100")], agents=[mary], parts=stand_ins(**changes))
     assert [report.error for report in run.calls] == [None] * len(run.calls)
     assert not run.left
     (outcome,) = outcomes

@@ -79,7 +79,7 @@ async def outcome_of(appointment: Appointment) -> str:
     except OriginateFailed as failure:
         return f"not reached: {failure.end.name}"
     end = await call.wait_ended()
-    return call.metadata.get("outcome", f"hung up early: {end}")
+    return str(call.metadata.get("outcome", f"hung up early: {end}"))
 
 
 async def main() -> None:
