@@ -382,7 +382,7 @@ async def test_what_is_said_waits_for_the_end_of_hold_and_of_a_prompt(rig: Rig) 
     async def listen_beside_a_prompt(call: CallSession) -> str | None:
         await call.start_playback("demo-congrats")
         turn = await call.listen(timeout=5)
-        return turn and turn.text
+        return turn.text if turn is not None else None
 
     async def hear(person: Person) -> None:
         await person.answered()
@@ -420,7 +420,7 @@ async def test_in_a_bridge_the_conversation_is_the_callers_alone(rig: Rig) -> No
         await call.say(SHORT)
         turn = await call.listen(timeout=5)
         await call.say("Bye!")
-        return turn and turn.text
+        return turn.text if turn is not None else None
 
     async def talk(person: Person) -> None:
         await person.hears("rest.")

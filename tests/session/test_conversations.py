@@ -725,7 +725,7 @@ def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:
 
 
 def test_stand_ins_take_the_place_of_an_applications_parts_one_by_one() -> None:
-    def fail(*given: object) -> str:
+    def fail(*given: object) -> None:
         raise AssertionError("the application's own")
 
     def book(people: int) -> str:
