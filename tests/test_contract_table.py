@@ -5,21 +5,23 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 import attrs
 import pytest
 
 from voxtra_core import CallDirection, CallSession, CallState
+from voxtra_core.app.parts import AgentParts
+from voxtra_core.session.agent import AgentClient
 from voxtra_core.testing import Agent, Caller, run_call
+from voxtra_core.testing.parts import ScriptedModel
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "contract.md"
 
-PLACEHOLDER = "issue 8"
-"""What stands in for a test of what is not built yet."""
 MEMBERS = """
     id caller_id called_number direction state metadata duration app_name agent
     answer hangup hold unhold transfer_to
@@ -31,7 +33,7 @@ MEMBERS = """
     on_hangup
 """
 """All that the contract names."""
-TYPES = {each.__name__: each for each in (str, float, dict, list, CallDirection, CallState)}
+TYPES = {each.__name__: each for each in (str, float, dict, list, AgentClient, CallDirection, CallState)}
 
 _MEMBER = re.compile(r"`call\.(?P<name>[a-z_.]+)(?P<signature>\([^`]*)?(?:: (?P<type>\w+))?`")
 _TEST = re.compile(r"`([a-z_/]+): ([a-z0-9_]+)`")
@@ -51,11 +53,6 @@ class Row:
     def members(self) -> list[re.Match[str]]:
         """The members of a call that it names."""
         return list(_MEMBER.finditer(self.line))
-
-    @property
-    def is_to_come(self) -> bool:
-        """Whether it is of something that is not built yet."""
-        return self.simulated == self.real == PLACEHOLDER
 
     def __str__(self) -> str:
         return self.line[:60]
@@ -154,38 +151,36 @@ def test_all_that_the_contract_names_is_there() -> None:
 
 @EVERY_ROW
 def test_a_line_has_its_tests(row: Row) -> None:
-    if not row.is_to_come:
-        assert fault_in(row.simulated, TESTS) is None
-        assert "`asterisk/" not in row.simulated
-        assert fault_in(row.real, TESTS / "asterisk") is None
-
-
-@EVERY_ROW
-def test_what_waits_to_be_built_is_not_there_yet(row: Row) -> None:
-    """When it is, its line wants tests."""
-    if row.is_to_come:
-        assert row.members, "a line without a test has to name what it waits for"
-        names = [member["name"].partition(".")[0] for member in row.members]
-        assert [name for name in names if hasattr(CallSession, name)] == []
+    assert fault_in(row.simulated, TESTS) is None
+    assert "`asterisk/" not in row.simulated
+    assert fault_in(row.real, TESTS / "asterisk") is None
 
 
 @EVERY_ROW
 def test_calls_are_as_it_says(row: Row) -> None:
-    for member in row.members if not row.is_to_come else []:
+    for member in row.members:
         if member["signature"] is not None:
-            method = getattr(CallSession, member["name"])
+            method = method_named(member["name"])
             assert fault_in_signature(inspect.signature(method), member["signature"]) is None
             if member["name"] not in {"audio_stream", "on_hangup"}:
                 assert inspect.iscoroutinefunction(method)
         elif member["type"] is not None:
             for person in (Caller("5550100"), Agent("PJSIP/bob").answers()):
-                assert isinstance(getattr(ended_call(person), member["name"]), TYPES[member["type"]])
+                found = attrgetter(member["name"])(ended_call(person))
+                assert isinstance(found, TYPES[member["type"]])
+
+
+def method_named(name: str) -> Callable[..., object]:
+    """Of a call, or of its agent."""
+    of_agent = name.removeprefix("agent.")
+    method: Callable[..., object] = getattr(CallSession if of_agent == name else AgentClient, of_agent)
+    return method
 
 
 @cache
 def ended_call(person: Caller | Agent) -> CallSession:
     """A call that came in, or was placed."""
-    call = run_call(CallSession.answer, person).call
+    call = run_call(CallSession.answer, person, parts=AgentParts(llm=ScriptedModel())).call
     assert call is not None
     return call
 
@@ -195,10 +190,9 @@ def ended_call(person: Caller | Agent) -> CallSession:
 
 def test_a_row_is_read() -> None:
     (row,) = rows(
-        "| line | simulated | real |\n|---|---|---|\n| `call.f(a, b=None) -> str \\| None` is | `x: y` | issue 8 |\n"
+        "| line | simulated | real |\n|---|---|---|\n| `call.f(a, b=None) -> str \\| None` is | `x: y` | `z: y` |\n"
     )
-    assert row == Row("`call.f(a, b=None) -> str | None` is", "`x: y`", "issue 8")
-    assert not row.is_to_come
+    assert row == Row("`call.f(a, b=None) -> str | None` is", "`x: y`", "`z: y`")
     (member,) = row.members
     assert (member["name"], member["signature"], member["type"]) == ("f", "(a, b=None) -> str | None", None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -29,6 +30,7 @@ from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
 from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
+from voxtra_trio import VoxtraApp
 
 Handler = Callable[[CallSession], Awaitable[None]]
 LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen fifteen sixteen."
@@ -720,3 +722,33 @@ def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:
     faults = Faults(*(RefusedRequest(nth, 500) for nth in range(2, 20)))  # all but the answer
     report = run_call(handler, caller().waits(30), parts=parts(), faults=faults)
     assert report.error is None
+
+
+def test_stand_ins_take_the_place_of_an_applications_parts_one_by_one() -> None:
+    def fail(*given: object) -> None:
+        raise AssertionError("the application's own")
+
+    def book(people: int) -> str:
+        """Books a table."""
+        return f"booked for {people}"
+
+    app = VoxtraApp(llm=fail, tts=fail, conversation=Conversation(instructions="Be brief.", tools=[book]))
+
+    @app.default()
+    async def desk(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        await call.say(call.agent.respond_stream(turn.text))
+
+    model = ScriptedModel([ToolCall("1", "book", {"people": 2}), "Done.", "Fine."])
+    given = AgentParts(stt=SimulatedRecogniser, llm=model, tts=SimulatedVoice())
+    report = run_call(app, caller().says("for two"), parts=given)
+    assert report.error is None
+    assert heard(report) == ["Done."]
+    assert [message["content"] for message in model.asked[1]][::3] == ["Be brief.", "booked for 2"]
+    report = run_call(
+        app, caller().says("for two"), parts=attrs.evolve(given, conversation=Conversation(instructions="Be long."))
+    )
+    assert heard(report) == ["Fine."]
+    assert (model.asked[2][0]["content"], model.tools[2]) == ("Be long.", [])

@@ -15,25 +15,35 @@ import pytest
 import voxtra_asyncio
 import voxtra_trio
 from voxtra_core import (
+    AgentResponseEvent,
     CallDirection,
     CallEnd,
     CallEnded,
     CallSession,
     CallState,
+    Conversation,
     EndedBy,
     OriginateFailed,
+    Patience,
     PlaybackEnd,
+    Said,
+    ToolCall,
+    UserTranscriptEvent,
 )
 from voxtra_core.app import BaseApp
 from voxtra_core.media import SLIN, ULAW, AudioChunk, Transcoder
 from voxtra_core.recording import RecordingEnd, RecordingMetadata
+from voxtra_core.session.agent import AgentClient
 from voxtra_core.testing import Agent, Caller, Extension, run_call
+from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.report import CallReport
 from voxtra_trio import VoxtraApp
 
 PATIENT = Caller("5550100")
 """Who stays on the line."""
 LEAVES = PATIENT.waits_for_answer().waits(2.0).hangs_up(17)
+SPEAKS = PATIENT.waits_for_answer()
+"""Who says, and waits for, what a test adds."""
 VOICE = bytes(range(1, 251)) * 64
 """A second, in signed linear, that is nowhere silent."""
 
@@ -369,6 +379,125 @@ def test_a_recording_from_its_beginning_to_its_sink() -> None:
     assert (told.name, told.format, told.ended, told.duration) == ("meeting", "ulaw", RecordingEnd.STOPPED, 4.0)
 
 
+# ---- conversations ---------------------------------------------------------------------------------------------------
+
+NOT_CONFIGURED = r"^AI pipeline not configured$"
+
+
+def held(handler: Callable[[CallSession], Awaitable[None]], person: Caller, **parts: Any) -> CallReport:
+    """The report of a call to an application that has these parts."""
+    app = new_app(**parts)
+    app.default()(handler)
+    return right(run_call(app, person))
+
+
+def test_a_handle_and_a_history_of_its_own() -> None:
+    """The history may be appended to, edited, and replayed into; another call's has nothing of it."""
+    model = ScriptedModel(otherwise=lambda history: f"{len(history)}: {history[-1]['content']}")
+    earlier = [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}]
+
+    async def replay(call: CallSession) -> None:
+        assert type(call.agent) is AgentClient
+        assert type(call.agent.history) is list
+        assert call.agent.history is call.agent.history == []
+        call.agent.history += [*map(dict, earlier)]
+        assert (await call.agent.respond("C")).text == "3: C"
+        assert call.agent.history[2:] == [{"role": "user", "content": "C"}, {"role": "assistant", "content": "3: C"}]
+        call.agent.history[2]["content"] = "edited"
+        del call.agent.history[3]
+        call.agent.history.append({"role": "user", "content": "D"})
+        assert (await call.agent.respond("")).text == "4: D"
+        assert [message["content"] for message in model.asked[-1]] == ["A", "B", "edited", "D"]
+
+    async def another(call: CallSession) -> None:
+        assert (await call.agent.respond("hello")).text == "1: hello"
+
+    for handler in (replay, another):
+        held(handler, PATIENT, llm=model)
+
+
+def test_a_turn_of_the_model_with_tools() -> None:
+    book = ToolCall("1", "book", {"people": 2})
+    model = ScriptedModel([["One moment.", book], "It is booked."])
+
+    async def handler(call: CallSession) -> None:
+        assert await call.agent.respond("A table.") == AgentResponseEvent("One moment.", (book,))
+        await call.agent.add_tool_result(tool_id="1", result={"booked": True})
+        with pytest.raises(ValueError, match="no message"):
+            await call.agent.add_tool_result(tool_id="2", result="no")
+        assert await call.agent.respond("") == AgentResponseEvent("It is booked.")
+        assert [message["content"] for message in model.asked[1]] == ["A table.", "One moment.", '{"booked": true}']
+
+    held(handler, PATIENT, llm=model, conversation=Conversation(run_tools=False))
+
+
+def test_saying_ends_when_it_has_been_heard() -> None:
+    ended: list[float] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.say("Good evening.") == Said("Good evening.")
+        ended.append(call.duration)
+
+    (utterance,) = held(handler, SPEAKS, tts=SimulatedVoice()).heard_speech
+    assert utterance.text == "Good evening."
+    assert 0.0 <= ended[0] - utterance.end <= 0.1
+
+
+def test_saying_ends_earlier_when_somebody_speaks_unless_that_is_ruled_out() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        cut = await call.say("One two three four five six.")
+        assert (cut.interrupted, cut.by, cut.is_exact) == (True, "speech", True)
+        assert "One two three four five six.".startswith(f"{cut.text} ")
+        assert await call.say("One two three four five six.", interruptible=False) == Said(
+            "One two three four five six."
+        )
+
+    person = SPEAKS.waits_for_speech("two", timeout=5).says("Wait!").waits_for_speech("two", timeout=5).says("Wait!")
+    held(handler, person, tts=SimulatedVoice(), stt=SimulatedRecogniser)
+
+
+def test_listening_gives_what_is_final_or_nothing_when_the_time_is_over() -> None:
+    """The recogniser tells after each word what it has understood so far."""
+    turns: list[UserTranscriptEvent | None] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turns.extend([await call.listen(timeout=0.2), await call.listen(timeout=5), await call.listen(timeout=0.2)])
+
+    report = held(handler, SPEAKS.waits(0.5).says("A table for two.").waits(5.0), stt=SimulatedRecogniser)
+    (utterance,) = report.said
+    before, turn, after = turns
+    assert (before, after) == (None, None)
+    assert turn is not None
+    assert (turn.text, turn.confidence, turn.is_complete) == ("A table for two.", None, True)
+    assert (turn.began, turn.ended) == pytest.approx((utterance.start, utterance.end), abs=0.05)
+
+
+def test_without_a_part_it_is_not_configured() -> None:
+    """And no audio is asked for, as nobody would use it."""
+
+    async def without_any(call: CallSession) -> None:
+        with pytest.raises(RuntimeError, match=NOT_CONFIGURED):
+            _ = call.agent
+
+    async def with_a_model(call: CallSession) -> None:
+        await call.answer()
+        for attempt in (call.say("Good evening."), call.listen()):
+            with pytest.raises(RuntimeError, match=NOT_CONFIGURED):
+                await attempt
+
+    async def with_a_voice(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(RuntimeError, match=NOT_CONFIGURED):
+            await call.agent.respond("Hello?")
+
+    held(without_any, PATIENT)
+    held(with_a_voice, PATIENT, tts=SimulatedVoice())
+    assert asked(held(with_a_model, PATIENT, llm=ScriptedModel()), "channels.external_media") == 0
+
+
 # ---- callbacks -------------------------------------------------------------------------------------------------------
 
 
@@ -495,6 +624,15 @@ WAITS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "send_dtmf": lambda call: call.send_dtmf("1" * 50),
     "send_audio": talk_for_ever,
     "set_variable, behind a prompt": lambda call: call.set_variable("BEHIND", "the prompt"),
+    "say": lambda call: call.say(f"{'and so on ' * 9}."),
+    "listen": lambda call: call.listen(),
+    "respond": lambda call: call.agent.respond("Hello?"),
+    "converse": lambda call: call.converse(greeting="Good evening."),
+}
+CONVERSES: dict[str, Any] = {
+    "stt": SimulatedRecogniser,
+    "llm": ScriptedModel(otherwise=float("inf")),
+    "tts": SimulatedVoice(),
 }
 
 
@@ -512,7 +650,7 @@ def test_whatever_is_awaited_says_who_ended_the_call_and_why(name: str) -> None:
             ended.append(error)
             raise
 
-    report = right(run_call(handler, LEAVES))
+    report = held(handler, LEAVES, **CONVERSES)
     assert report.call is not None
     assert [(error.call_id, error.end) for error in ended] == [(report.call.id, CallEnd(17, EndedBy.REMOTE))]
     assert report.ended_at == 2.0
@@ -524,11 +662,13 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "bridge_with": lambda call: call.bridge_with(call),
     "collect_digits": lambda call: call.collect_digits(1),
     "continue_in_dialplan": lambda call: call.continue_in_dialplan(),
+    "converse": lambda call: call.converse(),
     "drain_audio": lambda call: call.drain_audio(),
     "flush_audio": lambda call: call.flush_audio(),
     "flush_dtmf": lambda call: call.flush_dtmf(),
     "get_variable": lambda call: call.get_variable("X"),
     "hold": lambda call: call.hold(),
+    "listen": lambda call: call.listen(timeout=0),
     "listen_dtmf": lambda call: call.listen_dtmf(timeout=0),
     "menu": lambda call: call.menu("beep", "1"),
     "play_file": lambda call: call.play_file("beep"),
@@ -538,6 +678,8 @@ AFTERWARDS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
     "record_start": lambda call: call.record_start(),
     "record_unmute": lambda call: call.record_unmute(),
     "ring": lambda call: call.ring(),
+    "say": lambda call: call.say("Good evening."),
+    "say_with": lambda call: call.say_with(call.agent.respond_stream("Hello?"), Patience()),
     "send_audio": lambda call: call.send_audio(CHUNK),
     "send_dtmf": lambda call: call.send_dtmf("1"),
     "set_variable": lambda call: call.set_variable("X", "1"),
@@ -582,7 +724,7 @@ def test_after_the_end_methods_raise_but_for_these(audio: bool) -> None:
         assert await call.wait_ended() == call.end
         assert [chunk async for chunk in call.audio_stream()] == []
 
-    app = new_app(recording_sink=Sink())
+    app = new_app(recording_sink=Sink(), **CONVERSES)
     app.default()(handler)
     right(run_call(app, LEAVES))
     assert raised == [(name, CallEnd(17, EndedBy.REMOTE)) for name in AFTERWARDS]

@@ -495,14 +495,14 @@ class CallSession:
         """
         from .agent import said_by
 
-        talk = self._opened()
+        talk = self._opened("tts")
         return await said_by(talk, self._driver, text, interruptible=interruptible, remember=remember)
 
     async def say_with(self, stream: ResponseStream, patience: Patience) -> Said:
         """As :meth:`say`, for what the model answers, with fillers while nothing has come of that."""
         from .agent import said_by
 
-        talk = self._opened()
+        talk = self._opened("tts")
         return await said_by(talk, self._driver, stream, interruptible=True, remember=False, patience=patience)
 
     async def listen(self, timeout: float | None = None) -> UserTranscriptEvent | None:
@@ -515,7 +515,7 @@ class CallSession:
         """
         from .agent import outcome
 
-        talk = self._opened()
+        talk = self._opened("stt")
         pending = talk.machine.listen(self._driver.time(), timeout)
         turn: UserTranscriptEvent | None = await outcome(talk, self._driver, pending)
         return turn
@@ -544,10 +544,12 @@ class CallSession:
             self._talk = self._home.new_talk(self)
         return self._talk
 
-    def _opened(self) -> Talking:
+    def _opened(self, part: Literal["stt", "tts"]) -> Talking:
+        """With audio, unless the part is missing for which that is: its machine says so then."""
         talk = self._conversation()
         self._machine.check_alive()
-        talk.open()
+        if getattr(talk.machine.parts, part):
+            talk.open()
         return talk
 
     # ---- DTMF ------------------------------------------------------------------------------------------------------
