@@ -272,6 +272,16 @@ def test_a_loop_that_was_stuck_has_not_heard_silence() -> None:
     assert len(world.of(SpeechBegan)) == 1
 
 
+def test_frames_that_come_before_the_timer_does_tell_of_the_gap_as_well() -> None:
+    world = World()
+    world.speak(1)
+    world.now += LAPSE + 0.6
+    world.machine.receive_audio(SILENT, world.now)
+    world.step()
+    assert len(world.of(SpeechOver)) == 1
+    assert len(world.asks(Finish)) == 1
+
+
 def test_they_go_on_after_a_gap() -> None:
     world = World()
     world.speak(1)

@@ -61,6 +61,28 @@ def test_words_interrupt() -> None:
     assert world.machine.next_deadline() is None
 
 
+def test_words_interrupt_at_once() -> None:
+    """However short they are."""
+    world, say = speaking(Interruption(min_speech=2))
+    world.speak(0.1)
+    world.partial("No")
+    assert world.said(say).by == "speech"
+
+
+def test_who_speaks_in_the_last_moment() -> None:
+    """All has been sent, and is being heard."""
+    world = World(auto_voice=True)
+    say = world.machine.say(world.now, "Hello.")
+    world.step()
+    world.silence(0.4)
+    world.speak(0.24)
+    assert world.machine.speaker.current is say
+    world.silence(1)
+    assert not say.finished.done
+    world.recognise("")
+    assert world.said(say) == Said("Hello.")
+
+
 def test_a_cough_is_too_short() -> None:
     world, say = speaking(Interruption(min_speech=0.5))
     before = frames(world)
@@ -526,6 +548,37 @@ def test_every_step_of_a_turn_is_measured() -> None:
     }
     assert times.total == pytest.approx(sum(times.items.values()))
     assert times.overhead == pytest.approx(0.04)
+
+
+def test_what_is_said_first_is_what_is_measured() -> None:
+    world = World(auto_voice=True)
+    world.machine.listen(world.now)
+    world.speak(1)
+    world.silence(1)
+    world.recognise("What is it?")
+    world.machine.say(world.now, "One moment.")
+    world.step()
+    world.silence(2)
+    assert len(world.of(TurnMeasured)) == 1
+    response = world.machine.respond("What is it?", world.now)
+    assert response.times.ended is None
+    world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("It is five.")
+    world.silence(2)
+    assert len(world.of(TurnMeasured)) == 1
+
+
+def test_no_filler_is_said_behind_something_else() -> None:
+    world = World(auto_voice=True)
+    world.machine.say(world.now, LONG)
+    response = world.machine.respond("What is it?", world.now)
+    world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=2.0)
+    world.step()
+    world.silence(3)
+    world.answer("It is five.")
+    world.silence(6)
+    assert "Hm." not in [command.text for command in world.asks(Synthesise)]
 
 
 def test_the_first_filler_is_said_after_a_while_and_no_more_when_there_is_something() -> None:

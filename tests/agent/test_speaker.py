@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from voxtra_core.agent.commands import Synthesise
+from voxtra_core.agent.commands import Cancel, Synthesise
 from voxtra_core.agent.events import PartFailed, Said, TurnMeasured
-from voxtra_core.agent.speaker import TAIL
+from voxtra_core.agent.speaker import LONGEST_SENTENCE, TAIL
 from voxtra_core.call import CallEnd, EndedBy
 from voxtra_core.errors import AgentNotConfigured, CallEnded, MediaFailed, ProviderFailed
 from voxtra_core.media.chunk import AudioChunk
-from voxtra_core.media.formats import SLIN16
+from voxtra_core.media.formats import SLIN, SLIN16
 
 from .world import World, audio_of
 
@@ -128,6 +128,43 @@ def test_a_voice_that_fails_in_the_middle_of_a_sentence() -> None:
     assert len(world.of(PartFailed)) == 1
 
 
+def test_of_what_a_voice_fails_with_nothing_more_is_made() -> None:
+    world = World()
+    say = world.machine.say(world.now, FIVE)
+    world.step()
+    world.voice(0.5, error=OSError("reset"))
+    world.silence(1)
+    assert say.finished.failed
+    assert len(world.asks(Synthesise)) == 1
+
+
+def test_and_no_more_text_is_wanted() -> None:
+    world = World()
+    say = world.machine.say(world.now)
+    world.have_source(say)
+    world.machine.add_text(say, "One is said. Two", world.now)
+    world.step()
+    world.voice(0.5, error=OSError("reset"))
+    assert world.asks(Cancel) == [Cancel(say.source or 0)]
+    world.machine.add_text(say, " is said. Three", world.now)
+    world.silence(1)
+    assert say.finished.failed
+    assert len(world.asks(Synthesise)) == 1
+
+
+def test_a_voice_that_does_not_stop() -> None:
+    world = World()
+    say = world.machine.say(world.now, "Hello there.")
+    world.step()
+    number = world.number_of(Synthesise)
+    for _ in range(round(LONGEST_SENTENCE) + 1):
+        assert number in world.open
+        world.machine.receive_speech(number, AudioChunk(bytes(16000), SLIN), world.now)
+        world.step()
+    assert number not in world.open
+    assert isinstance(say.error, ProviderFailed)
+
+
 def test_a_voice_that_says_nothing_for_too_long() -> None:
     world = World()
     say = world.machine.say(world.now, "Hello there.")
@@ -180,6 +217,7 @@ def test_what_comes_too_late_from_a_voice_is_no_failure() -> None:
     number = world.number_of(Synthesise)
     say.finished.abandon(world.now)
     world.step()
+    assert world.open == {}
     world.machine.receive_speech(number, AudioChunk(audio_of(0, 0.1), SLIN16), world.now)
     world.machine.receive_spoken(number, world.now, OSError("cancelled"))
     world.step()

@@ -286,7 +286,6 @@ class Ear:
             return
         self.state = EarState.TRAILING
         self._utterance.times.ended = at
-        self._likelihood = self._asked_about = None
         self._listener.speech_over(at, now)
         if self.state is EarState.TRAILING:
             self._consider(now)

@@ -538,8 +538,6 @@ class ConversationMachine:
             return
         self.speaker.pause(now)
         self._set_doubt(say, utterance, began, now)
-        if self._counts(utterance.text):
-            self._words_said(utterance, now)
 
     def _set_doubt(self, say: Say, utterance: Utterance, began: float, now: float) -> None:
         self._doubt = _Doubt(say, utterance, began, now)
