@@ -121,7 +121,7 @@ def test_tokens_are_letters_of_bytes() -> None:
     assert letters([]) == ""
 
 
-@pytest.mark.parametrize("limits", [{"partials": 0.1}, {"partials": float("nan")}, {"threads": 0}])
+@pytest.mark.parametrize("limits", [{"partials": 0.1}, {"partials": float("nan")}, {"workers": 0}])
 def test_what_a_recogniser_refuses(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         LocalRecogniser(**limits)  # type: ignore[arg-type]
