@@ -66,7 +66,7 @@ class LocalRecogniser:
             told += self._cut(quietest(bytes(self._audio)))
         if self._every is not None and len(self._audio) - self._understood >= self._every:
             self._understood = len(self._audio)
-            if (partial := self._transcript(bytes(self._audio), is_final=False)) is not None and partial.text:
+            if (partial := self._transcript(bytes(self._audio), is_final=False)) is not None:
                 told.append(partial)
         return told
 
