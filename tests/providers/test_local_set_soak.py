@@ -76,18 +76,52 @@ I am calling about my order.
 Can I park near the building?
 Please repeat that.
 """.strip().splitlines()
-"""Typical of a reception, thirty of its and twenty of its callers'; none was left out for being misunderstood."""
+"""Typical of a reception and of its callers; none was left out for being misunderstood. The voice was chosen by these."""
+
+HELD_OUT = """
+Good afternoon, this is the dental practice.
+Your reservation has been confirmed for Saturday evening.
+Our sales team will call you back within an hour.
+I have sent the invoice to your email address.
+The delivery is expected before noon.
+Please wait while I check the calendar.
+Unfortunately all rooms are taken this weekend.
+You have no new messages.
+The technician will visit you on Monday.
+Your account has been closed.
+Do you need directions to our store?
+The waiting time is about ten minutes.
+I will connect you with a colleague.
+Your payment was received yesterday.
+The shop opens again in January.
+Can I have your phone number, please?
+We offer free parking for our guests.
+The train leaves at half past six.
+I want to talk to someone about a refund.
+My internet connection does not work.
+I lost my credit card.
+Could I change the date of my booking?
+How long do I have to wait?
+I would like to order two pizzas.
+Please send me a copy of the contract.
+Is the swimming pool open today?
+I am looking for a birthday present.
+Which documents do I need to bring?
+Can someone repair my washing machine?
+I will be there in an hour.
+""".strip().splitlines()
+"""More of them; nothing was chosen by these."""
 
 LETTERS = ("abc XYZ", "0123456789.,:/$%€-", "()[]{}<>\"'&;", "\0\1\x1b\x7f\u200d\u202e\ufeff\ud800", "😀é中文ЖΩ\u0301")
 
 
-def test_of_fifty_sentences_one_word_in_twelve_is_wrong_at_most() -> None:
+@pytest.mark.parametrize("sentences", [SENTENCES, HELD_OUT], ids=["chosen by", "held out"])
+def test_one_word_in_twelve_is_wrong_at_most(sentences: list[str]) -> None:
     recogniser = LocalRecogniser()
     errors = sum(
-        word_errors(normalised(text), normalised(understood(recogniser, telephone(text)))) for text in SENTENCES
+        word_errors(normalised(text), normalised(understood(recogniser, telephone(text)))) for text in sentences
     )
-    assert len(SENTENCES) == 50
-    assert errors <= sum(len(normalised(text)) for text in SENTENCES) / 12
+    assert errors <= sum(len(normalised(text)) for text in sentences) / 12
 
 
 def test_any_text_is_spoken(soak_seconds: float) -> None:
