@@ -76,7 +76,7 @@ I am calling about my order.
 Can I park near the building?
 Please repeat that.
 """.strip().splitlines()
-"""Typical of a reception and of its callers; none was left out for being misunderstood. The voice was chosen by these."""
+"""Typical of a reception and of its callers; none was left out. The voice was chosen by these."""
 
 HELD_OUT = """
 Good afternoon, this is the dental practice.
