@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -29,6 +30,7 @@ from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
 from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
+from voxtra_trio import VoxtraApp
 
 Handler = Callable[[CallSession], Awaitable[None]]
 LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen fifteen sixteen."
@@ -720,3 +722,67 @@ def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:
     faults = Faults(*(RefusedRequest(nth, 500) for nth in range(2, 20)))  # all but the answer
     report = run_call(handler, caller().waits(30), parts=parts(), faults=faults)
     assert report.error is None
+
+
+def test_stand_ins_take_the_place_of_an_applications_parts_one_by_one() -> None:
+    def fail(*given: object) -> None:
+        raise AssertionError("the application's own")
+
+    def book(people: int) -> str:
+        """Books a table."""
+        return f"booked for {people}"
+
+    app = VoxtraApp(llm=fail, tts=fail, conversation=Conversation(instructions="Be brief.", tools=[book]))
+
+    @app.default()
+    async def desk(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        await call.say(call.agent.respond_stream(turn.text))
+
+    model = ScriptedModel([ToolCall("1", "book", {"people": 2}), "Done.", "Fine."])
+    given = AgentParts(stt=SimulatedRecogniser, llm=model, tts=SimulatedVoice())
+    report = run_call(app, caller().says("for two"), parts=given)
+    assert report.error is None
+    assert heard(report) == ["Done."]
+    assert [message["content"] for message in model.asked[1]][::3] == ["Be brief.", "booked for 2"]
+    report = run_call(
+        app, caller().says("for two"), parts=attrs.evolve(given, conversation=Conversation(instructions="Be long."))
+    )
+    assert heard(report) == ["Fine."]
+    assert (model.asked[2][0]["content"], model.tools[2]) == ("Be long.", [])
+
+
+def test_what_is_slow_to_be_made_is_made_in_a_worker_before_the_first_word() -> None:
+    made: list[float] = []
+
+    class Heavy(SimulatedRecogniser):
+        """One that says when it was made."""
+
+        def __init__(self) -> None:
+            made.append(1)
+            super().__init__(format="slin16")
+
+    def broken() -> SimulatedRecogniser:
+        raise OSError("no model")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert made == []
+        assert call.agent.history == []
+        assert made == []
+        assert await call.listen(timeout=0.1) is None
+        assert made == [1]
+        turn = await call.listen()
+        assert turn is not None
+        assert turn.text == "hello"
+
+    held(handler, caller().waits(1).says("hello"), parts(stt=Heavy))
+
+    async def with_none(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="no model"):
+            await call.listen()
+
+    held(with_none, caller().waits(1).says("hello").waits(3), parts(stt=broken))

@@ -149,7 +149,9 @@ class Say:
     source: int | None = None
     """What its text comes from, to be cancelled with it."""
     began: float | None = None
-    """When the first of it was sent."""
+    """When the first of it was sent, other than a filler."""
+    marked_begin: int = -1
+    """In which epoch the mouth was asked to tell that."""
     marked: int = -1
     """In which epoch the mouth was asked to tell its end."""
 
@@ -178,7 +180,11 @@ _BEGUN = {Begin.NOW: SayState.SPEAKING, Begin.LATER: SayState.WAITING, Begin.PAU
 
 
 class Speaker:
-    """Says one thing after another. ``on_over(say, said)`` is called when one has ended, whichever way."""
+    """Says one thing after another.
+
+    ``on_sent(say, now)`` is called when the first of one has been sent; ``on_over(say, said, now)`` when it has ended,
+    whichever way; ``on_failed(error)`` when the voice has failed.
+    """
 
     def __init__(
         self,
@@ -189,6 +195,7 @@ class Speaker:
         voice_timeout: float,
         on_sent: Callable[[Say, float], object],
         on_over: Callable[[Say, Said, float], object],
+        on_failed: Callable[[Exception], object],
         may_begin: Callable[[Say, float], Begin],
     ) -> None:
         self.timers = Timers()
@@ -200,6 +207,7 @@ class Speaker:
         self._voice_timeout = voice_timeout
         self._on_sent = on_sent
         self._on_over = on_over
+        self._on_failed = on_failed
         self._may_begin = may_begin
         self._synthesising: tuple[Say, Sentence] | None = None
         self._epoch = 0  # marks of an earlier one are for audio that was dropped
@@ -209,12 +217,6 @@ class Speaker:
     def current(self) -> Say | None:
         """What is being said, or is paused."""
         return self.queue[0] if self.queue and self.queue[0].state is not SayState.WAITING else None
-
-    @property
-    def is_audible(self) -> bool:
-        """Whether the agent is being heard, or would be, were it not for somebody who may be interrupting."""
-        say = self.current
-        return say is not None and (say.state is SayState.PAUSED or say.base is not None)
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -237,11 +239,6 @@ class Speaker:
         if say.is_over or say.has_all_text:
             return
         self._add_sentences(say, say.splitter.feed(text), now)
-
-    def pause_text(self, say: Say, now: float) -> None:
-        """No more comes for a while: what there is is a sentence."""
-        if not say.is_over and not say.has_all_text:
-            self._add_sentences(say, say.splitter.flush(), now)
 
     def end_text(self, say: Say, now: float, error: Exception | None = None) -> None:
         """There will be no more of it. With an error it raises that, when what there is has been said."""
@@ -307,22 +304,20 @@ class Speaker:
         if say.times is not None and say.times.first_speech is None and not sentence.is_filler:
             say.times.first_speech = now
         sentence.format = sentence.format or chunk.format
-        sentence.audio += chunk.data
         if chunk.format != sentence.format:
-            self.receive_failure(
-                number, ProviderFailed("tts", "the format of the audio changed within a sentence"), now
-            )
-        elif sentence.seconds > LONGEST_SENTENCE:
-            self.receive_failure(
-                number, ProviderFailed("tts", f"more than {LONGEST_SENTENCE:g} s of one sentence"), now
-            )
+            self._give_up_voice(number, "the format of the audio changed within a sentence", now)
+            return
+        sentence.audio += chunk.data
+        if sentence.seconds > LONGEST_SENTENCE:
+            self._give_up_voice(number, f"more than {LONGEST_SENTENCE:g} s of one sentence", now)
         else:
             self._expect_voice(number, now)
             self._go_on(now)
 
     def receive_word(self, number: int, word: SpokenWord, now: float) -> None:
         """When a word of a sentence is spoken."""
-        if found := self._found(number):
+        found = self._found(number)
+        if found is not None and len(found[1].words) < len(found[1].text):
             found[1].words.append(word)
             self._expect_voice(number, now)
 
@@ -338,12 +333,16 @@ class Speaker:
         if found is None:
             return
         say, sentence = found
-        self._send(Cancel(number))
+        self._on_failed(error)
         del say.sentences[say.sentences.index(sentence) + 1 :]
         if say.source is not None and not say.has_all_text:
             self._send(Cancel(say.source))
         say.has_all_text, say.error = True, error
         self._made(sentence, now)
+
+    def _give_up_voice(self, number: int, why: str, now: float) -> None:
+        self._send(Cancel(number))
+        self.receive_failure(number, ProviderFailed("tts", why), now)
 
     def _found(self, number: int) -> tuple[Say, Sentence] | None:
         found = self._synthesising
@@ -356,8 +355,8 @@ class Speaker:
         self._go_on(now)
 
     def _expect_voice(self, number: int, now: float) -> None:
-        error = ProviderFailed("tts", f"nothing came for {self._voice_timeout:g} s")
-        self.timers.set("voice", now + self._voice_timeout, lambda now: self.receive_failure(number, error, now))
+        why = f"nothing came for {self._voice_timeout:g} s"
+        self.timers.set("voice", now + self._voice_timeout, lambda now: self._give_up_voice(number, why, now))
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
@@ -398,7 +397,9 @@ class Speaker:
                 return
             if sentence.marked != self._epoch:
                 sentence.marked = self._epoch
-                self._mouth.mark(partial(self._sentence_sent, self._epoch, sentence), ends=True)
+                self._mouth.mark(partial(self._sentence_sent, self._epoch, say, sentence), ends=True)
+                if say.is_over:  # the audio has failed
+                    return
         if not say.has_all_text:
             return
         if say.base is None:
@@ -411,11 +412,12 @@ class Speaker:
         assert sentence.format is not None
         if say.base is None:
             say.base = self._mouth.sent + self._mouth.waiting
-            if say.began is None and not sentence.is_filler:
-                # the first of it by itself, to be told when it is sent
-                end = sentence.placed + sentence.format.frame_bytes
-                self._give(sentence, min(end, len(sentence.audio)), now)
-                self._mouth.mark(partial(self._first_sent, self._epoch, say))
+        if say.began is None and say.marked_begin != self._epoch and not sentence.is_filler:
+            # the first of it by itself, to be told when it is sent
+            say.marked_begin = self._epoch
+            end = sentence.placed + sentence.format.frame_bytes
+            self._give(sentence, min(end, len(sentence.audio)), now)
+            self._mouth.mark(partial(self._first_sent, self._epoch, say))
         self._give(sentence, len(sentence.audio), now)
 
     def _give(self, sentence: Sentence, end: int, now: float) -> None:
@@ -430,8 +432,12 @@ class Speaker:
             say.began = now
             self._on_sent(say, now)
 
-    def _sentence_sent(self, epoch: int, sentence: Sentence, error: Exception | None, now: float) -> None:
-        if epoch == self._epoch and error is None and not sentence.is_heard:
+    def _sentence_sent(self, epoch: int, say: Say, sentence: Sentence, error: Exception | None, now: float) -> None:
+        if epoch != self._epoch or say.is_over:
+            return
+        if error is not None:
+            self._lost(say, error, now)
+        else:
             sentence.length, sentence.is_heard = sentence.seconds, True
             sentence.audio.clear()
             self._synthesise(now)
@@ -440,14 +446,20 @@ class Speaker:
         if epoch != self._epoch or say.is_over:
             return
         if error is not None:
-            self._count(say)
-            self._finish(say, say.said(say.heard_before, is_cut=True), now, error)
+            self._lost(say, error, now)
         else:
             self.timers.set("tail", now + TAIL, lambda now: self._over(say, now))
 
+    def _lost(self, say: Say, error: Exception, now: float) -> None:
+        """The audio has failed: no more of it can be heard."""
+        self._drop(say)
+        self._finish(say, say.said(say.heard_before, is_cut=True), now, error)
+
     def _over(self, say: Say, now: float) -> None:
         """All that there is of it has been heard."""
-        self._finish(say, say.said(float("inf"), is_cut=say.error is not None), now, say.error)
+        has_sounded = say.base is not None or say.heard_before > 0
+        said = say.said(float("inf") if has_sounded else 0.0, is_cut=say.error is not None)
+        self._finish(say, said, now, say.error)
 
     def _count(self, say: Say) -> None:
         """What was heard since the mouth was given something."""
@@ -479,7 +491,8 @@ class Speaker:
             start += seconds
 
     def _finish(self, say: Say, said: Said, now: float, error: Exception | None = None) -> None:
-        self.timers.cancel("tail")
+        if say is self.current:
+            self.timers.cancel("tail")
         say.state = SayState.OVER
         self.queue.remove(say)
         if self._synthesising is not None and self._synthesising[0] is say:

@@ -27,18 +27,19 @@ from .providers import Message, ModelItem, ToolCall, ToolSpec
 
 __all__ = ["Response", "Thinker"]
 
+BETWEEN = "\n\n"
+"""What stands between the texts of two rounds: a new paragraph, so that the first is spoken while the tools run."""
+
 
 @attrs.define(eq=False)
 class Response:
     """An answer of the model's, while it comes."""
 
     times: TurnTimes
-    on_text: Callable[[str, float], object] | None = None
-    """Told of each piece of text."""
-    on_pause: Callable[[float], object] | None = None
-    """Told that no text comes for a while, as tools are run."""
-    on_end: Callable[[Exception | None, float], object] | None = None
-    """Told that there is no more."""
+    listeners: list[tuple[Callable[[str, float], object], Callable[[Exception | None, float], object]]] = attrs.field(
+        factory=list, repr=False
+    )
+    """Who is told of each piece of text, and that there is no more."""
     finished: Pending[AgentResponseEvent] = attrs.field(factory=Pending)
     text: str = ""
     """All that it has said, through all rounds."""
@@ -55,6 +56,17 @@ class Response:
     is_said: bool = False
     """Whether it is spoken while it comes: then who speaks it knows what was heard of it."""
     is_over: bool = False
+
+    @property
+    def event(self) -> AgentResponseEvent:
+        """What it has come to."""
+        return AgentResponseEvent(self.text.rstrip("\n"), tuple(self.calls))
+
+    def add(self, text: str, now: float) -> None:
+        """It says more."""
+        self.text += text
+        for on_text, _ in self.listeners:
+            on_text(text, now)
 
 
 class Thinker:
@@ -106,6 +118,7 @@ class Thinker:
             if response.ask is not None:
                 self._send(Cancel(response.ask))
             self._left.update(response.runs)
+            response.runs.clear()
             self._break_off(response)
             self._end(response, None, now)
 
@@ -122,21 +135,19 @@ class Thinker:
     def receive_item(self, ask: int, item: ModelItem, now: float) -> None:
         """A piece of text, or a call of a tool."""
         response = self._asked(ask)
-        if response is None:
+        if response is None or not item:
             return
         self._expect(response, now)
         if response.times.first_token is None:
             response.times.first_token = now
         if isinstance(item, ToolCall):
             response.calls.append(item)
-        elif item:
+        else:
             if response.message is None:
                 self._new_message(response, "")
             assert response.message is not None
             response.message["content"] += item
-            response.text += item
-            if response.on_text is not None:
-                response.on_text(item, now)
+            response.add(item, now)
 
     def receive_end(self, ask: int, now: float) -> None:
         """It has said all, of this round."""
@@ -155,8 +166,8 @@ class Thinker:
             self._end(response, ProviderFailed("llm", f"tools in more than {response.rounds} rounds of one turn"), now)
         else:
             response.rounds += 1
-            if response.on_pause is not None:
-                response.on_pause(now)
+            if response.message is not None and response.message["content"]:
+                response.add(BETWEEN, now)
             for call in calls:
                 if call.error is not None:
                     self._place_result(call.id, f"error: {call.error}")
@@ -177,11 +188,10 @@ class Thinker:
 
     def receive_result(self, run: int, result: str, now: float) -> None:
         """What a tool has come to, or what it failed with, in words for the model."""
-        call = self._left.pop(run, None)
-        if call is not None:
-            self._place_result(call.id, result)
-            return
         response = self.current
+        if run in self._left:
+            self.timers.cancel(run)
+            self._place_result(self._left.pop(run).id, result)
         if response is None or run not in response.runs:
             return
         self.timers.cancel(run)
@@ -279,12 +289,12 @@ class Thinker:
         for number in response.runs:
             self.timers.cancel(number)
         self._on_over(response, error, now)
-        if response.on_end is not None:
-            response.on_end(error, now)
+        for _, on_end in response.listeners:
+            on_end(error, now)
         if error is not None:
             response.finished.fail(error)
         else:
-            response.finished.resolve(AgentResponseEvent(response.text, tuple(response.calls)))
+            response.finished.resolve(response.event)
 
 
 def call_ids(message: Mapping[str, Any]) -> list[str]:

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ..app import BaseApp
-from ..call import CallEnd, Pending
+from ..call import Pending
 from ..session import CallSession
 from ..testing.asterisk import SimulatedAsterisk
 from ..testing.callers import Caller
 from ..testing.serve import SimulatorServer
 from .show import Show
 
-__all__ = ["demo_on_asterisk", "demo_simulated", "menu"]
+__all__ = ["PASSWORD", "USER", "Tally", "demo_on_asterisk", "demo_simulated", "menu", "serve"]
 
 USER, PASSWORD = "demo", "demo"
 
@@ -32,29 +32,38 @@ async def menu(call: CallSession) -> None:
     await call.hangup()
 
 
-class _Tally:
-    """What happened, for the summary at the end."""
+class Tally:
+    """What has come of each call, for the summary at the end."""
 
     def __init__(self, wanted: int) -> None:
         self.lines: list[str] = []
         self.enough = Pending[None]()
         self._wanted = wanted
 
-    def add(self, call: CallSession, end: CallEnd) -> None:
-        digit = call.metadata.get("digit")
-        pressed = f"pressed {digit}" if digit else "pressed nothing"
-        about = f"{call.direction} call, {call.duration:.1f} s answered" if call.duration else f"{call.direction} call"
-        self.lines.append(f"{about}, {pressed}, ended: {end}")
+    def add(self, line: str) -> None:
+        """One more call is over."""
+        self.lines.append(line)
         if len(self.lines) >= self._wanted:
             self.enough.resolve(None)
 
+    def summary(self) -> int:
+        """Print it; the exit status."""
+        print()
+        for line in self.lines:
+            print(line)
+        if not self.lines:
+            print("no call", file=sys.stderr)
+        return 0 if self.lines else 1
 
-def _counted(tally: _Tally) -> Callable[[CallSession], Awaitable[None]]:
+
+def _counted(tally: Tally) -> Callable[[CallSession], Awaitable[None]]:
     async def handler(call: CallSession) -> None:
         @call.on_hangup
         async def count() -> None:
-            assert call.end is not None
-            tally.add(call, call.end)
+            digit = call.metadata.get("digit")
+            pressed = f"pressed {digit}" if digit else "pressed nothing"
+            answered = f", {call.duration:.1f} s answered" if call.duration else ""
+            tally.add(f"{call.direction} call{answered}, {pressed}, ended: {call.end}")
 
         await menu(call)
 
@@ -65,7 +74,7 @@ def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
     """Serve a simulated Asterisk on loopback, have somebody call, and show it."""
     backend = app_class.backend
     show = Show(partial(print, flush=True), backend.time)
-    tally = _Tally(1)
+    tally = Tally(1)
     caller = (
         Caller("5550100", name="Alice", dials="100", context="from-outside")
         .waits_for_answer(timeout=5)
@@ -91,35 +100,39 @@ def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
         show.legend()
         show.say(f"a simulated Asterisk listens at {url}; Alice is about to call")
         app = app_class(url, USER, PASSWORD, app_name=app_name, observer=show)
-        await _serve(app, tally)
+        await serve(app, _counted(tally), tally)
         server.stop()
 
     async def main() -> None:
         await backend.together(simulate, take_the_call)
 
     backend.run(main)
-    return _summary(tally)
+    return tally.summary()
 
 
 def demo_on_asterisk(app: BaseApp, show: Show, *, endpoint: str | None, calls: int) -> int:
     """Run the same menu on a real Asterisk, until so many calls have ended."""
-    tally = _Tally(calls)
+    tally = Tally(calls)
 
     async def main() -> None:
-        await _serve(app, tally, endpoint, announce)
+        await serve(app, _counted(tally), tally, endpoint, announce)
 
     def announce() -> None:
         show.legend()
         show.say(f"calling {endpoint}" if endpoint else f"waiting: dial an extension that runs Stasis({app.app_name})")
 
     app.backend.run(main)
-    return _summary(tally)
+    return tally.summary()
 
 
-async def _serve(
-    app: BaseApp, tally: _Tally, endpoint: str | None = None, announce: Callable[[], None] = lambda: None
+async def serve(
+    app: BaseApp,
+    handler: Callable[[CallSession], Awaitable[None]],
+    tally: Tally,
+    endpoint: str | None = None,
+    announce: Callable[[], None] = lambda: None,
 ) -> None:
-    handler = _counted(tally)
+    """Give calls to a handler until there were enough; ``endpoint`` is called."""
     app.default()(handler)
 
     async def until_enough() -> None:
@@ -131,12 +144,3 @@ async def _serve(
         await app.stop()
 
     await app.backend.together(app.serve, until_enough)
-
-
-def _summary(tally: _Tally) -> int:
-    print()
-    for line in tally.lines:
-        print(line)
-    if not tally.lines:
-        print("no call", file=sys.stderr)
-    return 0 if tally.lines else 1

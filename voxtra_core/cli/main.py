@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 from ..app import BaseApp
 from ..app.options import DEFAULT_URL
@@ -35,6 +36,10 @@ With --ari-url it runs the same menu on your Asterisk: dial an extension that ru
      same => n,Hangup()
 
 or let it call you, with --call.
+
+With --agent it is a spoken conversation in place of the menu, and what is shown is who says what, and how long each
+answer took. Speech is made and understood on this machine: pip install 'voxtra-core[local]'. Without that a simulated
+caller and agent speak in tones, and on your Asterisk there is none.
 """
 
 RUN = """\
@@ -99,6 +104,12 @@ def _parser(backend: str | None) -> argparse.ArgumentParser:
     demo.add_argument(
         "--call", metavar="ENDPOINT", help="call this endpoint, such as PJSIP/alice, and give it the menu"
     )
+    demo.add_argument("--agent", action="store_true", help="hold a spoken conversation")
+    demo.add_argument(
+        "--model",
+        metavar="NAME",
+        help="who answers, by OpenAI's API: see VOXTRA_LLM_BASE_URL, VOXTRA_LLM_API_KEY (default: a few rules)",
+    )
     demo.add_argument("--calls", metavar="N", type=_positive, default=1, help="end after so many calls (default: 1)")
     check.add_arguments(
         commands.add_parser(
@@ -153,23 +164,49 @@ def _app_class(backend: str) -> type[BaseApp]:
 def _demo(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
     from .demo import demo_on_asterisk, demo_simulated  # the simulator, which no other command needs
 
+    elsewhere = [arguments.ca, arguments.user, arguments.password, arguments.call, arguments.calls != 1]
+    if arguments.ari_url is None and any(elsewhere):
+        raise _WrongArguments("--ca, --user, --password, --call and --calls go with --ari-url")
+    if arguments.agent:
+        return _demo_agent(arguments, app_class)
+    if arguments.model is not None:
+        raise _WrongArguments("--model goes with --agent")
     if arguments.ari_url is None:
-        if any([arguments.ca, arguments.user, arguments.password, arguments.call]) or arguments.calls != 1:
-            raise _WrongArguments("--ca, --user, --password, --call and --calls go with --ari-url")
         return demo_simulated(app_class, arguments.app)
+    show = Show(partial(print, flush=True), app_class.backend.time)
+    app = _demo_app(arguments, app_class, observer=show)
+    return demo_on_asterisk(app, show, endpoint=arguments.call, calls=arguments.calls)
+
+
+def _demo_agent(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
+    from ..providers import OpenAIChat
+    from .demo_agent import Minutes, Parts, agent_on_asterisk, agent_simulated
+
+    minutes = Minutes(partial(print, flush=True), app_class.backend.time)
+    model = OpenAIChat(arguments.model) if arguments.model is not None else None
+    if arguments.ari_url is None:
+        return agent_simulated(app_class, arguments.app, model=model, minutes=minutes)
     try:
-        show = Show(partial(print, flush=True), app_class.backend.time)
-        app = app_class(
+        parts = Parts.local()
+    except ImportError as missing:
+        raise _Refused(f"{missing}") from missing
+    app = _demo_app(arguments, app_class, **parts.options(model))
+    return agent_on_asterisk(app, minutes, endpoint=arguments.call, calls=arguments.calls)
+
+
+def _demo_app(arguments: argparse.Namespace, app_class: type[BaseApp], **options: Any) -> BaseApp:
+    """On somebody's Asterisk."""
+    try:
+        return app_class(
             arguments.ari_url,
             arguments.user,
             arguments.password,
             app_name=arguments.app,
             ssl_context=authorities.context_for(arguments, app_class.backend),
-            observer=show,
+            **options,
         )
     except ValueError as error:
         raise _WrongArguments(f"{error}") from error
-    return demo_on_asterisk(app, show, endpoint=arguments.call, calls=arguments.calls)
 
 
 def _check(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:

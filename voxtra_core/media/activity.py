@@ -41,12 +41,12 @@ Activity: TypeAlias = SpeechStarted | SpeechEnded
 
 
 class FrameActivity:
-    """Tells when speech starts and ends in one stream, where something else says of each 20 ms whether it is speech.
+    """Tells when speech starts and ends in one stream, where something else says of each frame whether it is speech.
 
     That is :meth:`is_speech`, of whoever is a subclass. ``attack``, 0.02 to 1 s, is how long speech has to last without
     a break to be some; ``hangover``, 0.02 to 10 s, how long a pause has to last to be more than one between two words.
-    Both are rounded up to whole frames of 20 ms. Raises ``ValueError`` for values out of these ranges, and for a format
-    that isn't ``slin``.
+    Both are rounded up to whole frames, of ``frame_seconds``. Raises ``ValueError`` for values out of these ranges, and
+    for a format that isn't ``slin``.
     """
 
     __slots__ = (
@@ -62,7 +62,9 @@ class FrameActivity:
         "speaking",
     )
 
-    def __init__(self, format: str | AudioFormat, attack: float, hangover: float) -> None:
+    def __init__(
+        self, format: str | AudioFormat, attack: float, hangover: float, frame_seconds: float = FRAME_SECONDS
+    ) -> None:
         self.format = as_format(format)
         if self.format.encoding != "slin":
             raise ValueError(f"speech is looked for in slin, not in {self.format}: use a Transcoder")
@@ -71,8 +73,8 @@ class FrameActivity:
         self.attack, self.hangover = attack, hangover
         self.speaking = False
         """Whether somebody speaks, as far as is known."""
-        self._attack, self._hangover = _frames(attack), _frames(hangover)
-        self._frame = self.format.frame_bytes
+        self._attack, self._hangover = _frames(attack, frame_seconds), _frames(hangover, frame_seconds)
+        self._frame = self.format.bytes_for(frame_seconds)
         self._held = b""
         self._frames = 0
         self._run = 0  # frames on end that speak against what is the case
@@ -172,8 +174,8 @@ def _within(name: str, value: float, least: float, most: float) -> None:
         raise ValueError(f"{name} must be {least:g} to {most:g}, not {value!r}")
 
 
-def _frames(seconds: float) -> int:
-    return -(-round(seconds * 1000) // round(FRAME_SECONDS * 1000))
+def _frames(seconds: float, frame_seconds: float) -> int:
+    return -(-round(seconds * 1000) // round(frame_seconds * 1000))
 
 
 def _factor(decibels: float) -> float:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import attrs
 
+from ..agent.options import Conversation
 from ..app import BaseApp
 from ..app.app import Backend, MachineDriver
 from ..app.parts import AgentParts
@@ -97,7 +98,8 @@ def run_call(
     what there is by context and extension, ``sounds`` how long prompts are, in seconds. ``args`` are those of the
     dialplan's ``Stasis()``, which has done an ``Answer()`` before where it is ``answered``. A handler's ``metadata``
     is a route's. Who is on the line still after ``limit`` seconds hangs up. ``parts`` are the parts of conversations,
-    in place of the application's, and needed where a handler has some: :mod:`.parts` has stand-ins for all of them.
+    each in place of the application's own, and needed where a handler has some: :mod:`.parts` has stand-ins for all of
+    them. An application's ``conversation=`` stays, with its tools, unless another is given.
 
     A handler that awaits its loop itself, as with ``trio.sleep``, needs ``backend="trio"`` or ``"asyncio"``: the clock
     is virtual there, too. Raises :class:`~voxtra_core.errors.LocalProtocolError` where it needs another, also where
@@ -459,7 +461,7 @@ class Run:
         """While it lasts, the application's connections lead to the simulation, and what it does is observed."""
         app = self.app
         backend = _Recorded(self.loop, self.report.log)
-        parts = {} if self._parts is None else {"_agent": self._parts}
+        parts = {} if self._parts is None else {"_agent": _in_place_of(app._agent, self._parts)}
         return _Staged(
             app,
             parts
@@ -482,6 +484,17 @@ class Run:
         port = SimulatedMediaPort(self.asterisk)
         self._misfortunes.ports.append(port)
         return port
+
+
+def _in_place_of(own: AgentParts | None, given: AgentParts) -> AgentParts:
+    """The parts that were given, and the application's own for the others."""
+    if own is None:
+        return given
+    parts = {name: getattr(given, name) for name in ("stt", "llm", "tts", "vad", "turn")}
+    changes = {name: part for name, part in parts.items() if part is not None}
+    if given.conversation != Conversation():
+        changes["conversation"] = given.conversation
+    return attrs.evolve(own, **changes)
 
 
 def _no_web(new_conn: Callable[[], int]) -> None:

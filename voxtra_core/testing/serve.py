@@ -15,8 +15,9 @@ from ..errors import ConnectFailed
 from ..session import Driver
 from ..wire.server import AriServer, ListenFailed, RequestReceived, SocketClosed, SocketOpened
 from .asterisk import SimulatedAsterisk
-from .callers import Caller
+from .callers import Caller, Script
 from .messages import SimClosed, SimEvent, SimReply
+from .people import Person
 from .serve_media import AudioSockets
 
 __all__ = ["SimulatorServer"]
@@ -67,6 +68,18 @@ class SimulatorServer:
         self._stopping = True
         if self._driver is not None:
             self._driver.wake()
+
+    def call(self, caller: Caller, app: str, now: float) -> Person:
+        """Somebody calls: see :meth:`SimulatedAsterisk.call`. What they do then can be said by :meth:`direct`."""
+        person = self.asterisk.call(caller, app, now)
+        self._look(now)
+        return person
+
+    def direct(self, person: Person, steps: Script, now: float) -> None:
+        """Somebody does this as well, behind what they were to do before."""
+        self.asterisk.handle_timeout(now)
+        person.does(*steps.steps)
+        self._look(now)
 
     def restart(self, now: float, *, boots: float = 0.0) -> None:
         """Asterisk is killed and started again, see :meth:`SimulatedAsterisk.restart`: every connection breaks."""
@@ -120,6 +133,12 @@ class SimulatorServer:
         self._pump(now)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        """Something has happened that the driver does not know of."""
+        self._pump(now)
+        if self._driver is not None:
+            self._driver.wake()
 
     def _pump(self, now: float) -> None:
         """Carry messages between server and simulation until neither has any."""

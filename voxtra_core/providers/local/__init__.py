@@ -5,9 +5,9 @@ Three of the parts block, for the time that they compute, and are run in a worke
 """
 
 from .activity import LocalActivity
-from .grammar import LocalGrammar
+from .grammar import DIGITS, LocalGrammar
 from .recognition import LocalRecogniser
 from .rules import Rule, RuleBasedModel
 from .speech import LocalVoice
 
-__all__ = ["LocalActivity", "LocalGrammar", "LocalRecogniser", "LocalVoice", "Rule", "RuleBasedModel"]
+__all__ = ["DIGITS", "LocalActivity", "LocalGrammar", "LocalRecogniser", "LocalVoice", "Rule", "RuleBasedModel"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from itertools import count, takewhile
 
 import attrs
 
@@ -36,6 +37,22 @@ class Event(ctypes.Structure):
         ("sample", ctypes.c_int),
         ("user_data", ctypes.c_void_p),
         ("id", ctypes.c_char * 8),
+    )
+
+
+class Voice(ctypes.Structure):
+    """``espeak_VOICE`` of speak_lib.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_char_p),
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("xx1", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
     )
 
 
@@ -94,6 +111,8 @@ class Espeak:
         """Hz, of the audio it makes."""
         if self.rate <= 0:
             raise OSError("eSpeak NG cannot read its data")
+        self._library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(Voice))
+        self._variants = self._list("variant")
         self._callback = CALLBACK(self._hear)  # the library keeps only a pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -117,7 +136,9 @@ class Espeak:
         if settings == self._settings:
             return
         self._settings = None
-        if self._library.espeak_SetVoiceByName(settings.voice.encode()) != 0:
+        _, plus, variant = settings.voice.partition("+")
+        known = not plus or f"!v/{variant}" in self._variants  # which the library would silently do without
+        if not known or "\0" in settings.voice or self._library.espeak_SetVoiceByName(settings.voice.encode()) != 0:
             raise ValueError(f"eSpeak NG has no voice {settings.voice!r}")
         values = (
             (RATE, settings.speed),
@@ -128,6 +149,12 @@ class Espeak:
         for parameter, value in values:
             self._library.espeak_SetParameter(parameter, value, 0)
         self._settings = settings
+
+    def _list(self, language: str) -> frozenset[str]:
+        """The identifiers of all voices of a language; of all variants of ``variant``."""
+        found = self._library.espeak_ListVoices(ctypes.byref(Voice(languages=language.encode())))
+        until_null = takewhile(bool, map(found.__getitem__, count()))
+        return frozenset(voice.contents.identifier.decode(errors="replace") for voice in until_null)
 
     def _hear(self, samples: int | None, count: int, events: ctypes._Pointer[Event]) -> int:
         """C calls this, and could not be told of an exception."""

@@ -53,8 +53,10 @@ class LocalGrammar:
             import pocketsphinx
         self._decoder: Any = pocketsphinx.Decoder(lm=None, loglevel="FATAL", cmninit=TELEPHONE, wip=INSERTION)
         for word, phones in (pronunciations or {}).items():
-            if self._decoder.add_word(word.lower(), phones, True) < 0:
-                raise ValueError(f"{phones!r} is no pronunciation of {word!r}")
+            try:
+                self._decoder.add_word(word.lower(), phones, True)
+            except RuntimeError as error:
+                raise ValueError(f"{phones!r} is no pronunciation of {word!r}") from error
         grammar = self._grammar_of(phrases, several) if jsgf is None else jsgf
         try:
             self._decoder.add_jsgf_string("phrases", grammar)

@@ -108,12 +108,13 @@ def words(text: str, marks: list[Mark], seconds: float) -> Iterator[SpokenWord]:
         groups[-1].words.append(word[0])
     begin = 0.0
     for group, following in zip(groups, [*(group.begin for group in groups[1:]), seconds], strict=True):
-        begin = max(begin, group.begin)
+        begin, following = max(begin, min(group.begin, seconds)), min(following, seconds)
         end = max(begin, min((at for at in pauses if group.last < at <= following), default=following))
         share = (end - begin) / sum(map(len, group.words))
         for text in group.words:
-            yield SpokenWord(text, begin, begin + share * len(text))
-            begin += share * len(text)
+            until = min(end, begin + share * len(text))
+            yield SpokenWord(text, begin, until)
+            begin = until
 
 
 @attrs.frozen

@@ -1,0 +1,267 @@
+"""What is answered: the history, the tools, and what of an answer is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from voxtra_core.agent.commands import AskModel, Cancel, RunTool, Synthesise
+from voxtra_core.agent.events import AgentResponseEvent
+from voxtra_core.agent.options import Conversation
+from voxtra_core.agent.providers import Message, ToolCall
+from voxtra_core.agent.thinking import cut_to
+from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
+
+from .world import World
+
+CALL = ToolCall("id1", "lookup", {"what": "it"})
+
+
+def roles(world: World) -> list[tuple[str, str | None]]:
+    return [(message["role"], message["content"]) for message in world.history]
+
+
+def test_an_answer() -> None:
+    world = World(Conversation(instructions="Be kind."))
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    (ask,) = world.asks(AskModel)
+    assert ask.messages == [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello?"}]
+    world.answer("Hel", "", "lo.")
+    assert response.finished.result() == AgentResponseEvent("Hello.")
+    assert roles(world) == [("user", "Hello?"), ("assistant", "Hello.")]
+    assert world.machine.next_deadline() is None
+
+
+def test_one_answer_is_made_at_a_time() -> None:
+    world = World()
+    world.machine.respond("Hello?", world.now)
+    with pytest.raises(LocalProtocolError, match="one owner"):
+        world.machine.respond("Hello?", world.now)
+    assert roles(world) == [("user", "Hello?")]
+
+
+def test_without_a_model() -> None:
+    with pytest.raises(AgentNotConfigured):
+        World(llm=False).machine.respond("Hello?", 0.0)
+
+
+def test_a_model_that_says_nothing_in_time() -> None:
+    """Empty pieces are nothing."""
+    world = World()
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    for _ in range(4):
+        world.silence(9)
+        if world.open:
+            world.answer("", end=False)
+    with pytest.raises(ProviderFailed, match="30 s"):
+        response.finished.result()
+    assert response.times.first_token is None
+    assert roles(world) == [("user", "Hello?")]
+    assert world.open == {}
+
+
+def test_of_an_answer_that_failed_nothing_is_kept() -> None:
+    world = World()
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    world.answer("I was", CALL, error=OSError("reset"))
+    with pytest.raises(ProviderFailed, match="OSError: reset"):
+        response.finished.result()
+    assert roles(world) == [("user", "Hello?")]
+
+
+def test_of_an_answer_that_failed_while_it_was_said_is_kept_what_was_heard() -> None:
+    world = World(auto_voice=True)
+    say = world.machine.say_response(world.now, world.machine.respond("Hello?", world.now))
+    world.step()
+    world.answer("I was. There", CALL, error=OSError("reset"))
+    world.silence(2)
+    with pytest.raises(ProviderFailed, match="OSError: reset"):
+        say.finished.result()
+    assert roles(world) == [("user", "Hello?"), ("assistant", "I was. There")]
+    assert "tool_calls" not in world.history[-1]
+
+
+def test_tools_are_run_and_the_model_goes_on() -> None:
+    world = World()
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer(CALL, ToolCall.of_text("id2", "lookup", "{"))
+    assert [command.call for command in world.asks(RunTool)] == [CALL]
+    world.result("5")
+    messages = world.asks(AskModel)[-1].messages
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool"]
+    assert messages[2]["content"] == "5"
+    assert messages[3]["content"].startswith("error: the arguments are not JSON")
+    world.answer("It is 5.")
+    assert response.finished.result() == AgentResponseEvent("It is 5.")
+
+
+def test_what_is_said_before_the_tools_run_is_spoken_while_they_do() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("Let me see.", CALL)
+    assert [command.text for command in world.asks(Synthesise)] == ["Let me see."]
+    world.silence(2)
+    world.result("5")
+    world.answer("It is 5.")
+    world.silence(2)
+    assert world.said(say).text == "Let me see. It is 5."
+    assert response.finished.result().text.split() == ["Let", "me", "see.", "It", "is", "5."]
+    assert [m["content"] for m in world.history if m["role"] == "assistant"] == ["Let me see.", "It is 5."]
+
+
+def test_a_tool_that_takes_too_long() -> None:
+    world = World(Conversation(tool_timeout=5))
+    world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer(CALL)
+    world.silence(5.1)
+    assert world.history[-1]["content"] == "error: no result within 5 s"
+    assert len(world.asks(AskModel)) == 2
+    assert len(world.asks(Cancel)) == 1
+
+
+def test_tools_without_end() -> None:
+    world = World(Conversation(max_rounds=2))
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    for number in range(2):
+        world.answer(ToolCall(f"id{number}", "lookup"))
+        world.result("5")
+    world.answer(ToolCall("id9", "lookup"))
+    with pytest.raises(ProviderFailed, match="more than 2 rounds"):
+        response.finished.result()
+    assert world.history[-1] == {
+        "role": "tool",
+        "tool_call_id": "id9",
+        "content": "not run: too many tools in one turn",
+    }
+
+
+def test_tools_that_are_yours_to_run() -> None:
+    world = World(Conversation(run_tools=False))
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer(CALL)
+    assert response.finished.result() == AgentResponseEvent("", (CALL,))
+    world.machine.thinker.add_tool_result("id1", "5")
+    world.machine.respond("", world.now)
+    world.step()
+    assert [message["role"] for message in world.asks(AskModel)[-1].messages] == ["user", "assistant", "tool"]
+    with pytest.raises(ValueError, match="no message"):
+        world.machine.thinker.add_tool_result("id2", "5")
+
+
+def test_a_tool_of_an_answer_that_nobody_wants_runs_on() -> None:
+    """What it comes to stands behind the call, whatever was said since; and it has its time as any other."""
+    world = World(Conversation(tool_timeout=5))
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer(CALL)
+    response.finished.abandon(world.now)
+    world.step()
+    world.machine.respond("Never mind.", world.now)
+    world.step()
+    assert [m["content"] for m in world.asks(AskModel)[-1].messages if m["role"] == "tool"] == ["(no result)"]
+    world.result("5")
+    assert [message["role"] for message in world.history] == ["user", "assistant", "tool", "user"]
+
+
+def test_a_tool_of_an_answer_that_nobody_wants_does_not_run_for_ever() -> None:
+    world = World(Conversation(tool_timeout=5))
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer(CALL)
+    response.finished.abandon(world.now)
+    world.step()
+    world.silence(5.1)
+    assert world.open == {}
+    assert world.history[-1]["content"] == "error: no result within 5 s"
+
+
+def test_an_answer_that_nobody_wants_is_cancelled_and_nothing_of_it_is_kept() -> None:
+    world = World()
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    world.answer("I was", end=False)
+    response.finished.abandon(world.now)
+    world.step()
+    assert len(world.asks(Cancel)) == 1
+    assert roles(world) == [("user", "Hello?")]
+
+
+def test_to_say_nothing_ends_no_answer() -> None:
+    world = World()
+    response = world.machine.respond("Hello?", world.now)
+    world.machine.say(world.now, "")
+    world.step()
+    world.answer("Hello.")
+    assert response.finished.result().text == "Hello."
+
+
+def test_who_reads_an_answer_goes_on_while_it_is_said() -> None:
+    world = World(auto_voice=True)
+    pieces: list[str] = []
+    ends: list[Exception | None] = []
+    response = world.machine.respond(
+        "Hello?",
+        world.now,
+        on_text=lambda piece, now: pieces.append(piece),
+        on_end=lambda error, now: ends.append(error),
+    )
+    world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("Hel", "lo.")
+    assert pieces == ["Hel", "lo."]
+    assert ends == [None]
+
+
+def test_what_was_said_of_an_answer_is_cut_there() -> None:
+    """One that was made first, and then said."""
+    world = World(auto_voice=True)
+    world.machine.respond("Hello?", world.now)
+    world.step()
+    world.answer("One is said. Two is said.")
+    say = world.machine.say(world.now, "One is said. Two is said.")
+    world.step()
+    world.silence(1.3)
+    say.finished.abandon(world.now)
+    world.step()
+    assert roles(world) == [("user", "Hello?"), ("assistant", "One is said.")]
+
+
+@pytest.mark.parametrize(
+    ("heard", "kept"),
+    [
+        ("", []),
+        ("Let", ["Let"]),
+        ("Let me see.", ["Let me see."]),
+        ("Let me see. It is", ["Let me see.", "It  is"]),
+        ("Let me see. It is 5.", ["Let me see.", "It  is 5."]),
+    ],
+)
+def test_messages_are_cut_to_what_was_heard(heard: str, kept: list[str]) -> None:
+    history: list[Message] = [
+        {"role": "user", "content": "What?"},
+        {"role": "assistant", "content": "Let me see."},
+        {"role": "assistant", "content": "It  is 5."},
+    ]
+    cut_to(heard, history[1:], history)
+    assert [message["content"] for message in history] == ["What?", *kept]
+
+
+def test_a_message_that_calls_tools_is_kept() -> None:
+    history: list[Message] = [{"role": "assistant", "content": "Let me see.", "tool_calls": [{"id": "id1"}]}]
+    cut_to("", history[:], history)
+    assert len(history) == 1
+
+
+def test_a_history_that_is_none() -> None:
+    world = World()
+    world.machine.thinker.history.append("Hello")  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match=r"history\[0\]"):
+        world.machine.respond("Hello?", world.now)
