@@ -240,7 +240,7 @@ def test_a_receptionist_asks_the_colleague_and_connects() -> None:
         .says("I want to speak with Alice.")
         .waits_for_speech("this is Alice", timeout=20)
         .says("Good morning.")
-        .waits(0.3)
+        .waits(0.2)
         .hangs_up(),
         colleague.says("Hello, this is Alice."),
     )

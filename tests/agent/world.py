@@ -156,7 +156,8 @@ class FakeMouth(Mouth):
 class Part:
     """What a part was asked, and whether it still is."""
 
-    command: Command
+    command: Command | None
+    """``None`` of what gives the text of something that is said."""
     slot: int = 0
     """Of a voice: which of 64 its sentence has in the samples, and"""
     since: int = 0
@@ -325,6 +326,18 @@ class World:
             part.is_complete = error is None
             self._end(number)
             self.machine.receive_spoken(number, self.now, error)
+        self.step()
+
+    def have_source(self, say: Say) -> None:
+        """Its text comes from something that is to be cancelled with it, unless that has ended."""
+        say.source = next(self.machine.numbers)
+        self.open[say.source] = Part(None)
+
+    def end_source(self, say: Say, error: Exception | None = None) -> None:
+        """There is no more text."""
+        assert say.source is not None
+        self._end(say.source)
+        self.machine.end_text(say, self.now, error)
         self.step()
 
     def likelihood(self, value: float | None) -> None:

@@ -65,8 +65,8 @@ class Utterance:
     """Whether the recogniser has nothing more to say."""
     error: Exception | None = None
     """Why it has not said all."""
-    is_behind: bool = False
-    """Whether speech has been heard that came after the last final transcript."""
+    final_at: float | None = None
+    """When the last final transcript came."""
     may_be_backchannel: bool = False
     """Whether it was begun while the agent spoke."""
 
@@ -87,14 +87,16 @@ class Utterance:
     @property
     def has_final_text(self) -> bool:
         """Whether there is a final transcript of all that has been said."""
-        return not self.is_behind and not self.partial and any(final.text.strip() for final in self.finals)
+        if self.partial or self.final_at is None or self.times.ended is None or self.final_at < self.times.ended:
+            return False
+        return any(final.text.strip() for final in self.finals)
 
-    def add(self, transcript: Transcript) -> None:
+    def add(self, transcript: Transcript, now: float) -> None:
         """More is understood."""
         if not transcript.is_final:
             self.partial = transcript.text
             return
-        self.partial, self.is_behind = "", False
+        self.partial, self.final_at = "", now
         if transcript.start is not None:
             self.finals = [final for final in self.finals if final.start != transcript.start]
         self.finals.append(transcript)
@@ -187,7 +189,7 @@ class Ear:
         utterance = self._find(number)
         if utterance is None or utterance.is_over:
             return
-        utterance.add(transcript)
+        utterance.add(transcript, now)
         self._listener.understood(utterance, now)
         if utterance is self._utterance and self.state is EarState.TRAILING:
             self._consider(now)
@@ -273,7 +275,6 @@ class Ear:
             self._preroll.clear()
             self._preroll_bytes = 0
             self._watch(now)
-        utterance.is_behind = True
         self._listener.speech_began(utterance, at, now)
 
     def _new(self, at: float, now: float) -> Utterance:
@@ -302,12 +303,13 @@ class Ear:
         silence = min(options.silence, options.final_silence) if utterance.has_final_text else options.silence
         if self._likelihood is not None:
             silence = min(silence, options.sure_silence) if self._likelihood >= options.threshold else options.ceiling
-        silence = min(silence, max(options.ceiling, options.sure_silence))
-        utterance.times.silence = silence
+        silence = min(silence, options.ceiling)
         deadline = utterance.times.ended + silence
-        if deadline <= now:
+        if deadline <= now:  # with what has come just now
+            utterance.times.silence = now - utterance.times.ended
             self._end_turn(now)
         else:
+            utterance.times.silence = silence
             self.timers.set("end", deadline, self._end_turn)
 
     def _watch(self, now: float) -> None:
@@ -323,16 +325,15 @@ class Ear:
         self._hear(self.format.silence(frames * self.format.frame_bytes), until)
 
     def _too_long(self, now: float) -> None:
-        is_speaking = self.is_speaking
-        if self._utterance is not None and is_speaking:
-            self._utterance.times.ended = now
-        self._end_turn(now)
-        if is_speaking:  # of which there is no other edge
-            self.state = EarState.SPEAKING
-            self._utterance = self._new(now, now)
-            self._utterance.is_behind = True
-            self._watch(now)
-            self._listener.speech_began(self._utterance, now, now)
+        if not self.is_speaking:
+            self._end_turn(now)
+            return
+        utterance = self._utterance
+        assert utterance is not None
+        utterance.times.ended = now
+        following = self._utterance = self._new(now, now)
+        self._finish(utterance, now)
+        self._listener.speech_began(following, now, now)  # of which there is no other edge
 
     def _end_turn(self, now: float) -> None:
         utterance = self._utterance
@@ -343,9 +344,10 @@ class Ear:
         for name in ("end", "lapse", "longest"):
             self.timers.cancel(name)
         self._cancel_question()
+        self._finish(utterance, now)
+
+    def _finish(self, utterance: Utterance, now: float) -> None:
         utterance.times.decided = now
-        if utterance.times.ended is None:
-            utterance.times.ended = now
         self.waiting.append(utterance)
         if not self._recognises or utterance.error is not None:
             self._over(utterance, utterance.error, now)

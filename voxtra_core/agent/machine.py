@@ -84,6 +84,15 @@ class _Doubt:
     confirmed: float
 
 
+@attrs.frozen(eq=False)
+class _Turn:
+    """What somebody has said, or why that is not known."""
+
+    number: int
+    """In the order in which they were spoken."""
+    content: UserTranscriptEvent | ProviderFailed
+
+
 @attrs.define(eq=False)
 class _Listening:
     """Somebody waits for a turn."""
@@ -91,7 +100,7 @@ class _Listening:
     pending: Pending[UserTranscriptEvent | None]
     name: int
     is_late: bool = False
-    taken: UserTranscriptEvent | None = None
+    taken: _Turn | None = None
 
 
 class ConversationMachine:
@@ -105,7 +114,7 @@ class ConversationMachine:
         self.numbers = count(1)
         """For what is asked of the parts."""
         self._timers = Timers()
-        self._turns: deque[UserTranscriptEvent | ProviderFailed] = deque()
+        self._turns: deque[_Turn] = deque()
         self._listening: deque[_Listening] = deque()
         self._doubt: _Doubt | None = None
         self._times: TurnTimes | None = None  # of the turn that was taken last, until it is answered
@@ -287,7 +296,7 @@ class ConversationMachine:
 
     def _forget(self, listening: _Listening, now: float) -> None:
         if listening.taken is not None:
-            self._turns.appendleft(listening.taken)
+            self._turns = deque(sorted([*self._turns, listening.taken], key=lambda turn: turn.number))
             self._hand_out(now)
         elif listening in self._listening:
             self._listening.remove(listening)
@@ -297,23 +306,24 @@ class ConversationMachine:
         while self._turns and self._listening:
             turn, listening = self._turns.popleft(), self._listening.popleft()
             self._timers.cancel(listening.name)
-            if isinstance(turn, ProviderFailed):
-                listening.pending.fail(turn)
-                continue
-            turn.times.taken = now
-            self._times = turn.times
             listening.taken = turn
-            listening.pending.resolve(turn)
+            if isinstance(turn.content, ProviderFailed):
+                listening.pending.fail(turn.content)
+            else:
+                turn.content.times.taken = now
+                self._times = turn.content.times
+                listening.pending.resolve(turn.content)
 
-    def _add_turn(self, turn: UserTranscriptEvent | ProviderFailed, now: float) -> None:
-        last = self._turns[-1] if self._turns else None
-        if isinstance(last, ProviderFailed) and isinstance(turn, ProviderFailed):
+    def _add_turn(self, new: UserTranscriptEvent | ProviderFailed, now: float) -> None:
+        last = self._turns[-1].content if self._turns else None
+        if isinstance(last, ProviderFailed) and isinstance(new, ProviderFailed):
             return  # told once
         if len(self._turns) >= MOST_TURNS and isinstance(last, UserTranscriptEvent):
-            if isinstance(turn, UserTranscriptEvent):
-                self._turns[-1] = attrs.evolve(last, text=f"{last.text} {turn.text}", ended=turn.ended)
+            if isinstance(new, UserTranscriptEvent):
+                both = attrs.evolve(last, text=f"{last.text} {new.text}", ended=new.ended)
+                self._turns[-1] = attrs.evolve(self._turns[-1], content=both)
             return
-        self._turns.append(turn)
+        self._turns.append(_Turn(self._new_number(), new))
         self._hand_out(now)
 
     # ---- operations: respond ---------------------------------------------------------------------------------------
@@ -453,7 +463,7 @@ class ConversationMachine:
             self._timers.cancel("polite")
             return Begin.NOW
         utterance = ear.unsettled
-        if say.response is not None and utterance is not None and self.parts.stt and self._doubt is None:
+        if say.response is not None and utterance is not None and self.parts.stt:
             self._set_doubt(say, utterance, now, now)
             return Begin.PAUSED
         if say.waits_until is None:
@@ -473,11 +483,11 @@ class ConversationMachine:
             return
         utterance.may_be_backchannel = True
         if say.interruptible and self._doubt is None:
-            confirmed = max(at + self._options.interruption.min_speech, now)
-            self._timers.set("confirm", confirmed, lambda now: self._confirm(utterance, at, now))
+            confirmed = at + self._options.interruption.min_speech
             if confirmed <= now:
-                self._timers.cancel("confirm")
                 self._confirm(utterance, at, now)
+            else:
+                self._timers.set("confirm", confirmed, lambda now: self._confirm(utterance, at, now))
 
     def speech_over(self, at: float, now: float) -> None:
         """They have stopped, for now."""
@@ -496,11 +506,12 @@ class ConversationMachine:
             self._words_said(utterance, now)
         else:
             self._no_words(utterance, now)
-        if _WORD.search(text) and not (utterance.may_be_backchannel and self._is_backchannel(text)):
-            turn = _turn_of(utterance)
-            self._events.append(turn)
-            self._add_turn(turn, now)
-        elif utterance.error is not None and not text:
+        if _WORD.search(text):
+            if not (utterance.may_be_backchannel and self._is_backchannel(text)):
+                turn = _turn_of(utterance)
+                self._events.append(turn)
+                self._add_turn(turn, now)
+        elif utterance.error is not None:
             failure = _failure("stt", utterance.error)
             self._events.append(PartFailed(failure))
             self._add_turn(failure, now)
@@ -545,14 +556,18 @@ class ConversationMachine:
 
     def _words_said(self, utterance: Utterance, now: float) -> None:
         doubt, say = self._doubt, self.speaker.current
-        if doubt is not None and doubt.utterance is utterance:
+        if doubt is not None and doubt.utterance.number <= utterance.number:
             self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
         elif doubt is None and say is not None and say.interruptible and utterance.may_be_backchannel:
             self._interrupt(say, utterance.times.began or now, now, now, by="speech")
 
     def _no_words(self, utterance: Utterance, now: float) -> None:
-        doubt = self._doubt
-        if doubt is not None and doubt.utterance is utterance:
+        doubt, unsettled = self._doubt, self.ear.unsettled
+        if doubt is None or doubt.utterance is not utterance:
+            return
+        if unsettled is not None:  # meanwhile they have said something else
+            doubt.utterance = unsettled
+        else:
             self._doubt = None
             self._timers.cancel("doubt")
             self._events.append(AgentResumed(now, utterance.text))
@@ -566,11 +581,9 @@ class ConversationMachine:
         for name in ("doubt", "confirm"):
             self._timers.cancel(name)
         self._events.append(AgentInterrupted(began, confirmed, silenced))
-        # what waits behind it is older than what they say as well
-        for other in [
-            say,
-            *(waiting for waiting in self.speaker.queue if waiting is not say and waiting.interruptible),
-        ]:
+        # what waits behind it is older than what they say as well; and none of it is to begin before it is stopped
+        waiting = [other for other in self.speaker.queue if other is not say and other.interruptible]
+        for other in [*waiting, say]:
             self.speaker.stop(other, now, by=by)
 
     # ---- inside ----------------------------------------------------------------------------------------------------

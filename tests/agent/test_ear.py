@@ -1,0 +1,439 @@
+"""When somebody has said all they wanted to say, and what of it the recogniser hears."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from voxtra_core.agent.commands import AbandonRecogniser, AskDetector, Cancel, Finish
+from voxtra_core.agent.ear import LAPSE, PREROLL, EarState
+from voxtra_core.agent.events import PartFailed, SpeechBegan, SpeechOver, UserTranscriptEvent
+from voxtra_core.agent.options import Conversation, EndOfTurn
+from voxtra_core.agent.providers import Transcript
+from voxtra_core.call import CallEnd, EndedBy
+from voxtra_core.errors import AgentNotConfigured, CallEnded, ProviderFailed
+from voxtra_core.media.activity import VoiceActivity
+from voxtra_core.media.formats import ULAW
+
+from .world import FRAME, SILENT, World
+
+ENDED = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
+
+
+def world_of(**options: float) -> World:
+    return World(Conversation(end_of_turn=EndOfTurn(**options)))
+
+
+def silence_until_decided(world: World, most: float = 5.0) -> float:
+    """Seconds from their last sound to the end of their turn."""
+    spoken = world.now
+    while not world.machine.ear.waiting and world.now < spoken + most:
+        world.silence(FRAME)
+    assert world.machine.ear.waiting, f"not within {most} s"
+    decided = world.machine.ear.waiting[-1].times.decided
+    assert decided is not None
+    return decided - spoken
+
+
+# ---- the end of a turn -----------------------------------------------------------------------------------------------
+
+
+def test_edges_are_told_once() -> None:
+    world = World()
+    begun = world.now
+    world.speak(1)
+    world.silence(5)
+    assert world.of(SpeechBegan) == [SpeechBegan(pytest.approx(begun))]
+    assert world.of(SpeechOver) == [SpeechOver(pytest.approx(begun + 1))]
+
+
+def test_silence_ends_a_turn() -> None:
+    world = world_of(silence=0.9)
+    world.speak(1)
+    assert silence_until_decided(world) == pytest.approx(0.9)
+    assert len(world.asks(Finish)) == 1
+
+
+def test_a_pause_does_not() -> None:
+    world = World()
+    world.speak(1)
+    world.silence(0.6)
+    world.speak(1)
+    world.silence(1)
+    assert len(world.asks(Finish)) == 1
+    assert len(world.of(SpeechBegan)) == 2
+
+
+def test_less_silence_ends_it_with_a_final_transcript() -> None:
+    world = world_of(silence=0.9, final_silence=0.4)
+    world.speak(1)
+    world.silence(0.3)
+    world.recognise("That is all.", finish=False)
+    spoken = world.now - 0.3
+    world.silence(0.1)
+    world.silence(FRAME)
+    decided = world.machine.ear.waiting[0].times.decided
+    assert decided == pytest.approx(spoken + 0.4)
+
+
+def test_it_ends_at_once_when_that_comes_late() -> None:
+    world = world_of(silence=2, final_silence=0.4)
+    world.speak(1)
+    world.silence(1)
+    world.recognise("That is all.", finish=False)
+    (utterance,) = world.machine.ear.waiting
+    assert utterance.times.decided == pytest.approx(world.now)
+    assert utterance.times.silence == pytest.approx(1), "of which none was ours"
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_a_final_transcript_of_nothing_says_nothing(text: str) -> None:
+    world = world_of(silence=0.9, final_silence=0.4)
+    world.speak(1)
+    world.recognise(text, finish=False)
+    assert silence_until_decided(world) == pytest.approx(0.9)
+
+
+def test_a_final_transcript_of_what_was_said_before_is_not_one_of_all() -> None:
+    """It came while they spoke."""
+    world = world_of(silence=0.9, final_silence=0.4)
+    world.speak(1)
+    world.recognise("I want", finish=False)
+    world.speak(1)
+    assert silence_until_decided(world) == pytest.approx(0.9)
+
+
+def test_nor_is_one_with_something_behind_it() -> None:
+    world = world_of(silence=0.9, final_silence=0.3)
+    world.speak(1)
+    spoken = world.now
+    world.silence(0.22)
+    world.recognise("I want", finish=False)
+    world.partial("a")
+    world.silence(1)
+    assert world.machine.ear.waiting[0].times.decided == pytest.approx(spoken + 0.9)
+
+
+def test_a_final_silence_that_is_longer_counts_for_nothing() -> None:
+    world = world_of(silence=0.4, final_silence=0.9)
+    world.speak(1)
+    world.silence(0.22)
+    world.recognise("All.", finish=False)
+    world.silence(0.2)
+    assert world.machine.ear.waiting
+
+
+def asking(**options: float) -> World:
+    return World(Conversation(end_of_turn=EndOfTurn(**options)), turn=True)
+
+
+def test_a_detector_is_asked_when_they_stop() -> None:
+    world = asking()
+    world.speak(1)
+    world.partial("I want")
+    world.silence(0.2)
+    (question,) = world.asks(AskDetector)
+    assert question.so_far.text == "I want"
+    assert question.so_far.silence == pytest.approx(0.2)
+    assert question.so_far.history == ()
+
+
+def test_one_that_is_sure_ends_it() -> None:
+    world = asking(sure_silence=0.3)
+    world.speak(1)
+    spoken = world.now
+    world.silence(0.22)
+    world.likelihood(0.6)
+    world.silence(0.1)
+    assert world.machine.ear.waiting[0].times.decided == pytest.approx(spoken + 0.3)
+
+
+def test_one_that_says_there_is_more_leaves_it_to_the_ceiling() -> None:
+    """Whatever the recogniser says."""
+    world = asking(ceiling=1.5)
+    world.speak(1)
+    spoken = world.now
+    world.silence(0.22)
+    world.likelihood(0.59)
+    world.recognise("That is all.", finish=False)
+    world.silence(1.2)
+    assert not world.machine.ear.waiting
+    world.silence(0.1)
+    assert world.machine.ear.waiting[0].times.decided == pytest.approx(spoken + 1.5)
+
+
+@pytest.mark.parametrize("likelihood", [None, 1.0])
+def test_one_that_says_nothing_in_time_or_fails_leaves_it_to_silence(likelihood: float | None) -> None:
+    world = asking()
+    world.speak(1)
+    world.silence(0.3)
+    if likelihood is None:
+        world.likelihood(None)
+    world.silence(0.42)
+    assert world.machine.ear.waiting
+    assert world.open.keys() == {world.utterance}
+
+
+def test_it_is_asked_again_when_there_is_more_text_but_not_twice_at_a_time() -> None:
+    world = asking()
+    world.speak(1)
+    world.silence(0.3)
+    world.partial("I")
+    world.partial("I want")
+    assert len(world.asks(AskDetector)) == 1
+    world.likelihood(0.1)
+    assert [question.so_far.text for question in world.asks(AskDetector)] == ["", "I want"]
+    world.likelihood(0.2)
+    assert len(world.asks(AskDetector)) == 2
+
+
+def test_what_it_was_asked_is_forgotten_when_they_go_on() -> None:
+    world = asking(sure_silence=0.3)
+    world.speak(1)
+    world.silence(0.24)
+    question = world.number_of(AskDetector)
+    world.speak(0.1)
+    assert Cancel(question) in world.commands
+    world.machine.receive_likelihood(question, 1.0, world.now)
+    world.speak(0.1)
+    world.silence(0.5)
+    assert not world.machine.ear.waiting
+
+
+def test_the_ceiling_is_the_longest_silence() -> None:
+    world = World(Conversation(end_of_turn=EndOfTurn(silence=5, ceiling=1.5)))
+    world.speak(1)
+    assert silence_until_decided(world) == pytest.approx(1.5)
+
+
+def test_one_turn_is_no_longer_than_that() -> None:
+    """And the next begins where it ends, of which no edge tells."""
+    world = world_of(longest=2)
+    begun = world.now
+    world.speak(5)
+    world.silence(1)
+    assert len(world.asks(Finish)) == 3
+    assert len(world.of(SpeechBegan)) == 3
+    assert len(world.of(SpeechOver)) == 1
+    first, second, third = (world.machine.ear._find(number) for number in world.heard_bytes)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.times.ended == second.times.began == pytest.approx(begun + 2, abs=0.1)
+    assert third.times.ended == pytest.approx(begun + 5)
+    assert sum(world.heard_bytes.values()) >= 5 * 16000, "nothing is lost between them"
+
+
+def test_who_may_speak_is_not_told_to_between_two_turns_of_one_who_goes_on() -> None:
+    world = World(Conversation(end_of_turn=EndOfTurn(longest=2)), stt=False, auto_voice=True)
+    world.speak(1)
+    world.machine.say(world.now, "Hello.")
+    world.step()
+    world.speak(3)
+    assert world.mouth.heard == []
+
+
+# ---- frames ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_said_before_it_was_found_out_is_heard() -> None:
+    world = World()
+    world.silence(3)
+    world.speak(0.06)
+    assert world.heard_bytes[world.utterance] == pytest.approx((PREROLL + 0.02) * 16000, abs=640)
+    world.speak(1)
+    assert world.heard_bytes[world.utterance] == pytest.approx((PREROLL + 1.02) * 16000, abs=640)
+
+
+def test_where_no_frames_come_there_is_silence() -> None:
+    world = World()
+    world.speak(1)
+    spoken = world.now
+    world.gap(LAPSE + 0.04)
+    world.gap(1)
+    assert world.of(SpeechOver) == [SpeechOver(pytest.approx(spoken, abs=0.02))]
+    assert len(world.asks(Finish)) == 1
+    decided = world.machine.ear.waiting[0].times.decided
+    assert decided is not None
+    assert decided - spoken <= LAPSE + 0.7
+
+
+def test_a_loop_that_was_stuck_has_not_heard_silence() -> None:
+    """All its frames come at once."""
+    world = World()
+    world.speak(1)
+    world.now += LAPSE - 0.1
+    for _ in range(20):
+        world.machine.receive_audio(b"\x40\x1f" * 160, world.now)
+    world.step()
+    assert world.of(SpeechOver) == []
+    world.speak(1)
+    assert len(world.of(SpeechBegan)) == 1
+
+
+def test_they_go_on_after_a_gap() -> None:
+    world = World()
+    world.speak(1)
+    world.gap(0.64)
+    world.speak(1)
+    world.silence(1)
+    assert len(world.asks(Finish)) == 1
+
+
+def test_frames_of_another_format_are_understood() -> None:
+    world = World(detector=VoiceActivity(hangover=0.2), format=ULAW)
+    for frame in [b"\xff" * 160] * 20 + [b"\x00\x80" * 80] * 50 + [b"\xff" * 160] * 50:
+        world.tick(frame)
+    assert len(world.of(SpeechBegan)) == len(world.of(SpeechOver)) == 1
+    assert world.heard_bytes[world.utterance] > 8000
+
+
+# ---- the recogniser --------------------------------------------------------------------------------------------------
+
+
+def test_utterances_are_settled_in_their_order() -> None:
+    world = World()
+    for _ in range(2):
+        world.speak(0.5)
+        world.silence(1)
+    first, second = world.heard_bytes
+    world.recognise("Two.", utterance=second)
+    assert world.of(UserTranscriptEvent) == []
+    world.recognise("One.", utterance=first)
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["One.", "Two."]
+
+
+def test_what_it_has_understood_by_then_counts() -> None:
+    world = world_of(recognition_timeout=2)
+    world.speak(1)
+    world.recognise("I want", finish=False)
+    world.partial("a taxi")
+    world.silence(2.8)
+    (turn,) = world.of(UserTranscriptEvent)
+    assert (turn.text, turn.is_complete) == ("I want a taxi", False)
+    assert world.asks(AbandonRecogniser) == [AbandonRecogniser(world.utterance)]
+    world.recognise("Too late.")
+    assert len(world.of(UserTranscriptEvent)) == 1
+
+
+def test_a_partial_transcript_counts_for_nothing_when_it_has_finished() -> None:
+    world = World()
+    world.speak(1)
+    world.partial("I want")
+    world.silence(1)
+    world.recognise("Hello.", utterance=world.utterance)
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello."]
+
+
+def test_transcripts_for_the_same_stretch_take_each_others_place() -> None:
+    world = World()
+    world.speak(1)
+    for text, start, confidence in (("taxi", 1.0, 0.5), ("I want a", 0.0, 0.9), ("cab", 1.0, 0.7), ("cab", 1.0, 0.8)):
+        world.machine.receive_transcript(
+            world.utterance, Transcript(text, confidence=confidence, start=start), world.now
+        )
+    world.silence(1)
+    world.recognise()
+    (turn,) = world.of(UserTranscriptEvent)
+    assert (turn.text, turn.confidence) == ("I want a cab", 0.8)
+
+
+@pytest.mark.parametrize("text", ["", "…", "?!"])
+def test_what_has_no_words_is_no_turn(text: str) -> None:
+    world = World()
+    world.speak(1)
+    world.silence(1)
+    world.recognise(text)
+    assert world.of(UserTranscriptEvent) == []
+
+
+@pytest.mark.parametrize("text", ["", "…"])
+def test_a_failure_without_words_is_told(text: str) -> None:
+    world = World()
+    pending = world.machine.listen(world.now)
+    world.speak(1)
+    world.partial(text)
+    world.silence(1)
+    world.finish(world.utterance, OSError("reset"))
+    with pytest.raises(ProviderFailed, match="reset"):
+        pending.result()
+    assert len(world.of(PartFailed)) == 1
+
+
+def test_one_that_fails_while_they_speak_hears_no_more() -> None:
+    world = World()
+    world.speak(1)
+    world.partial("I want")
+    world.finish(world.utterance, OSError("reset"))
+    heard = world.heard_bytes[world.utterance]
+    world.speak(1)
+    world.silence(1)
+    assert world.heard_bytes[world.utterance] == heard
+    assert world.asks(Finish) == []
+    (turn,) = world.of(UserTranscriptEvent)
+    assert (turn.text, turn.is_complete) == ("I want", False)
+
+
+def test_without_a_recogniser_nobody_listens() -> None:
+    world = World(stt=False)
+    with pytest.raises(AgentNotConfigured):
+        world.machine.listen(world.now)
+    world.speak(1)
+    world.silence(1)
+    assert world.commands == []
+    assert world.heard_bytes == {}
+    assert not world.machine.ear.is_busy
+
+
+def test_the_end_of_the_call() -> None:
+    world = World(turn=True)
+    pending = world.machine.listen(world.now, 60)
+    world.speak(1)
+    world.silence(0.3)
+    world.close(ENDED)
+    with pytest.raises(CallEnded):
+        pending.result()
+    with pytest.raises(CallEnded):
+        world.machine.listen(world.now)
+    world.speak(1)
+    world.silence(1)
+    assert world.machine.ear.state is EarState.QUIET
+    assert world.machine.next_deadline() is None
+    world.close(ENDED)
+
+
+# ---- silence ---------------------------------------------------------------------------------------------------------
+
+
+def hear_silence(seconds: float) -> tuple[World, int]:
+    """How many bytes of memory that takes for good."""
+    world = World(detector=VoiceActivity(hangover=0.2))
+    world.silence(2)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(round(seconds / FRAME)):
+        world.now += FRAME
+        world.machine.receive_audio(SILENT, world.now)
+        assert not world.machine.has_output
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert world.commands == []
+    assert world.events == []
+    assert world.machine.next_deadline() is None
+    return world, after - before
+
+
+def test_silence_moves_nothing() -> None:
+    _, grown = hear_silence(200)
+    assert grown < 2_000
+
+
+@pytest.mark.soak
+def test_an_hour_of_silence_moves_nothing() -> None:
+    world, grown = hear_silence(3600)
+    assert grown < 2_000
+    begun = world.now
+    world.speak(0.1)
+    (began,) = world.of(SpeechBegan)
+    assert began.at == pytest.approx(begun, abs=0.001), "the clocks have not drifted apart"

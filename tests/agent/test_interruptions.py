@@ -1,0 +1,533 @@
+"""Who is talked over, and who is not: coughs, words, keys, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from voxtra_core.agent.commands import AskModel, Cancel, Synthesise
+from voxtra_core.agent.events import (
+    AgentInterrupted,
+    AgentResumed,
+    Said,
+    TurnMeasured,
+    UserTranscriptEvent,
+)
+from voxtra_core.agent.machine import MOST_TURNS, POLITE
+from voxtra_core.agent.options import BACKCHANNELS, Conversation, Interruption
+from voxtra_core.agent.speaker import SayState
+from voxtra_core.errors import ProviderFailed
+
+from .world import FRAME, World
+
+LONG = "One is said here. Two is said here. Three is said here."
+SECOND = 1.0
+
+
+def speaking(options: Interruption | None = None, **kwargs: bool) -> tuple[World, object]:
+    """The agent speaks, and is at the end of its first second."""
+    world = World(Conversation(interruption=options or Interruption()), auto_voice=True, **kwargs)
+    say = world.machine.say(world.now, LONG)
+    world.step()
+    world.silence(SECOND)
+    assert world.is_audible
+    return world, say
+
+
+def frames(world: World) -> int:
+    return len(world.mouth.heard)
+
+
+# ---- speech ----------------------------------------------------------------------------------------------------------
+
+
+def test_words_interrupt() -> None:
+    world, say = speaking()
+    began = world.now
+    world.speak(0.2)
+    assert world.is_audible
+    world.speak(0.04)
+    assert not world.is_audible, "it fell silent when that had lasted min_speech"
+    assert not say.finished.done
+    world.partial("Stop")
+    assert world.said(say) == Said("One is said", interrupted=True, by="speech", is_exact=False)
+    (interrupted,) = world.of(AgentInterrupted)
+    assert interrupted.began == pytest.approx(began)
+    assert interrupted.confirmed == interrupted.silenced == pytest.approx(began + 0.2)
+    assert world.history == [{"role": "assistant", "content": "One is said"}]
+    world.silence(1)
+    world.recognise("Stop it.")
+    assert world.of(AgentResumed) == []
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Stop it."]
+    assert world.machine.next_deadline() is None
+
+
+def test_a_cough_is_too_short() -> None:
+    world, say = speaking(Interruption(min_speech=0.5))
+    before = frames(world)
+    world.speak(0.1)
+    world.silence(1.2)
+    world.recognise("")
+    assert frames(world) == before + 65
+    world.silence(4)
+    assert world.said(say) == Said(LONG)
+
+
+def test_it_goes_on_where_it_was_when_there_were_no_words() -> None:
+    world, say = speaking()
+    world.speak(0.4)
+    world.silence(1)
+    assert not world.is_audible
+    world.recognise("")
+    assert len(world.of(AgentResumed)) == 1
+    world.silence(6)
+    assert world.said(say) == Said(LONG)
+    assert world.history == [{"role": "assistant", "content": LONG}]
+
+
+def test_it_says_the_word_again_that_was_cut() -> None:
+    """Of a voice that says when each is spoken."""
+    world = World()
+    say = world.machine.say(world.now, "Alpha beta gamma delta.")
+    world.step()
+    world.voice(4, words=True)
+    world.silence(1.3)  # beta is from 1 to 2
+    world.speak(0.4)
+    world.silence(1)
+    cut = world.mouth.heard[-1][2]
+    assert 1.4 < cut < 1.6
+    world.recognise("")
+    world.silence(0.02)
+    assert world.mouth.heard[-1][2] == pytest.approx(1.02)
+    world.silence(3.2)
+    assert world.said(say) == Said("Alpha beta gamma delta.")
+    assert world.mouth.sent == pytest.approx(4 + cut - 1)
+
+
+def test_what_was_heard_of_it_when_it_is_cut_twice() -> None:
+    world = World()
+    say = world.machine.say(world.now, "Alpha beta gamma delta.")
+    world.step()
+    world.voice(4, words=True)
+    world.silence(1.3)
+    world.speak(0.4)
+    world.silence(1)
+    world.recognise("")
+    world.silence(1.2)  # from 1 on again: gamma has just begun
+    say.finished.abandon(world.now)
+    world.step()
+    assert world.history == [{"role": "assistant", "content": "Alpha beta"}]
+
+
+@pytest.mark.parametrize("text", [*BACKCHANNELS, "Mm-hm.", "MHM!", "Mm-hm, mm-hm."])
+def test_who_listens_does_not_interrupt(text: str) -> None:
+    world, say = speaking()
+    world.speak(0.4)
+    world.silence(1)
+    world.recognise(text)
+    world.silence(6)
+    assert world.said(say) == Said(LONG)
+    assert world.of(UserTranscriptEvent) == [], "and it is no turn"
+
+
+def test_it_is_a_turn_when_the_agent_is_silent() -> None:
+    world = World()
+    pending = world.machine.listen(world.now)
+    world.speak(0.4)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    turn = pending.result()
+    assert turn is not None
+    assert turn.text == "Mm-hm."
+
+
+def test_fewer_words_than_are_wanted() -> None:
+    """Are none, but are a turn."""
+    world, say = speaking(Interruption(min_words=2))
+    world.speak(0.4)
+    world.silence(1)
+    world.recognise("Well.")
+    assert len(world.of(AgentResumed)) == 1
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Well."]
+    assert not say.finished.done
+
+
+@pytest.mark.parametrize("options", [Interruption(resume=False), Interruption(min_words=0)])
+def test_without_resuming_it_is_interrupted_at_once(options: Interruption) -> None:
+    world, say = speaking(options)
+    world.speak(0.24)
+    assert world.said(say).by == "speech"
+
+
+def test_without_a_recogniser_too() -> None:
+    world, say = speaking(stt=False)
+    world.speak(0.24)
+    assert world.said(say).by == "speech"
+
+
+def test_who_speaks_longer_than_the_doubt_has_something_to_say() -> None:
+    world, say = speaking()
+    world.speak(3.1)
+    assert not say.finished.done
+    world.speak(0.2)
+    assert world.said(say).by == "speech"
+
+
+def test_a_recogniser_that_takes_longer_than_the_doubt_decides() -> None:
+    world, say = speaking()
+    world.speak(0.4)
+    world.silence(8)
+    assert not say.finished.done
+    assert not world.is_audible
+    world.recognise("")
+    world.silence(0.1)
+    assert world.is_audible
+
+
+def test_nobody_goes_on_while_somebody_speaks_again() -> None:
+    """A cough, of which the recogniser finds out only when they have begun to say something."""
+    world, say = speaking()
+    world.speak(0.4)
+    world.silence(1)
+    cough = world.utterance
+    world.speak(0.5)
+    assert world.utterance != cough
+    before = frames(world)
+    world.recognise("", utterance=cough)
+    world.speak(0.5)
+    assert frames(world) == before
+    assert world.of(AgentResumed) == []
+    world.silence(1)
+    world.recognise("", utterance=world.utterance)
+    world.silence(0.1)
+    assert frames(world) > before
+    assert not say.finished.done
+
+
+def test_what_they_say_after_the_cough_interrupts() -> None:
+    """Whatever the recogniser makes of that."""
+    world, say = speaking()
+    world.speak(0.4)
+    world.silence(1)
+    world.speak(0.3)
+    world.partial("Stop")
+    assert world.said(say).by == "speech"
+
+
+def test_a_recogniser_that_fails_is_no_interruption() -> None:
+    world, say = speaking()
+    world.speak(0.4)
+    world.silence(1)
+    world.finish(world.utterance, OSError("reset"))
+    assert len(world.of(AgentResumed)) == 1
+    with pytest.raises(ProviderFailed, match="stt"):
+        world.machine.listen(world.now).result()
+    assert not say.finished.done
+
+
+def test_what_may_not_be_interrupted_is_not() -> None:
+    world = World(auto_voice=True)
+    say = world.machine.say(world.now, LONG, interruptible=False)
+    world.step()
+    world.silence(1)
+    world.speak(1)
+    assert world.is_audible
+    world.machine.receive_digit(world.now)
+    world.silence(1)
+    world.recognise("Stop it!")
+    assert world.is_audible
+    world.silence(4)
+    assert world.said(say) == Said(LONG)
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Stop it!"]
+
+
+def test_what_waits_behind_it_is_interrupted_too_and_never_begins() -> None:
+    world, say = speaking()
+    behind = world.machine.say(world.now, "This too.")
+    last = world.machine.say(world.now, "This not.", interruptible=False)
+    world.step()
+    world.machine.receive_digit(world.now)
+    world.step()
+    assert world.said(say).by == world.said(behind).by == "dtmf"
+    assert world.said(behind).text == ""
+    assert len(world.asks(Cancel)) == 0
+    world.silence(1.2)
+    assert world.said(last) == Said("This not.")
+    assert [command.text for command in world.asks(Synthesise)] == [*LONG.replace(". ", ".|").split("|"), "This not."]
+
+
+# ---- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_interrupts() -> None:
+    world, say = speaking()
+    world.machine.receive_digit(world.now)
+    world.step()
+    assert world.said(say).by == "dtmf"
+    world.silence(0.02)
+    assert not world.is_audible
+
+
+def test_a_key_does_not_where_it_may_not() -> None:
+    world, say = speaking(Interruption(dtmf=False))
+    world.machine.receive_digit(world.now)
+    world.step()
+    assert not say.finished.done
+
+
+def test_a_key_ends_the_doubt() -> None:
+    world, say = speaking()
+    world.speak(0.4)
+    world.machine.receive_digit(world.now)
+    world.step()
+    assert world.said(say).by == "dtmf"
+    world.silence(1)
+    world.recognise("")
+    assert world.of(AgentResumed) == []
+
+
+# ---- nobody is talked over -------------------------------------------------------------------------------------------
+
+
+def test_it_waits_until_they_have_finished() -> None:
+    world = World(auto_voice=True)
+    world.speak(0.5)
+    say = world.machine.say(world.now, "Hello.")
+    world.step()
+    world.speak(2)
+    world.silence(1)
+    assert frames(world) == 0
+    world.recognise("I say.")
+    world.silence(0.02)
+    assert world.is_audible
+    assert not say.finished.done
+
+
+def test_it_waits_no_longer_than_is_polite() -> None:
+    world = World(auto_voice=True)
+    world.speak(0.5)
+    world.machine.say(world.now, "Hello.")
+    world.step()
+    world.speak(POLITE - FRAME)
+    assert frames(world) == 0
+    world.speak(2 * FRAME)
+    assert world.is_audible
+
+
+def test_what_may_not_be_interrupted_waits_for_nobody() -> None:
+    world = World(auto_voice=True)
+    world.speak(0.5)
+    world.machine.say(world.now, "Hello.", interruptible=False)
+    world.step()
+    world.speak(0.02)
+    assert world.is_audible
+
+
+def test_a_stale_answer_is_not_given() -> None:
+    """They went on to speak before it began; it is as if it had been interrupted before its first word."""
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.speak(0.5)
+    say = world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("It is five.")
+    world.silence(1)
+    assert frames(world) == 0
+    world.recognise("I mean the other one.")
+    assert world.said(say) == Said("", interrupted=True, by="speech")
+    assert world.history == [{"role": "user", "content": "What is it?"}]
+
+
+def test_an_answer_is_given_after_all_when_they_said_nothing() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.speak(0.5)
+    say = world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("It is five.")
+    world.silence(1)
+    world.recognise("")
+    world.silence(2)
+    assert world.said(say) == Said("It is five.")
+
+
+def test_an_answer_that_is_interrupted_is_cancelled() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("It is five. That is ", end=False)
+    world.silence(0.8)
+    ask = world.number_of(AskModel)
+    world.speak(0.3)
+    world.partial("Stop")
+    assert Cancel(ask) in world.commands
+    assert world.said(say).text == "It is"
+    assert [message["content"] for message in world.history] == ["What is it?", "It is"]
+    assert response.is_over
+
+
+# ---- listening -------------------------------------------------------------------------------------------------------
+
+
+def test_turns_wait_to_be_taken() -> None:
+    world = World()
+    for text in ("One.", "Two."):
+        world.speak(0.4)
+        world.silence(1)
+        world.recognise(text)
+    turns = [world.machine.listen(world.now).result() for _ in range(2)]
+    assert [turn.text for turn in turns if turn is not None] == ["One.", "Two."]
+
+
+def test_who_wants_no_turn_any_more_puts_it_back_where_it_was() -> None:
+    world = World()
+    waiting = [world.machine.listen(world.now) for _ in range(2)]
+    for text in ("One.", "Two.", "Three."):
+        world.speak(0.4)
+        world.silence(1)
+        world.recognise(text)
+    for pending in waiting:
+        pending.abandon(world.now)
+    turns = [world.machine.listen(world.now).result() for _ in range(3)]
+    assert [turn.text for turn in turns if turn is not None] == ["One.", "Two.", "Three."]
+
+
+def test_who_wants_no_failure_any_more_puts_it_back_too() -> None:
+    world = World()
+    pending = world.machine.listen(world.now)
+    world.speak(0.4)
+    world.silence(1)
+    world.finish(world.utterance, OSError("reset"))
+    pending.abandon(world.now)
+    with pytest.raises(ProviderFailed, match="reset"):
+        world.machine.listen(world.now).result()
+
+
+def test_who_waits_for_a_turn_is_told_that_none_has_begun() -> None:
+    world = World()
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1.98)
+    assert not pending.done
+    world.silence(0.04)
+    assert pending.result() is None
+
+
+def test_who_has_begun_in_time_is_heard_to_the_end() -> None:
+    world = World()
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1.5)
+    world.speak(3)
+    world.silence(1)
+    assert not pending.done
+    world.recognise("At last.")
+    turn = pending.result()
+    assert turn is not None
+    assert turn.text == "At last."
+
+
+def test_there_was_nothing_after_all() -> None:
+    world = World()
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1.8)
+    world.speak(0.4)
+    world.silence(1)
+    assert not pending.done
+    world.recognise("")
+    assert pending.result() is None
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_no_timeout(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        World().machine.listen(0.0, timeout)
+
+
+def test_turns_that_nobody_takes_are_bounded_and_nothing_of_them_is_lost() -> None:
+    world = World()
+    for number in range(MOST_TURNS + 5):
+        world.speak(0.1)
+        world.silence(1)
+        world.recognise(f"Word{number}")
+    texts = []
+    while world.machine._turns:
+        turn = world.machine.listen(world.now).result()
+        assert turn is not None
+        texts.append(turn.text)
+    assert len(texts) == MOST_TURNS
+    assert " ".join(texts).split() == [f"Word{number}" for number in range(MOST_TURNS + 5)]
+
+
+def test_many_failures_are_told_once() -> None:
+    world = World()
+    for _ in range(3):
+        world.speak(0.4)
+        world.silence(1)
+        world.finish(world.utterance, OSError("reset"))
+    assert world.machine.listen(world.now).failed
+    assert not world.machine.listen(world.now).done
+
+
+# ---- how long it took ------------------------------------------------------------------------------------------------
+
+
+def test_every_step_of_a_turn_is_measured() -> None:
+    world = World()
+    pending = world.machine.listen(world.now)
+    begun = world.now
+    world.speak(1)
+    world.silence(0.68)
+    world.silence(0.04)
+    world.machine.receive_asked_recogniser(world.utterance, world.now)
+    world.silence(0.3)
+    world.recognise("What is it?")
+    assert pending.done
+    world.silence(0.1)
+    world.machine.say_response(world.now, world.machine.respond("What is it?", world.now))
+    world.step()
+    world.silence(0.4)
+    world.answer("It is five.", end=False)
+    world.silence(0.2)
+    world.answer("")
+    world.silence(0.3)
+    world.voice(1)
+    world.silence(0.02)
+    (measured,) = world.of(TurnMeasured)
+    times = measured.times
+    assert times.began == pytest.approx(begun)
+    assert times.ended == pytest.approx(begun + 1)
+    assert times.silence == pytest.approx(0.7)
+    items = {name: round(seconds, 2) for name, seconds in times.items.items()}
+    assert items == {
+        "end_of_turn": 0.7,
+        "to_recogniser": 0.02,
+        "recogniser": 0.3,
+        "to_handler": 0.0,
+        "to_model": 0.1,
+        "model": 0.4,
+        "sentence": 0.2,
+        "to_voice": 0.0,
+        "voice": 0.3,
+        "to_far_end": 0.02,
+    }
+    assert times.total == pytest.approx(sum(times.items.values()))
+    assert times.overhead == pytest.approx(0.04)
+
+
+def test_the_first_filler_is_said_after_a_while_and_no_more_when_there_is_something() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=["Hm.", "Well."], filler_after=2.0)
+    world.step()
+    world.silence(1.98)
+    assert frames(world) == 0
+    world.silence(0.1)
+    assert world.is_audible
+    world.silence(2)
+    assert [command.text for command in world.asks(Synthesise)] == ["Hm.", "Well."]
+    world.answer("It is five.")
+    world.silence(10)
+    assert world.said(say) == Said("It is five.")
+    assert world.history[-1]["content"] == "It is five."
+    assert say.state is SayState.OVER
+    assert len(world.asks(Synthesise)) == 3
+    assert world.machine.next_deadline() is None

@@ -1,0 +1,728 @@
+"""A conversation in which anything may happen at any moment.
+
+What is known apart from the machine: what the recogniser has said of each utterance, what the model has said, and what
+went to the far end, sample by sample. From these follows what has to be handed out, and what the history has to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any, Literal
+
+import attrs
+import pytest
+from hypothesis import event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.call.bench import search
+from voxtra_core.agent.commands import AskDetector, AskModel, Finish, RunTool, Synthesise
+from voxtra_core.agent.events import (
+    AgentInterrupted,
+    AgentResumed,
+    PartFailed,
+    Said,
+    TurnMeasured,
+    UserTranscriptEvent,
+)
+from voxtra_core.agent.heard import SentenceAudio, heard_text
+from voxtra_core.agent.machine import ConversationMachine
+from voxtra_core.agent.options import Conversation, EndOfTurn, Interruption
+from voxtra_core.agent.providers import ToolCall
+from voxtra_core.agent.speaker import Say, SayState
+from voxtra_core.agent.thinking import Response
+from voxtra_core.call import CallEnd, EndedBy
+from voxtra_core.errors import CallEnded, LocalProtocolError
+from voxtra_core.media.chunk import AudioChunk
+from voxtra_core.media.formats import SLIN, SLIN16
+from voxtra_core.pending import Pending
+
+from .world import FRAME, LOUD, SILENT, Detector, Part, World, transcript
+
+REACHED: Counter[str] = Counter()
+"""What the examples of this process came to."""
+WANTED = [
+    "barge-in",
+    "dtmf",
+    "resumed",
+    "doubt",
+    "late listen",
+    "put back",
+    "tools",
+    "too many rounds",
+    "filler",
+    "lapse",
+    "abandoned recogniser",
+    "polite",
+    "stale answer",
+    "measured",
+    "failed part",
+    "cut answer",
+]
+FRAMES = {"speech": LOUD, "silence": SILENT, "nothing": None}
+WORD = re.compile(r"Word\d+")
+SENTENCE = re.compile(r"Tok\d+")
+
+
+@attrs.define
+class Understood:
+    """What the recogniser has said of an utterance."""
+
+    finals: list[tuple[float | None, str]] = attrs.field(factory=list)
+    partial: str = ""
+    failed: bool = False
+    is_over: bool = False
+
+    def add(self, text: str, is_final: bool, start: float | None) -> None:
+        if not is_final:
+            self.partial = text
+            return
+        self.partial = ""
+        if start is not None:
+            self.finals = [final for final in self.finals if final[0] != start]
+        self.finals.append((start, text))
+
+    @property
+    def words(self) -> list[str]:
+        texts = [text for _, text in self.finals]
+        return sorted(WORD.findall(" ".join([*texts, self.partial] if self.failed else texts)))
+
+
+@attrs.define(eq=False)
+class Told:
+    """Something that the agent was to say."""
+
+    say: Say
+    kind: Literal["text", "pieces", "response"]
+    remember: bool
+    sentences: list[str] = attrs.field(factory=list)
+    texts: set[str] | None = None
+    """What may be said to have been heard of it, once it is over."""
+
+
+class ConversationProperties(RuleBasedStateMachine):
+    """The rules are what may happen; a caller's rule lets time pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counter = 0
+        self.understood: dict[int, Understood] = {}
+        self.listens: list[tuple[Pending[Any], float | None]] = []
+        self.taken: list[str] = []
+        """The words of the turns that were handed out, and not put back."""
+        self.out_of_order: set[str] = set()
+        self.responses: list[Response] = []
+        self.told: list[Told] = []
+        self.users: list[str] = []
+        self.model_said: dict[int, str] = {}
+        """By index in ``responses``."""
+        self.speaking_since: float | None = None
+        self.pendings: list[Pending[Any]] = []
+
+    @initialize(
+        turn=st.booleans(),
+        longest=st.sampled_from([2.0, 60.0]),
+        resume=st.sampled_from([True, True, False]),
+        min_words=st.sampled_from([0, 1, 1, 2]),
+        run_tools=st.sampled_from([True, True, False]),
+    )
+    def begin(self, turn: bool, longest: float, resume: bool, min_words: int, run_tools: bool) -> None:
+        self.detector = Detector()
+        self.world = World(
+            Conversation(
+                instructions="Be kind.",
+                end_of_turn=EndOfTurn(longest=longest),
+                interruption=Interruption(resume=resume, min_words=min_words),
+                run_tools=run_tools,
+                max_rounds=2,
+            ),
+            turn=turn,
+            detector=self.detector,
+        )
+        self.machine: ConversationMachine = self.world.machine
+
+    # ---- time, and the caller --------------------------------------------------------------------------------------
+
+    def tick(self, frame: bytes | None) -> None:
+        world = self.world
+        was = len(world.mouth.heard)
+        world.tick(frame)
+        doubt = self.machine._doubt
+        if doubt is not None:
+            self.reach("doubt" if doubt.say.began is not None else "stale answer")
+        if not self.detector.speaking:
+            self.speaking_since = None
+        elif self.speaking_since is None:
+            self.speaking_since = world.now
+        if len(world.mouth.heard) > was and self.speaking_since is not None and not self.machine.is_over:
+            self.check_talking_over(world.mouth.heard[-1][1])
+
+    def check_talking_over(self, slot: int) -> None:
+        """Somebody speaks, and so does the agent."""
+        assert self.speaking_since is not None
+        bound = self.speaking_since + self.world.options.interruption.min_speech + 2 * FRAME
+        for told in self.told:
+            say = told.say
+            if say.is_over or not say.interruptible or say.waits_until is not None:
+                continue
+            if slot in [part.slot for part in self.parts_of(told)[0]] and say is self.machine.speaker.current:
+                assert self.world.now <= bound, "the agent speaks over the caller"
+
+    @rule(what=st.sampled_from(["speech", "speech", "silence", "silence", "nothing"]), ticks=st.integers(1, 60))
+    def pass_time(self, what: str, ticks: int) -> None:
+        if what == "nothing" and ticks > 30 and self.machine.ear.is_speaking:
+            self.reach("lapse")
+        for _ in range(ticks):
+            self.tick(FRAMES[what])
+
+    @rule(seconds=st.sampled_from([3.0, 12.0]), silence=st.booleans())
+    def wait(self, seconds: float, silence: bool) -> None:
+        for _ in range(round(seconds / FRAME)):
+            self.tick(SILENT if silence else None)
+
+    @rule(
+        speech=st.sampled_from([4, 15, 40]),
+        word=st.sampled_from(["", "mm-hm", "word", "partial"]),
+        settles=st.sampled_from([True, True, False]),
+    )
+    def talk(self, speech: int, word: str, settles: bool) -> None:
+        """Somebody says something, as they do."""
+        for _ in range(speech):
+            self.tick(LOUD)
+        utterance = self.machine.ear._utterance
+        if utterance is not None and word == "partial":
+            self.hear(utterance.number, self.new("Word"), False, None)
+        for _ in range(60):
+            self.tick(SILENT)
+        if settles and self.is_asked(Finish):
+            number = self.world.number_of(Finish)
+            if word:
+                self.hear(number, self.new("Word") if word == "word" else "Mm-hm.", True, None)
+            self.receive_recognised(number, False)
+
+    @rule(interruptible=st.sampled_from([True, True, False]), sentences=st.integers(1, 5), tool=st.booleans())
+    def answer(self, interruptible: bool, sentences: int, tool: bool) -> None:
+        """The agent answers, as it does."""
+        if self.machine.is_over or self.machine.thinker.current is not None:
+            return
+        if self.machine._turns:
+            self.listen(None)
+        self.begin_answer()
+        self.say_response(interruptible, fillers=True)
+        self.world.step()
+        if tool:
+            self.model_says("call")
+        for _ in range(sentences):
+            if self.is_asked(AskModel):
+                self.model_says("sentence")
+        if self.is_asked(AskModel):
+            self.model_ends(None)
+        if self.is_asked(RunTool):
+            self.tool_ends(False)
+        self.world.step()
+        if self.is_asked(Synthesise):
+            self.speak_all()
+
+    @rule()
+    @precondition(lambda self: bool(self.machine.speaker.queue))
+    def press(self) -> None:
+        self.machine.receive_digit(self.world.now)
+
+    # ---- the recogniser --------------------------------------------------------------------------------------------
+
+    def utterances(self) -> list[int]:
+        return sorted(self.world.heard_bytes)
+
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(["word", "word", "word", "words", "mm-hm", "", "?!"]),
+        is_final=st.booleans(),
+        start=st.sampled_from([None, None, 0.0, 1.0]),
+        twice=st.sampled_from([False, False, True]),
+    )
+    def understand(self, data: st.DataObject, kind: str, is_final: bool, start: float | None, twice: bool) -> None:
+        number = data.draw(st.sampled_from([*self.utterances()[-3:], 9999]))
+        text = kind
+        if kind.startswith("word"):
+            text = f"{self.new('Word')} {self.new('Word')}." if kind == "words" else self.new("Word")
+        for _ in range(2 if twice and start is not None else 1):
+            self.hear(number, text, is_final, start)
+
+    def hear(self, number: int, text: str, is_final: bool, start: float | None) -> None:
+        understood = self.understood.setdefault(number, Understood())
+        if number != 9999 and not understood.is_over and number not in self.world.ended:
+            understood.add(text, is_final, start)
+        self.machine.receive_transcript(number, transcript(text, is_final, start), self.world.now)
+
+    @rule(data=st.data(), fails=st.sampled_from([False, True]))
+    @precondition(lambda self: bool(self.world.heard_bytes))
+    def finish(self, data: st.DataObject, fails: bool) -> None:
+        number = data.draw(st.sampled_from([*self.utterances()[-3:], 9999]))
+        self.receive_recognised(number, fails)
+
+    @precondition(lambda self: any(isinstance(part.command, Finish) for part in self.world.open.values()))
+    @rule(word=st.booleans())
+    def finish_oldest(self, word: bool) -> None:
+        number = self.world.number_of(Finish)
+        if word:
+            self.hear(number, self.new("Word"), True, None)
+        self.receive_recognised(number, False)
+
+    def receive_recognised(self, number: int, fails: bool) -> None:
+        understood = self.understood.setdefault(number, Understood())
+        if not understood.is_over and (fails or number in self.world.open):
+            understood.failed = understood.failed or fails
+            understood.is_over = number in self.world.open
+        self.world.finish(number, OSError("no route") if fails else None)
+
+    @rule(value=st.sampled_from([0.1, 0.9, None]))
+    @precondition(lambda self: self.is_asked(AskDetector))
+    def judge(self, value: float | None) -> None:
+        self.world.likelihood(value)
+
+    # ---- listen ----------------------------------------------------------------------------------------------------
+
+    @rule(timeout=st.sampled_from([None, 0.0, 1.0, 8.0]))
+    def listen(self, timeout: float | None) -> None:
+        if self.refused(lambda: self.machine.listen(self.world.now, timeout)):
+            return
+        pending = self.machine.listen(self.world.now, timeout)
+        self.listens.append((pending, None if timeout is None else self.world.now + timeout))
+        self.world.pass_deadlines(self.world.now)
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.listens))
+    def abandon_listen(self, data: st.DataObject) -> None:
+        entry = data.draw(st.sampled_from(self.listens))
+        self.listens.remove(entry)
+        pending = entry[0]
+        if pending.done and not pending.failed and pending.result() is not None:
+            self.reach("put back")
+            words = WORD.findall(pending.result().text)
+            if any(self.order(word) > self.order(words[0]) for word in self.taken_now() if words):
+                self.out_of_order.update(words)
+        pending.abandon(self.world.now)
+
+    @rule()
+    @precondition(lambda self: any(pending.done for pending, _ in self.listens))
+    def take_turns(self) -> None:
+        """Those whose outcome is known go to whoever waited."""
+        for entry in [entry for entry in self.listens if entry[0].done]:
+            self.listens.remove(entry)
+            if not entry[0].failed and entry[0].result() is not None:
+                self.taken += WORD.findall(entry[0].result().text)
+
+    def taken_now(self) -> list[str]:
+        done = [pending for pending, _ in self.listens if pending.done and not pending.failed]
+        return self.taken + [w for p in done if p.result() is not None for w in WORD.findall(p.result().text)]
+
+    @staticmethod
+    def order(word: str) -> int:
+        return int(word[4:])
+
+    # ---- the model -------------------------------------------------------------------------------------------------
+
+    @rule(says_something=st.sampled_from([True, True, True, False]))
+    def respond(self, says_something: bool) -> None:
+        if self.machine.is_over or self.machine.thinker.current is not None:
+            with pytest.raises((CallEnded, LocalProtocolError)):
+                self.machine.respond("Not now.", self.world.now)
+        else:
+            self.begin_answer(says_something)
+
+    def begin_answer(self, says_something: bool = True) -> None:
+        text = self.new("User") if says_something else ""
+        response = self.machine.respond(text, self.world.now)
+        self.responses.append(response)
+        self.pendings.append(response.finished)
+        self.users += [text] if text else []
+
+    @rule(interruptible=st.sampled_from([True, True, False]), fillers=st.booleans())
+    @precondition(lambda self: bool(self.responses))
+    def say_response(self, interruptible: bool, fillers: bool) -> None:
+        response = self.responses[-1]
+        if self.machine.is_over or any(told.say.response is response for told in self.told):
+            return
+        say = self.machine.say_response(
+            self.world.now,
+            response,
+            interruptible=interruptible,
+            fillers=("Filler one.", "Filler two.") if fillers else (),
+        )
+        self.add(Told(say, "response", remember=False))
+
+    @rule(kind=st.sampled_from(["piece", "sentence", "empty", "call", "call", "bad call"]))
+    @precondition(lambda self: self.is_asked(AskModel))
+    def model_says(self, kind: str) -> None:
+        number = self.world.number_of(AskModel)
+        item: Any = {"piece": self.new("piece") + " ", "empty": ""}.get(kind, "")
+        if kind == "sentence":
+            item = self.sentence() + " "
+        elif kind == "call":
+            item = ToolCall(f"id{self.counter % 5}", "lookup" if self.counter % 2 else "unheard_of")
+        elif kind == "bad call":
+            item = ToolCall.of_text("", "lookup", "{")
+        if isinstance(item, str):
+            index = len(self.responses) - 1
+            self.model_said[index] = self.model_said.get(index, "") + item
+        self.machine.receive_item(number, item, self.world.now)
+
+    @rule(error=st.sampled_from([None, None, None, OSError("reset")]))
+    @precondition(lambda self: self.is_asked(AskModel))
+    def model_ends(self, error: Exception | None) -> None:
+        self.world.answer(error=error)
+
+    @rule(fails=st.booleans())
+    @precondition(lambda self: self.is_asked(RunTool))
+    def tool_ends(self, fails: bool) -> None:
+        self.world.result("error: it burns" if fails else "It is 5.")
+        self.reach("tools")
+
+    # ---- say -------------------------------------------------------------------------------------------------------
+
+    @rule(count=st.integers(0, 5), interruptible=st.sampled_from([True, True, True, False]), remember=st.booleans())
+    def say(self, count: int, interruptible: bool, remember: bool) -> None:
+        sentences = [self.sentence() for _ in range(count)]
+        if self.refused(lambda: self.machine.say(self.world.now, "")):
+            return
+        say = self.machine.say(self.world.now, " ".join(sentences), interruptible=interruptible, remember=remember)
+        self.add(Told(say, "text", remember, sentences))
+
+    @rule(interruptible=st.booleans())
+    def say_pieces(self, interruptible: bool) -> None:
+        if self.machine.is_over:
+            return
+        say = self.machine.say(self.world.now, interruptible=interruptible)
+        self.world.have_source(say)
+        self.add(Told(say, "pieces", remember=True))
+
+    @rule(data=st.data(), ends=st.sampled_from([False, False, True]), error=st.sampled_from([None, OSError("torn")]))
+    @precondition(lambda self: self.is_asked(type(None)))
+    def piece(self, data: st.DataObject, ends: bool, error: Exception | None) -> None:
+        pieces = [told for told in self.told if told.kind == "pieces" and told.say.source in self.world.open]
+        told = data.draw(st.sampled_from(pieces))
+        if ends:
+            self.world.end_source(told.say, error)
+        else:
+            told.sentences.append(self.sentence())
+            self.machine.add_text(told.say, told.sentences[-1] + " ", self.world.now)
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.pendings))
+    def abandon(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.pendings[-6:])).abandon(self.world.now)
+
+    # ---- the voice, and the mouth ----------------------------------------------------------------------------------
+
+    @rule(
+        frames=st.sampled_from([0, 1, 5, 60, 200]),
+        words=st.booleans(),
+        end=st.booleans(),
+        error=st.sampled_from([None, None, None, None, OSError("hoarse")]),
+    )
+    @precondition(lambda self: self.is_asked(Synthesise))
+    def speak(self, frames: int, words: bool, end: bool, error: Exception | None) -> None:
+        part = self.world.open[self.world.number_of(Synthesise)]
+        if part.seconds > 4:
+            frames = 0
+        self.world.voice(frames * FRAME, end=end, words=words and end, error=error)
+
+    @rule()
+    @precondition(lambda self: self.is_asked(Synthesise))
+    def speak_all(self) -> None:
+        for _ in range(6):
+            if self.is_asked(Synthesise):
+                self.world.voice(1.0, words=True)
+
+    @rule()
+    @precondition(lambda self: self.is_asked(Synthesise))
+    def change_format(self) -> None:
+        number = self.world.number_of(Synthesise)
+        part = self.world.open[number]
+        chunk = AudioChunk(bytes(640), SLIN16)
+        if part.seconds:
+            self.machine.receive_speech(number, chunk, self.world.now)
+
+    @rule(what=st.sampled_from(["hold", "let go", "let go", "fail", "repair", "repair"]))
+    def mouth(self, what: str) -> None:
+        mouth = self.world.mouth
+        match what:
+            case "hold" | "let go":
+                mouth.held = what == "hold"
+            case "fail":
+                mouth.fail(self.world.now)
+            case _:
+                mouth.repair()
+
+    # ---- what comes too late, and the end --------------------------------------------------------------------------
+
+    @rule(data=st.data())
+    def too_late(self, data: st.DataObject) -> None:
+        world, machine = self.world, self.machine
+        number = data.draw(st.sampled_from([*sorted(world.ended)[-4:], 9999]))
+        machine.receive_item(number, "stale", world.now)
+        machine.receive_item(number, ToolCall("id1", "lookup"), world.now)
+        machine.receive_answered(number, world.now, data.draw(st.sampled_from([None, OSError("stale")])))
+        machine.receive_result(number, "stale", world.now)
+        machine.receive_speech(number, AudioChunk(bytes(320), SLIN), world.now)
+        machine.receive_spoken(number, world.now, data.draw(st.sampled_from([None, OSError("stale")])))
+        machine.receive_likelihood(number, 1.0, world.now)
+        machine.receive_transcript(number, transcript("stale"), world.now)
+        machine.receive_recognised(number, world.now, data.draw(st.sampled_from([None, OSError("stale")])))
+        before = len(world.of(PartFailed))
+        world.step()
+        assert len(world.of(PartFailed)) == before, "what comes too late is no failure"
+
+    @rule()
+    @precondition(lambda self: self.counter > 30 and not self.machine.is_over)
+    def hang_up(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        error = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
+        self.settle_what_is_over()
+        self.world.close(error)
+        assert all(pending.done for pending in self.pendings)
+        assert all(pending.done for pending, _ in self.listens)
+        assert self.machine.next_deadline() is None
+        self.sent_at_end = len(self.world.mouth.heard)
+
+    # ---- what always holds -----------------------------------------------------------------------------------------
+
+    @invariant()
+    def is_sound(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        world, machine = self.world, self.machine
+        world.pass_deadlines(world.now)
+        world.step()
+        self.note()
+        self.settle_what_is_over()
+        self.check_turns()
+        says = machine.speaker.queue
+        assert all(say.state is SayState.WAITING for say in list(says)[1:])
+        assert all(isinstance(message, dict) for message in world.history)
+        assert [m["content"] for m in world.history if m["role"] == "user"] == self.users
+        for ask in world.asks(AskModel)[-1:]:
+            check_answered(ask.messages)
+        for pending, deadline in self.listens:
+            if deadline is not None and deadline <= world.now and not machine.ear.is_busy:
+                assert pending.done, "listen() waits beyond its time"
+
+    def note(self) -> None:
+        for found in self.world.events:
+            match found:
+                case AgentInterrupted():
+                    self.reach("interruption")
+                case AgentResumed():
+                    self.reach("resumed")
+                case TurnMeasured():
+                    self.reach("measured")
+                case PartFailed():
+                    self.reach("failed part")
+                    if "rounds" in str(found.error):
+                        self.reach("too many rounds")
+                case Said(by="speech"):
+                    self.reach("barge-in")
+                case Said(by="dtmf"):
+                    self.reach("dtmf")
+                case _:
+                    pass
+        if any(say.waits_until is not None for say in self.machine.speaker.queue):
+            self.reach("polite")
+        if any("Filler" in command.text for command in self.world.asks(Synthesise)):
+            self.reach("filler")
+        if any(pending.done and not pending.failed and pending.result() is None for pending, _ in self.listens):
+            self.reach("late listen")
+
+    def check_turns(self) -> None:
+        """Each utterance of which the recogniser gave words is a turn, once, in order."""
+        for number, understood in self.understood.items():
+            if number in self.world.ended and not understood.is_over:
+                self.reach("abandoned recogniser")
+                understood.is_over = understood.failed = True
+            if understood.failed and number not in machine_waits(self.machine):
+                understood.is_over = True
+        expected = []
+        for number in self.utterances():
+            understood = self.understood.setdefault(number, Understood())
+            if number in machine_waits(self.machine) or (not understood.is_over and number not in self.world.ended):
+                break
+            expected += understood.words
+        if not self.machine.is_over:
+            told = [word for turn in self.world.of(UserTranscriptEvent) for word in sorted(WORD.findall(turn.text))]
+            assert told == expected
+            handed = self.taken_now()
+            waits = [w for turn in self.machine._turns for w in WORD.findall(getattr(turn.content, "text", ""))]
+            assert sorted(handed + waits) == sorted(told), "a turn was lost, or doubled"
+            in_order = [told.index(word) for word in handed if word not in self.out_of_order]
+            if not self.out_of_order:
+                assert sorted(in_order) == list(range(len(in_order)))
+
+    def parts_of(self, told: Told) -> tuple[list[Part], list[Part]]:
+        """The sentences of it that were made, and all."""
+        wanted = {id(sentence): sentence for sentence in told.say.sentences if sentence.number is not None}
+        parts = [self.world.asked[s.number] for s in wanted.values() if s.number in self.world.asked]
+        return parts, [self.world.asked[s.number] for s in wanted.values() if not s.is_filler]
+
+    def settle_what_is_over(self) -> None:
+        for told in self.told:
+            if not told.say.is_over or told.texts is not None:
+                continue
+            parts = self.parts_of(told)[1]
+            audio = [
+                SentenceAudio(part.command.text, part.seconds, part.is_complete, part.words)  # type: ignore[union-attr]
+                for part in parts
+            ]
+            heard = sum(self.world.heard_of(part) for part in parts)
+            told.texts = {heard_text(audio, heard + off).text for off in (-0.003, 0.0, 0.003)}
+            if told.say.finished.error is None:
+                assert told.say.finished.done
+                assert told.say.finished.result().text in told.texts
+            self.check_history(told)
+
+    def check_history(self, told: Told) -> None:
+        """It holds what was heard, no more and no less."""
+        assert told.texts is not None
+        history = self.world.history
+        if told.kind == "response":
+            response = told.say.response
+            assert response is not None
+            kept = "".join(m["content"] or "" for m in response.messages if any(m is other for other in history))
+            if told.say.finished.failed or told.say.finished.result().interrupted:
+                self.reach("cut answer")
+            assert "".join(kept.split()) in {"".join(text.split()) for text in told.texts}
+        else:
+            names = SENTENCE.findall(" ".join(told.sentences))
+            kept_texts = [m["content"] for m in history if set(SENTENCE.findall(m["content"] or "")) & set(names)]
+            texts = told.texts if told.remember else {""}
+            assert len(kept_texts) <= 1
+            assert (kept_texts or [""])[0] in texts
+
+    # ---- the end of the example ------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        if not hasattr(self, "machine"):
+            return
+        world, machine = self.world, self.machine
+        if machine.is_over:
+            heard = len(world.mouth.heard)
+            world.mouth.buffer = b""
+            world.run(1.0, LOUD)
+            assert len(world.mouth.heard) == heard
+            assert world.machine.commands_to_send() == []
+            return
+        world.mouth.held = False
+        lazy = self.counter % 2 == 0
+        for _ in range(400):  # nobody begins anything any more
+            self.tick_for(1.0)
+            self.is_sound()
+            if lazy:
+                self.end_sources()
+            else:
+                self.answer_something()
+            if machine.next_deadline() is None and not world.mouth.buffer and not self.told_open():
+                break
+        else:
+            raise AssertionError(f"it never ends: {machine.next_deadline()}, {world.open}, {self.told_open()}")
+        assert all(pending.done for pending in self.pendings)
+        assert not machine.speaker.queue
+        assert not machine.ear.waiting
+        assert machine.thinker.current is None
+        assert machine._doubt is None
+        assert not machine.has_output
+        for pending, _ in self.listens:
+            if not pending.done:
+                assert not machine._turns
+        while machine._turns:
+            self.listens.append((machine.listen(world.now), None))
+        self.is_sound()
+        self.end()
+
+    def tick_for(self, seconds: float) -> None:
+        for _ in range(round(seconds / FRAME)):
+            self.tick(SILENT)
+
+    def told_open(self) -> list[Told]:
+        return [told for told in self.told if not told.say.is_over]
+
+    def end_sources(self) -> None:
+        for told in self.told:
+            if told.kind == "pieces" and told.say.source in self.world.open:
+                self.world.end_source(told.say)
+
+    def answer_something(self) -> None:
+        self.end_sources()
+        for number, part in list(self.world.open.items()):
+            if number not in self.world.open:
+                continue
+            match part.command:
+                case Finish():
+                    self.receive_recognised(number, False)
+                case AskModel():
+                    self.world.answer(ToolCall(f"again{number}", "lookup"))
+                case RunTool():
+                    self.world.result("5")
+                case Synthesise():
+                    self.world.voice(0.2)
+                case AskDetector():
+                    self.world.likelihood(0.9)
+                case _:
+                    pass
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def reach(self, what: str) -> None:
+        event(what)
+        REACHED[what] += 1
+
+    def new(self, name: str) -> str:
+        self.counter += 1
+        return f"{name}{self.counter}"
+
+    def sentence(self) -> str:
+        return f"{self.new('Tok')} is what {self.new('it')} says."
+
+    def is_asked(self, kind: type[object]) -> bool:
+        return any(isinstance(part.command, kind) for part in self.world.open.values())
+
+    def refused(self, operation: Any) -> bool:
+        """Whether the call is over, and the operation says so."""
+        if self.machine.is_over:
+            with pytest.raises(CallEnded):
+                operation()
+        return self.machine.is_over
+
+    def add(self, told: Told) -> None:
+        self.told.append(told)
+        self.pendings.append(told.say.finished)
+
+
+def machine_waits(machine: ConversationMachine) -> list[int]:
+    """The utterances that are not settled."""
+    current = machine.ear._utterance
+    return [*(utterance.number for utterance in machine.ear.waiting), *([current.number] if current else [])]
+
+
+def check_answered(messages: Any) -> None:
+    """Every call of a tool has one result, which stands behind it."""
+    missing: list[str] = []
+    for message in messages:
+        if message["role"] == "tool":
+            assert message["tool_call_id"] in missing
+            missing = [tool_id for tool_id in missing if tool_id != message["tool_call_id"]]
+        else:
+            assert not missing
+            missing = [call["id"] for call in message.get("tool_calls", ())]
+    assert not missing
+
+
+ConversationProperties.TestCase.settings = settings(settings.default, stateful_step_count=40)
+TestConversation = ConversationProperties.TestCase
+
+
+@pytest.mark.soak
+def test_for_longer(soak_seconds: float) -> None:
+    search(ConversationProperties, soak_seconds)
+    assert [what for what in WANTED if not REACHED[what]] == []
