@@ -25,8 +25,6 @@ from .local_speech import frames, given, normalised, telephone, understood, word
 SENTENCES = (
     "I would like to make an appointment.",
     "What are your opening hours?",
-    "Can you move my appointment to Friday?",
-    "My name is John Smith.",
     "Your appointment is on Tuesday at three o'clock.",
     "We are open from Monday to Friday, nine to five.",
 )
@@ -81,7 +79,7 @@ def test_two_calls_at_once_do_not_hear_each_other() -> None:
 
 
 def test_partials_come_while_it_is_said_where_they_are_wanted() -> None:
-    during, at_end = given(LocalRecogniser(partials=1.0), telephone(SENTENCES[4]))
+    during, at_end = given(LocalRecogniser(partials=1.0), telephone(SENTENCES[2]))
     assert during
     assert not any(transcript.is_final for transcript in during)
     assert "appointment" in during[-1].text
@@ -89,19 +87,19 @@ def test_partials_come_while_it_is_said_where_they_are_wanted() -> None:
 
 
 def test_a_long_utterance_is_told_in_stretches_that_follow_each_other() -> None:
-    long = (telephone(SENTENCES[4]) + SECOND[:16_000]) * 8
+    long = (telephone(SENTENCES[2]) + SECOND[:16_000]) * 8
     during, at_end = given(LocalRecogniser(), long)
     told = [*during, *at_end]
     assert len(during) == 1
     assert [transcript.start for transcript in told] == [0, told[0].end]
     assert told[-1].end == pytest.approx(SLIN16.seconds(len(long)))
-    meant = normalised(SENTENCES[4]) * 8
+    meant = normalised(SENTENCES[2]) * 8
     assert word_errors(meant, normalised(" ".join(transcript.text for transcript in told))) <= 0.2 * len(meant)
 
 
 def test_the_next_utterance_begins_anew() -> None:
     recogniser = LocalRecogniser()
-    understood(recogniser, telephone(SENTENCES[4]))
+    understood(recogniser, telephone(SENTENCES[2]))
     _, (transcript,) = given(recogniser, telephone(SENTENCES[0]))
     assert transcript.start == 0
     assert transcript.text == understood(LocalRecogniser(), telephone(SENTENCES[0]))
@@ -121,7 +119,7 @@ def test_tokens_are_letters_of_bytes() -> None:
     assert letters([]) == ""
 
 
-@pytest.mark.parametrize("limits", [{"partials": 0.1}, {"partials": float("nan")}, {"threads": 0}])
+@pytest.mark.parametrize("limits", [{"partials": 0.1}, {"partials": float("nan")}, {"workers": 0}])
 def test_what_a_recogniser_refuses(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
         LocalRecogniser(**limits)  # type: ignore[arg-type]

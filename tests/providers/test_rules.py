@@ -74,12 +74,15 @@ def test_a_rule_may_use_a_tool_that_is_there() -> None:
 
 def test_calls_of_one_history_have_ids_of_their_own() -> None:
     first = said(user("appointment on Friday"))[1]
-    again = said(
-        user("appointment on Friday"), {"role": "assistant", "content": "Done."}, user("appointment on Monday")
-    )[1]
     assert isinstance(first, ToolCall)
-    assert isinstance(again, ToolCall)
-    assert first.id != again.id
+    called = {"id": first.id, "type": "function", "function": {"name": "book", "arguments": "{}"}}
+    for history in (
+        [{"role": "assistant", "tool_calls": [called]}, user("appointment on Monday")],
+        [user("appointment on Monday") | {"tool_calls": [called]}],
+    ):
+        again = said(*history)[1]
+        assert isinstance(again, ToolCall)
+        assert again.id != first.id
 
 
 def test_a_tools_result_has_rules_of_its_own() -> None:

@@ -752,3 +752,37 @@ def test_stand_ins_take_the_place_of_an_applications_parts_one_by_one() -> None:
     )
     assert heard(report) == ["Fine."]
     assert (model.asked[2][0]["content"], model.tools[2]) == ("Be long.", [])
+
+
+def test_what_is_slow_to_be_made_is_made_in_a_worker_before_the_first_word() -> None:
+    made: list[float] = []
+
+    class Heavy(SimulatedRecogniser):
+        """One that says when it was made."""
+
+        def __init__(self) -> None:
+            made.append(1)
+            super().__init__(format="slin16")
+
+    def broken() -> SimulatedRecogniser:
+        raise OSError("no model")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert made == []
+        assert call.agent.history == []
+        assert made == []
+        assert await call.listen(timeout=0.1) is None
+        assert made == [1]
+        turn = await call.listen()
+        assert turn is not None
+        assert turn.text == "hello"
+
+    held(handler, caller().waits(1).says("hello"), parts(stt=Heavy))
+
+    async def with_none(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="no model"):
+            await call.listen()
+
+    held(with_none, caller().waits(1).says("hello").waits(3), parts(stt=broken))

@@ -7,12 +7,11 @@ the same turn of the loop.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import Protocol, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 import attrs
 
@@ -31,7 +30,7 @@ from ..agent.events import AgentEvent
 from ..agent.machine import ConversationMachine, Parts
 from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
-from ..agent.providers import SpokenWord, ToolCall
+from ..agent.providers import SpokenWord, ToolCall, part_for_a_call
 from ..agent.speaker import Mouth, Say
 from ..agent.tools import result_text
 from ..agent.web import Web
@@ -45,7 +44,8 @@ from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
 from .delivering import InThread, Log
-from .parts import AgentParts, CallParts, each_of, is_async, outcome_of_part, transcripts
+from .parts import AgentParts, CallParts, each_of, outcome_of_part
+from .recognising import Recognising, Start
 
 __all__ = ["Conversations", "Talk"]
 
@@ -53,13 +53,6 @@ T = TypeVar("T")
 
 HEARD_AT_ONCE = 1500
 """How many chunks may wait to be heard: half a minute, in which a loop may be stuck."""
-
-
-class Start(Protocol):
-    """Starts tasks."""
-
-    def __call__(self, name: str, function: Callable[[], Awaitable[None]], /) -> int:
-        """Runs it in a task; its number."""
 
 
 @attrs.frozen
@@ -116,6 +109,16 @@ class Conversations:
         for part in parts.shared:
             part.attach(self.world)
 
+    async def warm_up(self) -> None:
+        """Have a detector of activity made in a worker: what that loads keeps no call waiting, which has its own made
+        where its audio arrives.
+        """
+        if self.parts.vad is not None:
+            try:
+                await self.in_thread(partial(part_for_a_call, self.parts.vad))
+            except Exception as error:
+                self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
+
     def new_talk(self, session: CallSession, start: Start, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
         """That of a call, which nobody has begun yet."""
         return Talk(self, session, start, wire_format)
@@ -167,7 +170,7 @@ class Talk:
             Parts(
                 detector=self._parts.detector,
                 format=self._parts.format,
-                stt=self._parts.recogniser is not None,
+                stt=owner.parts.stt is not None,
                 llm=self._parts.llm is not None,
                 tts=self._parts.tts is not None,
                 turn=self._parts.turn is not None,
@@ -178,9 +181,15 @@ class Talk:
         self._feeds = Feeds[AgentEvent]()
         self._tasks: dict[int, int] = {}  # by the number of what they are for
         self._hearing: AudioFeed | None = None
-        self._work: deque[Hear | Finish] = deque()
-        self._work_came = Pending[None]()
-        self._recognising: int | None = None
+        self._recognising = Recognising(
+            self._parts.new_recogniser,
+            self.machine,
+            owner.driver,
+            in_thread=owner.in_thread,
+            start=lambda name, function: start(f"{name} of {call.id}", function),
+            cancel=owner.cancel,
+            step=self.step,
+        )
         call.on_digit = self._pressed
         call.wait_ended().add_waker(self._ended)
 
@@ -203,6 +212,8 @@ class Talk:
         if self._hearing is None or self._hearing.is_over:
             self._hearing = audio.listen(self._parts.format, HEARD_AT_ONCE)
             self._start(f"ear of {self.call.id}", partial(self._hear, self._hearing))
+            if self.machine.parts.stt:
+                self._recognising.begin()
             self._owner.driver.wake()
 
     def rest(self) -> None:
@@ -212,6 +223,9 @@ class Talk:
         now = self.time()
         for say in [*self.machine.speaker.queue]:
             say.finished.abandon(now)
+        if self.machine.thinker.current is not None:
+            self.machine.thinker.abandon(self.machine.thinker.current, now)
+        self._recognising.close()
         self.step()
 
     def follow(self, limit: int) -> Feed[AgentEvent]:
@@ -261,16 +275,13 @@ class Talk:
         self.step()
         for task in self._tasks.values():
             self._owner.cancel(task)
-        if self._recognising is not None:
-            self._owner.cancel(self._recognising)
+        self._recognising.close()
         self._feeds.end()
 
     def _perform(self, command: Command) -> None:
         match command:
-            case Hear() | Finish():
-                self._give_work(command)
-            case AbandonRecogniser():
-                self._abandon(command.utterance)
+            case Hear() | Finish() | AbandonRecogniser():
+                self._recognising.perform(command)
             case AskModel():
                 self._run(command.ask, "model", partial(self._ask_model, command))
             case Synthesise():
@@ -390,69 +401,6 @@ class Talk:
             raise LookupError(f"there is no tool {call.name!r}")
         function = partial(tool.function, **tool.bind(call.arguments, self._session))
         return await outcome_of_part(self._owner.in_thread, function)
-
-    # ---- the recogniser --------------------------------------------------------------------------------------------
-
-    def _give_work(self, work: Hear | Finish) -> None:
-        self._work.append(work)
-        if self._recognising is None:
-            self._recognising = self._start(f"recogniser of {self.call.id}", self._recognise)
-        self._work_came.resolve(None)
-
-    def _abandon(self, utterance: int) -> None:
-        if self._recognising is not None:
-            self._owner.cancel(self._recognising)
-        self._recognising = None
-        self._parts.recogniser = self._parts.new_recogniser()
-        work, self._work = self._work, deque()
-        self._work_came = Pending()
-        for one in work:
-            if one.utterance > utterance:
-                self._give_work(one)
-
-    async def _recognise(self) -> None:
-        driver, machine, came, work = self._owner.driver, self.machine, self._work_came, self._work
-        while True:
-            await driver.park(came)
-            while work:
-                await self._recognise_next(work)
-            if came is self._work_came:
-                came = self._work_came = Pending()
-            if machine.is_over:
-                return
-
-    async def _recognise_next(self, work: deque[Hear | Finish]) -> None:
-        driver, machine, in_thread = self._owner.driver, self.machine, self._owner.in_thread
-        recogniser = self._parts.recogniser
-        assert recogniser is not None
-        one = work.popleft()
-        try:
-            if isinstance(one, Finish):
-                machine.receive_asked_recogniser(one.utterance, driver.time())
-                heard = await outcome_of_part(in_thread, recogniser.finish)
-            else:
-                chunk = one.chunk if is_async(recogniser.hear) else _all_at_once(one, work)
-                heard = await outcome_of_part(in_thread, recogniser.hear, chunk)
-            now = driver.time()
-            for transcript in transcripts(heard):
-                machine.receive_transcript(one.utterance, transcript, now)
-            if isinstance(one, Finish):
-                machine.receive_recognised(one.utterance, now)
-        except Exception as error:
-            machine.receive_recognised(one.utterance, driver.time(), error)
-            self._parts.recogniser = self._parts.new_recogniser()
-            while work and work[0].utterance == one.utterance:
-                work.popleft()
-        self.step()
-
-
-def _all_at_once(first: Hear, work: deque[Hear | Finish]) -> AudioChunk:
-    """What is to be heard of the same utterance by now."""
-    parts = [first.chunk.data]
-    while work and isinstance(following := work[0], Hear) and following.utterance == first.utterance:
-        parts.append(following.chunk.data)
-        work.popleft()
-    return attrs.evolve(first.chunk, data=b"".join(parts)) if len(parts) > 1 else first.chunk
 
 
 class _AudioMouth(Mouth):

@@ -212,6 +212,8 @@ class AppMachine:
         """Begin to connect, or to listen."""
         if self.phase is Phase.CONNECTING:  # and not stopped already
             self._reach.open(now)
+            if self._conversations is not None:
+                self._start_task("voice activity", self._conversations.warm_up, is_handler=False)
         self._pump(now)
 
     def new_connection(self) -> int:

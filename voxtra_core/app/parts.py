@@ -83,7 +83,7 @@ def agent_parts(
 
 
 class CallParts:
-    """Those of one call."""
+    """Those of one call, but for its recogniser: that is made in a worker."""
 
     def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
         self._stt = parts.stt
@@ -91,18 +91,18 @@ class CallParts:
         self.llm = self._own(parts.llm)
         self.tts = self._own(parts.tts)
         self.turn = self._own(parts.turn)
-        self.recogniser = self.new_recogniser()
         detector: ActivityDetector = self._own(parts.vad) if parts.vad is not None else VoiceActivity(hangover=0.2)
         if not hasattr(detector, "detect"):
             raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
         self.detector = detector
-        self.format = as_format(self.recogniser.format if self.recogniser is not None else detector.format)
+        self.format = as_format(_format_of(parts.stt) or (SLIN16 if parts.stt is not None else detector.format))
+        """What is to be heard."""
 
-    def new_recogniser(self) -> Recogniser | None:
-        """One that has heard nothing; ``None`` where there is none."""
+    def new_recogniser(self) -> Recogniser:
+        """One that has heard nothing. It may block. ``TypeError`` for what is none."""
         made = self._own(self._stt)
-        if made is None or hasattr(made, "hear"):
-            return cast("Recogniser | None", made)
+        if hasattr(made, "hear"):
+            return cast("Recogniser", made)
         if callable(made):
             return _WholeUtterance(made)
         raise TypeError(f"stt= must be a factory of recognisers, or a function of an utterance, not {made!r}")
@@ -114,6 +114,14 @@ class CallParts:
         if own is not part and isinstance(own, Attachable):
             own.attach(self._world)
         return own
+
+
+def _format_of(factory: object) -> AudioFormat | str | None:
+    """What recognisers want to be given, where the factory tells, as a class does."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    format = getattr(factory, "format", None)
+    return format if isinstance(format, AudioFormat | str) else None
 
 
 class _WholeUtterance:

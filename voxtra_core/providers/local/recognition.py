@@ -35,23 +35,24 @@ class LocalRecogniser:
 
     ``partials``, 0.2 s or more, is after how much more audio what has been said so far is told; each time costs as much
     as the end does, some 0.1 s of one processor. Without, only what is final is told. ``model`` is another folder of a
-    Whisper model that CTranslate2 can read. ``threads`` are those that the model is loaded with, by whoever is the
-    first. Raises ``ImportError`` without the extra ``local``, and ``ValueError`` for less than 0.2 s.
+    Whisper model that CTranslate2 can read. ``workers`` is how many utterances, of whatever calls, it works on at a
+    time, each in a thread; whoever is the first to need the model decides. Raises ``ImportError`` without the extra
+    ``local``, and ``ValueError`` for less than 0.2 s or no worker.
 
     Its times are those of a whole utterance, or of some 25 s of a long one.
     """
 
     format: AudioFormat = SLIN16
 
-    def __init__(self, *, partials: float | None = None, model: str | None = None, threads: int = 1) -> None:
+    def __init__(self, *, partials: float | None = None, model: str | None = None, workers: int = 1) -> None:
         if partials is not None and not partials >= 0.2:
             raise ValueError(f"partials must be 0.2 s or more, not {partials!r}")
-        if threads < 1:
-            raise ValueError(f"threads must be 1 or more, not {threads!r}")
+        if workers < 1:
+            raise ValueError(f"workers must be 1 or more, not {workers!r}")
         with needs_the_extra("recognition"):
             import ctranslate2 as _  # noqa: F401
         self._folder = model or packaged_model()
-        self._threads = threads
+        self._workers = workers
         self._every = None if partials is None else SLIN16.bytes_for(partials)
         self._audio = bytearray()
         self._gone = 0.0  # seconds of the utterance that have been told
@@ -65,7 +66,7 @@ class LocalRecogniser:
             told += self._cut(quietest(bytes(self._audio)))
         if self._every is not None and len(self._audio) - self._understood >= self._every:
             self._understood = len(self._audio)
-            if (partial := self._transcript(bytes(self._audio), is_final=False)) is not None and partial.text:
+            if (partial := self._transcript(bytes(self._audio), is_final=False)) is not None:
                 told.append(partial)
         return told
 
@@ -85,7 +86,7 @@ class LocalRecogniser:
     def _transcript(self, data: bytes, *, is_final: bool) -> Transcript | None:
         if len(data) < SLIN16.bytes_for(LEAST_SECONDS) or audioop.rms(data, 2) < LEAST_RMS:
             return None
-        guess = whisper(self._folder, self._threads).hear(data)
+        guess = whisper(self._folder, self._workers).hear(data)
         if is_noise(guess):
             return None
         return Transcript(

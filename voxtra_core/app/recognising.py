@@ -1,0 +1,174 @@
+"""The recogniser of one call: a task that gives it what it is to hear, and tells what it has understood.
+
+It is made in a worker, since what it loads may take its time, and is replaced when it has failed or takes too long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+import attrs
+
+from ..agent.commands import AbandonRecogniser, Finish, Hear
+from ..agent.machine import ConversationMachine
+from ..agent.providers import Recogniser
+from ..media.chunk import AudioChunk
+from ..media.formats import SLIN16, AudioFormat, as_format
+from ..media.transcode import Transcoder
+from ..pending import Pending
+from ..session import Driver
+from .delivering import InThread
+from .parts import is_async, outcome_of_part, transcripts
+
+__all__ = ["Recognising"]
+
+
+class Start(Protocol):
+    """Starts tasks."""
+
+    def __call__(self, name: str, function: Callable[[], Awaitable[None]], /) -> int:
+        """Runs it in a task; its number."""
+
+
+@attrs.define(eq=False)
+class _Work:
+    """What one recogniser is to do, in order."""
+
+    queue: deque[Hear | Finish] = attrs.field(factory=deque)
+    came: Pending[None] = attrs.field(factory=Pending)
+    task: int = 0
+
+
+class Recognising:
+    """``make()`` makes a recogniser, and may block; ``step()`` is called when the machine has been told something."""
+
+    def __init__(
+        self,
+        make: Callable[[], Recogniser],
+        machine: ConversationMachine,
+        driver: Driver,
+        *,
+        in_thread: InThread,
+        start: Start,
+        cancel: Callable[[int], object],
+        step: Callable[[], object],
+    ) -> None:
+        self._make = make
+        self._machine = machine
+        self._driver = driver
+        self._in_thread = in_thread
+        self._start = start
+        self._cancel = cancel
+        self._step = step
+        self._work: _Work | None = None
+
+    def begin(self) -> None:
+        """Have a recogniser made, if there is none: the first words are to find it ready."""
+        if self._work is None:
+            work = self._work = _Work()
+            work.task = self._start("recogniser", partial(self._run, work))
+
+    def perform(self, command: Hear | Finish | AbandonRecogniser) -> None:
+        """Do this, behind what is to be done already."""
+        if isinstance(command, AbandonRecogniser):
+            left = self._work.queue if self._work is not None else deque[Hear | Finish]()
+            self.close()
+            for one in left:
+                if one.utterance > command.utterance:
+                    self.perform(one)
+            return
+        self.begin()
+        assert self._work is not None
+        self._work.queue.append(command)
+        self._work.came.resolve(None)
+
+    def close(self) -> None:
+        """It is wanted no more."""
+        if self._work is not None:
+            self._cancel(self._work.task)
+            self._work = None
+
+    async def _run(self, work: _Work) -> None:
+        recogniser: _Fitted | None = None
+        while True:
+            if recogniser is None:
+                recogniser = await self._new()
+            while not work.queue:
+                work.came = Pending()
+                await self._driver.park(work.came)
+            if not await self._recognise(recogniser, work.queue):
+                recogniser = None
+
+    async def _new(self) -> _Fitted:
+        try:
+            made = await self._in_thread(self._make)
+        except Exception as error:
+            made = _Broken(error)
+        return _Fitted(made, self._machine.ear.format)
+
+    async def _recognise(self, recogniser: _Fitted, queue: deque[Hear | Finish]) -> bool:
+        """The next of it; whether the recogniser is still of use."""
+        driver, machine, one = self._driver, self._machine, queue.popleft()
+        is_well = True
+        try:
+            if isinstance(one, Finish):
+                machine.receive_asked_recogniser(one.utterance, driver.time())
+                heard = await outcome_of_part(self._in_thread, recogniser.finish)
+            else:
+                data = one.chunk.data if recogniser.is_async else _all_at_once(one, queue)
+                heard = await outcome_of_part(self._in_thread, recogniser.hear, recogniser.fitted(data))
+            now = driver.time()
+            for transcript in transcripts(heard):
+                machine.receive_transcript(one.utterance, transcript, now)
+            if isinstance(one, Finish):
+                machine.receive_recognised(one.utterance, now)
+        except Exception as error:
+            machine.receive_recognised(one.utterance, driver.time(), error)
+            while queue and queue[0].utterance == one.utterance:
+                queue.popleft()
+            is_well = False
+        self._step()
+        return is_well
+
+
+class _Fitted:
+    """A recogniser, and what it takes to give it what the ear hears."""
+
+    def __init__(self, recogniser: Recogniser, format: AudioFormat) -> None:
+        self._transcoder = Transcoder(format, as_format(recogniser.format))
+        self.hear = recogniser.hear
+        self.finish = recogniser.finish
+        self.is_async = is_async(recogniser.hear)
+
+    def fitted(self, data: bytes) -> AudioChunk:
+        """In its own format. Of two utterances the second continues nothing, but there is silence between them."""
+        return AudioChunk(self._transcoder.convert(data), self._transcoder.target)
+
+
+class _Broken:
+    """Stands for a recogniser that could not be made."""
+
+    format = SLIN16
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def hear(self, chunk: AudioChunk) -> None:
+        """It cannot."""
+        raise self._error
+
+    async def finish(self) -> None:
+        """Nor this."""
+        raise self._error
+
+
+def _all_at_once(first: Hear, queue: deque[Hear | Finish]) -> bytes:
+    """What is to be heard of the same utterance by now."""
+    parts = [first.chunk.data]
+    while queue and isinstance(following := queue[0], Hear) and following.utterance == first.utterance:
+        parts.append(following.chunk.data)
+        queue.popleft()
+    return b"".join(parts)
