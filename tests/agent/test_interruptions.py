@@ -14,7 +14,7 @@ from voxtra_core.agent.events import (
 )
 from voxtra_core.agent.machine import MOST_TURNS, POLITE
 from voxtra_core.agent.options import BACKCHANNELS, Conversation, Interruption
-from voxtra_core.agent.speaker import SayState
+from voxtra_core.agent.speaker import Say, SayState
 from voxtra_core.errors import ProviderFailed
 
 from .world import FRAME, World
@@ -23,13 +23,13 @@ LONG = "One is said here. Two is said here. Three is said here."
 SECOND = 1.0
 
 
-def speaking(options: Interruption | None = None, **kwargs: bool) -> tuple[World, object]:
+def speaking(options: Interruption | None = None, *, stt: bool = True) -> tuple[World, Say]:
     """The agent speaks, and is at the end of its first second."""
-    world = World(Conversation(interruption=options or Interruption()), auto_voice=True, **kwargs)
+    world = World(Conversation(interruption=options or Interruption()), auto_voice=True, stt=stt)
     say = world.machine.say(world.now, LONG)
     world.step()
     world.silence(SECOND)
-    assert world.is_audible
+    assert world.is_audible()
     return world, say
 
 
@@ -44,9 +44,9 @@ def test_words_interrupt() -> None:
     world, say = speaking()
     began = world.now
     world.speak(0.2)
-    assert world.is_audible
+    assert world.is_audible()
     world.speak(0.04)
-    assert not world.is_audible, "it fell silent when that had lasted min_speech"
+    assert not world.is_audible(), "it fell silent when that had lasted min_speech"
     assert not say.finished.done
     world.partial("Stop")
     assert world.said(say) == Said("One is said", interrupted=True, by="speech", is_exact=False)
@@ -98,7 +98,7 @@ def test_it_goes_on_where_it_was_when_there_were_no_words() -> None:
     world, say = speaking()
     world.speak(0.4)
     world.silence(1)
-    assert not world.is_audible
+    assert not world.is_audible()
     world.recognise("")
     assert len(world.of(AgentResumed)) == 1
     world.silence(6)
@@ -214,10 +214,10 @@ def test_a_recogniser_that_takes_longer_than_the_doubt_decides() -> None:
     world.speak(0.4)
     world.silence(8)
     assert not say.finished.done
-    assert not world.is_audible
+    assert not world.is_audible()
     world.recognise("")
     world.silence(0.1)
-    assert world.is_audible
+    assert world.is_audible()
 
 
 def test_nobody_goes_on_while_somebody_speaks_again() -> None:
@@ -267,11 +267,11 @@ def test_what_may_not_be_interrupted_is_not() -> None:
     world.step()
     world.silence(1)
     world.speak(1)
-    assert world.is_audible
+    assert world.is_audible()
     world.machine.receive_digit(world.now)
     world.silence(1)
     world.recognise("Stop it!")
-    assert world.is_audible
+    assert world.is_audible()
     world.silence(4)
     assert world.said(say) == Said(LONG)
     assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Stop it!"]
@@ -301,7 +301,7 @@ def test_a_key_interrupts() -> None:
     world.step()
     assert world.said(say).by == "dtmf"
     world.silence(0.02)
-    assert not world.is_audible
+    assert not world.is_audible()
 
 
 def test_a_key_does_not_where_it_may_not() -> None:
@@ -335,7 +335,7 @@ def test_it_waits_until_they_have_finished() -> None:
     assert frames(world) == 0
     world.recognise("I say.")
     world.silence(0.02)
-    assert world.is_audible
+    assert world.is_audible()
     assert not say.finished.done
 
 
@@ -347,7 +347,7 @@ def test_it_waits_no_longer_than_is_polite() -> None:
     world.speak(POLITE - FRAME)
     assert frames(world) == 0
     world.speak(2 * FRAME)
-    assert world.is_audible
+    assert world.is_audible()
 
 
 def test_what_may_not_be_interrupted_waits_for_nobody() -> None:
@@ -356,7 +356,7 @@ def test_what_may_not_be_interrupted_waits_for_nobody() -> None:
     world.machine.say(world.now, "Hello.", interruptible=False)
     world.step()
     world.speak(0.02)
-    assert world.is_audible
+    assert world.is_audible()
 
 
 def test_a_stale_answer_is_not_given() -> None:
@@ -589,7 +589,7 @@ def test_the_first_filler_is_said_after_a_while_and_no_more_when_there_is_someth
     world.silence(1.98)
     assert frames(world) == 0
     world.silence(0.1)
-    assert world.is_audible
+    assert world.is_audible()
     world.silence(2)
     assert [command.text for command in world.asks(Synthesise)] == ["Hm.", "Well."]
     world.answer("It is five.")

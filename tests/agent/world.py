@@ -362,7 +362,6 @@ class World:
         """All that was asked of this kind."""
         return [command for command in self.commands if isinstance(command, kind)]
 
-    @property
     def is_audible(self) -> bool:
         """Whether a frame of the agent's was sent just now."""
         return bool(self.mouth.heard) and self.mouth.heard[-1][0] > self.now - FRAME / 2
