@@ -325,6 +325,7 @@ def test_what_it_has_understood_by_then_counts() -> None:
     (turn,) = world.of(UserTranscriptEvent)
     assert (turn.text, turn.is_complete) == ("I want a taxi", False)
     assert world.asks(AbandonRecogniser) == [AbandonRecogniser(world.utterance)]
+    assert turn.times.transcribed == pytest.approx((turn.times.decided or 0) + 2), "its time, and not ours"
     world.recognise("Too late.")
     assert len(world.of(UserTranscriptEvent)) == 1
 

@@ -569,6 +569,30 @@ def test_what_is_said_first_is_what_is_measured() -> None:
     assert len(world.of(TurnMeasured)) == 1
 
 
+def test_when_there_is_no_filler_left_nothing_wakes() -> None:
+    world = World(Conversation(model_timeout=600), auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=1.0)
+    world.step()
+    asked = world.now
+    world.silence(5)
+    assert world.machine.next_deadline() == pytest.approx(asked + 600)
+
+
+def test_no_filler_is_made_while_the_caller_speaks() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=1.0)
+    world.step()
+    world.silence(0.5)
+    world.speak(2)
+    assert world.asks(Synthesise) == []
+    world.silence(1)
+    world.recognise("")
+    world.silence(1.1)
+    assert [command.text for command in world.asks(Synthesise)] == ["Hm."]
+
+
 def test_no_filler_is_said_behind_something_else() -> None:
     world = World(auto_voice=True)
     world.machine.say(world.now, LONG)

@@ -362,6 +362,7 @@ class Ear:
 
     def _late(self, utterance: Utterance, now: float) -> None:
         self._send(AbandonRecogniser(utterance.number))
+        utterance.times.transcribed = now
         self._over(utterance, TimeoutError("the recogniser takes too long"), now)
 
     def _over(self, utterance: Utterance, error: Exception | None, now: float) -> None:

@@ -42,7 +42,7 @@ from .events import (
 )
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
-from .speaker import Begin, Mouth, Say, Speaker
+from .speaker import Begin, Mouth, Say, SayState, Speaker
 from .thinking import Response, Thinker, cut_to
 
 __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts"]
@@ -414,7 +414,10 @@ class ConversationMachine:
         def fill(now: float) -> None:
             if say.is_over or any(not sentence.is_filler for sentence in say.sentences):
                 return
-            if say is self.speaker.current and (filler := next(fillers, None)) is not None:
+            if say.state is SayState.SPEAKING:
+                filler = next(fillers, None)
+                if filler is None:
+                    return
                 self.speaker.add_filler(say, filler, now)
             self._fill(say, fillers, after, now)
 

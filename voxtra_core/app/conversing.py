@@ -425,8 +425,9 @@ class _AudioMouth(Mouth):
         return self._audio.seconds_waiting if self._audio is not None else 0.0
 
     def say(self, chunk: AudioChunk, now: float) -> None:
-        """Behind what waits."""
-        self._error = None
+        """Behind what waits; nothing more of what has failed once, until that is dropped."""
+        if self._error is not None:
+            return
         try:
             self._talk.audio().send(chunk)
         except Exception as error:
@@ -451,5 +452,6 @@ class _AudioMouth(Mouth):
 
     def flush(self) -> None:
         """Drop what waits."""
+        self._error = None
         if self._audio is not None:
             self._audio.flush()
