@@ -227,6 +227,30 @@ class ConversationProperties(RuleBasedStateMachine):
         if self.is_asked(Synthesise):
             self.speak_all()
 
+    @rule(word=st.booleans())
+    @precondition(lambda self: self.machine.speaker.current is not None)
+    def cough_and_talk(self, word: bool) -> None:
+        """Of the cough the recogniser finds out only when they speak again."""
+        for frame, ticks in ((LOUD, 15), (SILENT, 60), (LOUD, 20)):
+            for _ in range(ticks):
+                self.tick(frame)
+        if self.is_asked(Finish):
+            self.finish_oldest(word)
+        for _ in range(20):
+            self.tick(LOUD)
+
+    @rule(ticks=st.integers(4, 9))
+    @precondition(lambda self: not self.machine.is_over and not self.machine.speaker.queue)
+    def end_of_the_first(self, ticks: int) -> None:
+        """Two things are said, and the first is about to have been heard."""
+        for _ in range(2):
+            self.say(1, True, True)
+        self.world.step()
+        if self.is_asked(Synthesise):
+            self.world.voice(0.1)
+        for _ in range(ticks):
+            self.tick(SILENT)
+
     @rule()
     @precondition(lambda self: bool(self.machine.speaker.queue))
     def press(self) -> None:
