@@ -593,6 +593,21 @@ def test_no_filler_is_made_while_the_caller_speaks() -> None:
     assert [command.text for command in world.asks(Synthesise)] == ["Hm."]
 
 
+def test_a_filler_that_has_not_begun_is_not_said_when_there_is_something_better() -> None:
+    world = World()
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=1.0)
+    world.step()
+    world.silence(1.1)
+    filler = world.number_of(Synthesise)
+    world.answer("It is five.")
+    assert Cancel(filler) in world.commands
+    world.voice(1.0)
+    world.silence(1.2)
+    assert world.said(say) == Said("It is five.")
+    assert world.mouth.sent == pytest.approx(1.0)
+
+
 def test_no_filler_is_said_behind_something_else() -> None:
     world = World(auto_voice=True)
     world.machine.say(world.now, LONG)

@@ -256,12 +256,21 @@ class Speaker:
             self._go_on(now)
 
     def _add_sentences(self, say: Say, texts: list[str], now: float) -> None:
+        if texts:
+            self._drop_fillers(say)
         for text in texts:
             if text.strip():
                 say.sentences.append(Sentence(text))
                 if say.times is not None and say.times.first_sentence is None:
                     say.times.first_sentence = now
         self._go_on(now)
+
+    def _drop_fillers(self, say: Say) -> None:
+        """Those that have not begun: there is something better to be said."""
+        for sentence in [sentence for sentence in say.sentences if sentence.is_filler and not sentence.placed]:
+            say.sentences.remove(sentence)
+            if self._synthesising is not None and self._synthesising[1] is sentence:
+                self._cancel_voice()
 
     def pause(self, now: float) -> None:
         """Fall silent at once."""
@@ -359,6 +368,14 @@ class Speaker:
     def _expect_voice(self, number: int, now: float) -> None:
         why = f"nothing came for {self._voice_timeout:g} s"
         self.timers.set("voice", now + self._voice_timeout, lambda now: self._give_up_voice(number, why, now))
+
+    def _cancel_voice(self) -> None:
+        assert self._synthesising is not None
+        number = self._synthesising[1].number
+        assert number is not None
+        self._send(Cancel(number))
+        self._synthesising = None
+        self.timers.cancel("voice")
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
@@ -499,10 +516,7 @@ class Speaker:
         say.state = SayState.OVER
         self.queue.remove(say)
         if self._synthesising is not None and self._synthesising[0] is say:
-            assert self._synthesising[1].number is not None
-            self._send(Cancel(self._synthesising[1].number))
-            self._synthesising = None
-            self.timers.cancel("voice")
+            self._cancel_voice()
         if say.source is not None and not say.has_all_text:
             self._send(Cancel(say.source))
         self._on_over(say, said, now)
