@@ -240,6 +240,7 @@ def test_a_receptionist_asks_the_colleague_and_connects() -> None:
         .says("I want to speak with Alice.")
         .waits_for_speech("this is Alice", timeout=20)
         .says("Good morning.")
+        .waits(0.2)
         .hangs_up(),
         colleague.says("Hello, this is Alice."),
     )
@@ -247,7 +248,7 @@ def test_a_receptionist_asks_the_colleague_and_connects() -> None:
     assert (report.error, alice.error) == (None, None)
     assert texts(report.heard_speech) == [GREETING, HOLD_ON, "Hello, this is Alice."]
     assert "music:default" in [heard.what for heard in report.heard]
-    assert texts(alice.heard_speech) == ["5550100 is on the line for you. Do you take the call?", "Good morning."]
+    assert texts(alice.heard_speech) == ["5 5 5 0 1 0 0 is on the line for you. Do you take the call?", "Good morning."]
 
 
 @pytest.mark.parametrize(

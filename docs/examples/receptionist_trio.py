@@ -78,7 +78,8 @@ async def put_through(call: CallSession, person: Person) -> bool:
     try:
         async with await call.attended_transfer_to(ENDPOINTS[person], timeout=20) as transfer:
             colleague = transfer.agent
-            await colleague.say(f"{call.caller_id or 'Somebody'} is on the line for you. Do you take the call?")
+            number = " ".join(call.caller_id) or "Somebody"  # a voice says the digits then
+            await colleague.say(f"{number} is on the line for you. Do you take the call?")
             answer = await colleague.listen(timeout=6)
             if answer is None or "yes" not in answer.text.lower():
                 return False  # and they are hung up

@@ -69,6 +69,7 @@ class Parts:
         """Real speech, made and understood on this machine. Raises ``ImportError`` without the extra ``local``."""
         voice = LocalVoice()
         made = cls(LocalRecogniser, voice, LocalActivity, partial(_spoken, voice))
+        LocalActivity()  # which is to be missing now, if it is
         recogniser = LocalRecogniser()  # its model is loaded here, and not while somebody waits for an answer
         recogniser.hear(_spoken(voice, QUESTION))
         recogniser.finish()

@@ -141,6 +141,9 @@ class SimulatedRecogniser(_Part):
     * ``mishaps``: what goes wrong with the first utterance, the second, and so on.
     """
 
+    format: AudioFormat = SLIN
+    """What it wants to be given, unless it is told otherwise."""
+
     def __init__(
         self,
         *,
@@ -154,14 +157,10 @@ class SimulatedRecogniser(_Part):
         self.mishaps = list(mishaps)
         self.heard: list[str] = []
         """What was said in each utterance that is over, whatever was made of it."""
-        self._decoder = SpeechDecoder(format)
+        self.format = as_format(format)
+        self._decoder = SpeechDecoder(self.format)
         self._words: list[SpokenWord] = []  # of this utterance
         self._told = 0  # words of which there has been a final transcript
-
-    @property
-    def format(self) -> AudioFormat:
-        """What it wants to be given."""
-        return self._decoder.format
 
     async def hear(self, chunk: AudioChunk) -> list[Transcript]:
         """More of the utterance. ``ValueError`` for audio in another format."""
