@@ -118,6 +118,21 @@ def test_what_was_heard_of_it_when_it_is_cut_twice() -> None:
     assert world.history == [{"role": "assistant", "content": "Alpha beta"}]
 
 
+def test_what_was_heard_stays_heard_while_it_is_said_again() -> None:
+    world = World()
+    say = world.machine.say(world.now, "Alpha beta gamma delta.")
+    world.step()
+    world.voice(4, words=True)
+    world.silence(1.5)
+    world.speak(0.4)  # until 1.7: most of beta
+    world.silence(1)
+    world.recognise("")
+    world.silence(0.1)
+    say.finished.abandon(world.now)
+    world.step()
+    assert world.history == [{"role": "assistant", "content": "Alpha beta"}]
+
+
 @pytest.mark.parametrize("text", [*BACKCHANNELS, "Mm-hm.", "MHM!", "Mm-hm, mm-hm."])
 def test_who_listens_does_not_interrupt(text: str) -> None:
     world, say = speaking()

@@ -300,7 +300,8 @@ class ConversationProperties(RuleBasedStateMachine):
         if pending.done and not pending.failed and pending.result() is not None:
             self.reach("put back")
             words = WORD.findall(pending.result().text)
-            if any(self.order(word) > self.order(words[0]) for word in self.taken_now() if words):
+            told = self.words_of_turns()
+            if any(told.index(word) > told.index(words[0]) for word in self.taken_now() if words):
                 self.out_of_order.update(words)
         pending.abandon(self.world.now)
 
@@ -317,9 +318,8 @@ class ConversationProperties(RuleBasedStateMachine):
         done = [pending for pending, _ in self.listens if pending.done and not pending.failed]
         return self.taken + [w for p in done if p.result() is not None for w in WORD.findall(p.result().text)]
 
-    @staticmethod
-    def order(word: str) -> int:
-        return int(word[4:])
+    def words_of_turns(self) -> list[str]:
+        return [word for turn in self.world.of(UserTranscriptEvent) for word in sorted(WORD.findall(turn.text))]
 
     # ---- the model -------------------------------------------------------------------------------------------------
 
@@ -551,7 +551,7 @@ class ConversationProperties(RuleBasedStateMachine):
                 break
             expected += understood.words
         if not self.machine.is_over:
-            told = [word for turn in self.world.of(UserTranscriptEvent) for word in sorted(WORD.findall(turn.text))]
+            told = self.words_of_turns()
             assert told == expected
             handed = self.taken_now()
             waits = [w for turn in self.machine._turns for w in WORD.findall(getattr(turn.content, "text", ""))]
@@ -579,7 +579,8 @@ class ConversationProperties(RuleBasedStateMachine):
             told.texts = {heard_text(audio, heard + off).text for off in (-0.003, 0.0, 0.003)}
             if told.say.finished.error is None:
                 assert told.say.finished.done
-                assert told.say.finished.result().text in told.texts
+                said = told.say.finished.result()
+                assert said.text in told.texts, f"{said}, {told.texts} was heard, of {told.say}"
             self.check_history(told)
 
     def check_history(self, told: Told) -> None:
@@ -592,13 +593,14 @@ class ConversationProperties(RuleBasedStateMachine):
             kept = "".join(m["content"] or "" for m in response.messages if any(m is other for other in history))
             if told.say.finished.failed or told.say.finished.result().interrupted:
                 self.reach("cut answer")
-            assert "".join(kept.split()) in {"".join(text.split()) for text in told.texts}
+            heard = {"".join(text.split()) for text in told.texts}
+            assert "".join(kept.split()) in heard, f"{kept} is kept, {heard} was heard, of {told.say}"
         else:
             names = SENTENCE.findall(" ".join(told.sentences))
             kept_texts = [m["content"] for m in history if set(SENTENCE.findall(m["content"] or "")) & set(names)]
             texts = told.texts if told.remember else {""}
             assert len(kept_texts) <= 1
-            assert (kept_texts or [""])[0] in texts
+            assert (kept_texts or [""])[0] in texts, f"{kept_texts} is kept, {texts} was heard, of {told.say}"
 
     # ---- the end of the example ------------------------------------------------------------------------------------
 
@@ -615,7 +617,7 @@ class ConversationProperties(RuleBasedStateMachine):
             return
         world.mouth.held = False
         lazy = self.counter % 2 == 0
-        for _ in range(400):  # nobody begins anything any more
+        for _ in range(3000):  # nobody begins anything any more
             self.tick_for(1.0)
             self.is_sound()
             if lazy:

@@ -260,6 +260,16 @@ def test_a_message_that_calls_tools_is_kept() -> None:
     assert len(history) == 1
 
 
+def test_two_calls_of_one_id_have_one_result() -> None:
+    world = World(Conversation(run_tools=False))
+    world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer(CALL, CALL)
+    world.machine.respond("Hello?", world.now)
+    world.step()
+    assert [m["role"] for m in world.asks(AskModel)[-1].messages] == ["user", "assistant", "tool", "user"]
+
+
 def test_a_history_that_is_none() -> None:
     world = World()
     world.machine.thinker.history.append("Hello")  # type: ignore[arg-type]

@@ -375,7 +375,7 @@ class World:
     def heard_of(self, part: Part) -> float:
         """Up to which second of a sentence was sent."""
         found = [until for _, slot, until in self.mouth.heard[part.since :] if slot == part.slot]
-        return min(found[-1], part.seconds) if found else 0.0
+        return min(max(found), part.seconds) if found else 0.0
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 

@@ -69,9 +69,7 @@ async def test_parts_that_block_delay_no_frame(office: Site) -> None:
             await call.hangup()
 
     async with served(app):
-        caller = (
-            Caller("100").waits_for_answer().says("go go").talks(2.0, waits=False).waits_for_speech("be it", timeout=9)
-        )
+        caller = Caller("100").waits_for_answer().says("go go").waits_for_speech("be it", timeout=9)
         person = office.call(caller, app)
         await until(lambda: person.ended_at is not None)
     assert ended == [Said("so be it", is_exact=True)]

@@ -10,6 +10,7 @@ import sys
 from statistics import median
 
 from .audiosocket import audiosocket
+from .conversation import conversation
 from .core_events import accepted_events, events, weight
 from .driver_events import driver_events, handed_over, new_calls
 from .import_time import import_time
@@ -29,6 +30,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     handed_over,
     media,
     voice,
+    conversation,
     simulated_call,
 )
 

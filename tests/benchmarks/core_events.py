@@ -24,10 +24,10 @@ from voxtra_core.stasis import BridgeMachine, CallArrived, RecordingControl, Sta
 from voxtra_core.stasis.transfer import Comfort, Dialled, Transfer
 from voxtra_core.wire import AriListener
 
-from .row import Round, Row, seconds
+from .row import Round, Row, rounds_of, seconds
 
 CALLS = 500
-ROUNDS = 9
+ROUNDS = rounds_of(9)
 IDLE_CALLS = 2000
 ACCEPTED_HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -21,10 +21,10 @@ from voxtra_core.session import CallSession
 
 from . import floors
 from .core_events import CALLS, channel, text
-from .row import Round, Row
+from .row import Round, Row, rounds_of
 from .sender import Burst, Sender
 
-ROUNDS = 7
+ROUNDS = rounds_of(7)
 REPEATS = 2
 """How often each call goes through the events that are timed."""
 ARRIVALS, UPDATES, DIGITS, ENDS = range(4)

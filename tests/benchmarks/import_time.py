@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .row import Row
+from .row import Row, rounds_of
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 15
+ROUNDS = rounds_of(15)
 
 SCRIPT = f"""
 import sys

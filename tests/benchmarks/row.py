@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
@@ -10,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-__all__ = ["Benchmark", "Round", "Row", "seconds"]
+__all__ = ["Benchmark", "Round", "Row", "rounds_of", "seconds"]
 
 Round: TypeAlias = tuple[float, float]
 """What the floor took, 0 where there is none, and right after it what we took."""
@@ -65,6 +66,11 @@ class Row:
 
 
 Benchmark: TypeAlias = Callable[[], list[Row]]
+
+
+def rounds_of(usual: int) -> int:
+    """How many rounds to measure: the usual number, or fewer where ``VOXTRA_BENCHMARK_ROUNDS`` says so, as in CI."""
+    return min(usual, int(os.environ.get("VOXTRA_BENCHMARK_ROUNDS", usual)))
 
 
 def seconds(function: Callable[[], object]) -> float:

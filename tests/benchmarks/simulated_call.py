@@ -7,10 +7,10 @@ from time import process_time
 from voxtra_core import CallSession
 from voxtra_core.testing import Caller, run_call
 
-from .row import Row
+from .row import Row, rounds_of
 
 CALLS = 50
-ROUNDS = 5
+ROUNDS = rounds_of(5)
 CALLER = Caller("5550100").waits_for_prompt("hello-world").waits(30.0).presses("1234", between=4.0).waits(60.0)
 
 

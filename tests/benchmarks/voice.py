@@ -41,7 +41,7 @@ from voxtra_core.stasis.media import MediaChannels
 from voxtra_core.wire.audiosocket_port import AudioSocketPort
 from voxtra_trio.driver import TrioDriver
 
-from .row import Round, Row
+from .row import Round, Row, rounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ CALLS = 200
 SETTLING = 1.0
 """Seconds before the measured ones, for the callers to come."""
 SECONDS = 1.0
-ROUNDS = 3
+ROUNDS = rounds_of(3)
 
 HEADER = b"\x10\x01\x40"
 FRAME = bytes(range(160)) * 2

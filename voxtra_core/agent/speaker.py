@@ -142,6 +142,8 @@ class Say:
     """Why there is no more of it; told when what there is has been said."""
     heard_before: float = 0.0
     """Seconds that were heard before the mouth was given what it has now."""
+    heard: float = 0.0
+    """Seconds that were heard: more than that while the word that was cut is said again."""
     base: float | None = None
     """Where the mouth stood when it began with that."""
     waits_until: float | None = None
@@ -282,7 +284,7 @@ class Speaker:
         """It has been interrupted, or is wanted no more."""
         if not say.is_over:
             self._drop(say)
-            self._finish(say, say.said(say.heard_before, by=by, is_cut=True), now)
+            self._finish(say, say.said(say.heard, by=by, is_cut=True), now)
 
     def close(self, error: Exception, now: float) -> None:
         """The call has ended: all fail."""
@@ -290,7 +292,7 @@ class Speaker:
         self._epoch += 1
         for say in [*self.queue]:
             self._count(say)
-            self._finish(say, say.said(say.heard_before, is_cut=True), now, error)
+            self._finish(say, say.said(say.heard, is_cut=True), now, error)
         self.timers.clear()
 
     # ---- what the voice says ---------------------------------------------------------------------------------------
@@ -453,11 +455,11 @@ class Speaker:
     def _lost(self, say: Say, error: Exception, now: float) -> None:
         """The audio has failed: no more of it can be heard."""
         self._drop(say)
-        self._finish(say, say.said(say.heard_before, is_cut=True), now, error)
+        self._finish(say, say.said(say.heard, is_cut=True), now, error)
 
     def _over(self, say: Say, now: float) -> None:
         """All that there is of it has been heard."""
-        has_sounded = say.base is not None or say.heard_before > 0
+        has_sounded = say.base is not None or say.heard > 0
         said = say.said(float("inf") if has_sounded else 0.0, is_cut=say.error is not None)
         self._finish(say, said, now, say.error)
 
@@ -465,6 +467,7 @@ class Speaker:
         """What was heard since the mouth was given something."""
         if say.base is not None:
             say.heard_before += max(self._mouth.sent - say.base, 0.0)
+            say.heard = max(say.heard, say.heard_before)
             say.base = None
 
     def _drop(self, say: Say) -> None:

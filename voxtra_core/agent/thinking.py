@@ -312,7 +312,7 @@ def answered(history: Sequence[Message]) -> list[Message]:
             missing = [tool_id for tool_id in missing if tool_id != message.get("tool_call_id")]
         else:
             copy += [{"role": "tool", "tool_call_id": tool_id, "content": "(no result)"} for tool_id in missing]
-            missing = call_ids(message)
+            missing = list(dict.fromkeys(call_ids(message)))  # a model may give one id to two
         copy.append(dict(message))
     copy += [{"role": "tool", "tool_call_id": tool_id, "content": "(no result)"} for tool_id in missing]
     return copy

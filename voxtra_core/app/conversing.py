@@ -223,6 +223,8 @@ class Talk:
         now = self.time()
         for say in [*self.machine.speaker.queue]:
             say.finished.abandon(now)
+        if self.machine.thinker.current is not None:
+            self.machine.thinker.abandon(self.machine.thinker.current, now)
         self._recognising.close()
         self.step()
 
