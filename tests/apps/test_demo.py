@@ -7,9 +7,11 @@ import re
 import pytest
 
 from voxtra_core.cli import demo_agent
-from voxtra_core.cli.demo_agent import Parts
+from voxtra_core.cli.demo_agent import Minutes, Parts, agent_simulated
 from voxtra_core.cli.main import main
 from voxtra_core.testing.callers import Script
+from voxtra_core.testing.parts import ScriptedModel, SimulatedFailure
+from voxtra_trio import VoxtraApp
 
 SECONDS = re.compile(r"^ *\d+\.\d{3} +", re.MULTILINE)
 
@@ -29,8 +31,13 @@ def _no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in (("GREETING", "Hello?"), ("QUESTION", "When?"), ("OBJECTION", "Thanks.")):
-        monkeypatch.setattr(demo_agent, name, text)
+    for name, value in (
+        ("GREETING", "Hello?"),
+        ("QUESTION", "When?"),
+        ("OBJECTION", "Thanks."),
+        ("INTERRUPTS_AFTER", 0.5),
+    ):
+        monkeypatch.setattr(demo_agent, name, value)
 
 
 @pytest.mark.usefixtures("_no_extra", "_brief")
@@ -56,7 +63,7 @@ def test_a_conversation_in_tones(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.fullmatch(r"· answered \d+ ms after their last sound: end of turn \d+(, [a-z ]+ \d+)*", line)
     assert re.search(r"· the agent is silent \d+ ms after the caller began", "\n".join(said))
     assert re.fullmatch(
-        r"inbound call, [4-7]\.\d s answered, 2 turns of the caller, 2 answers, 1 interruptions, ended: 16 .*, by us",
+        r"inbound call, [3-7]\.\d s answered, 2 turns of the caller, 2 answers, 1 interruptions, ended: 16 .*, by us",
         said[-1],
     )
 
@@ -71,6 +78,16 @@ def test_nobody_has_been_answered(capsys: pytest.CaptureFixture[str], monkeypatc
 def hangs_up(alice: demo_agent._Alice, event: object) -> None:
     """Alice does, instead."""
     alice._server.direct(alice._person, Script().hangs_up(), alice._time())
+
+
+@pytest.mark.usefixtures("_no_extra", "_brief")
+def test_a_model_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    backend = VoxtraApp.backend
+    model = ScriptedModel(otherwise=SimulatedFailure("out of order"))
+    assert agent_simulated(VoxtraApp, "demo", model=model, minutes=Minutes(print, backend.time)) == 1
+    said = capsys.readouterr().out
+    assert "· given up: llm: SimulatedFailure: out of order" in said
+    assert said.count("· failed: ") == 2
 
 
 def test_a_conversation_in_real_speech(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ application of its own with far ends of its own.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -22,7 +23,8 @@ from tests.test_examples import load
 from voxtra_core import CallEnded, CallSession
 from voxtra_core.app import BaseApp
 from voxtra_core.ari import PlaybackFinished
-from voxtra_core.cli.demo_agent import Minutes, Parts, agent_on_asterisk
+from voxtra_core.cli.demo_agent import Parts
+from voxtra_core.cli.main import main
 from voxtra_core.media import SLIN, AudioChunk, Transcoder, rms_dbfs
 from voxtra_core.providers.local import LocalRecogniser
 from voxtra_core.testing.parts import SimulatedFailure, SimulatedRecogniser, SimulatedVoice
@@ -34,6 +36,9 @@ pytestmark = pytest.mark.anyio
 
 STAND_INS: dict[str, Any] = {"stt": SimulatedRecogniser, "tts": SimulatedVoice(), "vad": None}
 NUMBER = "123"
+
+LINE = re.compile(r" *\d+\.\d{3} ")
+"""Of the demonstration."""
 
 Act = Callable[[Person], Awaitable[None]]
 """What somebody does on the telephone."""
@@ -113,6 +118,13 @@ class Scenery:
             patch.setattr(self._package, "VoxtraApp", lambda **options: self.app(**(options | parts)))
             return load(f"{name}_{self._rig.backend}")
 
+    def command(self, endpoint: str) -> int:
+        """The demonstration, which calls somebody; its exit status."""
+        asterisk = self._rig.asterisk
+        where = ["--ari-url", asterisk.url, "--user", asterisk.user, "--password", asterisk.password]
+        name = f"{self._rig.app_name}demo"
+        return main(["demo", "--agent", *where, "--app", name, "--call", endpoint], backend=self._rig.backend)
+
     def desk(self, act: Act | None) -> Desk:
         """Somebody who can be called."""
         return Desk(self.app(), act)
@@ -169,7 +181,7 @@ def the_receptionist_comes_back(act: Act | None) -> Scene:
             await caller.say("Alice, please.")  # into the greeting
             await caller.hears("I am sorry, Alice is not free. Can I", within=20)
             await caller.say("Tell her that I was here.")
-            await caller.hears("Thank you. It will be read today.")
+            await caller.hears("Thank you. It will be")
             assert "you?" not in caller.words
 
     return scene
@@ -257,17 +269,11 @@ async def the_demonstration_calls_somebody(scenery: Scenery) -> None:
         await person.say("Thank you very much.")
         await person.hears("Goodbye.")
 
-    desk, app = scenery.desk(asks), scenery.app(**Parts.stand_ins().options(None))
-    lines: list[str] = []
-    command = partial(agent_on_asterisk, app, Minutes(lines.append, app.backend.time), endpoint=desk.endpoint, calls=1)
-    async with served(desk.app):
-        assert await anyio.to_thread.run_sync(command) == 0  # which has a loop of its own
-    said = [" ".join(line.split()[1:]) for line in lines]
-    assert said[0] == f"· calling {desk.endpoint}"
-    callers = [line for line in said if line.startswith("caller")]
-    assert callers == ["caller When are you open?", "caller Thank you very much."]
-    assert said[-1] == "agent Goodbye."
-    assert sum(line.startswith("· answered") for line in said) == 2
+    desk = scenery.desk(asks)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parts, "local", Parts.stand_ins)
+        async with served(desk.app):
+            assert await anyio.to_thread.run_sync(scenery.command, desk.endpoint) == 0  # it has a loop of its own
 
 
 SCENES: Sequence[Scene] = (
@@ -292,7 +298,14 @@ async def test_they_converse_with_stand_ins(rig: Rig, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     for line in ("left a message: I was here.", "wants sales", "wants support"):
         assert f"{NUMBER} {line}" in printed
-    assert "outbound call, " in printed
+    conversation = [" ".join(line.split()[1:]) for line in printed.splitlines() if LINE.match(line)]
+    assert conversation[0].startswith("· calling Local/")
+    assert [line for line in conversation if line.startswith("caller")] == [
+        "caller When are you open?",
+        "caller Thank you very much.",
+    ]
+    assert conversation[-1] == "agent Goodbye."
+    assert sum(line.startswith("· answered") for line in conversation) == 2
 
 
 # ---- in real speech --------------------------------------------------------------------------------------------------
@@ -358,8 +371,7 @@ async def test_the_receptionist_in_real_speech(rig: Rig) -> None:
         assert "call" in await colleague.hears()
         await colleague.say("Yes, please.")
         spoken.append("yes")
-        assert "morning" in await colleague.hears(20)
-        await colleague.say("Hello, this is Alice speaking.")
+        spoken.append(await colleague.hears(20))
 
     scenery = Scenery(rig)
     receptionist, desk = scenery.example("receptionist"), scenery.desk(takes_it)
@@ -368,9 +380,9 @@ async def test_the_receptionist_in_real_speech(rig: Rig) -> None:
     async with served(app, desk.app), scenery.calling(app, desk.app) as person:
         caller = Speaker(person, parts)
         assert "help you" in await caller.hears()
-        await caller.say("I would like to speak with Alice.")
+        await caller.say("Can I speak with Alice?")
         assert "moment" in await caller.hears()
         (call,) = [call for call in app.calls.values() if call.direction == "inbound"]
         await eventually(lambda: spoken and call.machine.bridge is not None, 20)
         await caller.say("Good morning.")
-        assert "alice" in await caller.hears()
+        await eventually(lambda: "morning" in spoken[-1])

@@ -20,7 +20,7 @@ from voxtra_core.testing.parts import ScriptedModel, SimulatedVoice
 from voxtra_core.testing.speech import speak
 
 from .proxy import proxy
-from .rig import Rig, eventually
+from .rig import Rig, both_ways, eventually
 from .speakers import Person, Stage, agent_texts, user_texts
 
 pytestmark = pytest.mark.anyio
@@ -335,6 +335,7 @@ WAITS: dict[str, Callable[[CallSession], Awaitable[object]]] = {
 }
 
 
+@both_ways
 async def test_the_end_of_the_call_wakes_whatever_waits(rig: Rig) -> None:
     """And nothing is left of it: the rig looks for tasks, and in Asterisk."""
 
@@ -558,6 +559,7 @@ async def test_a_turn_of_the_model_with_tools(rig: Rig) -> None:
         await stage.act((respond, stay))
 
 
+@both_ways
 async def test_saying_ends_when_it_has_been_heard(rig: Rig) -> None:
     async def say(call: CallSession) -> float:
         assert await call.say("Good evening.") == Said("Good evening.")

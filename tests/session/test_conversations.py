@@ -25,7 +25,8 @@ from voxtra_core import (
     UserTranscriptEvent,
 )
 from voxtra_core.agent import Message, ToolSpec, Transcript
-from voxtra_core.app.parts import AgentParts
+from voxtra_core.app.parts import AgentParts, CallParts
+from voxtra_core.media import SLIN, SLIN16, ULAW, AudioFormat, VoiceActivity
 from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
 from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
@@ -63,6 +64,21 @@ def heard(report: CallReport) -> list[str]:
 def caller() -> Caller:
     """Somebody who waits until the call is answered."""
     return Caller("5550100").waits_for_answer(timeout=5)
+
+
+class Wide(SimulatedRecogniser):
+    """One for 16 kHz."""
+
+    format = SLIN16
+
+
+class Mulaw(SimulatedRecogniser):
+    """One for what no detector can hear."""
+
+    format = ULAW
+
+
+NO_WORLD: Any = None
 
 
 # ---- a conversation --------------------------------------------------------------------------------------------------
@@ -250,6 +266,15 @@ def test_two_calls_have_nothing_of_each_other() -> None:
         assert heard(report) == [f"You said {name} {number}." for number in range(3)]
         said = [message["content"] for message in histories[name] if message["role"] == "user"]
         assert said == [f"{name} {number}" for number in range(3)]
+
+
+@pytest.mark.parametrize(("stt", "format"), [(SimulatedRecogniser, SLIN), (Wide, SLIN16), (None, SLIN)])
+def test_the_detector_is_given_what_the_recogniser_is(stt: Any, format: AudioFormat) -> None:
+    """Unless it is one of the application's own: each frame of each call would have to be converted."""
+    mine = CallParts(parts(stt=stt), NO_WORLD)
+    assert (mine.format, mine.detector.format) == (format, format)
+    assert CallParts(parts(stt=stt, vad=VoiceActivity), NO_WORLD).detector.format == SLIN
+    assert CallParts(parts(stt=Mulaw), NO_WORLD).detector.format == SLIN
 
 
 def test_without_parts() -> None:

@@ -26,7 +26,7 @@ from ..agent.providers import (
 from ..agent.tools import Tools
 from ..media.activity import VoiceActivity
 from ..media.chunk import AudioChunk
-from ..media.formats import SLIN16, AudioFormat, as_format
+from ..media.formats import SLIN, SLIN16, AudioFormat, as_format
 from .delivering import InThread
 
 __all__ = ["AgentParts", "CallParts", "agent_parts", "each_of", "is_async", "outcome_of_part", "transcripts"]
@@ -91,11 +91,12 @@ class CallParts:
         self.llm = self._own(parts.llm)
         self.tts = self._own(parts.tts)
         self.turn = self._own(parts.turn)
-        detector: ActivityDetector = self._own(parts.vad) if parts.vad is not None else VoiceActivity(hangover=0.2)
+        heard = _format_of(parts.stt) or (SLIN16 if parts.stt is not None else SLIN)
+        detector: ActivityDetector = self._own(parts.vad) if parts.vad is not None else _detector_for(as_format(heard))
         if not hasattr(detector, "detect"):
             raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
         self.detector = detector
-        self.format = as_format(_format_of(parts.stt) or (SLIN16 if parts.stt is not None else detector.format))
+        self.format = as_format(heard if parts.stt is not None else detector.format)
         """What is to be heard."""
 
     def new_recogniser(self) -> Recogniser:
@@ -114,6 +115,11 @@ class CallParts:
         if own is not part and isinstance(own, Attachable):
             own.attach(self._world)
         return own
+
+
+def _detector_for(heard: AudioFormat) -> VoiceActivity:
+    """One for which nothing has to be converted, where that can be: a frame of each call each 20 ms."""
+    return VoiceActivity(heard if heard.encoding == "slin" else SLIN, hangover=0.2)
 
 
 def _format_of(factory: object) -> AudioFormat | str | None:

@@ -18,10 +18,10 @@ from ..agent.events import (
     TurnTimes,
     UserTranscriptEvent,
 )
-from ..agent.options import Conversation
+from ..agent.options import Conversation, Patience
 from ..agent.providers import Model
 from ..app import BaseApp
-from ..errors import CallEnded
+from ..errors import CallEnded, ProviderFailed
 from ..media.activity import VoiceActivity
 from ..media.chunk import AudioChunk
 from ..providers.local import LocalActivity, LocalRecogniser, LocalVoice, Rule, RuleBasedModel
@@ -82,7 +82,7 @@ class Parts:
 
     def options(self, model: Model | None) -> Mapping[str, Any]:
         """For an application."""
-        conversation = Conversation(instructions=INSTRUCTIONS)
+        conversation = Conversation(instructions=INSTRUCTIONS, patience=Patience(failures=2))
         return {
             "stt": self.stt,
             "tts": self.tts,
@@ -146,9 +146,16 @@ class _Talk:
         """Told of everything that happens, for the caller."""
         self.answers = 0
         """How many there were in all calls."""
+        self.failures = 0
+        """How many conversations had to be given up."""
         self._together = app.backend.together
         self._minutes = minutes
         self._tally = tally
+
+    @property
+    def went_well(self) -> bool:
+        """Whether somebody was answered, and nobody given up."""
+        return self.answers > 0 and not self.failures
 
     async def handler(self, call: CallSession) -> None:
         """Until the agent says goodbye, the caller hangs up, or is silent for long."""
@@ -175,9 +182,12 @@ class _Talk:
                 await call.converse(
                     greeting=GREETING, until=lambda turn, said: not said.interrupted and "goodbye" in said.text.lower()
                 )
-                await call.hangup()
+            except ProviderFailed as failure:
+                self.failures += 1
+                self._minutes.line("", f"· given up: {failure}")
             except CallEnded:
                 pass
+            await call.hangup()
 
         await self._together(note, talk)
 
@@ -209,15 +219,15 @@ def agent_simulated(app_class: type[BaseApp], app_name: str, *, model: Model | N
             talk.on_event = _Alice(server, server.call(caller, app_name, backend.time()), parts, backend.time).react
 
         await serve(app, talk.handler, tally, announce=call)
-        answers.append(talk.answers)
+        went_well.append(talk.went_well)
         server.stop()
 
     async def main() -> None:
         await backend.together(simulate, take_the_call)
 
-    answers: list[int] = []
+    went_well: list[bool] = []
     backend.run(main)
-    return tally.summary() or (0 if any(answers) else 1)
+    return tally.summary() or (0 if all(went_well) else 1)
 
 
 class _Alice:
@@ -235,7 +245,7 @@ class _Alice:
             case Said() if not self._asked:
                 self._asked = True
                 self._server.direct(self._person, self._question, self._time())
-            case TurnMeasured() if not self._objected:
+            case TurnMeasured() | Said() if not self._objected:
                 self._objected = True
                 self._server.direct(self._person, self._objection, self._time())
             case _:
@@ -255,4 +265,4 @@ def agent_on_asterisk(app: BaseApp, minutes: Minutes, *, endpoint: str | None, c
         await serve(app, talk.handler, tally, endpoint, announce)
 
     app.backend.run(main)
-    return tally.summary() or (0 if talk.answers else 1)
+    return tally.summary() or (0 if talk.went_well else 1)
