@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,7 +14,7 @@ from voxtra_core.agent.options import Conversation, EndOfTurn
 from voxtra_core.agent.providers import Transcript
 from voxtra_core.call import CallEnd, EndedBy
 from voxtra_core.errors import AgentNotConfigured, CallEnded, ProviderFailed
-from voxtra_core.media.activity import VoiceActivity
+from voxtra_core.media.activity import Activity, VoiceActivity
 from voxtra_core.media.formats import ULAW
 
 from .world import FRAME, SILENT, World
@@ -450,3 +451,45 @@ def test_an_hour_of_silence_moves_nothing() -> None:
     world.speak(0.1)
     (began,) = world.of(SpeechBegan)
     assert began.at == pytest.approx(begun, abs=0.001), "the clocks have not drifted apart"
+
+
+# ---- what fails ------------------------------------------------------------------------------------------------------
+
+
+def test_a_detector_that_fails_makes_deaf_and_harms_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    listened = world.machine.listen(world.now)
+    world.speak(1)
+
+    def fail(data: bytes) -> Sequence[Activity]:
+        raise OSError("no chip")
+
+    monkeypatch.setattr(world.machine.parts.detector, "detect", fail)
+    world.silence(0.1)
+    with pytest.raises(ProviderFailed, match="vad: OSError: no chip"):
+        listened.result()
+    assert [f"{failed.error}" for failed in world.of(PartFailed)] == ["vad: OSError: no chip"]
+    waits = world.machine.listen(world.now)
+    world.recognise("what was said before that")
+    turn = waits.result()
+    assert turn is not None
+    assert turn.text == "what was said before that"
+    with pytest.raises(ProviderFailed, match="vad"):
+        world.machine.listen(world.now)
+    world.silence(5)  # nothing more is heard, and nothing is told
+    assert len(world.of(PartFailed)) == 1
+
+
+def test_who_waits_behind_a_recogniser_that_hangs_has_all_of_the_time() -> None:
+    world = world_of(recognition_timeout=3)
+    world.speak(1)
+    world.silence(1)
+    world.speak(1)
+    world.silence(1)
+    first, second = (utterance.number for utterance in world.machine.ear.waiting)
+    world.silence(2)  # the first has had its time
+    assert [abandon.utterance for abandon in world.asks(AbandonRecogniser)] == [first]
+    world.silence(1.5)  # so would the second have had, of its own
+    assert [abandon.utterance for abandon in world.asks(AbandonRecogniser)] == [first]
+    world.recognise("here I am", utterance=second)
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["here I am"]

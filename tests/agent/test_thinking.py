@@ -7,7 +7,7 @@ import pytest
 from voxtra_core.agent.commands import AskModel, Cancel, RunTool, Synthesise
 from voxtra_core.agent.events import AgentResponseEvent
 from voxtra_core.agent.options import Conversation
-from voxtra_core.agent.providers import Message, ToolCall
+from voxtra_core.agent.providers import Message, ModelItem, ToolCall
 from voxtra_core.agent.thinking import cut_to
 from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
 
@@ -275,3 +275,15 @@ def test_a_history_that_is_none() -> None:
     world.machine.thinker.history.append("Hello")  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match=r"history\[0\]"):
         world.machine.respond("Hello?", world.now)
+
+
+@pytest.mark.parametrize("item", ["for ever and ever " * 100, ToolCall("1", "lookup")])
+def test_a_model_that_does_not_come_to_an_end_is_stopped(item: ModelItem) -> None:
+    world = World()
+    response = world.machine.respond("go", world.now)
+    world.step()
+    for _ in range(200):
+        if not response.is_over:
+            world.answer(item, end=False)
+    with pytest.raises(ProviderFailed, match="does not come to an end"):
+        response.finished.result()

@@ -27,7 +27,7 @@ from typing import Protocol
 
 import attrs
 
-from ..media.activity import SpeechStarted
+from ..media.activity import Activity, SpeechStarted
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..media.transcode import Transcoder
@@ -67,8 +67,10 @@ class Utterance:
     """Why it has not said all."""
     final_at: float | None = None
     """When the last final transcript came."""
+    is_beside: bool = False
+    """Whether it was begun while the agent was saying something, or about to."""
     may_be_backchannel: bool = False
-    """Whether it was begun while the agent spoke."""
+    """… and whether something of that had been heard."""
 
     @property
     def text(self) -> str:
@@ -119,6 +121,9 @@ class Listener(Protocol):
     def settled(self, utterance: Utterance, now: float) -> None:
         """This is all there will be."""
 
+    def deafened(self, error: Exception, now: float) -> None:
+        """The detector has failed: nothing will be heard any more."""
+
 
 class Ear:
     """Hears one call. ``format`` is what it is given; ``None`` for a recogniser that there is none of."""
@@ -137,6 +142,8 @@ class Ear:
         history: Sequence[Message],
     ) -> None:
         self.state = EarState.QUIET
+        self.is_deaf = False
+        """Whether the detector has failed."""
         self.format = format
         self.timers = Timers()
         self.waiting: deque[Utterance] = deque()
@@ -238,7 +245,7 @@ class Ear:
         converted = self._convert(data)
         self._heard += self._detector.format.seconds(len(converted))
         self._heard_until = now
-        changes = self._detector.detect(converted)
+        changes = self._detect(converted, now)
         if self.state is EarState.QUIET and not changes:
             self._keep(data)
             return
@@ -251,6 +258,18 @@ class Ear:
                 self._begin(data, offset + change.at, now)
             else:
                 self._pause(offset + change.at, now)
+
+    def _detect(self, data: bytes, now: float) -> Sequence[Activity]:
+        """What the detector finds. One that has failed is not asked again: nobody knows in what state it is."""
+        if self.is_deaf:
+            return ()
+        try:
+            return self._detector.detect(data)
+        except Exception as error:
+            self.is_deaf = True
+            self._end_turn(now)
+            self._listener.deafened(error, now)
+            return ()
 
     def _keep(self, data: bytes) -> None:
         self._preroll.append(data)
@@ -352,18 +371,24 @@ class Ear:
             self._over(utterance, utterance.error, now)
         else:
             self._send(Finish(utterance.number))
-            timeout = self._options.recognition_timeout
-            self.timers.set(utterance.number, now + timeout, lambda now: self._late(utterance, now))
+            self._expect(utterance, now)
 
     def _cancel_question(self) -> None:
         if self._question is not None:
             self._send(Cancel(self._question))
         self._question = self._likelihood = self._asked_about = None
 
+    def _expect(self, utterance: Utterance, now: float) -> None:
+        timeout = self._options.recognition_timeout
+        self.timers.set(utterance.number, now + timeout, lambda now: self._late(utterance, now))
+
     def _late(self, utterance: Utterance, now: float) -> None:
         self._send(AbandonRecogniser(utterance.number))
         utterance.times.transcribed = now
         self._over(utterance, TimeoutError("the recogniser takes too long"), now)
+        for waiting in self.waiting:  # which had no chance so far
+            if not waiting.is_over:
+                self._expect(waiting, now)
 
     def _over(self, utterance: Utterance, error: Exception | None, now: float) -> None:
         utterance.is_over = True

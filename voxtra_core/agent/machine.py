@@ -120,6 +120,7 @@ class ConversationMachine:
         self._times: TurnTimes | None = None  # of the turn that was taken last, until it is answered
         self._unsaid: Response | None = None  # the answer that was made last, until it is said
         self._error: VoxtraError | None = None
+        self._deaf: ProviderFailed | None = None
         self._words_that_are_none = {_normal(text) for text in options.interruption.backchannels}
         self.thinker = Thinker(
             options, parts.tools, send=self._commands.append, new_number=self._new_number, on_over=self._answered
@@ -276,6 +277,8 @@ class ConversationMachine:
         self._check(self.parts.stt)
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
+        if self._deaf is not None and not self._turns and not self.ear.is_busy:
+            raise self._deaf.with_traceback(None)
         listening = _Listening(Pending(lambda _, now: self._forget(listening, now)), self._new_number())
         self._listening.append(listening)
         self._hand_out(now)
@@ -484,7 +487,8 @@ class ConversationMachine:
         say = self.speaker.current
         if say is None:
             return
-        utterance.may_be_backchannel = True
+        utterance.is_beside = True
+        utterance.may_be_backchannel = say.base is not None or say.began is not None
         if say.interruptible and self._doubt is None:
             confirmed = at + self._options.interruption.min_speech
             if confirmed <= now:
@@ -520,6 +524,12 @@ class ConversationMachine:
             self._add_turn(failure, now)
         self._give_up_late()
         self.speaker.poke(now)
+
+    def deafened(self, error: Exception, now: float) -> None:
+        """The detector has failed: nothing will be heard any more."""
+        self._deaf = _failure("vad", error)
+        self._events.append(PartFailed(self._deaf))
+        self.receive_deafness(self._deaf)
 
     def _counts(self, text: str) -> bool:
         """Whether it is more than a sign of listening."""
@@ -559,7 +569,7 @@ class ConversationMachine:
         doubt, say = self._doubt, self.speaker.current
         if doubt is not None and doubt.utterance.number <= utterance.number:
             self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
-        elif doubt is None and say is not None and say.interruptible and utterance.may_be_backchannel:
+        elif doubt is None and say is not None and say.interruptible and utterance.is_beside:
             self._interrupt(say, utterance.times.began or now, now, now, by="speech")
 
     def _no_words(self, utterance: Utterance, now: float) -> None:

@@ -31,6 +31,12 @@ BETWEEN = "\n\n"
 """What stands between the texts of two rounds: a new paragraph, so that the first is spoken while the tools run."""
 
 
+LONGEST_ANSWER = 100_000
+"""Characters, more than an hour of speech, after which a model is taken to have lost its way; and so it is with"""
+MOST_CALLS = 100
+"""… so many calls of tools in one round."""
+
+
 @attrs.define(eq=False)
 class Response:
     """An answer of the model's, while it comes."""
@@ -136,6 +142,10 @@ class Thinker:
         """A piece of text, or a call of a tool."""
         response = self._asked(ask)
         if response is None or not item:
+            return
+        if len(response.text) > LONGEST_ANSWER or len(response.calls) >= MOST_CALLS:
+            self._send(Cancel(ask))
+            self.receive_failure(ask, ProviderFailed("llm", "it does not come to an end"), now)
             return
         self._expect(response, now)
         if response.times.first_token is None:

@@ -132,6 +132,7 @@ class Conversations:
         while self._sleepers and self._sleepers[0][0] <= now:
             heappop(self._sleepers)[-1].resolve(None)
         for talk in self._deadlines.due(now):
+            talk.deadline = None
             talk.machine.handle_timeout(now)
             talk.step()
 
