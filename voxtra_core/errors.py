@@ -206,7 +206,7 @@ class AgentNotConfigured(VoxtraError, RuntimeError):
 class ProviderFailed(VoxtraError):
     """A part of a conversation raised, broke off, or took too long. The call goes on.
 
-    ``part`` says which: ``"stt"``, ``"llm"``, ``"tts"``, ``"turn"``, or ``"web"`` for the network below one. Where an
+    ``part`` says which: ``"stt"``, ``"llm"``, ``"tts"``, ``"vad"``, or ``"web"`` for the network below one. Where an
     HTTP server answered, ``status`` is what. ``retry_after`` are the seconds that it asks to be left alone, where it
     does.
     """

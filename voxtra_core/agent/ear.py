@@ -119,6 +119,9 @@ class Listener(Protocol):
     def settled(self, utterance: Utterance, now: float) -> None:
         """This is all there will be."""
 
+    def deafened(self, error: Exception, now: float) -> None:
+        """The detector of activity has failed: nothing is heard any more."""
+
 
 class Ear:
     """Hears one call. ``format`` is what it is given; ``None`` for a recogniser that there is none of."""
@@ -154,6 +157,7 @@ class Ear:
         self._preroll_bytes = 0
         self._heard = 0.0  # seconds of audio that the detector was given
         self._heard_until = 0.0  # the clock at their end
+        self._is_deaf = False
         self._utterance: Utterance | None = None
         self._question: int | None = None
         self._asked_about: str | None = None
@@ -235,22 +239,39 @@ class Ear:
         return next((utterance for utterance in self.waiting if utterance.number == number), None)
 
     def _hear(self, data: bytes, now: float) -> None:
+        if self._is_deaf:
+            return
         converted = self._convert(data)
         self._heard += self._detector.format.seconds(len(converted))
         self._heard_until = now
-        changes = self._detector.detect(converted)
+        offset = now - self._heard  # from the detector's clock to ours
+        try:  # it is the user's, and called where a failure would be everybody's
+            changes = [
+                (isinstance(change, SpeechStarted), offset + change.at) for change in self._detector.detect(converted)
+            ]
+        except Exception as error:
+            self._deafen(error, now)
+            return
         if self.state is EarState.QUIET and not changes:
             self._keep(data)
             return
-        offset = now - self._heard  # from the detector's clock to ours
         if self._utterance is not None:
             self._to_recogniser(self._utterance, data, now)
             self._watch(now)
-        for change in changes:
-            if isinstance(change, SpeechStarted):
-                self._begin(data, offset + change.at, now)
+        for has_begun, at in changes:
+            if has_begun:
+                self._begin(data, at, now)
             else:
-                self._pause(offset + change.at, now)
+                self._pause(at, now)
+
+    def _deafen(self, error: Exception, now: float) -> None:
+        """What was said until now is a turn."""
+        self._is_deaf = True
+        if self._utterance is not None and self.is_speaking:
+            self._utterance.times.ended = now
+            self._listener.speech_over(now, now)
+        self._end_turn(now)
+        self._listener.deafened(error, now)
 
     def _keep(self, data: bytes) -> None:
         self._preroll.append(data)
