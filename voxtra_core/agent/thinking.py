@@ -13,7 +13,6 @@ One answer is made at a time: a conversation has one owner.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 
