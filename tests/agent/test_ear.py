@@ -466,16 +466,13 @@ def test_a_detector_that_fails_makes_deaf_and_harms_nothing_else(monkeypatch: py
 
     monkeypatch.setattr(world.machine.parts.detector, "detect", fail)
     world.silence(0.1)
-    with pytest.raises(ProviderFailed, match="vad: OSError: no chip"):
-        listened.result()
     assert [f"{failed.error}" for failed in world.of(PartFailed)] == ["vad: OSError: no chip"]
-    waits = world.machine.listen(world.now)
     world.recognise("what was said before that")
-    turn = waits.result()
+    turn = listened.result()
     assert turn is not None
     assert turn.text == "what was said before that"
-    with pytest.raises(ProviderFailed, match="vad"):
-        world.machine.listen(world.now)
+    with pytest.raises(ProviderFailed, match="vad: OSError: no chip"):
+        world.machine.listen(world.now).result()
     world.silence(5)  # nothing more is heard, and nothing is told
     assert len(world.of(PartFailed)) == 1
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import pytest
 
 from tests.providers.faulty import FaultyServer, streamed
 from voxtra_core import AudioChunk, CallSession, Conversation, EndOfTurn, Patience, ProviderFailed, Said
-from voxtra_core.agent import Message, ToolSpec
+from voxtra_core.agent import Message, ToolSpec, Transcript
+from voxtra_core.agent.providers import RecogniserFactory
 from voxtra_core.providers.chat import OpenAIChat
 from voxtra_core.testing import Caller
 from voxtra_core.testing.parts import SimulatedRecogniser
@@ -47,9 +49,15 @@ def blocking_recogniser(chunk: AudioChunk) -> str:
     return understand(chunk)
 
 
-async def test_parts_that_block_delay_no_frame(office: Site) -> None:
+def lazy_recogniser(chunk: AudioChunk) -> Iterator[Transcript]:
+    """One that works when what it has understood is read, as faster-whisper does."""
+    yield Transcript(blocking_recogniser(chunk))
+
+
+@pytest.mark.parametrize("stt", [blocking_recogniser, lazy_recogniser])
+async def test_parts_that_block_delay_no_frame(office: Site, stt: RecogniserFactory) -> None:
     brisk = Conversation(end_of_turn=EndOfTurn(silence=0.1))
-    app = office.make_app(stt=blocking_recogniser, llm=blocking_model, tts=blocking_voice, conversation=brisk)
+    app = office.make_app(stt=stt, llm=blocking_model, tts=blocking_voice, conversation=brisk)
     heard: list[float] = []
     ended: list[Said | str] = []
 

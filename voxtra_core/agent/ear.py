@@ -27,7 +27,7 @@ from typing import Protocol
 
 import attrs
 
-from ..media.activity import Activity, SpeechStarted
+from ..media.activity import SpeechStarted
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..media.transcode import Transcoder
@@ -122,7 +122,7 @@ class Listener(Protocol):
         """This is all there will be."""
 
     def deafened(self, error: Exception, now: float) -> None:
-        """The detector has failed: nothing will be heard any more."""
+        """The detector of activity has failed: nothing is heard any more."""
 
 
 class Ear:
@@ -142,8 +142,6 @@ class Ear:
         history: Sequence[Message],
     ) -> None:
         self.state = EarState.QUIET
-        self.is_deaf = False
-        """Whether the detector has failed."""
         self.format = format
         self.timers = Timers()
         self.waiting: deque[Utterance] = deque()
@@ -161,6 +159,7 @@ class Ear:
         self._preroll_bytes = 0
         self._heard = 0.0  # seconds of audio that the detector was given
         self._heard_until = 0.0  # the clock at their end
+        self._is_deaf = False
         self._utterance: Utterance | None = None
         self._question: int | None = None
         self._asked_about: str | None = None
@@ -242,34 +241,39 @@ class Ear:
         return next((utterance for utterance in self.waiting if utterance.number == number), None)
 
     def _hear(self, data: bytes, now: float) -> None:
+        if self._is_deaf:
+            return
         converted = self._convert(data)
         self._heard += self._detector.format.seconds(len(converted))
         self._heard_until = now
-        changes = self._detect(converted, now)
+        offset = now - self._heard  # from the detector's clock to ours
+        try:  # it is the user's, and called where a failure would be everybody's
+            changes = [
+                (isinstance(change, SpeechStarted), offset + change.at) for change in self._detector.detect(converted)
+            ]
+        except Exception as error:
+            self._deafen(error, now)
+            return
         if self.state is EarState.QUIET and not changes:
             self._keep(data)
             return
-        offset = now - self._heard  # from the detector's clock to ours
         if self._utterance is not None:
             self._to_recogniser(self._utterance, data, now)
             self._watch(now)
-        for change in changes:
-            if isinstance(change, SpeechStarted):
-                self._begin(data, offset + change.at, now)
+        for has_begun, at in changes:
+            if has_begun:
+                self._begin(data, at, now)
             else:
-                self._pause(offset + change.at, now)
+                self._pause(at, now)
 
-    def _detect(self, data: bytes, now: float) -> Sequence[Activity]:
-        """What the detector finds. One that has failed is not asked again: nobody knows in what state it is."""
-        if self.is_deaf:
-            return ()
-        try:
-            return self._detector.detect(data)
-        except Exception as error:
-            self.is_deaf = True
-            self._end_turn(now)
-            self._listener.deafened(error, now)
-            return ()
+    def _deafen(self, error: Exception, now: float) -> None:
+        """What was said until now is a turn."""
+        self._is_deaf = True
+        if self._utterance is not None and self.is_speaking:
+            self._utterance.times.ended = now
+            self._listener.speech_over(now, now)
+        self._end_turn(now)
+        self._listener.deafened(error, now)
 
     def _keep(self, data: bytes) -> None:
         self._preroll.append(data)

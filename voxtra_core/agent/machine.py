@@ -120,7 +120,7 @@ class ConversationMachine:
         self._times: TurnTimes | None = None  # of the turn that was taken last, until it is answered
         self._unsaid: Response | None = None  # the answer that was made last, until it is said
         self._error: VoxtraError | None = None
-        self._deaf: ProviderFailed | None = None
+        self._deafness: VoxtraError | None = None  # for good
         self._words_that_are_none = {_normal(text) for text in options.interruption.backchannels}
         self.thinker = Thinker(
             options, parts.tools, send=self._commands.append, new_number=self._new_number, on_over=self._answered
@@ -197,6 +197,11 @@ class ConversationMachine:
         for waiter in listening:
             self._timers.cancel(waiter.name)
             waiter.pending.fail(error)
+
+    def _tell_deafness(self) -> None:
+        """Once all that was heard before is known."""
+        if self._deafness is not None and not self.ear.is_busy:
+            self.receive_deafness(self._deafness)
 
     def receive_digit(self, now: float) -> None:
         """The caller has pressed a key."""
@@ -277,13 +282,12 @@ class ConversationMachine:
         self._check(self.parts.stt)
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
-        if self._deaf is not None and not self._turns and not self.ear.is_busy:
-            raise self._deaf.with_traceback(None)
         listening = _Listening(Pending(lambda _, now: self._forget(listening, now)), self._new_number())
         self._listening.append(listening)
         self._hand_out(now)
         if not listening.pending.done and timeout is not None:
             self._timers.set(listening.name, now + timeout, lambda now: self._late(listening, now))
+        self._tell_deafness()
         return listening.pending
 
     def _late(self, listening: _Listening, now: float) -> None:
@@ -522,14 +526,15 @@ class ConversationMachine:
             failure = _failure("stt", utterance.error)
             self._events.append(PartFailed(failure))
             self._add_turn(failure, now)
+        self._tell_deafness()
         self._give_up_late()
         self.speaker.poke(now)
 
     def deafened(self, error: Exception, now: float) -> None:
-        """The detector has failed: nothing will be heard any more."""
-        self._deaf = _failure("vad", error)
-        self._events.append(PartFailed(self._deaf))
-        self.receive_deafness(self._deaf)
+        """Nothing more can be heard: who listens for more is told, now and whenever they do."""
+        self._deafness = _failure("vad", error)
+        self._events.append(PartFailed(self._deafness))
+        self._tell_deafness()
 
     def _counts(self, text: str) -> bool:
         """Whether it is more than a sign of listening."""

@@ -19,6 +19,7 @@ from inspect import signature
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
+from attrs.converters import optional
 
 from ..media.activity import Activity
 from ..media.chunk import AudioChunk
@@ -58,6 +59,13 @@ Roles are ``"system"``, ``"user"``, ``"assistant"`` (which may have ``"tool_call
 """
 
 
+def _texts(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Told to the part that made it, before anything is built upon it."""
+    if not isinstance(value, str):
+        kind = type(instance).__name__
+        raise TypeError(f"{attribute.name} of a {kind} must be a text, and is of the type {type(value).__name__}")
+
+
 # ---- voice activity --------------------------------------------------------------------------------------------------
 
 
@@ -80,19 +88,19 @@ class ActivityDetector(Protocol):
 
 @attrs.frozen
 class Transcript:
-    """What a recogniser has understood of an utterance, or of a part of it.
+    """What a recogniser has understood of an utterance, or of a part of it. ``TypeError`` for what is no text or time.
 
     Of one that is not final only the last counts, and only until a final one has come for the same stretch. Final ones
     follow each other: with times, one that begins where another has begun takes its place.
     """
 
-    text: str
+    text: str = attrs.field(validator=_texts)
     is_final: bool = True
-    confidence: float | None = None
+    confidence: float | None = attrs.field(default=None, converter=optional(float))
     """0 to 1, where the recogniser says."""
-    start: float | None = None
+    start: float | None = attrs.field(default=None, converter=optional(float))
     """Seconds since the beginning of the utterance's audio, where the recogniser says."""
-    end: float | None = None
+    end: float | None = attrs.field(default=None, converter=optional(float))
 
 
 Heard: TypeAlias = "Transcript | str | Iterable[Transcript] | None"
@@ -136,15 +144,19 @@ class ToolSpec:
 
 @attrs.frozen
 class ToolCall:
-    """A model wants a tool to be used."""
+    """A model wants a tool to be used. ``TypeError`` for what no history could keep: it has to become JSON."""
 
-    id: str
-    name: str
+    id: str = attrs.field(validator=_texts)
+    name: str = attrs.field(validator=_texts)
     arguments: Mapping[str, Any] = attrs.field(factory=dict)
     error: str | None = None
     """What was wrong with the arguments; they are empty then. Such a call is not run, and the model is told."""
     text: str = attrs.field(default="", repr=False)
     """The arguments as the model wrote them, where it did."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.text:
+            json.dumps(dict(self.arguments))
 
     @classmethod
     def of_text(cls, id: str, name: str, text: str) -> ToolCall:
@@ -178,12 +190,14 @@ It returns, or yields, what it has to say. It must not change the history.
 
 @attrs.frozen
 class SpokenWord:
-    """When a word of a text is spoken, in seconds from the beginning of that text's audio."""
+    """When a word of a text is spoken, in seconds from the beginning of that text's audio. ``TypeError`` for what is no
+    text or time.
+    """
 
-    text: str
+    text: str = attrs.field(validator=_texts)
     """As it stands in the text."""
-    start: float
-    end: float
+    start: float = attrs.field(converter=float)
+    end: float = attrs.field(converter=float)
 
 
 SpeechItem: TypeAlias = "AudioChunk | SpokenWord"

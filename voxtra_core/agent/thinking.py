@@ -13,7 +13,6 @@ One answer is made at a time: a conversation has one owner.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 
@@ -243,7 +242,13 @@ class Thinker:
         return late
 
     def _next_round(self, response: Response, now: float) -> None:
-        if not response.runs:
+        if response.runs:
+            return
+        try:
+            check_history(self.history)  # tools may write into it
+        except LocalProtocolError as error:
+            self._end(response, error, now)
+        else:
             self._ask(response, now)
 
     def _new_message(self, response: Response, content: str | None) -> None:
@@ -279,7 +284,7 @@ class Thinker:
             if tool_id not in ids:
                 continue
             end = index + 1
-            while end < len(self.history) and self.history[end].get("role") == "tool":
+            while end < len(self.history) and _is_result(self.history[end]):
                 end += 1
             results = self.history[index + 1 : end]
             same = next((message for message in results if message.get("tool_call_id") == tool_id), None)
@@ -307,9 +312,15 @@ class Thinker:
             response.finished.resolve(response.event)
 
 
-def call_ids(message: Mapping[str, Any]) -> list[str]:
-    """The ids of the tools that a message calls."""
-    calls = message.get("tool_calls") or ()
+def _is_result(message: object) -> bool:
+    return isinstance(message, Mapping) and message.get("role") == "tool"
+
+
+def call_ids(message: object) -> list[str]:
+    """The ids of the tools that a message calls; it may be none, or no message at all."""
+    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+    if not isinstance(calls, list | tuple):
+        return []
     return [call["id"] for call in calls if isinstance(call, Mapping) and isinstance(call.get("id"), str)]
 
 

@@ -6,7 +6,7 @@ It is made in a worker, since what it loads may take its time, and is replaced w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol
 
@@ -103,11 +103,11 @@ class Recognising:
                 recogniser = None
 
     async def _new(self) -> _Fitted:
+        format = self._machine.ear.format
         try:
-            made = await self._in_thread(self._make)
+            return _Fitted(await self._in_thread(self._make), format)
         except Exception as error:
-            made = _Broken(error)
-        return _Fitted(made, self._machine.ear.format)
+            return _Fitted(_Broken(error), format)
 
     async def _recognise(self, recogniser: _Fitted, queue: deque[Hear | Finish]) -> bool:
         """The next of it; whether the recogniser is still of use."""
@@ -120,6 +120,8 @@ class Recognising:
             else:
                 data = one.chunk.data if recogniser.is_async else _all_at_once(one, queue)
                 heard = await outcome_of_part(self._in_thread, recogniser.hear, recogniser.fitted(data))
+            if isinstance(heard, Iterator):  # which does its work while it is read
+                heard = await self._in_thread(partial(list, heard))
             now = driver.time()
             for transcript in transcripts(heard):
                 machine.receive_transcript(one.utterance, transcript, now)

@@ -1,0 +1,189 @@
+"""Parts that do what none should: it is their own call that is told so, and no other call notices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pytest
+
+from voxtra_core import AudioChunk, CallEnded, CallSession, Conversation, ProviderFailed, ToolCall
+from voxtra_core.agent import Message, ToolSpec, Transcript
+from voxtra_core.agent.providers import SpokenWord
+from voxtra_core.app.parts import AgentParts
+from voxtra_core.media.activity import Activity, VoiceActivity
+from voxtra_core.testing import Caller, run_call, run_calls
+from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
+from voxtra_core.testing.speech import speak, understand
+
+Outcomes = list[tuple[str, str]]
+
+
+def parts(**changes: Any) -> AgentParts:
+    """All that there is, but for these."""
+    usual: dict[str, Any] = {
+        "stt": SimulatedRecogniser,
+        "llm": ScriptedModel(otherwise="Fine."),
+        "tts": SimulatedVoice(),
+    }
+    return AgentParts(**(usual | changes))
+
+
+def outcomes(given: AgentParts) -> Outcomes:
+    """What comes of a turn each of two callers', the first of whom says "bad" and the other "good"."""
+    found: Outcomes = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        try:
+            turn = await call.listen()
+            assert turn is not None
+            said = await call.say(call.agent.respond_stream(turn.text))
+            found.append((call.caller_id, said.text))
+        except CallEnded:
+            raise
+        except Exception as error:
+            found.append((call.caller_id, str(error)))
+
+    people = [
+        Caller("1").waits_for_answer(timeout=5).says("bad").waits(9),
+        Caller("2").waits_for_answer(timeout=5).waits(5).says("good").waits(9),
+    ]
+    run = run_calls(handler, people, parts=given)
+    assert [report.error for report in run.calls] == [None, None]
+    return found
+
+
+class BadActivity(VoiceActivity):
+    """Fails with the first that speaks."""
+
+    failed = 0
+
+    def detect(self, data: bytes) -> Sequence[Activity]:
+        """Not this time."""
+        found = super().detect(data)
+        if found and not BadActivity.failed:
+            BadActivity.failed += 1
+            raise OSError("no memory")
+        return found
+
+
+def test_a_detector_of_activity_that_raises() -> None:
+    BadActivity.failed = 0
+    assert outcomes(parts(vad=BadActivity)) == [("1", "vad: OSError: no memory"), ("2", "Fine.")]
+
+
+def test_a_detector_of_activity_that_raises_in_the_middle_of_a_turn() -> None:
+    class FailsAtTheEnd(VoiceActivity):
+        edges = 0
+
+        def detect(self, data: bytes) -> Sequence[Activity]:
+            found = super().detect(data)
+            self.edges += len(found)
+            if self.edges > 1:
+                raise OSError("no memory")
+            return found
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        assert turn.text == "something"
+        for _ in range(2):
+            with pytest.raises(ProviderFailed, match="vad: OSError: no memory"):
+                await call.listen()
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("something").waits(9)
+    report = run_call(handler, caller, parts=parts(vad=FailsAtTheEnd))
+    assert report.error is None
+
+
+class Untyped:
+    """A recogniser that was written without looking at types."""
+
+    format = "slin"
+
+    def __init__(self) -> None:
+        self._heard = bytearray()
+
+    async def hear(self, chunk: AudioChunk) -> None:
+        """Keep it."""
+        self._heard += chunk.data
+
+    async def finish(self) -> Any:
+        """What it should not."""
+        text: Any = understand(bytes(self._heard))
+        return self.told(text)
+
+    def told(self, text: Any) -> Any:
+        """Without a text."""
+        return Transcript(None if text == "bad" else text)
+
+
+class StartsAnywhere(Untyped):
+    """Times that are none."""
+
+    def told(self, text: Any) -> Any:
+        """Two, to be sorted."""
+        return [Transcript(text, start=0.5 if text == "good" else ["a"]), Transcript("", start=0.6)]
+
+
+@pytest.mark.parametrize("stt", [Untyped, StartsAnywhere])
+def test_transcripts_of_wrong_types(stt: Any) -> None:
+    bad, good = outcomes(parts(stt=stt))
+    assert bad[1].startswith("stt: TypeError")
+    assert good == ("2", "Fine.")
+
+
+def test_a_recogniser_that_does_not_say_what_it_wants_to_be_given() -> None:
+    class Formless:
+        async def hear(self, chunk: AudioChunk) -> None:
+            raise AssertionError("it cannot be given anything")
+
+        async def finish(self) -> None: ...
+
+    for _, told in outcomes(parts(stt=Formless)):
+        assert told.startswith("stt: AttributeError")
+
+
+def test_calls_of_tools_that_no_history_can_keep() -> None:
+    async def book(day: str) -> str:
+        """Books."""
+        return "booked"
+
+    def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        if messages[-1]["content"] == "bad":
+            return ToolCall("1", "book", {"day": date(2026, 1, 1)})
+        return "Fine."
+
+    bad, good = outcomes(parts(llm=model, conversation=Conversation(tools=[book])))
+    assert bad[1].startswith("llm: TypeError")
+    assert good == ("2", "Fine.")
+
+
+def test_words_that_are_spoken_never() -> None:
+    def voice(text: str) -> Any:
+        return [SpokenWord("One", None, None), speak(text)]  # type: ignore[arg-type]
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="tts: TypeError"):
+            await call.say("One two three four five six seven.")
+
+    caller = Caller("1").waits_for_answer(timeout=5).waits(1).presses("1").waits(5)
+    assert run_call(handler, caller, parts=parts(tts=voice)).error is None
+
+
+def test_a_history_that_becomes_none_while_tools_run() -> None:
+    async def scribble(call: CallSession) -> str:
+        """Writes where it should not."""
+        call.agent.history.append("done")  # type: ignore[arg-type]
+        return "ok"
+
+    def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        return ToolCall("1", "scribble") if messages[-1]["content"] == "bad" else "Fine."
+
+    bad, good = outcomes(parts(llm=model, conversation=Conversation(tools=[scribble])))
+    assert bad[1].startswith("history[3] is no message")
+    assert good == ("2", "Fine.")
