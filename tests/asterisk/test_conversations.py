@@ -91,7 +91,7 @@ async def test_an_interruption_at_every_moment_of_20_s(rig: Rig) -> None:
     stage = Stage(rig)
     async with rig.serving():
         for part in range(10):
-            moments = [0.1 + 2 * n + 0.2 * part + 0.013 * n for n in range(10)]
+            moments = [0.1 + 1.96 * n + 0.19 * part for n in range(10)]  # up to 19.5
             await stage.act(*[(say_and_listen, interrupting(moment)) for moment in moments])
 
 
@@ -290,7 +290,7 @@ def missing_in(heard: list[str], claimed: list[str]) -> int:
 
 
 async def test_who_speaks_at_any_time_is_heard_once_and_not_spoken_over(rig: Rig) -> None:
-    await at_any_time(rig, range(12), 3, (0.1, 0.5, 0.72, 0.75, 0.8, 0.9, 1.2, 2.0))
+    await at_any_time(rig, range(12), 3, (0.1, 0.5, 0.72, 0.75, 0.8, 0.9, 1.2))
 
 
 @pytest.mark.soak
@@ -477,7 +477,7 @@ async def test_in_a_bridge_the_conversation_is_the_callers_alone(rig: Rig) -> No
         await call.bridge_with(calls[0])
         bridged.set()
         await anyio.sleep(0.3)
-        await call.say(SHORT)
+        await call.say("On Sunday we rest.")
         turn = await call.listen(timeout=5)
         await call.say("Bye!")
         return turn.text if turn is not None else ""
@@ -487,7 +487,7 @@ async def test_in_a_bridge_the_conversation_is_the_callers_alone(rig: Rig) -> No
         await anyio.sleep(0.3)
         await person.say("At eight.")
         assert await person.answered() == "At eight."
-        assert await person.heard_all() == f"One moment. {SHORT} Bye!"
+        assert await person.heard_all() == "One moment. On Sunday we rest. Bye!"
 
     async def overhear(person: Person) -> None:
         await bridged.wait()
