@@ -248,6 +248,16 @@ def test_what_was_said_before_it_was_found_out_is_heard() -> None:
     assert world.heard_bytes[world.utterance] == pytest.approx((PREROLL + 1.02) * 16000, abs=640)
 
 
+def test_what_was_said_before_the_turn_was_over_and_found_to_be_speech_after_belongs_to_the_next() -> None:
+    """Its first frames the recogniser has heard with the turn before."""
+    world = World()
+    world.speak(1)
+    world.silence(0.66)
+    world.speak(0.06)
+    assert len(world.asks(Finish)) == 1
+    assert world.heard_bytes[world.utterance] >= 0.06 * 16000
+
+
 def test_where_no_frames_come_there_is_silence() -> None:
     world = World()
     world.speak(1)

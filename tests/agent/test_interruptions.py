@@ -94,6 +94,20 @@ def test_a_cough_is_too_short() -> None:
     assert world.said(say) == Said(LONG)
 
 
+@pytest.mark.parametrize("seconds", [0.06, 0.12, 0.18])
+def test_so_is_a_noise_whose_end_is_known_only_after_min_speech(seconds: float) -> None:
+    """The detector tells of it 0.2 s late, and before that, for how long it has been silent."""
+    world, say = speaking()
+    before = frames(world)
+    world.speak(seconds)
+    world.silence(1.2 - seconds)
+    assert frames(world) == before + 60
+    world.recognise("")
+    assert world.of(AgentResumed) == []
+    world.silence(4)
+    assert world.said(say) == Said(LONG)
+
+
 def test_it_goes_on_where_it_was_when_there_were_no_words() -> None:
     world, say = speaking()
     world.speak(0.4)

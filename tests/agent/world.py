@@ -65,6 +65,11 @@ class Detector:
         self.speaking = False
         self._frames = self._run = 0
 
+    @property
+    def silence(self) -> float:
+        """As the protocol says."""
+        return self._run * FRAME if self.speaking else 0.0
+
     def detect(self, data: bytes) -> Sequence[Activity]:
         """As the protocol says."""
         found: list[Activity] = []

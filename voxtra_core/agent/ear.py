@@ -171,6 +171,12 @@ class Ear:
         return self.state is EarState.SPEAKING
 
     @property
+    def silence(self) -> float:
+        """Seconds for which they have made no sound, where the detector tells that ahead of a pause's end."""
+        silence: float = getattr(self._detector, "silence", 0.0)
+        return silence
+
+    @property
     def is_busy(self) -> bool:
         """Whether there is something said that is not known yet."""
         return self._utterance is not None or bool(self.waiting)
@@ -260,6 +266,8 @@ class Ear:
         if self._utterance is not None:
             self._to_recogniser(self._utterance, data, now)
             self._watch(now)
+        if self.state is EarState.TRAILING and not changes:
+            self._keep(data)  # it may turn out to be the beginning of the next
         for has_begun, at in changes:
             if has_begun:
                 self._begin(data, at, now)
@@ -295,9 +303,9 @@ class Ear:
         if utterance is None:
             utterance = self._utterance = self._new(at, now)
             self._to_recogniser(utterance, b"".join(self._preroll) + data, now)
-            self._preroll.clear()
-            self._preroll_bytes = 0
             self._watch(now)
+        self._preroll.clear()
+        self._preroll_bytes = 0
         self._listener.speech_began(utterance, at, now)
 
     def _new(self, at: float, now: float) -> Utterance:

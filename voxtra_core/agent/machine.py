@@ -49,6 +49,8 @@ __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts"]
 
 NOT_CONFIGURED = "AI pipeline not configured"
 """What the contract says."""
+ROUNDING = 0.001
+"""Seconds: sums of floats are not exact."""
 POLITE = 10.0
 """Seconds that something waits to be said while somebody speaks."""
 MOST_TURNS = 100
@@ -550,6 +552,10 @@ class ConversationMachine:
         """They have spoken for so long that it may be one."""
         say, options = self.speaker.current, self._options.interruption
         if say is None or not say.interruptible or self._doubt is not None:
+            return
+        missing = options.min_speech - (now - began - self.ear.silence)
+        if missing > ROUNDING:  # they have made no sound for a moment: it may be over
+            self._timers.set("confirm", now + missing, lambda now: self._confirm(utterance, began, now))
             return
         if not (self.parts.stt and options.resume and options.min_words):
             self._interrupt(say, began, now, now, by="speech")

@@ -72,7 +72,9 @@ def _texts(instance: object, attribute: attrs.Attribute[Any], value: object) -> 
 class ActivityDetector(Protocol):
     """Tells when speech begins and ends in one call's audio; :class:`~voxtra_core.media.activity.VoiceActivity` does.
 
-    Called for every 20 ms where the audio arrives: it must not block, and should take far less than a millisecond.
+    Called for every 20 ms where the audio arrives: it must not block, and should take far less than a millisecond. One
+    that has an attribute ``silence``, the seconds of silence within speech that are not a pause yet, keeps a short
+    noise from silencing the agent until its own end is known.
     """
 
     @property

@@ -79,6 +79,11 @@ class FrameActivity:
         self._frames = 0
         self._run = 0  # frames on end that speak against what is the case
 
+    @property
+    def silence(self) -> float:
+        """Seconds of silence within speech so far, which are not a pause yet; 0 outside."""
+        return self.format.seconds(self._run * self._frame) if self.speaking else 0.0
+
     def is_speech(self, frame: bytes) -> bool:
         """Whether this frame, the next one, sounds like speech. Called once for each."""
         raise NotImplementedError
