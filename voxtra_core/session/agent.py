@@ -208,7 +208,7 @@ class AgentClient:
         self._driver.wake()
         return stream
 
-    async def add_tool_result(self, *, tool_id: str, result: object) -> None:
+    async def add_tool_result(self, tool_id: str, result: object) -> None:
         """Put what a tool has come to into the history, behind the message that calls it. Follow it by ``respond("")``.
 
         What is no text becomes JSON. ``ValueError`` where no message calls a tool of this id.
