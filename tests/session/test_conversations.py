@@ -354,7 +354,7 @@ def test_tools_that_are_yours_to_run() -> None:
         assert answer == AgentResponseEvent("One moment. ", (ToolCall("t1", "clock", {"zone": "UTC"}),))
         with pytest.raises(ValueError, match="tool_id='t2'"):
             await call.agent.add_tool_result(tool_id="t2", result="noon")
-        await call.agent.add_tool_result(tool_id="t1", result={"time": "noon"})
+        await call.agent.add_tool_result("t1", {"time": "noon"})
         answer = await call.agent.respond("")
         assert answer == AgentResponseEvent("It is noon.")
         assert call.agent.history == [
@@ -636,6 +636,24 @@ def test_converse_gives_up_when_the_model_does_not_come_back() -> None:
     for _ in range(2):
         person = person.says("hello").waits(9)
     held(handler, person, parts(llm=ScriptedModel(otherwise=OSError("no answer today"))))
+
+
+def test_converse_goes_on_when_the_voice_failed_for_the_apology_as_well() -> None:
+    spoken: list[str] = []
+
+    def voice(text: str) -> AudioChunk:
+        spoken.append(text)
+        if len(spoken) <= 2:
+            raise OSError("no voice")
+        return speak(text)
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse(until=lambda turn, said: True) == "until"
+
+    report = held(handler, caller().says("one").waits(5).says("two").waits(9), parts(tts=voice))
+    assert spoken[:3] == ["Fine.", "Sorry, something went wrong.", "Sorry, something went wrong."]
+    assert heard(report) == ["Sorry, something went wrong. Could you say that again?", "Fine."]
 
 
 def test_who_goes_on_before_they_are_answered_is_answered_once() -> None:
