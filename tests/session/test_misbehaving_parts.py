@@ -10,12 +10,13 @@ import pytest
 
 from voxtra_core import AudioChunk, CallEnded, CallSession, Conversation, ProviderFailed, ToolCall
 from voxtra_core.agent import Message, ToolSpec, Transcript
-from voxtra_core.agent.providers import SpokenWord
+from voxtra_core.agent.providers import ProviderWorld, SpokenWord
 from voxtra_core.app.parts import AgentParts
 from voxtra_core.media.activity import Activity, VoiceActivity
 from voxtra_core.testing import Caller, run_call, run_calls
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
+from voxtra_core.testing.virtual import VirtualLoop
 
 Outcomes = list[tuple[str, str]]
 
@@ -187,3 +188,47 @@ def test_a_history_that_becomes_none_while_tools_run() -> None:
     bad, good = outcomes(parts(llm=model, conversation=Conversation(tools=[scribble])))
     assert bad[1].startswith("history[3] is no message")
     assert good == ("2", "Fine.")
+
+
+def test_what_a_model_writes_to_a_tool_is_in_no_log() -> None:
+    async def pay(card: int) -> str:
+        """Pays."""
+        return "paid"
+
+    asked: list[Sequence[Message]] = []
+
+    def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        asked.append(messages)
+        if messages[-1]["role"] == "user":
+            return [ToolCall("1", "pay", {"card": "4111-1111"}), ToolCall("2", "x\nERROR forged", {})]
+        return "Fine."
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert (await call.agent.respond("pay")).text == "Fine."
+
+    given = parts(llm=model, conversation=Conversation(tools=[pay]))
+    report = run_call(handler, Caller("1").waits_for_answer(timeout=5).waits(9), parts=given)
+    assert report.error is None
+    shown = [f"{entry.message} {entry.error}" for entry in report.log if "the tool" in entry.message]
+    assert len(shown) == 2
+    assert not any("4111" in entry or "\n" in entry for entry in shown)
+    assert "4111-1111" in asked[-1][-2]["content"]  # the model is told what it was
+
+
+def test_the_environment_is_in_no_repr() -> None:
+    shown: list[str] = []
+
+    class Curious(SimulatedVoice):
+        def attach(self, world: ProviderWorld) -> None:
+            assert world.environ == {"OPENAI_API_KEY": "sk-secret"}
+            shown.append(repr(world))
+
+    class Backend(VirtualLoop):
+        name = "virtual"
+
+    run_call(
+        CallSession.answer, Caller("1"), parts=parts(tts=Curious()), backend=Backend({"OPENAI_API_KEY": "sk-secret"})
+    )
+    assert shown
+    assert "sk-secret" not in shown[0]

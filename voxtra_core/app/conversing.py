@@ -32,13 +32,13 @@ from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
 from ..agent.providers import SpokenWord, ToolCall, part_for_a_call
 from ..agent.speaker import Mouth, Say
-from ..agent.tools import result_text
+from ..agent.tools import ArgumentsRefused, result_text
 from ..agent.web import Web
 from ..call import Feed, Feeds
 from ..call.audio import AudioFeed, CallAudio
 from ..deadlines import Deadlines, soonest
 from ..effects import LogLevel
-from ..errors import CallEnded, LocalProtocolError, VoxtraError
+from ..errors import CallEnded, LocalProtocolError, VoxtraError, one_line
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
@@ -59,7 +59,7 @@ HEARD_AT_ONCE = 1500
 class _World:
     """A :class:`~voxtra_core.agent.providers.ProviderWorld`."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = attrs.field(repr=False)  # in which keys are
     in_worker: InThread
     _driver: Driver
     _sleep: Callable[[float], Pending[None]]
@@ -390,7 +390,8 @@ class Talk:
         except Exception as error:
             if isinstance(error, CallEnded) and self.call.is_over:
                 return
-            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {call.name} failed", error)
+            shown = None if isinstance(error, ArgumentsRefused) else error  # that quotes what the caller has said
+            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {one_line(call.name)} failed", shown)
             result = f"error: {error}"
         self.machine.receive_result(command.run, result, self._owner.driver.time())
         self.step()
