@@ -66,6 +66,10 @@ def _texts(instance: object, attribute: attrs.Attribute[Any], value: object) -> 
         raise TypeError(f"{attribute.name} of a {kind} must be a text, and is of the type {type(value).__name__}")
 
 
+def _number(value: float) -> float:
+    return float(value)  # NumPy's are none of Python's
+
+
 # ---- voice activity --------------------------------------------------------------------------------------------------
 
 
@@ -96,11 +100,11 @@ class Transcript:
 
     text: str = attrs.field(validator=_texts)
     is_final: bool = True
-    confidence: float | None = attrs.field(default=None, converter=optional(float))
+    confidence: float | None = attrs.field(default=None, converter=optional(_number))
     """0 to 1, where the recogniser says."""
-    start: float | None = attrs.field(default=None, converter=optional(float))
+    start: float | None = attrs.field(default=None, converter=optional(_number))
     """Seconds since the beginning of the utterance's audio, where the recogniser says."""
-    end: float | None = attrs.field(default=None, converter=optional(float))
+    end: float | None = attrs.field(default=None, converter=optional(_number))
 
 
 Heard: TypeAlias = "Transcript | str | Iterable[Transcript] | None"
@@ -196,8 +200,8 @@ class SpokenWord:
 
     text: str = attrs.field(validator=_texts)
     """As it stands in the text."""
-    start: float = attrs.field(converter=float)
-    end: float = attrs.field(converter=float)
+    start: float = attrs.field(converter=_number)
+    end: float = attrs.field(converter=_number)
 
 
 SpeechItem: TypeAlias = "AudioChunk | SpokenWord"
