@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, TypeVar, cast
@@ -188,7 +188,7 @@ async def each_of(
     elif isinstance(outcome, (list, tuple)):
         for item in outcome:
             take(item)
-    elif isinstance(outcome, Iterable):
+    elif isinstance(outcome, Iterable) and not isinstance(outcome, Mapping):  # a message of a history is one
         iterator = iter(outcome)
         while (item := await in_thread(partial(next, iterator, _END))) is not _END:
             take(item)
