@@ -61,7 +61,7 @@ class BadActivity(VoiceActivity):
 
     failed = 0
 
-    def detect(self, data: bytes) -> Sequence[Activity]:
+    def detect(self, data: bytes) -> list[Activity]:
         """Not this time."""
         found = super().detect(data)
         if found and not BadActivity.failed:
@@ -79,7 +79,7 @@ def test_a_detector_of_activity_that_raises_in_the_middle_of_a_turn() -> None:
     class FailsAtTheEnd(VoiceActivity):
         edges = 0
 
-        def detect(self, data: bytes) -> Sequence[Activity]:
+        def detect(self, data: bytes) -> list[Activity]:
             found = super().detect(data)
             self.edges += len(found)
             if self.edges > 1:
@@ -119,7 +119,8 @@ class Untyped:
 
     def told(self, text: Any) -> Any:
         """Without a text."""
-        return Transcript(None if text == "bad" else text)
+        nothing: Any = None
+        return Transcript(nothing if text == "bad" else text)
 
 
 class StartsAnywhere(Untyped):
@@ -127,7 +128,8 @@ class StartsAnywhere(Untyped):
 
     def told(self, text: Any) -> Any:
         """Two, to be sorted."""
-        return [Transcript(text, start=0.5 if text == "good" else ["a"]), Transcript("", start=0.6)]
+        start: Any = 0.5 if text == "good" else ["a"]
+        return [Transcript(text, start=start), Transcript("", start=0.6)]
 
 
 @pytest.mark.parametrize("stt", [Untyped, StartsAnywhere])
@@ -232,3 +234,31 @@ def test_the_environment_is_in_no_repr() -> None:
     )
     assert shown
     assert "sk-secret" not in shown[0]
+
+
+class Unspeakable(Exception):
+    """An error that fails when it is told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_what_nobody_has_thought_of_ends_one_conversation_and_not_the_run() -> None:
+    def voice(text: str) -> AudioChunk:
+        if len(spoken) == 0:
+            spoken.append(text)
+            raise Unspeakable
+        return speak(text)
+
+    spoken: list[str] = []
+    bad, good = outcomes(parts(tts=voice))
+    assert "see the log" in bad[1]
+    assert good == ("2", "Fine.")
+
+
+def test_a_message_is_not_what_a_model_says() -> None:
+    def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        return {"role": "assistant", "content": "Fine."}
+
+    for _, told in outcomes(parts(llm=model)):
+        assert told.startswith("llm: TypeError: it must return, or yield, str or ToolCall")

@@ -132,8 +132,7 @@ class Conversations:
         while self._sleepers and self._sleepers[0][0] <= now:
             heappop(self._sleepers)[-1].resolve(None)
         for talk in self._deadlines.due(now):
-            talk.machine.handle_timeout(now)
-            talk.step()
+            talk.safely(partial(talk.machine.handle_timeout, now))
 
     def moved(self, talk: Talk) -> None:
         """Its deadline may have."""
@@ -159,7 +158,7 @@ class Talk:
         self.metrics = ConversationMetrics()
         self._owner = owner
         self.call = call = session.machine
-        self._start = start
+        self._start = partial(self._start_safely, start)
         self._wire_format = wire_format
         self._session = session
         self._parts = CallParts(owner.parts, owner.world)
@@ -186,7 +185,7 @@ class Talk:
             self.machine,
             owner.driver,
             in_thread=owner.in_thread,
-            start=lambda name, function: start(f"{name} of {call.id}", function),
+            start=lambda name, function: self._start(f"{name} of {call.id}", function),
             cancel=owner.cancel,
             step=self.step,
         )
@@ -206,7 +205,7 @@ class Talk:
 
     def open(self) -> None:
         """Hear and be heard, from now on."""
-        if self.call.is_over:
+        if self.call.is_over or self.machine.is_over:
             return
         audio = self.audio()
         if self._hearing is None or self._hearing.is_over:
@@ -262,16 +261,43 @@ class Talk:
         wire = audio.wire if audio is not None else self._wire_format(self._parts.format)
         return self.call.use_audio(wire, self._owner.driver.time())
 
+    def safely(self, function: Callable[[], object]) -> None:
+        """Do this, and what the machine wants done then. What fails here would end the run for all calls: it ends this
+        conversation.
+        """
+        try:
+            function()
+            self.step()
+        except Exception as error:
+            self._fail(error)
+
     # ---- inside ----------------------------------------------------------------------------------------------------
 
+    def _start_safely(self, start: Start, name: str, function: Callable[[], Awaitable[None]]) -> int:
+        async def run() -> None:
+            try:
+                await function()
+            except Exception as error:
+                self._fail(error)
+
+        return start(name, run)
+
+    def _fail(self, error: Exception) -> None:
+        self._owner.log(LogLevel.ERROR, f"call {self.call.id}: its conversation has failed, and is over", error)
+        self._close(VoxtraError("the conversation of this call has failed: see the log"))
+
     def _pressed(self, now: float) -> None:
-        self.machine.receive_digit(now)
-        self.step()
+        self.safely(partial(self.machine.receive_digit, now))
 
     def _ended(self) -> None:
         assert self.call.end is not None
+        self._close(CallEnded(self.call.id, self.call.end))
+
+    def _close(self, error: VoxtraError) -> None:
         self.call.on_digit = None
-        self.machine.close(CallEnded(self.call.id, self.call.end), self._owner.driver.time())
+        if self._hearing is not None:
+            self._hearing.close()
+        self.machine.close(error, self._owner.driver.time())
         self.step()
         for task in self._tasks.values():
             self._owner.cancel(task)
@@ -442,8 +468,7 @@ class _AudioMouth(Mouth):
         pending = self._audio.mark(ends=ends)
 
         def tell() -> None:
-            reached(pending.error, time())
-            self._talk.step()
+            self._talk.safely(lambda: reached(pending.error, time()))
 
         if pending.done:
             reached(pending.error, time())
