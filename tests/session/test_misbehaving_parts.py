@@ -262,3 +262,11 @@ def test_a_message_is_not_what_a_model_says() -> None:
 
     for _, told in outcomes(parts(llm=model)):
         assert told.startswith("llm: TypeError: it must return, or yield, str or ToolCall")
+
+
+@pytest.mark.parametrize("name", ["llm", "tts", "vad", "turn"])
+def test_a_factory_that_raises(name: str) -> None:
+    def factory() -> Any:
+        raise OSError("no such file")
+
+    assert [told for _, told in outcomes(parts(**{name: factory}))] == [f"{name}: OSError: no such file"] * 2

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from ..agent.machine import part_failed
 from ..agent.options import Conversation
 from ..agent.providers import (
     ActivityDetector,
@@ -83,15 +84,18 @@ def agent_parts(
 
 
 class CallParts:
-    """Those of one call, but for its recogniser: that is made in a worker."""
+    """Those of one call, but for its recogniser: that is made in a worker. Raises
+    :class:`~voxtra_core.errors.ProviderFailed` where a factory raises.
+    """
 
     def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
         self._stt = parts.stt
         self._world = world
-        self.llm = self._own(parts.llm)
-        self.tts = self._own(parts.tts)
-        self.turn = self._own(parts.turn)
-        detector: ActivityDetector = self._own(parts.vad) if parts.vad is not None else VoiceActivity(hangover=0.2)
+        self.llm = self._own("llm", parts.llm)
+        self.tts = self._own("tts", parts.tts)
+        self.turn = self._own("turn", parts.turn)
+        made = self._own("vad", parts.vad)
+        detector: ActivityDetector = made if made is not None else VoiceActivity(hangover=0.2)
         if not hasattr(detector, "detect"):
             raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
         self.detector = detector
@@ -100,17 +104,20 @@ class CallParts:
 
     def new_recogniser(self) -> Recogniser:
         """One that has heard nothing. It may block. ``TypeError`` for what is none."""
-        made = self._own(self._stt)
+        made = self._own("stt", self._stt)
         if hasattr(made, "hear"):
             return cast("Recogniser", made)
         if callable(made):
             return _WholeUtterance(made)
         raise TypeError(f"stt= must be a factory of recognisers, or a function of an utterance, not {made!r}")
 
-    def _own(self, part: Any) -> Any:
+    def _own(self, name: str, part: Any) -> Any:
         if part is None:
             return None
-        own = part_for_a_call(part)
+        try:
+            own = part_for_a_call(part)
+        except Exception as error:
+            raise part_failed(name, error) from error
         if own is not part and isinstance(own, Attachable):
             own.attach(self._world)
         return own
