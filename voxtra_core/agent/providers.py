@@ -5,8 +5,8 @@ They are small protocols, and plain functions will do where a part keeps nothing
 exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be quick.
 
 A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each: anything
-that can be called without arguments, such as a class. What needs arguments to be called is the part itself, and serves
-all calls: see :func:`part_for_a_call`.
+that can be called without arguments, such as a class. That of a recogniser may block; any other is called where the
+call is, and has to be quick. What needs arguments to be called is the part itself, and serves all calls: see :func:`part_for_a_call`.
 
 A part that has a method ``attach(world)`` is given a :class:`ProviderWorld` before it is first used.
 """

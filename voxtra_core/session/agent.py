@@ -188,8 +188,8 @@ class AgentClient:
         """One turn of the model, with the running history, to which this text is added as the user's.
 
         An empty text adds nothing: it goes on after :meth:`add_tool_result`, or tries again after a failure. Tools of
-        ``Conversation(tools=…)`` are run meanwhile, unless that says ``run_tools=False``; calls of other tools are in
-        the result.
+        ``Conversation(tools=…)`` are run meanwhile, unless that says ``run_tools=False``: then, or where it has none,
+        calls are in the result. A call of one that it does not have is answered with an error, which the model is told.
 
         Raises :class:`~voxtra_core.errors.ProviderFailed` when the model fails or says nothing in time; the user's text
         stays in the history. :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a model.
