@@ -6,7 +6,8 @@ exception is voice activity, which looks at every frame: it is called where the 
 
 A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each: anything
 that can be called without arguments, such as a class. That of a recogniser may block; any other is called where the
-call is, and has to be quick. What needs arguments to be called is the part itself, and serves all calls: see :func:`part_for_a_call`.
+call is, and has to be quick. What needs arguments to be called is the part itself, and serves all calls: see
+:func:`part_for_a_call`.
 
 A part that has a method ``attach(world)`` is given a :class:`ProviderWorld` before it is first used.
 """
