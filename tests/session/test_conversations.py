@@ -729,6 +729,36 @@ def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
     assert [recogniser.heard for recogniser in made] == [["connect me"]]
 
 
+def test_a_handler_that_ends_in_the_middle_of_a_turn_has_no_recogniser_made_for_it() -> None:
+    made: list[SimulatedRecogniser] = []
+
+    def factory() -> SimulatedRecogniser:
+        made.append(SimulatedRecogniser())
+        return made[-1]
+
+    met: list[CallSession] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        met.append(call)
+        if len(met) == 1:
+            await call.wait_ended()
+            return
+        assert await call.listen(timeout=0) is None
+        await call.bridge_with(met[0])
+        await trio.sleep(1.0)
+        with trio.move_on_after(1.0):
+            await call.listen()
+
+    people = [
+        Caller("ant").waits_for_answer(timeout=5).waits(30),
+        Caller("bee", after=0.5).waits_for_answer(timeout=5).waits(0.5).says(LONG).waits(20),
+    ]
+    run = run_calls(handler, people, parts=parts(stt=factory), backend="trio")
+    assert [report.error for report in run.calls] == [None, None]
+    assert len(made) == 1
+
+
 def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:
     async def handler(call: CallSession) -> None:
         await call.answer()

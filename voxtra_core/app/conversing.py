@@ -224,6 +224,7 @@ class Talk:
             say.finished.abandon(now)
         if self.machine.thinker.current is not None:
             self.machine.thinker.abandon(self.machine.thinker.current, now)
+        self.machine.ear.close()  # or what was begun would have a recogniser made, to hear its end
         self._recognising.close()
         self.step()
 
