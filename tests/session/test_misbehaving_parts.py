@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Any
 
 import pytest
 
-from voxtra_core import AudioChunk, CallEnded, CallSession, Conversation, ProviderFailed, ToolCall
+from voxtra_core import AudioChunk, CallEnded, CallSession, Conversation, LocalProtocolError, ProviderFailed, ToolCall
 from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.agent.providers import ProviderWorld, SpokenWord
 from voxtra_core.app.parts import AgentParts
@@ -270,3 +271,25 @@ def test_a_factory_that_raises(name: str) -> None:
         raise OSError("no such file")
 
     assert [told for _, told in outcomes(parts(**{name: factory}))] == [f"{name}: OSError: no such file"] * 2
+
+
+def test_a_text_whose_source_is_cancelled_by_itself_is_waited_for_no_longer() -> None:
+    """As on asyncio, where whatever awaits what somebody else has cancelled is cancelled, too."""
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "One. "
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(LocalProtocolError, match="cancelled"):
+            await call.say(pieces())
+        told.append(call.duration)
+
+    told: list[float] = []
+    caller = Caller("1").waits_for_answer(timeout=5).waits(9)
+    report = run_call(handler, caller, parts=parts(), backend="asyncio")
+    assert report.error is None
+    assert told[0] < 5

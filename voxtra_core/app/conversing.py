@@ -358,6 +358,11 @@ class Talk:
                 self.step()
         except Exception as raised:
             error = raised
+        except BaseException:  # unless this was cancelled, and nobody waits for more
+            cancelled = LocalProtocolError("what was to be said was cancelled where it comes from")
+            self.machine.end_text(say, self._owner.driver.time(), cancelled)
+            self.step()
+            raise
         self.machine.end_text(say, self._owner.driver.time(), error)
         self.step()
 
