@@ -47,10 +47,17 @@ def parts(**changes: Any) -> AgentParts:
 
 
 def held(handler: Handler, caller: Caller, given: AgentParts | None = None, **options: Any) -> CallReport:
-    """The report of a call that went well."""
-    report = run_call(handler, caller, parts=given or parts(), **options)
+    """The report of a call that went well: its handler came to its end, and not to the call's (which is no error)."""
+    ends: list[str] = []
+
+    async def watched(call: CallSession) -> None:
+        await handler(call)
+        ends.append(call.id)
+
+    report = run_call(watched, caller, parts=given or parts(), **options)
     if report.error is not None:
         raise report.error
+    assert ends
     assert not report.run.left
     return report
 
