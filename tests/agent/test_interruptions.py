@@ -317,7 +317,36 @@ def test_it_waits_until_they_have_finished() -> None:
     assert not say.finished.done
 
 
+def test_it_waits_for_as_long_as_there_are_words() -> None:
+    world = World(auto_voice=True)
+    world.speak(0.5)
+    world.machine.say(world.now, "Hello.")
+    world.step()
+    world.speak(POLITE - 1)
+    world.partial("It is like")
+    world.speak(9)
+    assert frames(world) == 0
+    world.silence(1)
+    world.recognise("It is like this.")
+    world.silence(0.02)
+    assert world.is_audible
+
+
+def test_words_interrupt_what_began_when_there_were_none() -> None:
+    world = World(auto_voice=True)
+    world.speak(0.5)
+    say = world.machine.say(world.now, "Hello. " * 9)
+    world.step()
+    world.speak(POLITE + 1)
+    assert frames(world) > 0
+    world.partial("Listen")
+    world.speak(FRAME)
+    assert not world.is_audible
+    assert say.finished.result().by == "speech"
+
+
 def test_it_waits_no_longer_than_is_polite() -> None:
+    """For a noise, that is."""
     world = World(auto_voice=True)
     world.speak(0.5)
     world.machine.say(world.now, "Hello.")

@@ -596,6 +596,23 @@ def test_a_hangup_wakes_every_one_of_them(attempt: Callable[[CallSession], Await
     held(handler, caller().waits(2).hangs_up(), parts(llm=ScriptedModel(otherwise=float("inf"))))
 
 
+def test_who_speaks_for_long_is_not_talked_over() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.listen(timeout=0) is None
+        await call.listen_dtmf(timeout=1)  # they have begun by now
+        assert await call.say("As I said.") == Said("As I said.")
+        turn = await call.listen(timeout=0)
+        assert turn is not None
+        assert turn.text == speech
+
+    speech = " ".join(f"w{number}" for number in range(70))
+    report = held(handler, caller().says(speech).waits(9))
+    (said,), (answer,) = report.said, report.heard_speech
+    assert said.end - said.start > 15
+    assert answer.start > said.end
+
+
 # ---- the loop that is run for you ------------------------------------------------------------------------------------
 
 

@@ -476,6 +476,10 @@ class ConversationMachine:
         if say.waits_until is None:
             say.waits_until = now + POLITE
         if say.waits_until <= now:
+            if utterance is not None and ear.is_speaking:
+                if self._counts(utterance.text):
+                    return Begin.LATER  # somebody, and no noise on the line
+                utterance.may_be_backchannel = True  # so that words of it interrupt, should there come some
             return Begin.NOW
         self._timers.set("polite", say.waits_until, self.speaker.poke)
         return Begin.LATER
