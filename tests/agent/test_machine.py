@@ -562,9 +562,11 @@ class ConversationProperties(RuleBasedStateMachine):
 
     def parts_of(self, told: Told) -> tuple[list[Part], list[Part]]:
         """The sentences of it that were made, and all."""
-        wanted = {id(sentence): sentence for sentence in told.say.sentences if sentence.number is not None}
-        parts = [self.world.asked[s.number] for s in wanted.values() if s.number in self.world.asked]
-        return parts, [self.world.asked[s.number] for s in wanted.values() if not s.is_filler]
+        asked = self.world.asked
+        made = [
+            (one, asked[one.number]) for one in told.say.sentences if one.number is not None and one.number in asked
+        ]
+        return [part for _, part in made], [part for one, part in made if not one.is_filler]
 
     def settle_what_is_over(self) -> None:
         for told in self.told:
