@@ -293,3 +293,15 @@ def test_a_text_whose_source_is_cancelled_by_itself_is_waited_for_no_longer() ->
     report = run_call(handler, caller, parts=parts(), backend="asyncio")
     assert report.error is None
     assert told[0] < 5
+
+
+@pytest.mark.parametrize("given", [bytes(100_000), [bytes(100_000)]])
+def test_raw_audio_is_told_by_its_type(given: Any) -> None:
+    """A voice's, mostly, which is long, and no text for an error that is logged."""
+
+    def voice(text: str) -> Any:
+        return given
+
+    for _, told in outcomes(parts(tts=voice)):
+        assert told.startswith("tts: TypeError: ")
+        assert told.endswith(", not bytes")

@@ -314,7 +314,7 @@ class Talk:
             case Synthesise():
                 self._run(command.speech, "voice", partial(self._synthesise, command))
             case RunTool():
-                self._run(command.run, f"tool {command.call.name}", partial(self._run_tool, command))
+                self._run(command.run, f"tool {one_line(command.call.name)}", partial(self._run_tool, command))
             case AskDetector():
                 self._run(command.question, "detector of turns", partial(self._ask_detector, command))
             case Cancel():
@@ -371,7 +371,7 @@ class Talk:
 
         def take(item: object) -> None:
             if not isinstance(item, str | ToolCall):
-                raise TypeError(f"a model says str and ToolCall, not {item!r}")
+                raise TypeError(f"a model says str and ToolCall, not {type(item).__name__}")
             machine.receive_item(command.ask, item, time())
             self.step()
 
@@ -394,7 +394,7 @@ class Talk:
             elif isinstance(item, SpokenWord):
                 machine.receive_word(command.speech, item, time())
             else:
-                raise TypeError(f"a voice gives AudioChunk and SpokenWord, not {item!r}")
+                raise TypeError(f"a voice gives AudioChunk and SpokenWord, not {type(item).__name__}")
             self.step()
 
         error: Exception | None = None

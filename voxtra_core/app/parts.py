@@ -195,12 +195,13 @@ async def each_of(
     elif isinstance(outcome, (list, tuple)):
         for item in outcome:
             take(item)
-    elif isinstance(outcome, Iterable) and not isinstance(outcome, Mapping):  # a message of a history is one
+    elif isinstance(outcome, Iterable) and not isinstance(outcome, (bytes, str, Mapping)):  # nobody means their items
         iterator = iter(outcome)
         while (item := await in_thread(partial(next, iterator, _END))) is not _END:
             take(item)
     else:
-        raise TypeError(f"it must return, or yield, {' or '.join(kind.__name__ for kind in single)}, not {outcome!r}")
+        wanted = " or ".join(kind.__name__ for kind in single)
+        raise TypeError(f"it must return, or yield, {wanted}, not {type(outcome).__name__}")
 
 
 def transcripts(heard: object) -> list[Transcript]:
@@ -214,6 +215,6 @@ def transcripts(heard: object) -> list[Transcript]:
     found: list[Transcript] = []
     for item in heard if isinstance(heard, Iterable) else [heard]:
         if not isinstance(item, Transcript):
-            raise TypeError(f"a recogniser must return Transcripts, not {item!r}")
+            raise TypeError(f"a recogniser must return Transcripts, not {type(item).__name__}")
         found.append(item)
     return found
