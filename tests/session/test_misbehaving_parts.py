@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from voxtra_core import AudioChunk, CallEnded, CallSession, Conversation, LocalProtocolError, ProviderFailed, ToolCall
+from voxtra_core import (
+    AudioChunk,
+    CallEnded,
+    CallSession,
+    Conversation,
+    LocalProtocolError,
+    ProviderFailed,
+    ToolCall,
+    UserTranscriptEvent,
+)
 from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.agent.providers import ProviderWorld, SpokenWord
 from voxtra_core.app.parts import AgentParts
@@ -305,3 +314,19 @@ def test_raw_audio_is_told_by_its_type(given: Any) -> None:
     for _, told in outcomes(parts(tts=voice)):
         assert told.startswith("tts: TypeError: ")
         assert told.endswith(", not bytes")
+
+
+def test_a_turn_is_not_its_text() -> None:
+    async def handler(call: CallSession) -> None:
+        turn: Any = UserTranscriptEvent("hello")
+        with pytest.raises(TypeError, match="respond"):
+            await call.agent.respond(turn)
+        with pytest.raises(TypeError, match="respond"):
+            call.agent.respond_stream(turn)
+        assert call.agent.history == []
+        assert (await call.agent.respond("hello")).text == "Fine."
+        with pytest.raises(TypeError, match="say"):
+            await call.say(turn)
+
+    caller = Caller("1").waits_for_answer(timeout=5).waits(5)
+    assert run_call(handler, caller, parts=parts()).error is None

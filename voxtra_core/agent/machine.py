@@ -345,6 +345,8 @@ class ConversationMachine:
     ) -> Response:
         """Have the model answer this; ``""`` to go on after tools. Who abandons what comes of it cancels it."""
         self._check(self.parts.llm)
+        if not isinstance(text, str):
+            raise TypeError(f"respond() takes a text, as turn.text is, not {type(text).__name__}")
         times = self._times if self._times is not None and self._times.asked_model is None else TurnTimes()
         pending = Pending[AgentResponseEvent](lambda _, now: self.thinker.abandon(response, now))
         response = Response(times, [(on_text, on_end)], finished=pending)

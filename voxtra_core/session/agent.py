@@ -82,6 +82,8 @@ async def said_by(
         say = text.say(now, interruptible=interruptible, patience=patience)
     elif isinstance(text, str):
         say = machine.say(now, text, interruptible=interruptible, remember=remember)
+    elif not isinstance(text, AsyncIterable):
+        raise TypeError(f"say() takes a text, or an async iterable of texts, not {type(text).__name__}")
     else:
         say = machine.say(now, interruptible=interruptible, remember=remember)
         talk.say_pieces(say, text)
