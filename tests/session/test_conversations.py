@@ -48,10 +48,17 @@ def parts(**changes: Any) -> AgentParts:
 
 
 def held(handler: Handler, caller: Caller, given: AgentParts | None = None, **options: Any) -> CallReport:
-    """The report of a call that went well."""
-    report = run_call(handler, caller, parts=given or parts(), **options)
+    """The report of a call that went well: its handler came to its end, and not to the call's (which is no error)."""
+    ends: list[str] = []
+
+    async def watched(call: CallSession) -> None:
+        await handler(call)
+        ends.append(call.id)
+
+    report = run_call(watched, caller, parts=given or parts(), **options)
     if report.error is not None:
         raise report.error
+    assert ends
     assert not report.run.left
     return report
 
@@ -379,7 +386,7 @@ def test_tools_that_are_yours_to_run() -> None:
         assert answer == AgentResponseEvent("One moment. ", (ToolCall("t1", "clock", {"zone": "UTC"}),))
         with pytest.raises(ValueError, match="tool_id='t2'"):
             await call.agent.add_tool_result(tool_id="t2", result="noon")
-        await call.agent.add_tool_result(tool_id="t1", result={"time": "noon"})
+        await call.agent.add_tool_result("t1", {"time": "noon"})
         answer = await call.agent.respond("")
         assert answer == AgentResponseEvent("It is noon.")
         assert call.agent.history == [
@@ -614,6 +621,23 @@ def test_a_hangup_wakes_every_one_of_them(attempt: Callable[[CallSession], Await
     held(handler, caller().waits(2).hangs_up(), parts(llm=ScriptedModel(otherwise=float("inf"))))
 
 
+def test_who_speaks_for_long_is_not_talked_over() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.listen(timeout=0) is None
+        await call.listen_dtmf(timeout=1)  # they have begun by now
+        assert await call.say("As I said.") == Said("As I said.")
+        turn = await call.listen(timeout=0)
+        assert turn is not None
+        assert turn.text == speech
+
+    speech = " ".join(f"w{number}" for number in range(70))
+    report = held(handler, caller().says(speech).waits(9))
+    (said,), (answer,) = report.said, report.heard_speech
+    assert said.end - said.start > 15
+    assert answer.start > said.end
+
+
 # ---- the loop that is run for you ------------------------------------------------------------------------------------
 
 
@@ -661,6 +685,24 @@ def test_converse_gives_up_when_the_model_does_not_come_back() -> None:
     for _ in range(2):
         person = person.says("hello").waits(9)
     held(handler, person, parts(llm=ScriptedModel(otherwise=OSError("no answer today"))))
+
+
+def test_converse_goes_on_when_the_voice_failed_for_the_apology_as_well() -> None:
+    spoken: list[str] = []
+
+    def voice(text: str) -> AudioChunk:
+        spoken.append(text)
+        if len(spoken) <= 2:
+            raise OSError("no voice")
+        return speak(text)
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse(until=lambda turn, said: True) == "until"
+
+    report = held(handler, caller().says("one").waits(5).says("two").waits(9), parts(tts=voice))
+    assert spoken[:3] == ["Fine.", "Sorry, something went wrong.", "Sorry, something went wrong."]
+    assert heard(report) == ["Sorry, something went wrong. Could you say that again?", "Fine."]
 
 
 def test_who_goes_on_before_they_are_answered_is_answered_once() -> None:
@@ -734,6 +776,36 @@ def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
     assert [report.error for report in run.calls] == [None, None]
     assert [utterance.text for utterance in run.calls[0].heard_speech] == ["are you there"]
     assert [recogniser.heard for recogniser in made] == [["connect me"]]
+
+
+def test_a_handler_that_ends_in_the_middle_of_a_turn_has_no_recogniser_made_for_it() -> None:
+    made: list[SimulatedRecogniser] = []
+
+    def factory() -> SimulatedRecogniser:
+        made.append(SimulatedRecogniser())
+        return made[-1]
+
+    met: list[CallSession] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        met.append(call)
+        if len(met) == 1:
+            await call.wait_ended()
+            return
+        assert await call.listen(timeout=0) is None
+        await call.bridge_with(met[0])
+        await trio.sleep(1.0)
+        with trio.move_on_after(1.0):
+            await call.listen()
+
+    people = [
+        Caller("ant").waits_for_answer(timeout=5).waits(30),
+        Caller("bee", after=0.5).waits_for_answer(timeout=5).waits(0.5).says(LONG).waits(20),
+    ]
+    run = run_calls(handler, people, parts=parts(stt=factory), backend="trio")
+    assert [report.error for report in run.calls] == [None, None]
+    assert len(made) == 1
 
 
 def test_who_listens_is_told_when_nothing_can_be_heard_any_more() -> None:

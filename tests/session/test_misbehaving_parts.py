@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Any
 
 import pytest
 
-from voxtra_core import AudioChunk, CallEnded, CallSession, Conversation, ProviderFailed, ToolCall
+from voxtra_core import (
+    AudioChunk,
+    CallEnded,
+    CallSession,
+    Conversation,
+    LocalProtocolError,
+    ProviderFailed,
+    ToolCall,
+    UserTranscriptEvent,
+)
 from voxtra_core.agent import Message, ToolSpec, Transcript
-from voxtra_core.agent.providers import SpokenWord
+from voxtra_core.agent.providers import ProviderWorld, SpokenWord
 from voxtra_core.app.parts import AgentParts
 from voxtra_core.media.activity import Activity, VoiceActivity
 from voxtra_core.testing import Caller, run_call, run_calls
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
+from voxtra_core.testing.virtual import VirtualLoop
 
 Outcomes = list[tuple[str, str]]
 
@@ -60,7 +71,7 @@ class BadActivity(VoiceActivity):
 
     failed = 0
 
-    def detect(self, data: bytes) -> Sequence[Activity]:
+    def detect(self, data: bytes) -> list[Activity]:
         """Not this time."""
         found = super().detect(data)
         if found and not BadActivity.failed:
@@ -78,7 +89,7 @@ def test_a_detector_of_activity_that_raises_in_the_middle_of_a_turn() -> None:
     class FailsAtTheEnd(VoiceActivity):
         edges = 0
 
-        def detect(self, data: bytes) -> Sequence[Activity]:
+        def detect(self, data: bytes) -> list[Activity]:
             found = super().detect(data)
             self.edges += len(found)
             if self.edges > 1:
@@ -118,7 +129,8 @@ class Untyped:
 
     def told(self, text: Any) -> Any:
         """Without a text."""
-        return Transcript(None if text == "bad" else text)
+        nothing: Any = None
+        return Transcript(nothing if text == "bad" else text)
 
 
 class StartsAnywhere(Untyped):
@@ -126,7 +138,8 @@ class StartsAnywhere(Untyped):
 
     def told(self, text: Any) -> Any:
         """Two, to be sorted."""
-        return [Transcript(text, start=0.5 if text == "good" else ["a"]), Transcript("", start=0.6)]
+        start: Any = 0.5 if text == "good" else ["a"]
+        return [Transcript(text, start=start), Transcript("", start=0.6)]
 
 
 @pytest.mark.parametrize("stt", [Untyped, StartsAnywhere])
@@ -187,3 +200,133 @@ def test_a_history_that_becomes_none_while_tools_run() -> None:
     bad, good = outcomes(parts(llm=model, conversation=Conversation(tools=[scribble])))
     assert bad[1].startswith("history[3] is no message")
     assert good == ("2", "Fine.")
+
+
+def test_what_a_model_writes_to_a_tool_is_in_no_log() -> None:
+    async def pay(card: int) -> str:
+        """Pays."""
+        return "paid"
+
+    asked: list[Sequence[Message]] = []
+
+    def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        asked.append(messages)
+        if messages[-1]["role"] == "user":
+            return [ToolCall("1", "pay", {"card": "4111-1111"}), ToolCall("2", "x\nERROR forged", {})]
+        return "Fine."
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert (await call.agent.respond("pay")).text == "Fine."
+
+    given = parts(llm=model, conversation=Conversation(tools=[pay]))
+    report = run_call(handler, Caller("1").waits_for_answer(timeout=5).waits(9), parts=given)
+    assert report.error is None
+    shown = [f"{entry.message} {entry.error}" for entry in report.log if "the tool" in entry.message]
+    assert len(shown) == 2
+    assert not any("4111" in entry or "\n" in entry for entry in shown)
+    assert "4111-1111" in asked[-1][-2]["content"]  # the model is told what it was
+
+
+def test_the_environment_is_in_no_repr() -> None:
+    shown: list[str] = []
+
+    class Curious(SimulatedVoice):
+        def attach(self, world: ProviderWorld) -> None:
+            assert world.environ == {"OPENAI_API_KEY": "sk-secret"}
+            shown.append(repr(world))
+
+    class Backend(VirtualLoop):
+        name = "virtual"
+
+    run_call(
+        CallSession.answer, Caller("1"), parts=parts(tts=Curious()), backend=Backend({"OPENAI_API_KEY": "sk-secret"})
+    )
+    assert shown
+    assert "sk-secret" not in shown[0]
+
+
+class Unspeakable(Exception):
+    """An error that fails when it is told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_what_nobody_has_thought_of_ends_one_conversation_and_not_the_run() -> None:
+    def voice(text: str) -> AudioChunk:
+        if len(spoken) == 0:
+            spoken.append(text)
+            raise Unspeakable
+        return speak(text)
+
+    spoken: list[str] = []
+    bad, good = outcomes(parts(tts=voice))
+    assert "see the log" in bad[1]
+    assert good == ("2", "Fine.")
+
+
+def test_a_message_is_not_what_a_model_says() -> None:
+    def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        return {"role": "assistant", "content": "Fine."}
+
+    for _, told in outcomes(parts(llm=model)):
+        assert told.startswith("llm: TypeError: it must return, or yield, str or ToolCall")
+
+
+@pytest.mark.parametrize("name", ["llm", "tts", "vad", "turn"])
+def test_a_factory_that_raises(name: str) -> None:
+    def factory() -> Any:
+        raise OSError("no such file")
+
+    assert [told for _, told in outcomes(parts(**{name: factory}))] == [f"{name}: OSError: no such file"] * 2
+
+
+def test_a_text_whose_source_is_cancelled_by_itself_is_waited_for_no_longer() -> None:
+    """As on asyncio, where whatever awaits what somebody else has cancelled is cancelled, too."""
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "One. "
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(LocalProtocolError, match="cancelled"):
+            await call.say(pieces())
+        told.append(call.duration)
+
+    told: list[float] = []
+    caller = Caller("1").waits_for_answer(timeout=5).waits(9)
+    report = run_call(handler, caller, parts=parts(), backend="asyncio")
+    assert report.error is None
+    assert told[0] < 5
+
+
+@pytest.mark.parametrize("given", [bytes(100_000), [bytes(100_000)]])
+def test_raw_audio_is_told_by_its_type(given: Any) -> None:
+    """A voice's, mostly, which is long, and no text for an error that is logged."""
+
+    def voice(text: str) -> Any:
+        return given
+
+    for _, told in outcomes(parts(tts=voice)):
+        assert told.startswith("tts: TypeError: ")
+        assert told.endswith(", not bytes")
+
+
+def test_a_turn_is_not_its_text() -> None:
+    async def handler(call: CallSession) -> None:
+        turn: Any = UserTranscriptEvent("hello")
+        with pytest.raises(TypeError, match="respond"):
+            await call.agent.respond(turn)
+        with pytest.raises(TypeError, match="respond"):
+            call.agent.respond_stream(turn)
+        assert call.agent.history == []
+        assert (await call.agent.respond("hello")).text == "Fine."
+        with pytest.raises(TypeError, match="say"):
+            await call.say(turn)
+
+    caller = Caller("1").waits_for_answer(timeout=5).waits(5)
+    assert run_call(handler, caller, parts=parts()).error is None

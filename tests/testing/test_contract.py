@@ -385,10 +385,20 @@ NOT_CONFIGURED = r"^AI pipeline not configured$"
 
 
 def held(handler: Callable[[CallSession], Awaitable[None]], person: Caller, **parts: Any) -> CallReport:
-    """The report of a call to an application that has these parts."""
+    """The report of a call to an application that has these parts, whose handler was not cut short: that is no error
+    of its own, and what it asserts would be left out.
+    """
+    ends: list[str] = []
+
+    async def watched(call: CallSession) -> None:
+        await handler(call)
+        ends.append(call.id)
+
     app = new_app(**parts)
-    app.default()(handler)
-    return right(run_call(app, person))
+    app.default()(watched)
+    report = right(run_call(app, person))
+    assert ends
+    return report
 
 
 def test_a_handle_and_a_history_of_its_own() -> None:
@@ -650,7 +660,9 @@ def test_whatever_is_awaited_says_who_ended_the_call_and_why(name: str) -> None:
             ended.append(error)
             raise
 
-    report = held(handler, LEAVES, **CONVERSES)
+    app = new_app(**CONVERSES)
+    app.default()(handler)
+    report = right(run_call(app, LEAVES))
     assert report.call is not None
     assert [(error.call_id, error.end) for error in ended] == [(report.call.id, CallEnd(17, EndedBy.REMOTE))]
     assert report.ended_at == 2.0

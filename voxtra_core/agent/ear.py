@@ -233,7 +233,7 @@ class Ear:
             self._consider(now)
 
     def close(self) -> None:
-        """The call has ended."""
+        """Nobody wants to know any more what is being said."""
         self.timers.clear()
         self._utterance = None
         self.waiting.clear()

@@ -45,7 +45,7 @@ from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transc
 from .speaker import Begin, Mouth, Say, SayState, Speaker
 from .thinking import Response, Thinker, cut_to
 
-__all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts"]
+__all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
 
 NOT_CONFIGURED = "AI pipeline not configured"
 """What the contract says."""
@@ -241,7 +241,7 @@ class ConversationMachine:
         if error is None:
             self.thinker.receive_end(ask, now)
         else:
-            self.thinker.receive_failure(ask, _failure("llm", error), now)
+            self.thinker.receive_failure(ask, part_failed("llm", error), now)
 
     def receive_result(self, run: int, result: str, now: float) -> None:
         """A tool has come to something."""
@@ -260,7 +260,7 @@ class ConversationMachine:
         if error is None:
             self.speaker.receive_end(speech, now)
         else:
-            self.speaker.receive_failure(speech, _failure("tts", error), now)
+            self.speaker.receive_failure(speech, part_failed("tts", error), now)
 
     def close(self, error: VoxtraError, now: float) -> None:
         """The call has ended: whoever waits is told so, and nothing is said any more."""
@@ -347,6 +347,8 @@ class ConversationMachine:
     ) -> Response:
         """Have the model answer this; ``""`` to go on after tools. Who abandons what comes of it cancels it."""
         self._check(self.parts.llm)
+        if not isinstance(text, str):
+            raise TypeError(f"respond() takes a text, as turn.text is, not {type(text).__name__}")
         times = self._times if self._times is not None and self._times.asked_model is None else TurnTimes()
         pending = Pending[AgentResponseEvent](lambda _, now: self.thinker.abandon(response, now))
         response = Response(times, [(on_text, on_end)], finished=pending)
@@ -481,6 +483,10 @@ class ConversationMachine:
         if say.waits_until is None:
             say.waits_until = now + POLITE
         if say.waits_until <= now:
+            if utterance is not None and ear.is_speaking:
+                if self._counts(utterance.text):
+                    return Begin.LATER  # somebody, and no noise on the line
+                utterance.may_be_backchannel = True  # so that words of it interrupt, should there come some
             return Begin.NOW
         self._timers.set("polite", say.waits_until, self.speaker.poke)
         return Begin.LATER
@@ -525,7 +531,7 @@ class ConversationMachine:
                 self._events.append(turn)
                 self._add_turn(turn, now)
         elif utterance.error is not None:
-            failure = _failure("stt", utterance.error)
+            failure = part_failed("stt", utterance.error)
             self._events.append(PartFailed(failure))
             self._add_turn(failure, now)
         self._tell_deafness()
@@ -534,7 +540,7 @@ class ConversationMachine:
 
     def deafened(self, error: Exception, now: float) -> None:
         """Nothing more can be heard: who listens for more is told, now and whenever they do."""
-        self._deafness = _failure("vad", error)
+        self._deafness = part_failed("vad", error)
         self._events.append(PartFailed(self._deafness))
         self._tell_deafness()
 
@@ -624,7 +630,8 @@ def _normal(text: str) -> str:
     return "".join(char for char in text.casefold() if char.isalnum())
 
 
-def _failure(part: str, error: Exception) -> ProviderFailed:
+def part_failed(part: str, error: Exception) -> ProviderFailed:
+    """What to tell of what a part has raised."""
     if isinstance(error, ProviderFailed):
         return error
     failure = ProviderFailed(part, f"{type(error).__name__}: {error}" if f"{error}" else type(error).__name__)

@@ -5,8 +5,9 @@ They are small protocols, and plain functions will do where a part keeps nothing
 exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be quick.
 
 A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each: anything
-that can be called without arguments, such as a class. What needs arguments to be called is the part itself, and serves
-all calls: see :func:`part_for_a_call`.
+that can be called without arguments, such as a class. That of a recogniser may block; any other is called where the
+call is, and has to be quick. What needs arguments to be called is the part itself, and serves all calls: see
+:func:`part_for_a_call`.
 
 A part that has a method ``attach(world)`` is given a :class:`ProviderWorld` before it is first used.
 """
@@ -66,6 +67,10 @@ def _texts(instance: object, attribute: attrs.Attribute[Any], value: object) -> 
         raise TypeError(f"{attribute.name} of a {kind} must be a text, and is of the type {type(value).__name__}")
 
 
+def _number(value: float) -> float:
+    return float(value)  # NumPy's are none of Python's
+
+
 # ---- voice activity --------------------------------------------------------------------------------------------------
 
 
@@ -98,11 +103,11 @@ class Transcript:
 
     text: str = attrs.field(validator=_texts)
     is_final: bool = True
-    confidence: float | None = attrs.field(default=None, converter=optional(float))
+    confidence: float | None = attrs.field(default=None, converter=optional(_number))
     """0 to 1, where the recogniser says."""
-    start: float | None = attrs.field(default=None, converter=optional(float))
+    start: float | None = attrs.field(default=None, converter=optional(_number))
     """Seconds since the beginning of the utterance's audio, where the recogniser says."""
-    end: float | None = attrs.field(default=None, converter=optional(float))
+    end: float | None = attrs.field(default=None, converter=optional(_number))
 
 
 Heard: TypeAlias = "Transcript | str | Iterable[Transcript] | None"
@@ -198,8 +203,8 @@ class SpokenWord:
 
     text: str = attrs.field(validator=_texts)
     """As it stands in the text."""
-    start: float = attrs.field(converter=float)
-    end: float = attrs.field(converter=float)
+    start: float = attrs.field(converter=_number)
+    end: float = attrs.field(converter=_number)
 
 
 SpeechItem: TypeAlias = "AudioChunk | SpokenWord"

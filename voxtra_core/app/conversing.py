@@ -32,13 +32,13 @@ from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
 from ..agent.providers import SpokenWord, ToolCall, part_for_a_call
 from ..agent.speaker import Mouth, Say
-from ..agent.tools import result_text
+from ..agent.tools import ArgumentsRefused, result_text
 from ..agent.web import Web
 from ..call import Feed, Feeds
 from ..call.audio import AudioFeed, CallAudio
 from ..deadlines import Deadlines, soonest
 from ..effects import LogLevel
-from ..errors import CallEnded, LocalProtocolError, VoxtraError
+from ..errors import CallEnded, LocalProtocolError, VoxtraError, one_line
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
@@ -59,7 +59,7 @@ HEARD_AT_ONCE = 1500
 class _World:
     """A :class:`~voxtra_core.agent.providers.ProviderWorld`."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = attrs.field(repr=False)  # in which keys are
     in_worker: InThread
     _driver: Driver
     _sleep: Callable[[float], Pending[None]]
@@ -133,8 +133,7 @@ class Conversations:
             heappop(self._sleepers)[-1].resolve(None)
         for talk in self._deadlines.due(now):
             talk.deadline = None
-            talk.machine.handle_timeout(now)
-            talk.step()
+            talk.safely(partial(talk.machine.handle_timeout, now))
 
     def moved(self, talk: Talk) -> None:
         """Its deadline may have."""
@@ -160,7 +159,7 @@ class Talk:
         self.metrics = ConversationMetrics()
         self._owner = owner
         self.call = call = session.machine
-        self._start = start
+        self._start = partial(self._start_safely, start)
         self._wire_format = wire_format
         self._session = session
         self._parts = CallParts(owner.parts, owner.world)
@@ -187,7 +186,7 @@ class Talk:
             self.machine,
             owner.driver,
             in_thread=owner.in_thread,
-            start=lambda name, function: start(f"{name} of {call.id}", function),
+            start=lambda name, function: self._start(f"{name} of {call.id}", function),
             cancel=owner.cancel,
             step=self.step,
         )
@@ -207,7 +206,7 @@ class Talk:
 
     def open(self) -> None:
         """Hear and be heard, from now on."""
-        if self.call.is_over:
+        if self.call.is_over or self.machine.is_over:
             return
         audio = self.audio()
         if self._hearing is None or self._hearing.is_over:
@@ -226,6 +225,7 @@ class Talk:
             say.finished.abandon(now)
         if self.machine.thinker.current is not None:
             self.machine.thinker.abandon(self.machine.thinker.current, now)
+        self.machine.ear.close()  # or what was begun would have a recogniser made, to hear its end
         self._recognising.close()
         self.step()
 
@@ -263,16 +263,43 @@ class Talk:
         wire = audio.wire if audio is not None else self._wire_format(self._parts.format)
         return self.call.use_audio(wire, self._owner.driver.time())
 
+    def safely(self, function: Callable[[], object]) -> None:
+        """Do this, and what the machine wants done then. What fails here would end the run for all calls: it ends this
+        conversation.
+        """
+        try:
+            function()
+            self.step()
+        except Exception as error:
+            self._fail(error)
+
     # ---- inside ----------------------------------------------------------------------------------------------------
 
+    def _start_safely(self, start: Start, name: str, function: Callable[[], Awaitable[None]]) -> int:
+        async def run() -> None:
+            try:
+                await function()
+            except Exception as error:
+                self._fail(error)
+
+        return start(name, run)
+
+    def _fail(self, error: Exception) -> None:
+        self._owner.log(LogLevel.ERROR, f"call {self.call.id}: its conversation has failed, and is over", error)
+        self._close(VoxtraError("the conversation of this call has failed: see the log"))
+
     def _pressed(self, now: float) -> None:
-        self.machine.receive_digit(now)
-        self.step()
+        self.safely(partial(self.machine.receive_digit, now))
 
     def _ended(self) -> None:
         assert self.call.end is not None
+        self._close(CallEnded(self.call.id, self.call.end))
+
+    def _close(self, error: VoxtraError) -> None:
         self.call.on_digit = None
-        self.machine.close(CallEnded(self.call.id, self.call.end), self._owner.driver.time())
+        if self._hearing is not None:
+            self._hearing.close()
+        self.machine.close(error, self._owner.driver.time())
         self.step()
         for task in self._tasks.values():
             self._owner.cancel(task)
@@ -288,7 +315,7 @@ class Talk:
             case Synthesise():
                 self._run(command.speech, "voice", partial(self._synthesise, command))
             case RunTool():
-                self._run(command.run, f"tool {command.call.name}", partial(self._run_tool, command))
+                self._run(command.run, f"tool {one_line(command.call.name)}", partial(self._run_tool, command))
             case AskDetector():
                 self._run(command.question, "detector of turns", partial(self._ask_detector, command))
             case Cancel():
@@ -332,6 +359,11 @@ class Talk:
                 self.step()
         except Exception as raised:
             error = raised
+        except BaseException:  # unless this was cancelled, and nobody waits for more
+            cancelled = LocalProtocolError("what was to be said was cancelled where it comes from")
+            self.machine.end_text(say, self._owner.driver.time(), cancelled)
+            self.step()
+            raise
         self.machine.end_text(say, self._owner.driver.time(), error)
         self.step()
 
@@ -340,7 +372,7 @@ class Talk:
 
         def take(item: object) -> None:
             if not isinstance(item, str | ToolCall):
-                raise TypeError(f"a model says str and ToolCall, not {item!r}")
+                raise TypeError(f"a model says str and ToolCall, not {type(item).__name__}")
             machine.receive_item(command.ask, item, time())
             self.step()
 
@@ -363,7 +395,7 @@ class Talk:
             elif isinstance(item, SpokenWord):
                 machine.receive_word(command.speech, item, time())
             else:
-                raise TypeError(f"a voice gives AudioChunk and SpokenWord, not {item!r}")
+                raise TypeError(f"a voice gives AudioChunk and SpokenWord, not {type(item).__name__}")
             self.step()
 
         error: Exception | None = None
@@ -391,7 +423,8 @@ class Talk:
         except Exception as error:
             if isinstance(error, CallEnded) and self.call.is_over:
                 return
-            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {call.name} failed", error)
+            shown = None if isinstance(error, ArgumentsRefused) else error  # that quotes what the caller has said
+            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {one_line(call.name)} failed", shown)
             result = f"error: {error}"
         self.machine.receive_result(command.run, result, self._owner.driver.time())
         self.step()
@@ -443,8 +476,7 @@ class _AudioMouth(Mouth):
         pending = self._audio.mark(ends=ends)
 
         def tell() -> None:
-            reached(pending.error, time())
-            self._talk.step()
+            self._talk.safely(lambda: reached(pending.error, time()))
 
         if pending.done:
             reached(pending.error, time())

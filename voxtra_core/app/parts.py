@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, TypeVar, cast
 
 import attrs
 
+from ..agent.machine import part_failed
 from ..agent.options import Conversation
 from ..agent.providers import (
     ActivityDetector,
@@ -83,16 +84,19 @@ def agent_parts(
 
 
 class CallParts:
-    """Those of one call, but for its recogniser: that is made in a worker."""
+    """Those of one call, but for its recogniser: that is made in a worker. Raises
+    :class:`~voxtra_core.errors.ProviderFailed` where a factory raises.
+    """
 
     def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
         self._stt = parts.stt
         self._world = world
-        self.llm = self._own(parts.llm)
-        self.tts = self._own(parts.tts)
-        self.turn = self._own(parts.turn)
+        self.llm = self._own("llm", parts.llm)
+        self.tts = self._own("tts", parts.tts)
+        self.turn = self._own("turn", parts.turn)
         heard = _format_of(parts.stt) or (SLIN16 if parts.stt is not None else SLIN)
-        detector: ActivityDetector = self._own(parts.vad) if parts.vad is not None else _detector_for(as_format(heard))
+        made = self._own("vad", parts.vad)
+        detector: ActivityDetector = made if made is not None else _detector_for(as_format(heard))
         if not hasattr(detector, "detect"):
             raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
         self.detector = detector
@@ -101,17 +105,20 @@ class CallParts:
 
     def new_recogniser(self) -> Recogniser:
         """One that has heard nothing. It may block. ``TypeError`` for what is none."""
-        made = self._own(self._stt)
+        made = self._own("stt", self._stt)
         if hasattr(made, "hear"):
             return cast("Recogniser", made)
         if callable(made):
             return _WholeUtterance(made)
         raise TypeError(f"stt= must be a factory of recognisers, or a function of an utterance, not {made!r}")
 
-    def _own(self, part: Any) -> Any:
+    def _own(self, name: str, part: Any) -> Any:
         if part is None:
             return None
-        own = part_for_a_call(part)
+        try:
+            own = part_for_a_call(part)
+        except Exception as error:
+            raise part_failed(name, error) from error
         if own is not part and isinstance(own, Attachable):
             own.attach(self._world)
         return own
@@ -194,12 +201,13 @@ async def each_of(
     elif isinstance(outcome, (list, tuple)):
         for item in outcome:
             take(item)
-    elif isinstance(outcome, Iterable):
+    elif isinstance(outcome, Iterable) and not isinstance(outcome, (bytes, str, Mapping)):  # nobody means their items
         iterator = iter(outcome)
         while (item := await in_thread(partial(next, iterator, _END))) is not _END:
             take(item)
     else:
-        raise TypeError(f"it must return, or yield, {' or '.join(kind.__name__ for kind in single)}, not {outcome!r}")
+        wanted = " or ".join(kind.__name__ for kind in single)
+        raise TypeError(f"it must return, or yield, {wanted}, not {type(outcome).__name__}")
 
 
 def transcripts(heard: object) -> list[Transcript]:
@@ -213,6 +221,6 @@ def transcripts(heard: object) -> list[Transcript]:
     found: list[Transcript] = []
     for item in heard if isinstance(heard, Iterable) else [heard]:
         if not isinstance(item, Transcript):
-            raise TypeError(f"a recogniser must return Transcripts, not {item!r}")
+            raise TypeError(f"a recogniser must return Transcripts, not {type(item).__name__}")
         found.append(item)
     return found

@@ -82,6 +82,8 @@ async def said_by(
         say = text.say(now, interruptible=interruptible, patience=patience)
     elif isinstance(text, str):
         say = machine.say(now, text, interruptible=interruptible, remember=remember)
+    elif not isinstance(text, AsyncIterable):
+        raise TypeError(f"say() takes a text, or an async iterable of texts, not {type(text).__name__}")
     else:
         say = machine.say(now, interruptible=interruptible, remember=remember)
         talk.say_pieces(say, text)
@@ -188,8 +190,8 @@ class AgentClient:
         """One turn of the model, with the running history, to which this text is added as the user's.
 
         An empty text adds nothing: it goes on after :meth:`add_tool_result`, or tries again after a failure. Tools of
-        ``Conversation(tools=…)`` are run meanwhile, unless that says ``run_tools=False``; calls of other tools are in
-        the result.
+        ``Conversation(tools=…)`` are run meanwhile, unless that says ``run_tools=False``: then, or where it has none,
+        calls are in the result. A call of one that it does not have is answered with an error, which the model is told.
 
         Raises :class:`~voxtra_core.errors.ProviderFailed` when the model fails or says nothing in time; the user's text
         stays in the history. :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a model.
@@ -208,7 +210,7 @@ class AgentClient:
         self._driver.wake()
         return stream
 
-    async def add_tool_result(self, *, tool_id: str, result: object) -> None:
+    async def add_tool_result(self, tool_id: str, result: object) -> None:
         """Put what a tool has come to into the history, behind the message that calls it. Follow it by ``respond("")``.
 
         What is no text becomes JSON. ``ValueError`` where no message calls a tool of this id.

@@ -28,9 +28,12 @@ async def converse(
     """As :meth:`.CallSession.converse` says."""
     if greeting:
         await call.say(greeting)
-    reprompts, failures = iter(patience.reprompts), 0
+    reprompts, failures, apologises = iter(patience.reprompts), 0, False
     while True:
         try:
+            if apologises:
+                apologises = False
+                await call.say(patience.apology, remember=False)
             turn = await call.listen(timeout=patience.reprompt_after)
             if turn is None:
                 reprompt = next(reprompts, None)
@@ -45,7 +48,7 @@ async def converse(
             failures += 1
             if failures >= patience.failures or not patience.apology:
                 raise
-            await call.say(patience.apology, remember=False)
+            apologises = True
             continue
         if until is not None and until(turn, said):
             return "until"
