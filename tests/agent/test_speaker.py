@@ -6,7 +6,7 @@ import pytest
 
 from voxtra_core.agent.commands import Cancel, Synthesise
 from voxtra_core.agent.events import PartFailed, Said, TurnMeasured
-from voxtra_core.agent.speaker import LONGEST_SENTENCE, TAIL
+from voxtra_core.agent.speaker import LONGEST_SENTENCE, STALL, TAIL
 from voxtra_core.call import CallEnd, EndedBy
 from voxtra_core.errors import AgentNotConfigured, CallEnded, MediaFailed, ProviderFailed
 from voxtra_core.media.chunk import AudioChunk
@@ -280,3 +280,21 @@ def test_a_turn_is_measured_behind_a_filler_too() -> None:
     assert measured.times.first_speech is not None
     assert measured.times.total > 1
     assert measured.times.first_audio >= measured.times.first_speech
+
+
+@pytest.mark.parametrize("text", ["One two three. ", "Shall I? ", "我们走吧。", "She said: “Go!” "])
+def test_a_sentence_that_looks_whole_is_said_when_no_more_comes_for_a_moment(text: str) -> None:
+    world = World(auto_voice=True)
+    say = world.machine.say(world.now)
+    world.have_source(say)
+    world.machine.add_text(say, text, world.now)
+    world.step()
+    assert world.asks(Synthesise) == []
+    world.silence(STALL + 0.02)
+    assert [ask.text for ask in world.asks(Synthesise)] == [text.strip()]
+    world.machine.add_text(say, "And", world.now)
+    world.silence(5)
+    assert len(world.asks(Synthesise)) == 1  # that does not
+    world.end_source(say)
+    world.silence(5)
+    assert [ask.text for ask in world.asks(Synthesise)] == [text.strip(), "And"]

@@ -883,3 +883,32 @@ def test_what_is_slow_to_be_made_is_made_in_a_worker_before_the_first_word() -> 
             await call.listen()
 
     held(with_none, caller().waits(1).says("hello").waits(3), parts(stt=broken))
+
+
+def test_a_tool_finishes_what_it_does_when_the_call_ends() -> None:
+    log: list[str] = []
+
+    async def book(call: CallSession) -> str:
+        """Writes something that is to be written as a whole."""
+        log.append("begun")
+        await call.hangup()
+        await trio.sleep(2)
+        log.append("written")
+        return "ignored"
+
+    async def stuck() -> None:
+        """Never ends."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            log.append("cancelled")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.agent.respond("book it")
+
+    model = ScriptedModel([[ToolCall("1", "book"), ToolCall("2", "stuck")]])
+    given = parts(llm=model, conversation=Conversation(tools=[book, stuck], tool_timeout=5))
+    report = run_call(handler, caller().waits(30), parts=given, backend="trio")
+    assert isinstance(report.error, CallEnded) or report.error is None
+    assert log == ["begun", "written", "cancelled"]

@@ -21,13 +21,13 @@ channel that sends none), that is silence.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
 import attrs
 
-from ..media.activity import SpeechStarted
+from ..media.activity import Activity, SpeechStarted
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..media.transcode import Transcoder
@@ -254,9 +254,7 @@ class Ear:
         self._heard_until = now
         offset = now - self._heard  # from the detector's clock to ours
         try:  # it is the user's, and called where a failure would be everybody's
-            changes = [
-                (isinstance(change, SpeechStarted), offset + change.at) for change in self._detector.detect(converted)
-            ]
+            changes = [(isinstance(change, SpeechStarted), offset + change.at) for change in self._detected(converted)]
         except Exception as error:
             self._deafen(error, now)
             return
@@ -273,6 +271,12 @@ class Ear:
                 self._begin(data, at, now)
             else:
                 self._pause(at, now)
+
+    def _detected(self, data: bytes) -> Iterator[Activity]:
+        """What the detector finds in it, which may be much at a time, given 20 ms for 20 ms."""
+        size = self._detector.format.frame_bytes
+        for start in range(0, len(data), size):
+            yield from self._detector.detect(data[start : start + size])
 
     def _deafen(self, error: Exception, now: float) -> None:
         """What was said until now is a turn."""

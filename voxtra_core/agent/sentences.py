@@ -78,6 +78,9 @@ _BEFORE_ORDINALS = frozenset(
 """What stands before numbers that are ordinals when a full stop follows: *im 3. Stock*."""
 
 
+_WHOLE = re.compile(r"[.!?…。！？؟۔।][\"'»”’)\]」』]*\s*$")
+
+
 class Sentences:
     """One answer, in pieces of any size; out come its sentences, without the white space around them.
 
@@ -103,6 +106,11 @@ class Sentences:
         self._first_limit = first_limit
         self._text = ""  # what is not handed out yet; never begins with white space
         self._looked = 0  # so much of it ends no sentence
+
+    @property
+    def looks_whole(self) -> bool:
+        """Whether what is not handed out yet ends as sentences do, so that all that is missing is what follows it."""
+        return _WHOLE.search(self._text) is not None
 
     def feed(self, text: str) -> list[str]:
         """More of the text; the sentences that are known to be whole with it."""

@@ -39,6 +39,8 @@ AHEAD = 2
 """How many sentences are made, or being made, beyond the one that is heard."""
 FIRST_CLAUSE = 60
 """Characters after which the first sentence is cut at a comma, to be heard sooner."""
+STALL = 0.25
+"""Seconds without more of a text after which what looks like a whole sentence is one, whatever may follow."""
 TAIL = 0.06
 """Seconds from when the last of it has been sent until it has been heard, through Asterisk (seen on 22.10)."""
 LONGEST_SENTENCE = 300.0
@@ -241,12 +243,16 @@ class Speaker:
         if say.is_over or say.has_all_text:
             return
         self._add_sentences(say, say.splitter.feed(text), now)
+        self.timers.cancel(say)
+        if say.splitter.looks_whole and not say.is_over:
+            self.timers.set(say, now + STALL, lambda now: self._add_sentences(say, say.splitter.flush(), now))
 
     def end_text(self, say: Say, now: float, error: Exception | None = None) -> None:
         """There will be no more of it. With an error it raises that, when what there is has been said."""
         if say.is_over or say.has_all_text:
             return
         say.has_all_text, say.error = True, error
+        self.timers.cancel(say)
         self._add_sentences(say, say.splitter.flush(), now)
 
     def add_filler(self, say: Say, text: str, now: float) -> None:
@@ -513,6 +519,7 @@ class Speaker:
     def _finish(self, say: Say, said: Said, now: float, error: Exception | None = None) -> None:
         if say is self.current:
             self.timers.cancel("tail")
+        self.timers.cancel(say)
         say.state = SayState.OVER
         self.queue.remove(say)
         if self._synthesising is not None and self._synthesising[0] is say:

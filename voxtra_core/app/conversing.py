@@ -139,6 +139,10 @@ class Conversations:
         """Its deadline may have."""
         self._deadlines.update(talk)
 
+    def cancel_after(self, seconds: float, task: int) -> None:
+        """Cancel it then, should it still run."""
+        self._sleep(seconds).add_waker(partial(self.cancel, task))
+
     def _sleep(self, seconds: float) -> Pending[None]:
         pending = Pending[None]()
         heappush(self._sleepers, (self.driver.time() + seconds, next(self._serial), pending))
@@ -180,6 +184,7 @@ class Talk:
         )
         self._feeds = Feeds[AgentEvent]()
         self._tasks: dict[int, int] = {}  # by the number of what they are for
+        self._tools: set[int] = set()  # those of tools that run
         self._hearing: AudioFeed | None = None
         self._recognising = Recognising(
             self._parts.new_recogniser,
@@ -301,8 +306,12 @@ class Talk:
             self._hearing.close()
         self.machine.close(error, self._owner.driver.time())
         self.step()
-        for task in self._tasks.values():
-            self._owner.cancel(task)
+        for number, task in self._tasks.items():
+            if number in self._tools:  # which may be in the middle of something that is to be done as a whole
+                timeout = self._owner.parts.conversation.tool_timeout
+                self._owner.cancel_after(timeout, task)
+            else:
+                self._owner.cancel(task)
         self._recognising.close()
         self._feeds.end()
 
@@ -315,6 +324,7 @@ class Talk:
             case Synthesise():
                 self._run(command.speech, "voice", partial(self._synthesise, command))
             case RunTool():
+                self._tools.add(command.run)
                 self._run(command.run, f"tool {one_line(command.call.name)}", partial(self._run_tool, command))
             case AskDetector():
                 self._run(command.question, "detector of turns", partial(self._ask_detector, command))
@@ -331,6 +341,7 @@ class Talk:
                 await function()
             finally:
                 self._tasks.pop(number, None)
+                self._tools.discard(number)
 
         self._tasks[number] = self._start(f"{name} of {self.call.id}", run)
 

@@ -499,13 +499,6 @@ class CallSession:
         talk = self._opened("tts")
         return await said_by(talk, self._driver, text, interruptible=interruptible, remember=remember)
 
-    async def say_with(self, stream: ResponseStream, patience: Patience) -> Said:
-        """As :meth:`say`, for what the model answers, with fillers while nothing has come of that."""
-        from .agent import said_by
-
-        talk = self._opened("tts")
-        return await said_by(talk, self._driver, stream, interruptible=True, remember=False, patience=patience)
-
     async def listen(self, timeout: float | None = None) -> UserTranscriptEvent | None:
         """What the caller says, when they have finished; ``None`` after ``timeout`` seconds in which they do not begin.
 
@@ -535,10 +528,16 @@ class CallSession:
         default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or transfer the call, in
         a tool. Raises what the parts fail with, too often in a row.
         """
+        from .agent import said_by
         from .converse import converse
 
-        patience = patience if patience is not None else self._conversation().options.patience
-        return await converse(self, greeting=greeting, until=until, patience=patience)
+        chosen = patience if patience is not None else self._conversation().options.patience
+
+        async def answer(text: str) -> Said:
+            talk, stream = self._opened("tts"), self.agent.respond_stream(text)
+            return await said_by(talk, self._driver, stream, interruptible=True, remember=False, patience=chosen)
+
+        return await converse(self, answer, greeting=greeting, until=until, patience=chosen)
 
     def _conversation(self) -> Talking:
         if self._talk is None:

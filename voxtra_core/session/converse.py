@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 from ..agent.events import Said, UserTranscriptEvent
@@ -20,12 +20,13 @@ ConverseEnd = Literal["silence", "until"]
 
 async def converse(
     call: CallSession,
+    answer: Callable[[str], Awaitable[Said]],
     *,
     greeting: str | None,
     until: Callable[[UserTranscriptEvent, Said], bool] | None,
     patience: Patience,
 ) -> ConverseEnd:
-    """As :meth:`.CallSession.converse` says."""
+    """As :meth:`.CallSession.converse` says; ``answer(text)`` has the model answer, and says it."""
     if greeting:
         await call.say(greeting)
     reprompts, failures, apologises = iter(patience.reprompts), 0, False
@@ -42,7 +43,7 @@ async def converse(
                 await call.say(reprompt)
                 continue
             reprompts = iter(patience.reprompts)
-            said = await call.say_with(call.agent.respond_stream(turn.text), patience)
+            said = await answer(turn.text)
             failures = 0
         except ProviderFailed:
             failures += 1

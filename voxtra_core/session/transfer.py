@@ -44,7 +44,9 @@ class AttendedTransfer:
         :meth:`CallSession.transfer_to` otherwise. Raises :class:`~voxtra_core.errors.TransferFailed` when they have
         gone.
         """
-        return await outcome_of(self._driver, self._transfer.accept(self._driver.time()))
+        bridge_id = await outcome_of(self._driver, self._transfer.accept(self._driver.time()))
+        self.agent.end_conversation()  # they talk with each other now
+        return bridge_id
 
     async def decline(self) -> None:
         """Hang up on them, and return when that is done: the caller hears no music any more, and is yours again. When
