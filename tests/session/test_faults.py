@@ -33,7 +33,8 @@ from voxtra_core.errors import (
     RequestOutcomeUnknown,
     VoxtraError,
 )
-from voxtra_core.testing import Caller
+from voxtra_core.testing import Caller, Faults, flaws, run_call
+from voxtra_core.testing.faults import ChannelGone, LateReply, LostReply
 
 from .test_hangup_at_any_instant import SCENARIO
 from .world import SOUNDS, Delays, UnsteadyLink, World
@@ -382,3 +383,13 @@ def test_a_404_for_a_request_of_ones_own_is_raised_with_everything() -> None:
             404,
             "Channel not found",
         )
+
+
+def test_nothing_is_asked_again_of_a_call_that_has_left_and_may_come_back() -> None:
+    """Its end was told, but for the 0.25 s in which that may be a move; the reply that was lost comes in that time."""
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+
+    faults = Faults(LostReply(nth=1), ChannelGone(nth=1), LateReply(nth=1, seconds=0.05))
+    assert flaws(run_call(handler, Caller("5550100"), faults=faults).run) == []

@@ -1068,6 +1068,10 @@ class CallMachine:
             return False  # nobody wants it any more
         if isinstance(exchange.command, Snoop) and self.snoops_on is not None:
             exchange.command = attrs.evolve(exchange.command, target_id=self.snoops_on.id)
+        if may_repeat(exchange.command) and "left" in self._requests.timers:
+            # it may be back in a moment, or has ended: neither is a time to ask something of it
+            self._requests.doubt(exchange, now + LEFT, lambda exchange, now: self._find_out_later(exchange, error, now))
+            return True
         if may_repeat(exchange.command):
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
@@ -1075,6 +1079,10 @@ class CallMachine:
             return True
         # whether the channel is there will be told when there is a link again
         return isinstance(exchange.command, Originate | Hangup) and self._lost_at is not None
+
+    def _find_out_later(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> None:
+        if not self._find_out(exchange, error, now):
+            self._fail(exchange, error, now)
 
     def _refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
