@@ -80,6 +80,7 @@ def hangs_up(alice: demo_agent._Alice, event: object) -> None:
     alice._server.direct(alice._person, Script().hangs_up(), alice._time())
 
 
+@pytest.mark.soak  # some seconds, in real time
 @pytest.mark.usefixtures("_no_extra", "_brief")
 def test_a_model_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     backend = VoxtraApp.backend
@@ -90,6 +91,7 @@ def test_a_model_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.count("· failed: ") == 2
 
 
+@pytest.mark.soak  # some seconds, in real time
 def test_a_conversation_in_real_speech(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("espeakng_loader")
     pytest.importorskip("ctranslate2")

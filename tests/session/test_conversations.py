@@ -768,9 +768,9 @@ def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
         assert turn is not None
         await call.bridge_with(met[0])
 
-    ant = Caller("ant").waits_for_answer(timeout=5).waits(30)
+    ant = Caller("ant").waits_for_answer(timeout=5).waits(9)
     bee = (
-        Caller("bee", after=0.5).waits_for_answer(timeout=5).says("connect me").waits(3).says("are you there").waits(5)
+        Caller("bee", after=0.5).waits_for_answer(timeout=5).says("connect me").waits(3).says("are you there").waits(1)
     )
     run = run_calls(handler, [ant, bee], parts=parts(stt=factory))
     assert [report.error for report in run.calls] == [None, None]
@@ -800,8 +800,8 @@ def test_a_handler_that_ends_in_the_middle_of_a_turn_has_no_recogniser_made_for_
             await call.listen()
 
     people = [
-        Caller("ant").waits_for_answer(timeout=5).waits(30),
-        Caller("bee", after=0.5).waits_for_answer(timeout=5).waits(0.5).says(LONG).waits(20),
+        Caller("ant").waits_for_answer(timeout=5).waits(9),
+        Caller("bee", after=0.5).waits_for_answer(timeout=5).waits(0.5).says(LONG).waits(1),
     ]
     run = run_calls(handler, people, parts=parts(stt=factory), backend="trio")
     assert [report.error for report in run.calls] == [None, None]
