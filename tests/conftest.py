@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 
 # The default run is to stay under two minutes; the soaks search as long as they are given.
 # Nothing here is timed by Hypothesis: on a busy machine a deadline measures the neighbours.
-settings.register_profile("default", deadline=None, max_examples=8)
+settings.register_profile("default", deadline=None, max_examples=6)
 # In CI the same commit gives the same verdict; the searching is done by developers and by the soaks.
-settings.register_profile("ci", deadline=None, max_examples=8, derandomize=True, print_blob=True)
+settings.register_profile("ci", deadline=None, max_examples=6, derandomize=True, print_blob=True)
 settings.register_profile("soak", deadline=None, max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("VOXTRA_HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 

@@ -54,6 +54,7 @@ def lazy_recogniser(chunk: AudioChunk) -> Iterator[Transcript]:
     yield Transcript(blocking_recogniser(chunk))
 
 
+@pytest.mark.soak  # in real time
 @pytest.mark.parametrize("stt", [lazy_recogniser, pytest.param(blocking_recogniser, marks=pytest.mark.soak)])
 async def test_parts_that_block_delay_no_frame(office: Site, stt: RecogniserFactory) -> None:
     brisk = Conversation(end_of_turn=EndOfTurn(silence=0.1))

@@ -40,6 +40,7 @@ def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(demo_agent, name, value)
 
 
+@pytest.mark.soak  # in real time
 @pytest.mark.usefixtures("_no_extra", "_brief")
 def test_a_conversation_in_tones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--agent"], backend="asyncio") == 0

@@ -561,6 +561,7 @@ async def test_closing_gives_up_on_a_peer_that_does_not_read(
     assert script.seen == [Connected(1)]
 
 
+@pytest.mark.soak  # in real time
 async def test_the_peers_end_is_awaited_for_a_second(backend: TestedBackend) -> None:
     """The one test of the real bound, and so the one that takes a second."""
     script = Script()

@@ -699,6 +699,7 @@ def test_a_restart_of_asterisk_ends_calls_and_leaves_no_line() -> None:
 key_delays = st.lists(st.integers(0, 4).map(lambda n: n * 0.1), min_size=1, max_size=4).map(tuple)
 
 
+@pytest.mark.soak
 @settings(max_examples=30)
 @given(
     keys=st.text("12#", min_size=1, max_size=6),

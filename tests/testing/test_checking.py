@@ -429,6 +429,7 @@ def judged(handler: Any, check: Callable[[CallReport], object]) -> Callable[[Cal
     return judge
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("scenario", [*LONG[:2], *(pytest.param(each, marks=pytest.mark.soak) for each in LONG[2:])])
 def test_what_was_found_is_made_smaller(scenario: CallScenario) -> None:
     judge = judged(sell, no_ticket_is_lost)
@@ -440,6 +441,7 @@ def test_what_was_found_is_made_smaller(scenario: CallScenario) -> None:
     assert small.scenario.caller.steps == (Press("1", 2.0, 0.25, 0.1), HangUp(16))
 
 
+@pytest.mark.soak
 def test_it_is_made_smaller_in_the_same_way_each_time() -> None:
     judge = judged(sell, no_ticket_is_lost)
     error = judge(LONG[1])

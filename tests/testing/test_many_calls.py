@@ -132,6 +132,7 @@ def a_house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         world.stop()
 
 
+@pytest.mark.soak
 def test_a_hundred_in_one_application_leave_memory_flat(a_house: House) -> None:
     """A bridge kept of each call would be 13,000 blocks."""
     growth = growth_of(a_house.one_call, 40, times=2)
