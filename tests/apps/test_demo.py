@@ -69,6 +69,7 @@ def test_a_conversation_in_tones(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("_no_extra", "_brief")
 def test_nobody_has_been_answered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_agent._Alice, "react", hangs_up)

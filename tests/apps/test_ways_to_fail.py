@@ -162,7 +162,7 @@ WAYS: dict[str, Way] = {
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for ten seconds here."""
     assert AriLink.__init__.__kwdefaults__ is not None
-    monkeypatch.setitem(AriLink.__init__.__kwdefaults__, "connect_timeout", 0.3)
+    monkeypatch.setitem(AriLink.__init__.__kwdefaults__, "connect_timeout", 0.2)
 
 
 def tls(url: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ async def raised(app_class: type[BaseApp], url: str) -> Exception:
 async def found(app_class: type[BaseApp], url: str) -> str:
     """The one thing that a check finds."""
     options = make_options(url, USER, PASSWORD, app_name="app", number_variable=None, environ={}, **tls(url))
-    machine = CheckMachine(options, new_id=app_class.backend.new_id, timeout=0.3)
+    machine = CheckMachine(options, new_id=app_class.backend.new_id, timeout=0.2)
     await app_class.backend.driver().run(machine)
     (finding,) = machine.findings
     assert not finding.ok

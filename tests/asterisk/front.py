@@ -19,6 +19,11 @@ class Front:
         self.accepted = 0
         self._connections: set[anyio.CancelScope] = set()
 
+    @property
+    def carries(self) -> bool:
+        """Whether there is a connection that could be broken."""
+        return bool(self._connections)
+
     def break_connections(self) -> None:
         """End every connection there is."""
         for scope in self._connections:

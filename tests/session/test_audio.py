@@ -140,6 +140,7 @@ def test_an_echo_is_exact_and_a_frame_late() -> None:
         assert phone.person.heard.is_silent(heard.end, 5.0)
 
 
+@pytest.mark.soak
 @settings(max_examples=20)
 @given(delays, st.integers(0, 50).map(lambda n: 1.5 + n * 0.01), st.integers(1, 3000))
 def test_an_echo_is_exact_whenever_and_however_long(delays: Delays, after: float, samples: int) -> None:

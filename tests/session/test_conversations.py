@@ -778,6 +778,7 @@ def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
     assert [recogniser.heard for recogniser in made] == [["connect me"]]
 
 
+@pytest.mark.soak
 def test_a_handler_that_ends_in_the_middle_of_a_turn_has_no_recogniser_made_for_it() -> None:
     made: list[SimulatedRecogniser] = []
 

@@ -138,6 +138,7 @@ def allocated() -> int:
     return sum(map(sys.getsizeof, gc.get_objects()))
 
 
+@pytest.mark.soak
 def test_four_hundred_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered of calls that have ended is bounded, and that bound is reached early on.
 

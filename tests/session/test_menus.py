@@ -73,6 +73,7 @@ def test_who_presses_nothing_is_asked_three_times() -> None:
     assert report.prompts == [PROMPT, "vm-incorrect"] * 3
 
 
+@pytest.mark.soak
 def test_it_is_a_right_call_flow_whatever_happens() -> None:
     check_call_flow(pin, max_examples=60)
 

@@ -341,5 +341,6 @@ async def in_good_and_bad_days(call: CallSession) -> None:
     assert (await visit.wait()).end in set(QueueEnd) - {QueueEnd.LEFT}
 
 
+@pytest.mark.soak
 def test_whatever_goes_wrong() -> None:
     check_call_flow(in_good_and_bad_days, dialplan=QUEUES, max_examples=100)

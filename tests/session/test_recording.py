@@ -589,6 +589,7 @@ def test_in_a_conversation_between_two(hangs_up: bool) -> None:
 # ---- whatever goes wrong ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.soak
 def test_any_call_flow() -> None:
     """Whoever calls, whatever goes wrong: each that had begun is told once, and is over in the end."""
     sink = Sink()

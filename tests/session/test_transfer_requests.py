@@ -629,6 +629,7 @@ def somebody_hangs_up(delays: Delays, who: str, is_attended: bool, instant: floa
 BOB = Agent("PJSIP/bob").rings(1.0)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "bob",
     [

@@ -26,6 +26,7 @@ MANY = 1300
 """More calls than so many requests of anybody else may wait."""
 
 
+@pytest.mark.soak
 def test_no_call_is_lost_because_there_are_many_that_ask() -> None:
     """Each asks one thing, in an outage."""
     assert MANY > MAX_WAITING

@@ -93,6 +93,7 @@ def app_of(flow: str) -> VoxtraApp:
 FLOWS = ("bridged", "transferred", "transferred_unanswered", "asked_first", "conference")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("flow", ["transferred", "conference"])
 def test_it_keeps_what_any_flow_must(flow: str) -> None:
     check_call_flow(app_of(flow), agents=[ALICE], max_examples=30)

@@ -62,8 +62,8 @@ class Interruption:
     """What interrupts the agent, where it may be. Times in seconds."""
 
     min_speech: float = attrs.field(default=0.2, validator=_within(0.02, 5))
-    """How long somebody has to speak for it, as the detector of activity tells it. That tells of an end only when it
-    has lasted (0.2 s by default): what is shorter than this by no more than that counts as well.
+    """How long somebody has to speak for it: a click is shorter. Where the detector of activity does not say for how
+    long it has been silent (:class:`~.providers.ActivityDetector`), what it takes for a pause counts as speech.
     """
     min_words: int = attrs.field(default=1, validator=_within(0, 20))
     """How many words they have to say."""
