@@ -97,9 +97,9 @@ FORBIDDEN = as_ari("403 Forbidden", '{"message":"Access denied by ACL"}')
 
 WAYS: dict[str, Way] = {
     "refused": Way(nobody, ConnectFailed, "no connection to 127.0.0.1:PORT: connection refused – is Asterisk running"),
-    "timeout": Way(no_way, ConnectFailed, "no connection to 127.0.0.1:PORT within 0.3 s: timeout – is the address"),
+    "timeout": Way(no_way, ConnectFailed, "no connection to 127.0.0.1:PORT within 0.2 s: timeout – is the address"),
     "silent": Way(
-        a_server(None), ConnectFailed, "localhost:PORT takes connections, and did not answer within 0.3 s – is it some"
+        a_server(None), ConnectFailed, "localhost:PORT takes connections, and did not answer within 0.2 s – is it some"
     ),
     "not HTTP": Way(
         a_server(b"220 mail.example ESMTP\r\n"),
