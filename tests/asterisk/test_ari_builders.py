@@ -182,7 +182,11 @@ def test_an_application_whose_name_has_a_quote_is_never_entered(asterisk: Asteri
 def test_a_media_uri_may_have_a_comma(asterisk: Asterisk, channel: Channel) -> None:
     request = channels.play(channel.id, media=["sound:a,b", "sound:silence/1"], playback_id=f"p/{channel.id}")
     playback = send(asterisk, request)
-    assert (playback.id, playback.media_uri) == (f"p/{channel.id}", "sound:a,b")
+    assert playback.id == f"p/{channel.id}"
+    assert playback.media_uri in {
+        "sound:a,b",
+        "sound:silence/1",
+    }  # there is no such sound, and it may be over that by now
     assert playback.next_media_uri == "sound:silence/1"
 
 
