@@ -183,11 +183,8 @@ def test_a_media_uri_may_have_a_comma(asterisk: Asterisk, channel: Channel) -> N
     request = channels.play(channel.id, media=["sound:a,b", "sound:silence/1"], playback_id=f"p/{channel.id}")
     playback = send(asterisk, request)
     assert playback.id == f"p/{channel.id}"
-    assert playback.media_uri in {
-        "sound:a,b",
-        "sound:silence/1",
-    }  # there is no such sound, and it may be over that by now
-    assert playback.next_media_uri == "sound:silence/1"
+    # there is no such sound: it may be over that by the time of its reply
+    assert playback.media_uri in {"sound:a,b", "sound:silence/1"}
 
 
 def test_a_list_in_the_query_is_a_list(asterisk: Asterisk, channel: Channel) -> None:
