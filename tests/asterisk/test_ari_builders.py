@@ -184,7 +184,8 @@ def test_a_media_uri_may_have_a_comma(asterisk: Asterisk, channel: Channel) -> N
     playback = send(asterisk, request)
     assert playback.id == f"p/{channel.id}"
     # there is no such sound: it may be over that by the time of its reply
-    assert playback.media_uri in {"sound:a,b", "sound:silence/1"}
+    places = (playback.media_uri, playback.next_media_uri)
+    assert places == ("sound:a,b", "sound:silence/1") or places[0] == "sound:silence/1"
 
 
 def test_a_list_in_the_query_is_a_list(asterisk: Asterisk, channel: Channel) -> None:
