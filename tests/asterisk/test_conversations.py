@@ -87,13 +87,16 @@ async def test_an_interruption_at_any_moment_of_20_s(rig: Rig) -> None:
 
 
 @pytest.mark.soak
-async def test_an_interruption_at_every_moment_of_20_s(rig: Rig) -> None:
+async def test_an_interruption_at_every_moment_of_20_s(rig: Rig, soak_seconds: float) -> None:
     stage = Stage(rig)
     async with rig.serving():
-        for part in range(10):
+        for part in range(max(1, min(10, round(soak_seconds / PART)))):
             moments = [0.1 + 1.96 * n + 0.19 * part for n in range(10)]  # up to 19.5
             await stage.act(*[(say_and_listen, interrupting(moment)) for moment in moments])
 
+
+PART = 20.0
+"""Seconds that ten moments take, or twenty people who speak at any time."""
 
 SHORT = "We sell bread, cakes and tea. On Sunday we rest."
 """3 s."""
@@ -237,8 +240,8 @@ async def test_twenty_at_once_hear_their_own_answers_and_soon(rig: Rig) -> None:
 
 
 @pytest.mark.soak
-async def test_twenty_at_once_for_longer(rig: Rig) -> None:
-    check_overhead(await many_at_once(rig, 20))
+async def test_twenty_at_once_for_longer(rig: Rig, soak_seconds: float) -> None:
+    check_overhead(await many_at_once(rig, max(5, min(20, round(soak_seconds / 5)))))
 
 
 # ---- anybody at any time -------------------------------------------------------------------------------------------
@@ -294,10 +297,10 @@ async def test_who_speaks_at_any_time_is_heard_once_and_not_spoken_over(rig: Rig
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(100, 300, 20))
-async def test_many_speak_at_any_time(rig: Rig, seed: int) -> None:
+async def test_many_speak_at_any_time(rig: Rig, soak_seconds: float) -> None:
+    """Sixteen sayings each take more than half a minute: a quarter of them for each half minute there is."""
     pauses = (0.1, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 1.0, 2.0)
-    await at_any_time(rig, range(seed, seed + 20), len(NUMBERS), pauses)
+    await at_any_time(rig, range(100, 120), max(4, min(len(NUMBERS), round(soak_seconds / 30) * 4)), pauses)
 
 
 # ---- the end of the call -------------------------------------------------------------------------------------------
