@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from ..agent.events import AgentEvent, AgentResponseEvent
 from ..agent.machine import ConversationMachine
@@ -14,12 +14,15 @@ from ..agent.speaker import Say
 from ..agent.thinking import Response
 from ..call import DEFAULT_LIMIT, Feed, Pending
 from .streams import EventStream
-from .waiting import Driver
+from .waiting import Driver, taken
 
 if TYPE_CHECKING:
     from ..agent.events import Said
 
 __all__ = ["AgentClient", "ResponseStream", "Talking", "said_by"]
+
+
+T = TypeVar("T")
 
 
 class Talking(Protocol):
@@ -53,18 +56,15 @@ class Talking(Protocol):
         """Have the text of this come from there."""
 
 
-async def outcome(talk: Talking, driver: Driver, pending: Pending[Any]) -> Any:
-    """Have what was asked done, wait for what comes of it, and take that."""
+async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
+    """Have what was asked done, wait for what comes of it, and take that. Cancelled, what was asked is abandoned."""
     talk.step()
     driver.wake()
     try:
-        await driver.park(pending)
+        return await taken(driver, pending)
     except BaseException:
-        pending.abandon(driver.time())
-        talk.step()
-        driver.wake()
+        talk.step()  # abandoned, the machine may want something stopped
         raise
-    return pending.result()
 
 
 async def said_by(
@@ -87,8 +87,7 @@ async def said_by(
     else:
         say = machine.say(now, interruptible=interruptible, remember=remember)
         talk.say_pieces(say, text)
-    said: Said = await outcome(talk, driver, say.finished)
-    return said
+    return await outcome(talk, driver, say.finished)
 
 
 class ResponseStream:
@@ -102,7 +101,6 @@ class ResponseStream:
         self._talk = talk
         self._driver = driver
         self._feed = Feed[str](1_000_000)
-        self._is_said = False
         self.response: Response = talk.machine.respond(
             text,
             driver.time(),
@@ -115,7 +113,6 @@ class ResponseStream:
 
     def say(self, now: float, *, interruptible: bool, patience: Patience | None = None) -> Say:
         """Have it spoken, with the fillers of that patience while nothing has come of it."""
-        self._is_said = True
         return self._talk.machine.say_response(
             now,
             self.response,
@@ -126,12 +123,11 @@ class ResponseStream:
 
     async def result(self) -> AgentResponseEvent:
         """All of it, when it is there. Raises what the model has failed with."""
-        event: AgentResponseEvent = await outcome(self._talk, self._driver, self.response.finished)
-        return event
+        return await outcome(self._talk, self._driver, self.response.finished)
 
     def close(self) -> None:
         """No more of it: the model is asked no further, unless it is being said."""
-        if not self._is_said:
+        if not self.response.is_said:
             self.response.finished.abandon(self._driver.time())
             self._talk.step()
             self._driver.wake()
@@ -200,8 +196,7 @@ class AgentClient:
         nothing, but the calls of tools that were run for it.
         """
         response = self._talk.machine.respond(text, self._driver.time())
-        event: AgentResponseEvent = await outcome(self._talk, self._driver, response.finished)
-        return event
+        return await outcome(self._talk, self._driver, response.finished)
 
     def respond_stream(self, text: str) -> ResponseStream:
         """As :meth:`respond`, but what comes back is at once there to be read or said while the model writes."""

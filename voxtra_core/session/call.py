@@ -511,8 +511,7 @@ class CallSession:
 
         talk = self._opened("stt")
         pending = talk.machine.listen(self._driver.time(), timeout)
-        turn: UserTranscriptEvent | None = await outcome(talk, self._driver, pending)
-        return turn
+        return await outcome(talk, self._driver, pending)
 
     async def converse(
         self,
