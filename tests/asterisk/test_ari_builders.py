@@ -80,6 +80,14 @@ def send_when_ready(asterisk: Asterisk, request: Request[T]) -> T:
             time.sleep(0.01)
 
 
+def until_refused(asterisk: Asterisk, request: Request[T]) -> None:
+    """Send it again and again, for two seconds at most; raises how it is refused."""
+    patience = time.monotonic() + 2
+    while time.monotonic() < patience:
+        send(asterisk, request)
+        time.sleep(0.01)
+
+
 @contextmanager
 def event_socket(asterisk: Asterisk, target: str) -> Iterator[str]:
     """An event socket that is opened and left alone; the status line of the reply to its request."""
@@ -136,9 +144,7 @@ def test_an_id_arrives_as_it_is(asterisk: Asterisk, app_name: str, awkward: str)
     finally:
         send(asterisk, bridges.destroy(bridge_id))
     with pytest.raises(AriNotFound, match="Bridge not found"):
-        for _ in range(200):  # Asterisk is done with it a moment after its reply
-            send(asterisk, bridges.get(bridge_id))
-            time.sleep(0.01)
+        until_refused(asterisk, bridges.get(bridge_id))  # Asterisk is done with it a moment after its reply
 
 
 def test_a_nul_would_name_another_channel(asterisk: Asterisk, channel: Channel) -> None:
@@ -359,7 +365,7 @@ def test_a_bridge_and_its_recording(asterisk: Asterisk, app_name: str, channel: 
         send(asterisk, recordings.unpause(app_name))
         send(asterisk, recordings.stop(app_name))
         send(asterisk, bridges.play(app_name, media="tone:busy", playback_id=app_name))
-        send(asterisk, playbacks.control(app_name, operation="pause"))
+        send_when_ready(asterisk, playbacks.control(app_name, operation="pause"))
         send(asterisk, playbacks.stop(app_name))
         send(asterisk, bridges.remove_channel(app_name, channel=channel.id))
     finally:
