@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import attrs
@@ -346,7 +347,8 @@ def test_masked_digits_are_seen_in_the_result_alone() -> None:
     assert "".join(event.digit for event in events) == "7??8"
     result = pending.result()
     assert (result.digits, repr(result)) == ("75", "<CollectedDigits '??' terminator>")
-    assert "75" not in repr(events) + repr(pending) + repr(bench.call)
+    shown = re.sub(r"0x[0-9a-f]+", "", repr(events) + repr(pending) + repr(bench.call))  # addresses have digits as well
+    assert "75" not in shown
 
 
 def test_what_is_not_masked_is_seen() -> None:
