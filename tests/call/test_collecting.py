@@ -347,8 +347,8 @@ def test_masked_digits_are_seen_in_the_result_alone() -> None:
     assert "".join(event.digit for event in events) == "7??8"
     result = pending.result()
     assert (result.digits, repr(result)) == ("75", "<CollectedDigits '??' terminator>")
-    shown = re.sub(r"0x[0-9a-f]+", "", repr(events) + repr(pending) + repr(bench.call))  # addresses have digits as well
-    assert "75" not in shown
+    printed = re.sub(r"0x[0-9a-f]+", "", repr(events) + repr(pending) + repr(bench.call))  # addresses have digits as well
+    assert "75" not in printed
 
 
 def test_what_is_not_masked_is_seen() -> None:
