@@ -83,8 +83,12 @@ class SipPhone:
         await self.until("200 BYE")
 
     async def hold(self, direction: str = "sendonly") -> None:
-        """Put Asterisk on hold, or with ``"sendrecv"`` no longer (RFC 3264, 8.4)."""
+        """Put Asterisk on hold, or with ``"sendrecv"`` no longer (RFC 3264, 8.4). Returns when it is accepted: a second
+        re-INVITE ahead of that would be refused (RFC 3261, 14.1).
+        """
+        accepted = self.received.count("200")
         self.invite = await self._request("INVITE", body=f"{SDP}a={direction}\r\n")
+        await eventually(lambda: self.received.count("200") > accepted)
 
     async def answer(self, status: int) -> None:
         """Answer the last INVITE from Asterisk, beyond what it was answered with at once."""

@@ -229,6 +229,7 @@ async def test_what_a_channel_has_and_has_not(rig: Rig) -> None:
         assert await call.get_variable("COLOUR") == "grün"
         await call.hangup()
         await rig.settled()
+        await eventually(lambda: rig.events(ChannelDestroyed))  # the last word on a channel that has left us
     (start,) = rig.events(StasisStart)
     assert (start.channel.caller_rdnis, start.channel.tenantid) == (None, None)
     assert start.channel.protocol_id == ""

@@ -260,8 +260,9 @@ async def prompt(call: CallSession) -> None:
 
 
 async def two_prompts(call: CallSession) -> None:
-    await call.play_file("beep")
-    await call.play_file("digits:1")
+    """The second waits in Asterisk: in the moment between two that are asked for in turn, what is said may be heard."""
+    await call.start_playback("beep")
+    await (await call.start_playback("digits:1")).wait()
 
 
 async def hold(call: CallSession) -> None:
