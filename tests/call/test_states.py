@@ -64,6 +64,9 @@ class Nowhere:
 
     id = "nowhere"
 
+    def asked_again(self, call: CallMachine) -> None:
+        pass
+
     def moved_on(self, call: CallMachine, now: float) -> None:
         """The call has come into another one."""
 

@@ -288,10 +288,9 @@ class Pbx:
         if not all(self.channels[member].in_stasis for member in members):
             return 422, None
         for member in members:
-            if member not in self.bridges[bridge_id]:
-                self.leave(member)
-                self.bridges[bridge_id].append(member)
-                self._say_of_bridge("ChannelEnteredBridge", bridge_id, member)
+            self.leave(member)  # out of this one, too
+            self.bridges[bridge_id].append(member)
+            self._say_of_bridge("ChannelEnteredBridge", bridge_id, member)
         return 204, None
 
     def _say(self, type: str, id: str) -> None:

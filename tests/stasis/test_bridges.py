@@ -1202,6 +1202,41 @@ def test_an_outage_while_somebody_comes_in(is_done: bool) -> None:
     is_settled(world)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_who_is_brought_in_twice_is_in(order: tuple[str, str]) -> None:
+    """The second time it is taken out first."""
+    world, bridge, _ = in_a_bridge(1, keep=True)
+    call = world.caller()
+    joined = world.ask(bridge.add, call)
+    world.lose("bridges.add_channel", is_done=True)
+    world.deliver_all()
+    assert bridge.calls[1:] == [call]
+    world.do("bridges.add_channel", *order)
+    world.settle()
+    assert joined.result() is None
+    assert bridge.calls[1:] == [call]
+    world.pass_time(1.0)
+    world.settle()
+    assert bridge.calls[1:] == [call]
+    is_settled(world)
+
+
+def test_who_was_brought_in_twice_and_is_taken_out_is_out() -> None:
+    """By somebody else, as a transfer by its phone does."""
+    world, bridge, _ = in_a_bridge(1, keep=True)
+    call = world.caller()
+    world.ask(bridge.add, call)
+    world.lose("bridges.add_channel", is_done=True)
+    world.settle()
+    world.pbx.leave(call.id)
+    world.deliver_all()
+    world.pass_time(1.0)
+    world.settle()
+    assert call not in bridge.calls
+    assert call.bridge is None
+    is_settled(world)
+
+
 def test_who_comes_in_after_an_outage_is_not_missed_in_an_older_answer() -> None:
     """Who is in it was answered before somebody came in, and is heard only after that."""
     world, bridge, (one,) = in_a_bridge(1)

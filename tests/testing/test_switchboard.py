@@ -19,7 +19,7 @@ from voxtra_core import (
 )
 from voxtra_core.app.routing import Handler
 from voxtra_core.testing import Agent, Caller, CallReport, Faults, flaws, run_call, run_calls
-from voxtra_core.testing.faults import RefusedRequest
+from voxtra_core.testing.faults import LateReply, LostReply, RefusedRequest
 from voxtra_core.testing.strategies import check_call_flow
 
 ALICE = Agent("PJSIP/alice").rings(2.0).answers().talks("This is Alice.").waits(5.0).hangs_up()
@@ -297,3 +297,28 @@ def test_a_handler_may_make_one_bridge_after_another() -> None:
     app = reception_app(reception)
     assert flaws(run_calls(app, [PATIENT])) == []
     assert kept == [0] * 5
+
+
+@pytest.mark.parametrize("late", [0.0, 0.1])
+def test_who_is_brought_in_twice_is_in(late: float) -> None:
+    """The reply to the first time is lost; for the second Asterisk takes it out, and in again. Of that we are told
+    before the reply, or after it.
+    """
+    there: list[list[CallSession]] = []
+
+    async def reception(call: CallSession) -> None:
+        await call.answer()
+        async with await app.create_bridge(keep=True) as bridge:
+            await bridge.add(call)
+            there.append(bridge.calls)
+            await bridge.play_file("beep")
+            there.append(bridge.calls)
+            await bridge.mute(call)
+
+    app = reception_app(reception)
+    faults = Faults(LostReply(nth=3), *[LateReply(nth=4, seconds=late)] * bool(late))
+    run = run_calls(app, [PATIENT], faults=faults)
+    assert [made.request.operation for made in run.requests].count("bridges.add_channel") == 2
+    assert run.calls[0].error is None
+    assert flaws(run) == []
+    assert [len(calls) for calls in there] == [1, 1]

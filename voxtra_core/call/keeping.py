@@ -22,6 +22,11 @@ class Host(Protocol):
     def id(self) -> str:
         """ARI's."""
 
+    def asked_again(self, call: CallMachine) -> None:
+        """The call is asked in a second time, as the reply to the first is lost: where it is in, Asterisk takes it out
+        and in again.
+        """
+
     def moved_on(self, call: CallMachine, now: float) -> None:
         """The call has come into another bridge."""
 

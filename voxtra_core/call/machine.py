@@ -1073,6 +1073,8 @@ class CallMachine:
             self._requests.doubt(exchange, now + LEFT, lambda exchange, now: self._find_out_later(exchange, error, now))
             return True
         if may_repeat(exchange.command):
+            if isinstance(exchange.command, JoinBridge) and exchange.subject is not None:
+                cast(Host, exchange.subject).asked_again(self)
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
             self._player.ask_whether_accepted(_playback(exchange), error, now)

@@ -50,7 +50,8 @@ __all__ = ["BridgeMachine", "Stage"]
 LOOK_AGAIN = 5.0
 """Seconds after which Asterisk is asked again who is in a bridge, where it has not said."""
 LEAVING = 0.5
-"""Seconds after the reply that a bridge is destroyed, for it to be told that a call has left it."""
+"""Seconds after the reply that a bridge is destroyed, for it to be told that a call has left it; and after it was told
+that one has left that may come in again at once."""
 
 
 class Stage(Enum):
@@ -76,6 +77,8 @@ class _Member:
     """Asterisk has said so, in its reply or by an event, whichever was first."""
     has_entered: bool = False
     """It was an event as well: an end of its stay that is told before that is of an earlier one."""
+    is_asked_again: bool = False
+    """It may have been in when it was brought in a second time: Asterisk took it out first, and told so."""
 
 
 class BridgeMachine:
@@ -148,6 +151,7 @@ class BridgeMachine:
             self._forget_stay(there)
             self._unmute(call, now)
         member = _Member(call, Pending(lambda _, now: self._unwanted(member, now)), mute, absorb_dtmf)
+        member.is_asked_again = there is not None and not there.is_in  # on its way in for whoever wanted it before
         self._members[call] = member
         if self.stage is Stage.OPEN:
             self._join(member, now)
@@ -269,6 +273,12 @@ class BridgeMachine:
                 self._remove(now)
         return self._destroying
 
+    def asked_again(self, call: CallMachine) -> None:
+        """A call is brought in a second time, as the reply to the first is lost."""
+        member = self._members.get(call)
+        if member is not None:
+            member.is_asked_again = True
+
     def owner_gone(self, now: float) -> None:
         """Whoever made it has ended: nobody need come any more for it to go."""
         self._goes_when_empty = True
@@ -305,7 +315,12 @@ class BridgeMachine:
                 self._all_have_left(now)
             case ChannelLeftBridge():
                 member = self._member_of(event)
-                if member is not None and member.has_entered and not member.call.is_ending:
+                if member is None or not member.has_entered or member.call.is_ending:
+                    pass
+                elif member.is_asked_again:
+                    member.has_entered = False
+                    self._requests.arm("look", now + LEAVING, self._look)
+                else:
                     self._go(member, now)
             case BridgeDestroyed():
                 self._lost(now)
