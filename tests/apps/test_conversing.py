@@ -86,6 +86,39 @@ async def test_parts_that_block_delay_no_frame(office: Site, stt: RecogniserFact
     assert gaps[len(gaps) * 9 // 10] < BLOCKED / 2  # frames came while all three were blocked, one after another
 
 
+async def test_factories_are_called_in_workers(office: Site) -> None:
+    """Where what they load delays no frame; once for each call."""
+    made: list[str] = []
+
+    def factory_of(name: str, part: Any) -> Any:
+        def factory() -> Any:
+            assert threading.current_thread() is not threading.main_thread()
+            made.append(name)
+            return part
+
+        return factory
+
+    app = office.make_app(
+        stt=factory_of("stt", SimulatedRecogniser()),
+        llm=factory_of("llm", blocking_model),
+        tts=factory_of("tts", blocking_voice),
+        turn=factory_of("turn", lambda so_far: 1.0),
+    )
+    ended: list[Said] = []
+
+    @app.default()
+    async def talk(call: CallSession) -> None:
+        await call.answer()
+        ended.append(await call.say(call.agent.respond_stream("go")))
+        await call.hangup()
+
+    async with served(app):
+        person = office.call(Caller("100").waits_for_answer().waits(9), app)
+        await until(lambda: person.ended_at is not None)
+    assert ended == [Said("so be it", is_exact=True)]
+    assert sorted(made) == ["llm", "stt", "tts", "turn"]
+
+
 async def test_a_voice_that_hangs_keeps_nobody_from_ending(office: Site) -> None:
     released = threading.Event()
 

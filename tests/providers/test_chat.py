@@ -36,8 +36,7 @@ async def said(
 def attached(web: ScriptedWeb, *, retries: int = 2, **options: Any) -> tuple[OpenAIChat, World]:
     model = OpenAIChat("gpt-x", base_url="https://api.example/v1", api_key=KEY, retries=retries, **options)
     world = World(web)
-    model.attach(world)
-    return model, world
+    return model.attach(world), world
 
 
 # ---- what it asks ----------------------------------------------------------------------------------------------------
@@ -137,8 +136,7 @@ async def test_a_history_that_json_cannot_carry() -> None:
 async def test_where_it_asks(options: dict[str, str], environ: dict[str, str], url: str, key: str | None) -> None:
     web = ScriptedWeb(Reply(HI))
     model = OpenAIChat("gpt-x", **options)  # type: ignore[arg-type]
-    model.attach(World(web, environ))
-    await said(model)
+    await said(model.attach(World(web, environ)))
     assert web.requests[0].url == url
     assert dict(web.requests[0].headers).get("Authorization") == (f"Bearer {key}" if key else None)
 
@@ -180,6 +178,16 @@ def test_what_cannot_be_in_the_environment(environ: Mapping[str, str]) -> None:
 async def test_it_has_to_be_attached_first() -> None:
     with pytest.raises(LocalProtocolError, match="attach"):
         await said(OpenAIChat("gpt-x"))
+
+
+async def test_one_serves_two_applications() -> None:
+    """Each over its own network, and with its own key."""
+    webs = [ScriptedWeb(Reply(HI)), ScriptedWeb(Reply(HI))]
+    model = OpenAIChat("gpt-x")
+    for model_there in [model.attach(World(web, {"OPENAI_API_KEY": f"key-{n}"})) for n, web in enumerate(webs)]:
+        assert await said(model_there) == ["hi"]
+    keys = [[dict(request.headers)["Authorization"] for request in web.requests] for web in webs]
+    assert keys == [["Bearer key-0"], ["Bearer key-1"]]
 
 
 def test_it_is_a_part_that_serves_all_calls() -> None:

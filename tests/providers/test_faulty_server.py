@@ -41,9 +41,7 @@ def refused(status: int, message: str, *fields: str) -> bytes:
 
 
 def model_of(server: FaultyServer, world: World, **options: Any) -> OpenAIChat:
-    model = OpenAIChat("gpt-x", base_url=server.url, api_key=KEY, **options)
-    model.attach(world)
-    return model
+    return OpenAIChat("gpt-x", base_url=server.url, api_key=KEY, **options).attach(world)
 
 
 async def said(model: OpenAIChat) -> list[ModelItem]:
@@ -176,8 +174,7 @@ async def test_it_makes_no_sense(app_class: type[BaseApp], answer: bytes, words:
 async def test_nobody_is_there(app_class: type[BaseApp]) -> None:
     server = FaultyServer(GOOD)
     async with served(app_class, server) as world:
-        model = OpenAIChat("gpt-x", base_url=f"http://127.0.0.1:{closed_port()}", retries=1)
-        model.attach(world)
+        model = OpenAIChat("gpt-x", base_url=f"http://127.0.0.1:{closed_port()}", retries=1).attach(world)
         with pytest.raises(ProviderFailed, match=r"llm: no connection to 127\.0\.0\.1:.*: connection refused – does"):
             await said(model)
         assert world.slept == [0.25]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -232,9 +232,10 @@ def test_the_environment_is_in_no_repr() -> None:
     shown: list[str] = []
 
     class Curious(SimulatedVoice):
-        def attach(self, world: ProviderWorld) -> None:
+        def attach(self, world: ProviderWorld) -> Self:
             assert world.environ == {"OPENAI_API_KEY": "sk-secret"}
             shown.append(repr(world))
+            return super().attach(world)
 
     class Backend(VirtualLoop):
         name = "virtual"
@@ -274,12 +275,67 @@ def test_a_message_is_not_what_a_model_says() -> None:
         assert told.startswith("llm: TypeError: it must return, or yield, str or ToolCall")
 
 
-@pytest.mark.parametrize("name", ["llm", "tts", "vad", "turn"])
+@pytest.mark.parametrize("name", ["llm", "tts", "vad"])
 def test_a_factory_that_raises(name: str) -> None:
     def factory() -> Any:
         raise OSError("no such file")
 
     assert [told for _, told in outcomes(parts(**{name: factory}))] == [f"{name}: OSError: no such file"] * 2
+
+
+@pytest.mark.parametrize("name", ["llm", "tts"])
+def test_a_factory_that_makes_no_part(name: str) -> None:
+    (told, _) = outcomes(parts(**{name: lambda: "gpt-x"}))
+    assert told[1] == f"{name}: TypeError: {name}= must be a factory of what can be called, not of 'gpt-x'"
+
+
+def test_a_factory_that_raises_once_is_asked_again() -> None:
+    tries: list[float] = []
+
+    def factory() -> Any:
+        tries.append(0)
+        if len(tries) == 1:
+            raise OSError("no such file")
+        return SimulatedVoice()
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert (await call.say("one")).text == "one"
+        assert (await call.say("two. And three.")).text == "two. And three."
+
+    report = run_call(handler, Caller("1").waits_for_answer(timeout=5).waits(9), parts=parts(tts=factory))
+    assert report.error is None
+    assert len(tries) == 2
+    assert [entry.message for entry in report.log if entry.error is not None] == [
+        f"call {report.call and report.call.id}: tts= makes none, and is asked again when one is wanted"
+    ]
+
+
+def test_a_detector_of_turns_that_cannot_be_made_is_done_without() -> None:
+    def factory() -> Any:
+        raise OSError("no such file")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen(timeout=5)
+        assert turn is not None
+        assert turn.text == "hello"
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("hello").waits(2)
+    report = run_call(handler, caller, parts=parts(turn=factory))
+    assert report.error is None
+    assert any("detector of turns failed" in entry.message for entry in report.log)
+
+
+def test_a_part_whose_attach_gives_nothing() -> None:
+    class Forgetful(SimulatedVoice):
+        def attach(self, world: ProviderWorld) -> Any:
+            pass
+
+    (told, _) = outcomes(parts(tts=Forgetful))
+    assert "has to return the part" in told[1]
+    with pytest.raises(TypeError, match="has to return the part"):
+        run_call(CallSession.answer, Caller("1"), parts=parts(tts=Forgetful()))
 
 
 def test_a_text_whose_source_is_cancelled_by_itself_is_waited_for_no_longer() -> None:

@@ -99,7 +99,7 @@ class Stage:
 
     def attached(self, part: T) -> T:
         assert isinstance(part, Attachable)
-        part.attach(World(self.loop))
+        assert part.attach(World(self.loop)) is part
         return part
 
 

@@ -4,10 +4,10 @@ They are small protocols, and plain functions will do where a part keeps nothing
 ``async`` is awaited in a task of the application; a plain function may block, and runs in a worker thread. The one
 exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be quick.
 
-A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each: anything
-that can be called without arguments, such as a class. That of a recogniser may block; any other is called where the
-call is, and has to be quick. What needs arguments to be called is the part itself, and serves all calls: see
-:func:`part_for_a_call`.
+A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each, in a worker
+thread: anything that can be called without arguments, such as a class. What needs arguments to be called is the part
+itself, and serves all calls: see :func:`is_factory`. Again voice activity is the exception: its factory is called in a
+worker once, ahead of all calls, to load what it loads, and then where the call is.
 
 A part that has a method ``attach(world)`` is given a :class:`ProviderWorld` before it is first used.
 """
@@ -47,6 +47,8 @@ __all__ = [
     "TurnDetector",
     "TurnSoFar",
     "Voice",
+    "attached",
+    "is_factory",
     "part_for_a_call",
 ]
 
@@ -263,16 +265,33 @@ class ProviderWorld(Protocol):
 class Attachable(Protocol):
     """A part that wants a :class:`ProviderWorld`."""
 
-    def attach(self, world: ProviderWorld) -> None:
-        """Before it is used; once for each application that runs, or, for what a factory made, once."""
+    def attach(self, world: ProviderWorld) -> object:
+        """The part that runs on this world: itself, if it serves no other. Called before it is used; once for each
+        application that runs, or, for what a factory made, once.
+        """
 
 
-def part_for_a_call(part: Callable[..., T]) -> T | Callable[..., T]:
-    """A call's own, from a factory; or the part itself, if it cannot be called without arguments."""
+def attached(part: object, world: ProviderWorld) -> object:
+    """The part as it runs on this world. ``TypeError`` where its ``attach()`` does not give that."""
+    if not isinstance(part, Attachable):
+        return part
+    found = part.attach(world)
+    if found is None:
+        raise TypeError(f"attach() of {part!r} has to return the part, as itself, and not None")
+    return found
+
+
+def is_factory(part: Callable[..., object]) -> bool:
+    """Whether it makes one for each call; if it cannot be called without arguments, it is the part itself."""
     try:
         signature(part).bind()
     except TypeError:
-        return part
+        return False
     except ValueError:  # a callable of C that does not say what it takes
-        return part
-    return part()
+        return False
+    return True
+
+
+def part_for_a_call(part: Callable[..., T]) -> T | Callable[..., T]:
+    """A call's own, from a factory; or the part itself."""
+    return part() if is_factory(part) else part

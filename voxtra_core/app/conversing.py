@@ -30,7 +30,7 @@ from ..agent.events import AgentEvent
 from ..agent.machine import ConversationMachine, Parts
 from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
-from ..agent.providers import SpokenWord, ToolCall, part_for_a_call
+from ..agent.providers import SpokenWord, ToolCall, is_factory, part_for_a_call
 from ..agent.speaker import Mouth, Say
 from ..agent.tools import ArgumentsRefused, result_text
 from ..agent.web import Web
@@ -44,7 +44,7 @@ from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
 from .delivering import InThread, Log
-from .parts import AgentParts, CallParts, each_of, outcome_of_part
+from .parts import AgentParts, CallParts, PartName, each_of, outcome_of_part
 from .recognising import Recognising, Start
 
 __all__ = ["Conversations", "Talk"]
@@ -97,7 +97,6 @@ class Conversations:
         cancel: Callable[[int], object],
         log: Log,
     ) -> None:
-        self.parts = parts
         self.driver = driver
         self.in_thread = in_thread
         self.cancel = cancel
@@ -106,8 +105,7 @@ class Conversations:
         self._deadlines = Deadlines[Talk](lambda talk: talk.deadline)
         self._sleepers: list[tuple[float, int, Pending[None]]] = []  # a heap
         self._serial = count()
-        for part in parts.shared:
-            part.attach(self.world)
+        self.parts = parts.attached(self.world)
 
     async def warm_up(self) -> None:
         """Have a detector of activity made in a worker: what that loads keeps no call waiting, which has its own made
@@ -175,9 +173,9 @@ class Talk:
                 detector=self._parts.detector,
                 format=self._parts.format,
                 stt=owner.parts.stt is not None,
-                llm=self._parts.llm is not None,
-                tts=self._parts.tts is not None,
-                turn=self._parts.turn is not None,
+                llm=owner.parts.llm is not None,
+                tts=owner.parts.tts is not None,
+                turn=owner.parts.turn is not None,
                 tools=tools.specs,
             ),
             self._mouth,
@@ -185,6 +183,7 @@ class Talk:
         self._feeds = Feeds[AgentEvent]()
         self._tasks: dict[int, int] = {}  # by the number of what they are for
         self._tools: set[int] = set()  # those of tools that run
+        self._made: dict[PartName, Pending[Callable[..., object]]] = {}
         self._hearing: AudioFeed | None = None
         self._recognising = Recognising(
             self._parts.new_recogniser,
@@ -219,6 +218,7 @@ class Talk:
             self._start(f"ear of {self.call.id}", partial(self._hear, self._hearing))
             if self.machine.parts.stt:
                 self._recognising.begin()
+            self._make("llm", "tts", "turn")  # what takes its time to be made is not to be waited for then
             self._owner.driver.wake()
 
     def rest(self) -> None:
@@ -378,6 +378,35 @@ class Talk:
         self.machine.end_text(say, self._owner.driver.time(), error)
         self.step()
 
+    def _make(self, *names: PartName) -> None:
+        """Have these made, which the call does not have yet."""
+        for name in names:
+            part = getattr(self._owner.parts, name)
+            if part is None or name in self._made:
+                continue
+            made = self._made[name] = Pending[Callable[..., object]]()
+            if is_factory(part):
+                self._start(f"factory of {name} of {self.call.id}", partial(self._make_one, name, made))
+            else:
+                made.resolve(part)
+
+    async def _make_one(self, name: PartName, made: Pending[Callable[..., object]]) -> None:
+        try:
+            made.resolve(await self._owner.in_thread(partial(self._parts.new_part, name)))
+        except Exception as error:
+            del self._made[name]
+            words = f"call {self.call.id}: {name}= makes none, and is asked again when one is wanted"
+            self._owner.log(LogLevel.WARNING, words, error)
+            made.fail(error)
+
+    async def _part(self, name: PartName) -> Callable[..., object]:
+        """The call's own. Raises what its factory does."""
+        self._make(name)
+        made = self._made[name]
+        if not made.done:
+            await self._owner.driver.park(made)
+        return made.result()
+
     async def _ask_model(self, command: AskModel) -> None:
         machine, time = self.machine, self._owner.driver.time
 
@@ -389,9 +418,8 @@ class Talk:
 
         error: Exception | None = None
         try:
-            await each_of(
-                self._owner.in_thread, (str, ToolCall), take, self._parts.llm, command.messages, command.tools
-            )
+            model = await self._part("llm")
+            await each_of(self._owner.in_thread, (str, ToolCall), take, model, command.messages, command.tools)
         except Exception as raised:
             error = raised
         machine.receive_answered(command.ask, time(), error)
@@ -411,7 +439,8 @@ class Talk:
 
         error: Exception | None = None
         try:
-            await each_of(self._owner.in_thread, (AudioChunk, SpokenWord), take, self._parts.tts, command.text)
+            voice = await self._part("tts")
+            await each_of(self._owner.in_thread, (AudioChunk, SpokenWord), take, voice, command.text)
         except Exception as raised:
             error = raised
         machine.receive_spoken(command.speech, time(), error)
@@ -420,7 +449,8 @@ class Talk:
     async def _ask_detector(self, command: AskDetector) -> None:
         likelihood: float | None = None
         try:
-            answer = await outcome_of_part(self._owner.in_thread, self._parts.turn, command.so_far)
+            detector = await self._part("turn")
+            answer = await outcome_of_part(self._owner.in_thread, detector, command.so_far)
             likelihood = float(answer)  # type: ignore[arg-type]
         except Exception as error:
             self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the detector of turns failed", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import attrs
 
@@ -13,7 +13,6 @@ from ..agent.machine import part_failed
 from ..agent.options import Conversation
 from ..agent.providers import (
     ActivityDetector,
-    Attachable,
     Heard,
     Model,
     ProviderWorld,
@@ -22,6 +21,7 @@ from ..agent.providers import (
     Transcript,
     TurnDetector,
     Voice,
+    attached,
     part_for_a_call,
 )
 from ..agent.tools import Tools
@@ -30,9 +30,21 @@ from ..media.chunk import AudioChunk
 from ..media.formats import SLIN, SLIN16, AudioFormat, as_format
 from .delivering import InThread
 
-__all__ = ["AgentParts", "CallParts", "agent_parts", "each_of", "is_async", "outcome_of_part", "transcripts"]
+__all__ = [
+    "AgentParts",
+    "CallParts",
+    "PartName",
+    "agent_parts",
+    "each_of",
+    "is_async",
+    "outcome_of_part",
+    "transcripts",
+]
 
 T = TypeVar("T")
+
+PartName = Literal["llm", "tts", "turn"]
+"""Those of which a call has one, made when it is first wanted."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,11 +68,12 @@ class AgentParts:
                 )
         object.__setattr__(self, "tools", Tools(self.conversation.tools))
 
-    @property
-    def shared(self) -> list[Attachable]:
-        """Those that serve all calls, and want to know on what they run."""
-        parts: list[object] = [self.stt, self.llm, self.tts, self.turn]
-        return [part for part in parts if isinstance(part, Attachable) and not isinstance(part, type)]
+    def attached(self, world: ProviderWorld) -> AgentParts:
+        """The same for one application, with those that serve all its calls told on what they run."""
+        parts = {"stt": self.stt, "llm": self.llm, "tts": self.tts, "turn": self.turn}
+        shared = {name: part for name, part in parts.items() if part is not None and not isinstance(part, type)}
+        own: dict[str, Any] = {name: attached(part, world) for name, part in shared.items()}
+        return attrs.evolve(self, **own)
 
 
 def agent_parts(
@@ -84,16 +97,13 @@ def agent_parts(
 
 
 class CallParts:
-    """Those of one call, but for its recogniser: that is made in a worker. Raises
-    :class:`~voxtra_core.errors.ProviderFailed` where a factory raises.
+    """Those of one call. The detector of activity is made at once, and raises
+    :class:`~voxtra_core.errors.ProviderFailed` where it cannot be; the others may block while they are made.
     """
 
     def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
-        self._stt = parts.stt
+        self._parts = parts
         self._world = world
-        self.llm = self._own("llm", parts.llm)
-        self.tts = self._own("tts", parts.tts)
-        self.turn = self._own("turn", parts.turn)
         heard = _format_of(parts.stt) or (SLIN16 if parts.stt is not None else SLIN)
         made = self._own("vad", parts.vad)
         detector: ActivityDetector = made if made is not None else _detector_for(as_format(heard))
@@ -103,9 +113,16 @@ class CallParts:
         self.format = as_format(heard if parts.stt is not None else detector.format)
         """What is to be heard."""
 
+    def new_part(self, name: PartName) -> Callable[..., object]:
+        """The call's own. ``TypeError`` for what is none."""
+        made = self._own(name, getattr(self._parts, name))
+        if not callable(made):
+            raise TypeError(f"{name}= must be a factory of what can be called, not of {made!r}")
+        return cast("Callable[..., object]", made)
+
     def new_recogniser(self) -> Recogniser:
-        """One that has heard nothing. It may block. ``TypeError`` for what is none."""
-        made = self._own("stt", self._stt)
+        """One that has heard nothing. ``TypeError`` for what is none."""
+        made = self._own("stt", self._parts.stt)
         if hasattr(made, "hear"):
             return cast("Recogniser", made)
         if callable(made):
@@ -117,11 +134,9 @@ class CallParts:
             return None
         try:
             own = part_for_a_call(part)
+            return own if own is part else attached(own, self._world)
         except Exception as error:
             raise part_failed(name, error) from error
-        if own is not part and isinstance(own, Attachable):
-            own.attach(self._world)
-        return own
 
 
 def _detector_for(heard: AudioFormat) -> VoiceActivity:

@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -119,8 +120,8 @@ class OpenAIChat:
         where = f" at {self._server.place}" if self._server is not None else ""
         return f"<OpenAIChat {self.model!r}{where}>"
 
-    def attach(self, world: ProviderWorld) -> None:
-        """Take what is missing from the environment.
+    def attach(self, world: ProviderWorld) -> Self:
+        """The same model on this world, with what was missing from its environment; itself it may serve others.
 
         Raises ``ValueError`` for what cannot be in it, and :class:`~voxtra_core.errors.AgentNotConfigured` where OpenAI
         is to be asked and there is no key.
@@ -142,13 +143,15 @@ class OpenAIChat:
                 f"server give base_url, or set {' or '.join(_BASE_URLS)}"
             )
         target = parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions", fragment="")
-        self._world, self._server = world, _Server(target.geturl(), parts.netloc, key or "")
+        own = copy(self)
+        own._world, own._server = world, _Server(target.geturl(), parts.netloc, key or "")
+        return own
 
     async def __call__(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[ModelItem, None]:
         """The answer to a history."""
         world, server = self._world, self._server
         if world is None or server is None:
-            raise LocalProtocolError("attach() it to an application first")
+            raise LocalProtocolError("attach() it to an application first, and ask what that gives")
         request = self._request(server, messages, tools)
         for attempt in count():
             has_spoken = False

@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from copy import deepcopy
 from math import inf
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 from ..agent.providers import Message, ModelItem, ProviderWorld, SpeechItem, SpokenWord, ToolCall, ToolSpec, Transcript
 from ..errors import LocalProtocolError
@@ -46,9 +46,10 @@ class _Part:
 
     _world: ProviderWorld | None = None
 
-    def attach(self, world: ProviderWorld) -> None:
+    def attach(self, world: ProviderWorld) -> Self:
         """Have a clock."""
         self._world = world
+        return self
 
     async def _pause(self, seconds: float) -> None:
         """``LocalProtocolError`` where there is no clock."""
