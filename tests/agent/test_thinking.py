@@ -8,7 +8,7 @@ from voxtra_core.agent.commands import AskModel, Cancel, RunTool, Synthesise
 from voxtra_core.agent.events import AgentResponseEvent
 from voxtra_core.agent.options import Conversation
 from voxtra_core.agent.providers import Message, ModelItem, ToolCall
-from voxtra_core.agent.thinking import cut_to
+from voxtra_core.agent.thinking import cut_to, is_made_of
 from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
 
 from .world import World
@@ -232,6 +232,113 @@ def test_what_was_said_of_an_answer_is_cut_there() -> None:
     say.finished.abandon(world.now)
     world.step()
     assert roles(world) == [("user", "Hello?"), ("assistant", "One is said.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_made"),
+    [
+        ("It is 5, and 7", True),
+        ("it's 7", False),
+        ("Seven.", False),
+        ("7", True),
+        ("It is five, and 7.", True),
+        ("Es ist 5", False),
+        ("It was two then", False),
+        ("", False),
+        ("...", False),
+    ],
+)
+def test_what_is_made_of_an_answer(text: str, is_made: bool) -> None:
+    assert is_made_of(text, "**It** is *5*,\n and\n  7.") is is_made
+
+
+def answered_with_markup(world: World) -> None:
+    world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer("*Let* me see. ", CALL)
+    world.result("5")
+    world.answer("**One** is said. **Two** is said.")
+
+
+@pytest.mark.parametrize(
+    ("heard_for", "heard"), [(30.0, "Let me see. One is said. Two is said."), (2.3, "Let me see. One is said.")]
+)
+def test_what_is_made_of_an_answer_takes_its_place(heard_for: float, heard: str) -> None:
+    """All of it, or as far as it was heard."""
+    world = World(auto_voice=True)
+    answered_with_markup(world)
+    say = world.machine.say(world.now, "Let me see. One is said. Two is said.")
+    world.step()
+    world.silence(heard_for)
+    say.finished.abandon(world.now)
+    world.step()
+    assert [role for role, _ in roles(world)] == ["user", "assistant", "tool", "assistant"]
+    assert roles(world)[1] == ("assistant", None)
+    assert roles(world)[-1] == ("assistant", heard)
+    assert world.history[1]["tool_calls"]
+
+
+def test_an_answer_of_whose_other_dress_nothing_was_heard_is_none() -> None:
+    world = World(auto_voice=True)
+    answered_with_markup(world)
+    say = world.machine.say(world.now, "One is said. Two is said.")
+    world.step()
+    say.finished.abandon(world.now)
+    world.step()
+    assert [role for role, _ in roles(world)] == ["user", "assistant", "tool"]
+
+
+def test_an_answer_that_is_said_sentence_by_sentence() -> None:
+    world = World(auto_voice=True)
+    world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer("One is said. Two is said. Three is said.")
+    for sentence in ("One is said.", "Two is said."):
+        world.machine.say(world.now, sentence)
+        world.step()
+        world.silence(3)
+    assert roles(world) == [("user", "What is it?"), ("assistant", "One is said."), ("assistant", "Two is said.")]
+
+
+def test_an_answer_that_is_said_sentence_by_sentence_while_it_comes() -> None:
+    """Nothing is twice in the history, and the tools it calls are behind what was said before."""
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    world.answer("**One** is said. **Two**", end=False)
+    world.machine.say(world.now, "One is said.")
+    world.step()
+    world.silence(3)
+    world.answer(" is said.", CALL)
+    world.machine.say(world.now, "Two is said.")
+    world.step()
+    world.silence(3)
+    world.result("5")
+    world.answer("Three is said.")
+    assert response.finished.result().text == "**One** is said. **Two** is said.\n\nThree is said."
+    assert roles(world) == [
+        ("user", "What is it?"),
+        ("assistant", "One is said."),
+        ("assistant", None),
+        ("tool", "5"),
+        ("assistant", "Two is said."),
+    ]
+
+
+def test_what_is_made_of_an_answer_while_that_comes() -> None:
+    """Piece by piece; interrupted, it is broken off, and no part of it is kept but what was heard."""
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.step()
+    say = world.machine.say(world.now)
+    world.answer("**One** is said. **Two** is said. And", end=False)
+    world.machine.add_text(say, "One is said. Two is said. ", world.now)
+    world.step()
+    world.silence(1.3)
+    say.finished.abandon(world.now)
+    response.finished.abandon(world.now)
+    world.step()
+    assert roles(world) == [("user", "What is it?"), ("assistant", "One is said.")]
 
 
 @pytest.mark.parametrize(

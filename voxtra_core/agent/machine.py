@@ -11,7 +11,6 @@ what they say decides: words make it an interruption; a cough, or an "mm-hm", do
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -43,7 +42,7 @@ from .events import (
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
 from .speaker import Begin, Mouth, Say, SayState, Speaker
-from .thinking import Response, Thinker, cut_to
+from .thinking import WORD, Response, Thinker, cut_to
 
 __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
 
@@ -55,7 +54,6 @@ POLITE = 10.0
 """Seconds that something waits to be said while somebody speaks."""
 MOST_TURNS = 100
 """How many turns wait to be taken; beyond that the last two are one."""
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 def _ignore(*arguments: object) -> None:
@@ -367,8 +365,9 @@ class ConversationMachine:
     def say(self, now: float, text: str | None = None, *, interruptible: bool = True, remember: bool = True) -> Say:
         """Say this; without a text it comes by :meth:`add_text` and :meth:`end_text`.
 
-        A text that the model has just answered is what the history says already, and is cut there to what was heard.
-        Anything else is added to the history, as far as it was heard; unless it is not to be remembered.
+        A text that the model has just answered is what the history says already, and is cut there to what was heard;
+        one that is made of that answer takes its place. Anything else is added to the history, as far as it was heard;
+        unless it is not to be remembered.
         """
         self._check(self.parts.tts)
         response = self._unsaid
@@ -412,6 +411,7 @@ class ConversationMachine:
         say = Say(
             interruptible,
             response=response,
+            unsaid=self._unsaid,
             remember=remember and response is None,
             times=self._times_of(response),
             finished=Pending(lambda _, now: self.speaker.stop(say, now)),
@@ -466,8 +466,10 @@ class ConversationMachine:
                 self.thinker.abandon(say.response, now)
             if said.interrupted:
                 cut_to(said.text, say.response.messages, history)
-        elif say.remember and said.text:
-            history.append({"role": "assistant", "content": said.text})
+        elif say.remember:
+            is_told = say.unsaid is not None and self.thinker.is_told_by(say.text, said.text, say.unsaid)
+            if said.text and not is_told:
+                history.append({"role": "assistant", "content": said.text})
         self._events.append(said)
 
     def _may_begin(self, say: Say, now: float) -> Begin:
@@ -525,7 +527,7 @@ class ConversationMachine:
             self._words_said(utterance, now)
         else:
             self._no_words(utterance, now)
-        if _WORD.search(text):
+        if WORD.search(text):
             if not (utterance.may_be_backchannel and self._is_backchannel(text)):
                 turn = _turn_of(utterance)
                 self._events.append(turn)
@@ -546,7 +548,7 @@ class ConversationMachine:
 
     def _counts(self, text: str) -> bool:
         """Whether it is more than a sign of listening."""
-        words = _WORD.findall(text)
+        words = WORD.findall(text)
         return len(words) >= self._options.interruption.min_words and bool(words) and not self._is_backchannel(text)
 
     def _is_backchannel(self, text: str) -> bool:

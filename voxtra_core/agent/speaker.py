@@ -131,6 +131,8 @@ class Say:
     interruptible: bool
     response: Response | None = None
     """The model's answer that it is, in whole or while it comes."""
+    unsaid: Response | None = None
+    """The answer that had been made last, and not been said: it may be made of that."""
     remember: bool = False
     """Whether the history is to have what was heard of it, as it is nobody's answer."""
     times: TurnTimes | None = None
@@ -163,6 +165,11 @@ class Say:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state is SayState.OVER
+
+    @property
+    def text(self) -> str:
+        """What there is of it, but for what is no whole sentence yet."""
+        return " ".join(sentence.text for sentence in self.sentences if not sentence.is_filler)
 
     def said(self, seconds: float, *, by: Literal["speech", "dtmf"] | None = None, is_cut: bool = False) -> Said:
         """What was heard of it in so many seconds."""

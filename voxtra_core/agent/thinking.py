@@ -12,7 +12,9 @@ One answer is made at a time: a conversation has one owner.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import SequenceMatcher
 
 import attrs
 
@@ -24,7 +26,7 @@ from .events import AgentResponseEvent, TurnTimes
 from .options import Conversation
 from .providers import Message, ModelItem, ToolCall, ToolSpec
 
-__all__ = ["Response", "Thinker"]
+__all__ = ["WORD", "Response", "Thinker", "cut_to", "is_made_of"]
 
 BETWEEN = "\n\n"
 """What stands between the texts of two rounds: a new paragraph, so that the first is spoken while the tools run."""
@@ -34,6 +36,10 @@ LONGEST_ANSWER = 100_000
 """Characters, more than an hour of speech, after which a model is taken to have lost its way; and so it is with"""
 MOST_CALLS = 100
 """… so many calls of tools in one round."""
+ENOUGH_WORDS = 200
+"""Words by which it is told what a text is made of."""
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+"""One word, of any script that has spaces between them."""
 
 
 @attrs.define(eq=False)
@@ -60,6 +66,8 @@ class Response:
     rounds: int = 0
     is_said: bool = False
     """Whether it is spoken while it comes: then who speaks it knows what was heard of it."""
+    is_told: bool = False
+    """Whether it is said in other words than its own: the history has what is heard of those, in its place."""
     is_over: bool = False
 
     @property
@@ -127,6 +135,17 @@ class Thinker:
             self._break_off(response)
             self._end(response, None, now)
 
+    def is_told_by(self, text: str, heard: str, response: Response) -> bool:
+        """Whether this text was made of the answer. What was heard of it is in the answer's place then; of an answer
+        under way that is not all, and the history leaves the rest to what will be said.
+        """
+        if response.is_told or not response.messages or not is_made_of(text, response.text):
+            return False
+        response.is_told = True
+        response.message = None
+        replace(heard, response.messages, self.history)
+        return True
+
     def close(self, error: VoxtraError, now: float) -> None:
         """The call has ended."""
         if self.current is not None:
@@ -152,10 +171,11 @@ class Thinker:
         if isinstance(item, ToolCall):
             response.calls.append(item)
         else:
-            if response.message is None:
-                self._new_message(response, "")
-            assert response.message is not None
-            response.message["content"] += item
+            if not response.is_told:
+                if response.message is None:
+                    self._new_message(response, "")
+                assert response.message is not None
+                response.message["content"] += item
             response.add(item, now)
 
     def receive_end(self, ask: int, now: float) -> None:
@@ -175,7 +195,7 @@ class Thinker:
             self._end(response, ProviderFailed("llm", f"tools in more than {response.rounds} rounds of one turn"), now)
         else:
             response.rounds += 1
-            if response.message is not None and response.message["content"]:
+            if response.text and not response.text.endswith(BETWEEN):
                 response.add(BETWEEN, now)
             for call in calls:
                 if call.error is not None:
@@ -355,6 +375,27 @@ def cut_to(heard: str, messages: Sequence[Message], history: list[Message]) -> N
             message["content"] = content[:end].rstrip() if end < len(content) else content
         if not message.get("content") and not message.get("tool_calls"):
             history[:] = [other for other in history if other is not message]
+
+
+def is_made_of(text: str, answer: str) -> bool:
+    """Whether this is the answer in other dress: without its markup, shortened, one sentence of it. That is so if three
+    out of four of its words are the answer's, in order.
+    """
+    words, its_words = WORD.findall(text.casefold())[:ENOUGH_WORDS], WORD.findall(answer.casefold())
+    same = SequenceMatcher(None, words, its_words, autojunk=False).get_matching_blocks()
+    return bool(words) and 4 * sum(block.size for block in same) >= 3 * len(words)
+
+
+def replace(heard: str, messages: Sequence[Message], history: list[Message]) -> None:
+    """Have what was heard stand in the place of an answer, which is these messages."""
+    for message in messages:
+        message["content"] = None
+    if heard:
+        last = messages[-1]
+        last["content"] = heard
+        if not any(message is last for message in history):  # it was broken off
+            history.append(last)
+    cut_to("", messages[:-1] if heard else messages, history)
 
 
 def check_history(history: Sequence[object]) -> None:
