@@ -31,6 +31,7 @@ from ..testing.parts import SimulatedRecogniser, SimulatedVoice
 from ..testing.people import Person
 from ..testing.serve import SimulatorServer
 from .demo import ALICE, PASSWORD, USER, Tally, awaited, serve, with_simulator
+from .show import Lines
 
 __all__ = ["Minutes", "Parts", "agent_on_asterisk", "agent_simulated"]
 
@@ -97,19 +98,14 @@ def _spoken(voice: LocalVoice, text: str) -> AudioChunk:
 
 
 class Minutes:
-    """Prints who says what, and how long each answer took, with the seconds since the first line."""
+    """Prints who says what, and how long each answer took."""
 
     def __init__(self, write: Callable[[str], object], time: Callable[[], float]) -> None:
-        self._write = write
-        self._time = time
-        self._start: float | None = None
+        self._lines = Lines(write, time)
 
     def line(self, who: str, text: str) -> None:
         """Print one."""
-        now = self._time()
-        if self._start is None:
-            self._start = now
-        self._write(f"{now - self._start:7.3f}  {who:<8} {text}".rstrip())
+        self._lines.add(f"{who:<8} {text}")
 
     def add(self, event: AgentEvent) -> None:
         """Print one thing, if it is worth a line."""
