@@ -22,7 +22,7 @@ from voxtra_core.wire import (
     WebSocketClient,
     WebSocketServer,
 )
-from voxtra_core.wire.http import MAX_HEAD
+from voxtra_core.wire.http_messages import MAX_HEAD
 from voxtra_core.wire.http_stream import HTTPStreamClient, ResponseData, request_head
 
 from .choices import Choices

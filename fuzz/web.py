@@ -6,7 +6,7 @@ from itertools import count
 
 from voxtra_core.agent.web import WebExchange, WebRequest
 from voxtra_core.errors import ProviderFailed
-from voxtra_core.wire.http import MAX_HEAD
+from voxtra_core.wire.http_messages import MAX_HEAD
 from voxtra_core.wire.web import WebPort
 
 from .choices import Choices

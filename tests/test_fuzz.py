@@ -265,7 +265,7 @@ def parts_are_messages(server: WebSocketServer, opcode: object, payload: bytes, 
 @pytest.mark.parametrize(
     ("target", "owner", "name", "planted"),
     [
-        ("http_client", HTTPClient, "receive_data", lambda client, data: client._reader.receive_data(data)),
+        ("http_client", HTTPClient, "receive_data", lambda client, data: client._stream._reader.receive_data(data)),
         ("websocket_server", WebSocketServer, "_receive_part", parts_are_messages),
         ("audiosocket_server", AudioSocketServer, "_check", lambda server, kind, length: None),
         ("ari_link", AriLink, "withdraw_request", lambda link, request_id, now: link._messages.append(LinkOpened())),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxtra_core.errors import LocalProtocolError, RemoteProtocolError
-from voxtra_core.wire.http import MAX_HEAD
+from voxtra_core.wire.http_messages import MAX_HEAD
 from voxtra_core.wire.http_stream import (
     HTTPStreamClient,
     HTTPStreamEvent,

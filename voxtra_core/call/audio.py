@@ -60,13 +60,11 @@ class AudioStats:
 class AudioFeed(Feed[AudioChunk]):
     """One reader's queue of chunks."""
 
-    __slots__ = ("_source", "error")
+    __slots__ = ("_source",)
 
     def __init__(self, limit: int, counters: Counters | None = None, source: CallAudio | None = None) -> None:
         super().__init__(limit, counters)
         self._source = source
-        self.error: Exception | None = None
-        """Why there is no more, where that is not the call's end."""
 
     def close(self) -> None:
         """The reader wants no more, not even what waits; nothing need be converted for it."""
@@ -314,9 +312,7 @@ class CallAudio:
 
     @staticmethod
     def _end(feed: AudioFeed, error: Exception) -> None:
-        if isinstance(error, MediaFailed):
-            feed.error = error
-        feed.end()
+        feed.end(error if isinstance(error, MediaFailed) else None)  # the call's end is the usual one
 
     def stats(self) -> AudioStats:
         """How it stands."""

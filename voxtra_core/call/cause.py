@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
 
 import attrs
+
+from ..ari.operations.literals import HangupReason
 
 __all__ = [
     "CAUSE_NAMES",
@@ -71,22 +72,6 @@ CAUSE_NAMES: dict[int, str] = {
     127: "INTERWORKING",
 }
 """ITU-T Q.850's causes by Asterisk's names for them (``include/asterisk/causes.h``, without ``AST_CAUSE_``)."""
-
-HangupReason = Literal[
-    "normal",
-    "busy",
-    "congestion",
-    "no_answer",
-    "timeout",
-    "rejected",
-    "unallocated",
-    "normal_unspecified",
-    "number_incomplete",
-    "codec_mismatch",
-    "interworking",
-    "failure",
-    "answered_elsewhere",
-]
 
 REASON_CAUSES: dict[HangupReason, int] = {
     "normal": 16,

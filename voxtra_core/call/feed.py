@@ -24,7 +24,7 @@ DEFAULT_LIMIT = 1000
 class Feed(Generic[T]):
     """One follower's queue. Of more than ``limit`` items the oldest is dropped, and counted, also in ``counters``."""
 
-    __slots__ = ("__weakref__", "_closed", "_counters", "_items", "_limit", "_ready", "dropped")
+    __slots__ = ("__weakref__", "_closed", "_counters", "_items", "_limit", "_ready", "dropped", "error")
 
     def __init__(self, limit: int = DEFAULT_LIMIT, counters: Counters | None = None) -> None:
         if limit < 1:
@@ -36,6 +36,8 @@ class Feed(Generic[T]):
         self._ready: Pending[None] | None = None
         self.dropped = 0
         """How many items were dropped so far."""
+        self.error: Exception | None = None
+        """Why there is no more, where that is not the usual end."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -67,8 +69,10 @@ class Feed(Generic[T]):
         if self._ready is not None:
             self._settle()
 
-    def end(self) -> None:
-        """Nothing happens any more; what waits can still be taken."""
+    def end(self, error: Exception | None = None) -> None:
+        """Nothing happens any more, for that reason if one is given; what waits can still be taken."""
+        if error is not None:
+            self.error = error
         self._closed = True
         self._settle()
 

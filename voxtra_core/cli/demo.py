@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from ..app import BaseApp
+from ..app import Backend, BaseApp
 from ..call import Pending
 from ..session import CallSession
 from ..testing.asterisk import SimulatedAsterisk
@@ -14,9 +14,22 @@ from ..testing.callers import Caller
 from ..testing.serve import SimulatorServer
 from .show import Show
 
-__all__ = ["PASSWORD", "USER", "Tally", "demo_on_asterisk", "demo_simulated", "menu", "serve"]
+__all__ = [
+    "ALICE",
+    "PASSWORD",
+    "USER",
+    "Tally",
+    "awaited",
+    "demo_on_asterisk",
+    "demo_simulated",
+    "menu",
+    "serve",
+    "with_simulator",
+]
 
 USER, PASSWORD = "demo", "demo"
+ALICE = Caller("5550100", name="Alice", dials="100", context="from-outside")
+"""Who calls at the simulated Asterisk."""
 
 
 async def menu(call: CallSession) -> None:
@@ -75,18 +88,30 @@ def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
     backend = app_class.backend
     show = Show(partial(print, flush=True), backend.time)
     tally = Tally(1)
-    caller = (
-        Caller("5550100", name="Alice", dials="100", context="from-outside")
-        .waits_for_answer(timeout=5)
-        .waits_for_prompt("hello-world", timeout=5)
-        .presses("1", after=0.5)
-    )
+    caller = ALICE.waits_for_answer(timeout=5).waits_for_prompt("hello-world", timeout=5).presses("1", after=0.5)
+
+    async def take_the_call(server: SimulatorServer, url: str) -> None:
+        show.legend()
+        show.say(f"a simulated Asterisk listens at {url}; Alice is about to call")
+        app = app_class(url, USER, PASSWORD, app_name=app_name, observer=show)
+        await serve(app, _counted(tally), tally)
+
+    with_simulator(backend, take_the_call, calls=[(caller, app_name)])
+    return tally.summary()
+
+
+def with_simulator(
+    backend: Backend,
+    use: Callable[[SimulatorServer, str], Awaitable[None]],
+    *,
+    calls: Sequence[tuple[Caller, str]] = (),
+) -> None:
+    """Serve a simulated Asterisk on loopback, for as long as it is used; its URL is told.
+
+    It knows :data:`USER`. ``calls`` are callers who dial as soon as the application named with them connects.
+    """
     server = SimulatorServer(
-        SimulatedAsterisk(new_id=backend.new_id),
-        "127.0.0.1",
-        0,
-        users={USER: PASSWORD},
-        calls=[(caller, app_name)],
+        SimulatedAsterisk(new_id=backend.new_id), "127.0.0.1", 0, users={USER: PASSWORD}, calls=calls
     )
 
     async def simulate() -> None:
@@ -94,20 +119,15 @@ def demo_simulated(app_class: type[BaseApp], app_name: str) -> int:
         server.attach(driver)
         await driver.run(server)
 
-    async def take_the_call() -> None:
+    async def use_it() -> None:
         await backend.park(server.listening)
-        url = f"http://127.0.0.1:{server.port}"
-        show.legend()
-        show.say(f"a simulated Asterisk listens at {url}; Alice is about to call")
-        app = app_class(url, USER, PASSWORD, app_name=app_name, observer=show)
-        await serve(app, _counted(tally), tally)
+        await use(server, f"http://127.0.0.1:{server.port}")
         server.stop()
 
     async def main() -> None:
-        await backend.together(simulate, take_the_call)
+        await backend.together(simulate, use_it)
 
     backend.run(main)
-    return tally.summary()
 
 
 def demo_on_asterisk(app: BaseApp, show: Show, *, endpoint: str | None, calls: int) -> int:
@@ -119,10 +139,15 @@ def demo_on_asterisk(app: BaseApp, show: Show, *, endpoint: str | None, calls: i
 
     def announce() -> None:
         show.legend()
-        show.say(f"calling {endpoint}" if endpoint else f"waiting: dial an extension that runs Stasis({app.app_name})")
+        show.say(awaited(app, endpoint))
 
     app.backend.run(main)
     return tally.summary()
+
+
+def awaited(app: BaseApp, endpoint: str | None) -> str:
+    """What happens first on a real Asterisk, for whoever looks on."""
+    return f"calling {endpoint}" if endpoint else f"waiting: dial an extension that runs Stasis({app.app_name})"
 
 
 async def serve(

@@ -26,12 +26,12 @@ from ..media.activity import VoiceActivity
 from ..media.chunk import AudioChunk
 from ..providers.local import LocalActivity, LocalRecogniser, LocalVoice, Rule, RuleBasedModel
 from ..session import CallSession
-from ..testing.asterisk import SimulatedAsterisk
-from ..testing.callers import Caller, Script
+from ..testing.callers import Script
 from ..testing.parts import SimulatedRecogniser, SimulatedVoice
 from ..testing.people import Person
 from ..testing.serve import SimulatorServer
-from .demo import PASSWORD, USER, Tally, serve
+from .demo import ALICE, PASSWORD, USER, Tally, awaited, serve, with_simulator
+from .show import Lines
 
 __all__ = ["Minutes", "Parts", "agent_on_asterisk", "agent_simulated"]
 
@@ -98,19 +98,14 @@ def _spoken(voice: LocalVoice, text: str) -> AudioChunk:
 
 
 class Minutes:
-    """Prints who says what, and how long each answer took, with the seconds since the first line."""
+    """Prints who says what, and how long each answer took."""
 
     def __init__(self, write: Callable[[str], object], time: Callable[[], float]) -> None:
-        self._write = write
-        self._time = time
-        self._start: float | None = None
+        self._lines = Lines(write, time)
 
     def line(self, who: str, text: str) -> None:
         """Print one."""
-        now = self._time()
-        if self._start is None:
-            self._start = now
-        self._write(f"{now - self._start:7.3f}  {who:<8} {text}".rstrip())
+        self._lines.add(f"{who:<8} {text}")
 
     def add(self, event: AgentEvent) -> None:
         """Print one thing, if it is worth a line."""
@@ -200,33 +195,20 @@ def agent_simulated(app_class: type[BaseApp], app_name: str, *, model: Model | N
     except ImportError as missing:
         parts, note = Parts.stand_ins(), f"in a code of tones: {missing}"
     tally = Tally(1)
-    server = SimulatorServer(SimulatedAsterisk(new_id=backend.new_id), "127.0.0.1", 0, users={USER: PASSWORD})
+    went_well: list[bool] = []
 
-    async def simulate() -> None:
-        driver = backend.driver()
-        server.attach(driver)
-        await driver.run(server)
-
-    async def take_the_call() -> None:
-        await backend.park(server.listening)
-        url = f"http://127.0.0.1:{server.port}"
+    async def take_the_call(server: SimulatorServer, url: str) -> None:
         app = app_class(url, USER, PASSWORD, app_name=app_name, **parts.options(model))
         talk = _Talk(app, minutes, tally)
 
         def call() -> None:
             minutes.line("", f"· a simulated Asterisk listens at {url}; Alice calls, and they speak {note}")
-            caller = Caller("5550100", name="Alice", dials="100", context="from-outside")
-            talk.on_event = _Alice(server, server.call(caller, app_name, backend.time()), parts, backend.time).react
+            talk.on_event = _Alice(server, server.call(ALICE, app_name, backend.time()), parts, backend.time).react
 
         await serve(app, talk.handler, tally, announce=call)
         went_well.append(talk.went_well)
-        server.stop()
 
-    async def main() -> None:
-        await backend.together(simulate, take_the_call)
-
-    went_well: list[bool] = []
-    backend.run(main)
+    with_simulator(backend, take_the_call)
     return tally.summary() or (0 if all(went_well) else 1)
 
 
@@ -258,8 +240,7 @@ def agent_on_asterisk(app: BaseApp, minutes: Minutes, *, endpoint: str | None, c
     talk = _Talk(app, minutes, tally)
 
     def announce() -> None:
-        waits = f"waiting: dial an extension that runs Stasis({app.app_name})"
-        minutes.line("", f"· calling {endpoint}" if endpoint else f"· {waits}")
+        minutes.line("", f"· {awaited(app, endpoint)}")
 
     async def main() -> None:
         await serve(app, talk.handler, tally, endpoint, announce)

@@ -21,18 +21,33 @@ from ..ari import (
 from ..ari.messages import Reply
 from ..stasis import CallChanged
 
-__all__ = ["Show"]
+__all__ = ["Lines", "Show"]
 
 _SECRET = {"channels.send_dtmf": "digits not shown", "channels.set_channel_var": "value not shown"}
 
 
-class Show:
-    """Prints what an application's observer is shown, with the seconds since the first line."""
+class Lines:
+    """Prints lines, each behind the seconds since the first."""
 
     def __init__(self, write: Callable[[str], object], time: Callable[[], float]) -> None:
         self._write = write
         self._time = time
         self._start: float | None = None
+
+    def add(self, text: str) -> None:
+        """Print one."""
+        now = self._time()
+        if self._start is None:
+            self._start = now
+        self._write(f"{now - self._start:7.3f}  {text}".rstrip())
+
+
+class Show:
+    """Prints what an application's observer is shown."""
+
+    def __init__(self, write: Callable[[str], object], time: Callable[[], float]) -> None:
+        self._write = write
+        self._lines = Lines(write, time)
 
     def __call__(self, what: object) -> None:
         """Print one thing, if it is worth a line."""
@@ -61,10 +76,7 @@ class Show:
         self._line(" ", "", text)
 
     def _line(self, arrow: str, head: str, rest: str) -> None:
-        now = self._time()
-        if self._start is None:
-            self._start = now
-        self._write(f"{now - self._start:7.3f}  {arrow} {head:<20} {rest}".rstrip())
+        self._lines.add(f"{arrow} {head:<20} {rest}")
 
 
 def _short_path(request: Request[object]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..agent.events import AgentEvent, AgentResponseEvent
 from ..agent.machine import ConversationMachine
@@ -13,7 +13,7 @@ from ..agent.providers import Message
 from ..agent.speaker import Say
 from ..agent.thinking import Response
 from ..call import DEFAULT_LIMIT, Feed, Pending
-from .streams import EventStream
+from .streams import EventStream, FeedStream
 from .waiting import Driver, taken
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ async def said_by(
     return await outcome(talk, driver, say.finished)
 
 
-class ResponseStream:
+class ResponseStream(FeedStream[str]):
     """What the model answers, piece by piece, for ``async for``; or whole, to be given to ``call.say()``.
 
     Made by :meth:`AgentClient.respond_stream`. ``call.say(stream)`` speaks it sentence by sentence while it is being
@@ -98,14 +98,14 @@ class ResponseStream:
     """
 
     def __init__(self, talk: Talking, driver: Driver, text: str) -> None:
+        super().__init__(Feed[str](1_000_000), driver.park)
         self._talk = talk
         self._driver = driver
-        self._feed = Feed[str](1_000_000)
         self.response: Response = talk.machine.respond(
             text,
             driver.time(),
             on_text=lambda piece, now: self._feed.put(piece),
-            on_end=lambda error, now: self._feed.end(),
+            on_end=lambda error, now: self._feed.end(error),
         )
 
     def __repr__(self) -> str:
@@ -132,26 +132,6 @@ class ResponseStream:
             self._talk.step()
             self._driver.wake()
         self._feed.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
-        while True:
-            await self._driver.park(self._feed.ready())
-            if len(self._feed):
-                return self._feed.take()
-            if self._feed.is_over:
-                error = self.response.finished.error
-                if error is not None:
-                    raise error.with_traceback(None)
-                raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.close()
 
 
 class AgentClient:

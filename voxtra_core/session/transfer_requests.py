@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Protocol
 
 from ..ari import ChannelTransfer
 from ..call import CallMachine, Feed, Pending
@@ -11,6 +11,7 @@ from ..errors import TransferFailed
 from ..stasis.asked_transfer import AskedTransfer, Refusal
 from ..stasis.transfer import Comfort, Dialled
 from .call import CallSession
+from .streams import FeedStream
 from .waiting import Driver, outcome_of
 
 __all__ = ["TransferHome", "TransferRequest", "TransferRequests"]
@@ -102,7 +103,7 @@ class TransferRequest:
         await outcome_of(self._driver, self._asked.decline(self._driver.time(), reason))
 
 
-class TransferRequests:
+class TransferRequests(FeedStream[TransferRequest]):
     """What a far end asks for, one :class:`TransferRequest` after another, for ``async for``. Made by
     :meth:`.CallSession.transfer_requests`; best used by ``async with``, behind which Asterisk carries out by itself
     what is asked for::
@@ -121,8 +122,8 @@ class TransferRequests:
     """
 
     def __init__(self, session: CallSession, feed: Feed[TransferRequest], driver: Driver, home: TransferHome) -> None:
+        super().__init__(feed, driver.park)
         self._session = session
-        self._feed = feed
         self._driver = driver
         self._home = home
 
@@ -133,20 +134,3 @@ class TransferRequests:
         """Answer no more: what is open is declined."""
         self._home.ignore_transfer_requests(self._session, self._feed, self._driver.time())
         self._driver.wake()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> TransferRequest:
-        while True:
-            await self._driver.park(self._feed.ready())
-            if len(self._feed):
-                return self._feed.take()
-            if self._feed.is_over:
-                raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.close()

@@ -24,7 +24,6 @@ from ..ari import (
     Request,
     applications,
     bridges,
-    playbacks,
 )
 from ..call import CallMachine, Pending, Playback, PlaybackEnd
 from ..call.commands import AskPlayback, Command, ControlPlayback, Play, PlaybackControl, StopPlayback
@@ -41,6 +40,7 @@ from ..errors import (
     RequestOutcomeUnknown,
     VoxtraError,
 )
+from .translate import playback_request_for
 
 if TYPE_CHECKING:
     from .bridges import Bridges
@@ -695,12 +695,8 @@ class BridgeMachine:
                     offsetms=command.offset_ms or None,
                     skipms=command.skip_ms,
                 )
-            case StopPlayback():
-                return playbacks.stop(command.playback_id)
-            case ControlPlayback():
-                return playbacks.control(command.playback_id, operation=command.control)
-            case AskPlayback():
-                return playbacks.get(command.playback_id)
+            case StopPlayback() | ControlPlayback() | AskPlayback():
+                return playback_request_for(command)
             case _:
                 return None
 

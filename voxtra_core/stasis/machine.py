@@ -367,15 +367,7 @@ class StasisMachine:
                     self._count_failure(message.error)
                     self._receive_error(asked, message.request_id, message.error, now)
             case LinkClosed():
-                self._ask_no_more(now)
-                self._claims.clear()
-                for call in list(self.calls.values()):
-                    call.connection_lost(now)
-                self._collect()
-                self.recordings.close(now)
-                self.bridges.close(now)
-                self.queues.close(now)
-                self.transfer_requests.close(now)
+                self._end_all(now)
             case LinkAlive():
                 self._is_probing = False
                 suspicious, self._suspicious = self._suspicious, {}
@@ -628,6 +620,16 @@ class StasisMachine:
         """There will be no link in time, or none at all: its calls have ended, and no request is answered any more."""
         self._now = now
         self._has_link = False
+        self._end_all(now)
+        for _ in range(MAX_REPEATS + 2):  # of what is asked again because of that, nothing comes either
+            for request_id in list(self._asked):
+                asked = self._forget(request_id)
+                if asked is not None and isinstance(asked.owner, Pending):
+                    self.counters.requests_unknown += 1
+                    asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
+
+    def _end_all(self, now: float) -> None:
+        """What becomes of anything is not to be known any more."""
         self._ask_no_more(now)
         self._claims.clear()
         for call in list(self.calls.values()):
@@ -637,12 +639,6 @@ class StasisMachine:
         self.bridges.close(now)
         self.queues.close(now)
         self.transfer_requests.close(now)
-        for _ in range(MAX_REPEATS + 2):  # of what is asked again because of that, nothing comes either
-            for request_id in list(self._asked):
-                asked = self._forget(request_id)
-                if asked is not None and isinstance(asked.owner, Pending):
-                    self.counters.requests_unknown += 1
-                    asked.owner.fail(RequestOutcomeUnknown(f"{asked.request.operation}: no reply, and no connection"))
 
     def _ask_no_more(self, now: float) -> None:
         """What Asterisk is asked on behalf of a link that is gone need not be asked on the next."""

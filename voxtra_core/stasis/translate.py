@@ -36,7 +36,7 @@ from ..call.commands import (
     Withdraw,
 )
 
-__all__ = ["request_for"]
+__all__ = ["playback_request_for", "request_for"]
 
 _NAMED: Mapping[int, HangupReason] = {cause: reason for reason, cause in REASON_CAUSES.items()}
 """Asterisk before 17 knows no ``reason_code``, and takes a cause by ARI's name for it only: the others become 16."""
@@ -79,12 +79,8 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
                 skipms=command.skip_ms,
                 playback_id=command.playback_id,
             )
-        case StopPlayback():
-            return playbacks.stop(command.playback_id)
-        case ControlPlayback():
-            return playbacks.control(command.playback_id, operation=command.control)
-        case AskPlayback():
-            return playbacks.get(command.playback_id)
+        case StopPlayback() | ControlPlayback() | AskPlayback():
+            return playback_request_for(command)
         case AskChannel():
             return channels.get(channel)
         case SendDtmf():
@@ -127,6 +123,17 @@ def request_for(command: Command, app_name: str) -> Request[Any] | None:
             return None
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def playback_request_for(command: StopPlayback | ControlPlayback | AskPlayback) -> Request[Any]:
+    """The same for a playback, whatever it is played to."""
+    match command:
+        case StopPlayback():
+            return playbacks.stop(command.playback_id)
+        case ControlPlayback():
+            return playbacks.control(command.playback_id, operation=command.control)
+        case AskPlayback():
+            return playbacks.get(command.playback_id)
 
 
 def _elsewhere(endpoint: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .accepted import AcceptedLink
 from .ari import AriLink
 from .audiosocket import AUDIOSOCKET_RATES, AudioSocketClient, AudioSocketServer
-from .http import Headers, HTTPClient, HTTPRequest, HTTPResponse, HTTPServer, header_value
+from .http import HTTPClient, HTTPRequest, HTTPResponse, HTTPServer
+from .http_messages import Headers, header_value
 from .listener import AriListener
 from .server import AriServer, RequestReceived, ServerMessage, SocketClosed, SocketOpened
 from .websocket import (

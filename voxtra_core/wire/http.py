@@ -6,65 +6,33 @@ out. What comes out never depends on how the stream was cut into pieces.
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import NoReturn, TypeAlias
 
 import attrs
 import h11
 
 from ..errors import LocalProtocolError, RemoteProtocolError
+from .http_messages import (
+    MAX_HEAD,
+    Headers,
+    MessageReader,
+    decoded,
+    encoded,
+    header_tokens,
+    header_value,
+    outgoing,
+    received_headers,
+)
+from .http_stream import HTTPStreamClient, ResponseData, ResponseHead, request_head
 
-__all__ = [
-    "MAX_HEAD",
-    "QUOTATION",
-    "HTTPClient",
-    "HTTPRequest",
-    "HTTPResponse",
-    "HTTPServer",
-    "Headers",
-    "MessageReader",
-    "encoded",
-    "header_tokens",
-    "header_value",
-    "outgoing",
-    "received_headers",
-]
-
-Headers: TypeAlias = Sequence[tuple[str, str]]
-"""Names and values in order. Those received have lower-case names; both sides are Latin-1 (RFC 9112, 2.2)."""
+__all__ = ["HTTPClient", "HTTPRequest", "HTTPResponse", "HTTPServer"]
 
 MAX_BODY = 16 * 1024 * 1024
-MAX_HEAD = 16 * 1024
-"""Bytes of a start line with its header section, of a chunk's header, or of a trailer section; one byte more passes."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 
-QUOTATION = re.compile(r": | b['\"]| bytearray\(")
-"""Where h11 begins to quote what it has read: that may be what we have sent, credentials included."""
-
-_OURS = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"})
-"""Header fields that decide how a message is framed, or end HTTP: never taken from a caller."""
-
 _MAX_PIPELINED = 1024 * 1024
 """Bytes kept of what a client sends before its last request is answered."""
-
-
-def header_value(headers: Headers, name: str) -> str | None:
-    """All values of one header field, joined by commas (RFC 9110, 5.3), or ``None``. ``name`` in lower case."""
-    values = [value for found, value in headers if found == name]
-    return ", ".join(values) if values else None
-
-
-def header_tokens(headers: Headers, name: str) -> list[str]:
-    """The items of a header field that is a list of tokens, in lower case."""
-    return [token.strip().lower() for token in (header_value(headers, name) or "").split(",")]
-
-
-def received_headers(head: h11.Request | h11.InformationalResponse | h11.Response) -> tuple[tuple[str, str], ...]:
-    """The header fields of a head that h11 has read."""
-    return tuple((_text(name), _text(value)) for name, value in head.headers)
 
 
 @attrs.frozen
@@ -94,94 +62,41 @@ class HTTPResponse:
     body: bytes = attrs.field(default=b"", repr=lambda body: f"<{len(body)} bytes>")
 
 
-class MessageReader:
-    """Feeds an h11 connection in such pieces that its limit on the size of a head holds for any cutting.
-
-    h11 alone looks at the limit only when it runs out of data: a head of any size passes if it arrives at once.
-    """
-
-    def __init__(self, connection: h11.Connection, max_head: int) -> None:
-        self._h11 = connection
-        self._max_head = max_head
-        self._unread = bytearray()
-        self._eof = False
-
-    def receive_data(self, data: bytes) -> None:
-        """Take in what :meth:`events` will read."""
-        self._unread += data
-
-    def receive_eof(self) -> None:
-        """No more will come."""
-        self._eof = True
-
-    @property
-    def unread(self) -> bytes:
-        """What has come in and was not read, because h11 is paused or has switched protocols."""
-        return self._h11.trailing_data[0] + bytes(self._unread)
-
-    def events(self) -> Iterator[h11.Event]:
-        """Read on until h11 is paused or needs more. Raises :class:`RemoteProtocolError`."""
-        while True:
-            try:
-                event = self._h11.next_event()
-            except h11.RemoteProtocolError as exc:
-                what = QUOTATION.split(f"{exc}", maxsplit=1)[0]
-                raise RemoteProtocolError(f"not HTTP/1.1: {what}", status=exc.error_status_hint) from None
-            if event is h11.NEED_DATA:
-                if self._unread:
-                    room = self._max_head + 1 - len(self._h11.trailing_data[0])
-                    self._h11.receive_data(bytes(self._unread[:room]))
-                    del self._unread[:room]
-                elif self._eof:
-                    self._h11.receive_data(b"")
-                else:
-                    return
-            elif isinstance(event, h11.ConnectionClosed) or event is h11.PAUSED:
-                return
-            else:
-                assert isinstance(event, h11.Event)
-                yield event
-
-
 class HTTPClient:
     """The client's end of one HTTP/1.1 connection: one request at a time, kept alive between them.
 
     Requests go out by :meth:`send_request` and :meth:`data_to_send`; each is answered by one :class:`HTTPResponse` from
-    :meth:`next_event`. Interim responses (1xx) are passed over. A response body of more than ``max_body`` bytes, or a
-    head of more than 16 KiB, is a :class:`RemoteProtocolError`, as soon as that is known. After any error the
-    connection is closed, and what is received is ignored.
+    :meth:`next_event`, gathered from an :class:`~voxtra_core.wire.http_stream.HTTPStreamClient`. Interim responses
+    (1xx) are passed over. A response body of more than ``max_body`` bytes, or a head of more than 16 KiB, is a
+    :class:`RemoteProtocolError`, as soon as that is known. After any error the connection is closed, and what is
+    received is ignored.
     """
 
     def __init__(self, *, max_body: int = MAX_BODY) -> None:
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        self._reader = MessageReader(self._h11, MAX_HEAD)
+        self._stream = HTTPStreamClient(refuse_early=False)  # app/check.py wants to hear a greeting out
         self._usual_max_body = max_body
-        self._out = bytearray()
         self._events: deque[HTTPResponse] = deque()
-        self._closed = False
-        self._replies = 0
         # The request under way:
         self._max_body = max_body
         self._method: str | None = None
         self._handed_out = False
-        self._answered = False
-        self._response: h11.Response | None = None
+        self._head: ResponseHead | None = None
         self._body = bytearray()
 
     @property
     def is_idle(self) -> bool:
         """Whether a request can be sent now."""
-        return self._method is None and not self._closed
+        return self._stream.is_idle
 
     @property
     def is_closed(self) -> bool:
         """Whether this connection is of no more use: the transport can be closed."""
-        return self._closed
+        return self._stream.is_closed
 
     @property
     def replies(self) -> int:
         """How many responses have come; from one on, the connection is a reused one."""
-        return self._replies
+        return self._stream.replies
 
     @property
     def can_repeat(self) -> bool:
@@ -193,8 +108,7 @@ class HTTPClient:
         """
         if self._method is None:
             return False
-        stale = self._replies > 0 and not self._answered and self._method in _IDEMPOTENT
-        return stale or not self._handed_out
+        return not self._handed_out or (self._stream.is_stale and self._method in _IDEMPOTENT)
 
     def send_request(
         self, method: str, target: str, headers: Headers = (), body: bytes = b"", *, max_body: int | None = None
@@ -205,51 +119,31 @@ class HTTPClient:
         Raises :class:`LocalProtocolError` if a request is under way, the connection is closed, or this is no request
         that HTTP/1.1 can carry.
         """
-        if not self.is_idle:
-            raise LocalProtocolError("the connection is closed" if self._closed else "a request is under way")
-        fields = outgoing(headers)
-        if body or method in {"POST", "PUT", "PATCH"}:  # RFC 9110, 8.6
-            fields.append(("Content-Length", str(len(body))))
-        if method == "CONNECT":
-            raise LocalProtocolError("CONNECT is not supported")
-        try:
-            request = h11.Request(method=method, target=target, headers=encoded(fields))
-        except (h11.LocalProtocolError, UnicodeEncodeError) as exc:
-            raise LocalProtocolError(f"not a request that HTTP can carry: {exc}") from None
-        self._out += self._h11.send(request)
-        if body:
-            self._out += self._h11.send(h11.Data(data=body))
-        self._out += self._h11.send(h11.EndOfMessage())
+        self._stream.send_request(request_head(method, target, headers, body), body)
         self._max_body = self._usual_max_body if max_body is None else max_body
         self._method = method
-        self._handed_out = self._answered = False
+        self._handed_out = False
 
     def receive_data(self, data: bytes) -> None:
         """Bytes from the peer. Raises :class:`RemoteProtocolError`."""
-        if self._closed or not data:
-            return
-        self._reader.receive_data(data)
-        if self._method is None:
-            self._out_of_turn()
-        self._answered = True
-        self._read()
+        try:
+            self._stream.receive_data(data)
+        finally:  # what came ahead of an error counts
+            self._gather()
 
     def receive_eof(self) -> None:
         """The peer will send no more. Raises :class:`RemoteProtocolError` if that cuts a response short.
 
         A request without any answer raises nothing: see :attr:`can_repeat`.
         """
-        if self._closed:
-            return
-        if self._answered and self._method is not None:
-            self._reader.receive_eof()
-            self._read()
-        self._closed = True
+        try:
+            self._stream.receive_eof()
+        finally:
+            self._gather()
 
     def data_to_send(self) -> bytes:
         """Bytes for the peer; each is handed out once."""
-        data = bytes(self._out)
-        self._out.clear()
+        data = self._stream.data_to_send()
         if data:
             self._handed_out = True
         return data
@@ -258,47 +152,30 @@ class HTTPClient:
         """The next response, or ``None``."""
         return self._events.popleft() if self._events else None
 
-    def _read(self) -> None:
-        try:
-            for event in self._reader.events():
-                if isinstance(event, h11.Response):
-                    self._response = event
-                    length = header_value(received_headers(event), "content-length")
-                    if length is not None and self._method != "HEAD":
-                        self._check_body(int(length))
-                elif isinstance(event, h11.Data):
-                    self._body += event.data
-                    self._check_body(len(self._body))
-                elif isinstance(event, h11.EndOfMessage):
-                    self._complete()
-                    return
-        except RemoteProtocolError:
-            self._closed = True
-            raise
+    def _gather(self) -> None:
+        while (event := self._stream.next_event()) is not None:
+            if isinstance(event, ResponseHead):
+                self._head = event
+                length = header_value(event.headers, "content-length")
+                if length is not None and self._method != "HEAD":
+                    self._check_body(int(length))
+            elif isinstance(event, ResponseData):
+                self._body += event.data
+                self._check_body(len(self._body))
+            else:
+                self._complete()
 
     def _complete(self) -> None:
-        assert self._response is not None
-        head = self._response
-        self._events.append(
-            HTTPResponse(head.status_code, _text(head.reason), received_headers(head), bytes(self._body))
-        )
-        self._replies += 1
-        self._method = self._response = None
+        assert self._head is not None
+        head = self._head
+        self._events.append(HTTPResponse(head.status, head.reason, head.headers, bytes(self._body)))
+        self._method = self._head = None
         self._body.clear()
-        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
-            self._closed = True
-        elif self._reader.unread:
-            self._out_of_turn()
-        else:
-            self._h11.start_next_cycle()
 
     def _check_body(self, size: int) -> None:
         if size > self._max_body:
+            self._stream.close()
             raise RemoteProtocolError(f"a response body of more than {self._max_body} bytes")
-
-    def _out_of_turn(self) -> NoReturn:
-        self._closed = True
-        raise RemoteProtocolError("the peer sent something that was not asked for")
 
 
 class HTTPServer:
@@ -449,24 +326,9 @@ class HTTPServer:
     def _complete(self) -> None:
         assert self._head is not None
         head = self._head
-        self._request = HTTPRequest(_text(head.method), _text(head.target), received_headers(head), bytes(self._body))
+        self._request = HTTPRequest(
+            decoded(head.method), decoded(head.target), received_headers(head), bytes(self._body)
+        )
         self._events.append(self._request)
         self._head = None
         self._body.clear()
-
-
-def _text(data: bytes) -> str:
-    return bytes(data).decode("latin-1")
-
-
-def outgoing(headers: Headers) -> list[tuple[str, str]]:
-    """A caller's header fields. Raises :class:`LocalProtocolError` for one that is not theirs to set."""
-    for name, _ in headers:
-        if name.lower() in _OURS:
-            raise LocalProtocolError(f"{name} is not for the caller to set")
-    return list(headers)
-
-
-def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """As h11 wants them. Raises ``UnicodeEncodeError`` for what is not Latin-1."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

@@ -1,7 +1,7 @@
 """HTTP/1.1, the client's end of one connection, over h11: a response is handed out while it comes. No I/O.
 
-It has the shape of :mod:`voxtra_core.wire.http`, which is for whole messages. What comes out does not depend on how the
-stream was cut into pieces, but for where the body is cut.
+It has the shape of :mod:`voxtra_core.wire.http`, whose client gathers whole responses from this one. What comes out
+does not depend on how the stream was cut into pieces, but for where the body is cut.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import h11
 
 from ..diagnosis import ENOUGH, may_be_http
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .http import MAX_HEAD, QUOTATION, Headers, MessageReader, encoded, outgoing, received_headers
+from .http_messages import MAX_HEAD, Headers, MessageReader, decoded, encoded, outgoing, received_headers, unquoted
 
 __all__ = ["HTTPStreamClient", "HTTPStreamEvent", "ResponseData", "ResponseEnd", "ResponseHead", "request_head"]
 
@@ -24,6 +24,7 @@ class ResponseHead:
     """A response has begun."""
 
     status: int
+    reason: str
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
 
 
@@ -58,7 +59,7 @@ def request_head(method: str, target: str, headers: Headers, body: bytes) -> h11
     except UnicodeEncodeError:
         what = "a character that is not Latin-1"
     except h11.LocalProtocolError as error:
-        what = QUOTATION.split(f"{error}", maxsplit=1)[0]
+        what = unquoted(error)
     raise LocalProtocolError(f"not a request that HTTP can carry: {what}")
 
 
@@ -69,16 +70,20 @@ class HTTPStreamClient:
     :class:`ResponseEnd` from :meth:`next_event`, unless the connection is lost. Interim responses (1xx) and trailers
     are passed over. A head of more than 16 KiB is a :class:`RemoteProtocolError`. After any error the connection is
     closed, and what is received is ignored; what came before it can still be taken.
+
+    ``refuse_early`` is for whoever asks a stranger: what does not begin as HTTP/1.x does is refused at once, and not
+    when a whole head of it is there, or the time is over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuse_early: bool = True) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._reader = MessageReader(self._h11, MAX_HEAD)
         self._out = bytearray()
         self._events: deque[HTTPStreamEvent] = deque()
+        self._refuse_early = refuse_early
         self._asked = False
         self._closed = False
-        self._responses = 0
+        self._replies = 0
         self._answered = False
         self._beginning = b""
         """Of the response, until it is known whether it is one."""
@@ -94,11 +99,16 @@ class HTTPStreamClient:
         return self._closed
 
     @property
+    def replies(self) -> int:
+        """How many responses have come; from one on, the connection is a reused one."""
+        return self._replies
+
+    @property
     def is_stale(self) -> bool:
         """Whether, should the connection be lost now, the likely story is that the server closed an idle one while the
         request was on its way (RFC 9112, 9.3.1): it has served one before, and nothing of a response has come.
         """
-        return self._asked and self._responses > 0 and not self._answered
+        return self._asked and self._replies > 0 and not self._answered
 
     def send_request(self, head: h11.Request, body: bytes) -> None:
         """Send a request, as :func:`request_head` has checked it. Raises :class:`LocalProtocolError` if one is under
@@ -122,7 +132,7 @@ class HTTPStreamClient:
         if not self._asked:
             self._out_of_turn()
         self._answered = True
-        if len(self._beginning) < ENOUGH:
+        if self._refuse_early and len(self._beginning) < ENOUGH:
             self._beginning += data[:ENOUGH]
             if not may_be_http(self._beginning):  # h11 would wait for whole lines of it
                 self._closed = True
@@ -141,6 +151,11 @@ class HTTPStreamClient:
             self._read()
         self._closed = True
 
+    def close(self) -> None:
+        """The rest is of no use, nor is what has come and was not taken."""
+        self._closed = True
+        self._events.clear()
+
     def data_to_send(self) -> bytes:
         """Bytes for the peer; each is handed out once."""
         data = bytes(self._out)
@@ -155,7 +170,8 @@ class HTTPStreamClient:
         try:
             for event in self._reader.events():
                 if isinstance(event, h11.Response):
-                    self._events.append(ResponseHead(event.status_code, received_headers(event)))
+                    head = ResponseHead(event.status_code, decoded(event.reason), received_headers(event))
+                    self._events.append(head)
                 elif isinstance(event, h11.Data):
                     if event.data:
                         self._events.append(ResponseData(bytes(event.data)))
@@ -168,7 +184,7 @@ class HTTPStreamClient:
 
     def _complete(self) -> None:
         self._events.append(ResponseEnd())
-        self._responses += 1
+        self._replies += 1
         self._asked = False
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
             self._closed = True

@@ -38,7 +38,8 @@ from ..effects import (
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .accepted import AcceptedLink, AcceptedSocket
 from .event_socket import EventSocket, SocketLimits
-from .http import Headers, HTTPRequest, HTTPServer, header_value
+from .http import HTTPRequest, HTTPServer
+from .http_messages import Headers, header_value
 from .socket_requests import SocketRequests
 from .websocket import WebSocketServer
 

@@ -13,7 +13,8 @@ from ..ari.messages import LinkMessage, Reply, RequestFailed
 from ..ari.request import Request
 from ..effects import TLS, Close, Connect, Connected, Drained, Effect, EndOfStream, Failed, Input, Received, Send
 from ..errors import LinkError, RemoteProtocolError, RequestNotSent, RequestOutcomeUnknown
-from .http import Headers, HTTPClient, HTTPResponse
+from .http import HTTPClient, HTTPResponse
+from .http_messages import Headers
 from .requests import WITHDRAWN_TIMEOUT, WaitingLine, body_text
 from .rest import RestResponse
 

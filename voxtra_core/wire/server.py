@@ -34,7 +34,8 @@ from ..effects import (
     Send,
 )
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .http import Headers, HTTPRequest, HTTPServer, header_value
+from .http import HTTPRequest, HTTPServer
+from .http_messages import Headers, header_value
 from .rest import BadRestRequest, RestRequest, read_request, response_text
 from .websocket import TextReceived, WebSocketClosed, WebSocketServer
 

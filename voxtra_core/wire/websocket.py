@@ -18,7 +18,16 @@ from wsproto.frame_protocol import CloseReason, Frame, FrameDecoder, FrameProtoc
 from wsproto.utilities import generate_accept_token, generate_nonce
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .http import MAX_HEAD, Headers, HTTPRequest, MessageReader, header_tokens, header_value, received_headers
+from .http import HTTPRequest
+from .http_messages import (
+    MAX_HEAD,
+    Headers,
+    MessageReader,
+    decoded,
+    header_tokens,
+    header_value,
+    received_headers,
+)
 
 __all__ = [
     "BytesReceived",
@@ -383,7 +392,7 @@ class WebSocketClient(_WebSocket):
     def _reject(self) -> None:
         assert self._response is not None
         self._closed = True
-        status, reason = self._response.status_code, bytes(self._response.reason).decode("latin-1")
+        status, reason = self._response.status_code, decoded(self._response.reason)
         self._events.append(WebSocketRejected(status, reason, bytes(self._body[: self._max_rejection])))
 
     def _refuse(self, message: str) -> NoReturn:
