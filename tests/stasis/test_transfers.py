@@ -13,7 +13,7 @@ import pytest
 from tests.call.bench import Bench, destroyed, error_of, inbound, stasis_end
 from voxtra_core.call import CallState
 from voxtra_core.call.commands import Redirect
-from voxtra_core.call.machine import DOUBT, MISSING
+from voxtra_core.call.doubt import DOUBT, MISSING
 from voxtra_core.errors import (
     AriConflict,
     BridgeGone,

@@ -44,14 +44,11 @@ from ..ari import (
     Variable,
 )
 from ..errors import (
-    AriBadRequest,
     AriConflict,
     AriError,
     AriNotFound,
     AriServerError,
-    AriUnprocessable,
     CallEnded,
-    LinkError,
     LocalProtocolError,
     MediaFailed,
     RequestNotSent,
@@ -94,6 +91,7 @@ from .commands import (
     Withdraw,
 )
 from .counters import Counters
+from .doubt import MISSING, had_no_effect, knows_no_channel, seconds_of_doubt
 from .dtmf import DigitQueue, Listener, Taker, TwinDigits
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
@@ -113,10 +111,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CallMachine"]
 
-DOUBT = 0.5
-"""Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
-MISSING = 1.0
-"""Seconds for the end of a channel to be announced after Asterisk said that it does not exist."""
 FORWARDED = 0.5
 """Seconds after which the channel that we were sent on to is asked after. We are subscribed to it as we hear of it;
 what happened to it before, its end included, nobody tells us (seen on 22.10)."""
@@ -1088,11 +1082,9 @@ class CallMachine:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
         if isinstance(exchange.command, Continue) and isinstance(error, AriError) and not exchange.repeats:
             self._stays(now)  # of one that was repeated, the first may have taken it away
-        of_bridge = isinstance(exchange.command, JoinBridge | LeaveBridge)
-        if isinstance(error, AriBadRequest if of_bridge else AriNotFound):
+        if knows_no_channel(exchange.command, error):
             self._not_found(exchange.command.channel_id, now)
-        doubt = _doubt_of_bridge(error) if of_bridge else _doubt(error)
-        if doubt:
+        if doubt := seconds_of_doubt(exchange.command, error):
             self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
         else:
             self._fail(exchange, error, now)
@@ -1101,20 +1093,20 @@ class CallMachine:
         """The request came to nothing, for good."""
         settle(exchange, error)
         match exchange.command:
-            case Play() | SendDtmf() if _had_no_effect(error):
+            case Play() | SendDtmf() if had_no_effect(error):
                 self._player.refused(_item(exchange), error, now)
             case Play() | SendDtmf():
                 self._player.lost(_item(exchange), error, now)
-            case StopPlayback() if _had_no_effect(error):
+            case StopPlayback() if had_no_effect(error):
                 self._player.not_stopped(_playback(exchange), now)
             case StartMusic() | StopMusic():
-                self._music.uncertain = self._music.uncertain or not _had_no_effect(error)
+                self._music.uncertain = self._music.uncertain or not had_no_effect(error)
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
             case Continue():
                 self._stays(now)
             case JoinBridge() | LeaveBridge():
                 self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
-            case Redirect(endpoint=endpoint) if self._referral is not None and _had_no_effect(error):
+            case Redirect(endpoint=endpoint) if self._referral is not None and had_no_effect(error):
                 failed = TransferFailed(endpoint, CallEnd(0, EndedBy.ASTERISK), detail=f"{error}")
                 failed.__cause__ = error
                 self._referral.fail(failed)  # else it may yet go
@@ -1184,7 +1176,7 @@ class CallMachine:
                 self._hanging_up.send(now)
 
     def _originate_refused(self, error: VoxtraError, now: float) -> None:
-        if _had_no_effect(error):
+        if had_no_effect(error):
             if isinstance(error, LocalProtocolError | RequestNotSent):
                 self._origination.fail(error)
             self._never_was(error, now)
@@ -1194,14 +1186,14 @@ class CallMachine:
     def _snoop_refused(self, command: Snoop, error: VoxtraError, now: float) -> None:
         """Refused; but if the call to snoop on is just ending, that is the truer answer, and on its way."""
         self._origination.refusal = error
-        if not _had_no_effect(error):
+        if not had_no_effect(error):
             if self._origination.unseen:
                 self._make_sure_it_ends(now)
             return
         if isinstance(error, AriNotFound) and self.snoops_on is not None:
             self.snoops_on._not_found(command.target_id, now)
             self.snoops_on._changed()
-        if doubt := _doubt(error):
+        if doubt := seconds_of_doubt(command, error):
             self._requests.arm("refused", now + doubt, lambda now: self._never_was(error, now))
         else:
             self._never_was(error, now)
@@ -1397,31 +1389,6 @@ def _stasis_args(channel: Channel) -> tuple[str, ...]:
 def _check_variable(name: str) -> None:
     if not name:
         raise ValueError("the name of a channel variable must not be empty")
-
-
-def _doubt(error: VoxtraError) -> float:
-    """Seconds for the end of the call to come that would explain a refusal or a failure; 0 where it would not."""
-    if isinstance(error, AriNotFound):
-        return MISSING
-    if isinstance(error, LinkError) or (
-        isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
-    ):
-        return DOUBT
-    return 0.0
-
-
-def _doubt_of_bridge(error: VoxtraError) -> float:
-    """The same for a bridge's request, where 404 is about the bridge, and 400 about the channel."""
-    if isinstance(error, AriBadRequest):
-        return MISSING
-    if isinstance(error, AriNotFound):
-        return 0.0
-    return DOUBT if isinstance(error, AriUnprocessable) else _doubt(error)
-
-
-def _had_no_effect(error: VoxtraError) -> bool:
-    """Whether a request that ended so is known to have changed nothing in Asterisk."""
-    return isinstance(error, AriError | RequestNotSent | LocalProtocolError)
 
 
 def _item(exchange: Exchange) -> Playback | Tones:
