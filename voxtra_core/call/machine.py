@@ -100,7 +100,7 @@ from .keeping import Host, Keeping
 from .music import Music
 from .origination import Origination, check_endpoint
 from .outage import Outage, may_repeat
-from .playback import Playback, PlaybackEnd, Tones
+from .playback import Playback, PlaybackEnd
 from .player import Player
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
@@ -348,16 +348,11 @@ class CallMachine:
                 settle(exchange)
                 self._music.uncertain = False
                 self._music.answered(now, playing=False)
-            case Play() | SendDtmf():
-                self._player.accepted(_item(exchange), now)
+            case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
+                self._player.receive_reply(exchange, now)
             case GetVariable():
                 if exchange.pending is not None:
                     exchange.pending.resolve(value.value if isinstance(value, Variable) else None)
-            case ControlPlayback() | StopPlayback():
-                if exchange.pending is not None:
-                    exchange.pending.resolve(True)
-            case AskPlayback():
-                self._player.still_there(_playback(exchange), now)
             case AskChannel():
                 if self._hanging_up.reason is not None:
                     self._hanging_up.send(now)
@@ -408,15 +403,9 @@ class CallMachine:
                 if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
                     self._missing(now)
                 # otherwise the timer that asked asks again
-            case AskPlayback():
-                if isinstance(error, AriNotFound):
-                    self._player.gone(_playback(exchange), now)
-                else:
-                    self._player.no_answer(_playback(exchange), now)
-            case StopPlayback() | ControlPlayback() if isinstance(error, AriNotFound):
-                self._player.gone(_playback(exchange), now)
-                if exchange.pending is not None:
-                    exchange.pending.resolve(False)
+            case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
+                if not self._player.receive_error(exchange, error, now):
+                    self._refused(exchange, error, now)
             case GetVariable() if isinstance(error, AriNotFound) and "variable" in error.reason.lower():
                 settle(exchange)
             case (
@@ -425,10 +414,6 @@ class CallMachine:
                 | Redirect()
                 | StartMusic()
                 | StopMusic()
-                | Play()
-                | StopPlayback()
-                | ControlPlayback()
-                | SendDtmf()
                 | GetVariable()
                 | SetVariable()
                 | DetectTalking()
@@ -470,7 +455,7 @@ class CallMachine:
             case AskChannel():
                 pass  # the timer that asked asks again
             case AskPlayback():
-                self._player.no_answer(_playback(exchange), now)
+                self._player.receive_error(exchange, error, now)
             case _:
                 self._fail(exchange, error, now)
         self._changed()
@@ -1069,7 +1054,7 @@ class CallMachine:
         if may_repeat(exchange.command):
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
-            self._player.ask_whether_accepted(_playback(exchange), error, now)
+            self._player.ask_whether_accepted(exchange, error, now)
             return True
         # whether the channel is there will be told when there is a link again
         return isinstance(exchange.command, Originate | Hangup) and self._lost_at is not None
@@ -1093,12 +1078,8 @@ class CallMachine:
         """The request came to nothing, for good."""
         settle(exchange, error)
         match exchange.command:
-            case Play() | SendDtmf() if had_no_effect(error):
-                self._player.refused(_item(exchange), error, now)
-            case Play() | SendDtmf():
-                self._player.lost(_item(exchange), error, now)
-            case StopPlayback() if had_no_effect(error):
-                self._player.not_stopped(_playback(exchange), now)
+            case Play() | SendDtmf() | StopPlayback():
+                self._player.failed(exchange, error, now)
             case StartMusic() | StopMusic():
                 self._music.uncertain = self._music.uncertain or not had_no_effect(error)
                 self._music.answered(now, playing=self.state is CallState.ON_HOLD)
@@ -1389,11 +1370,3 @@ def _stasis_args(channel: Channel) -> tuple[str, ...]:
 def _check_variable(name: str) -> None:
     if not name:
         raise ValueError("the name of a channel variable must not be empty")
-
-
-def _item(exchange: Exchange) -> Playback | Tones:
-    return cast("Playback | Tones", exchange.subject)
-
-
-def _playback(exchange: Exchange) -> Playback:
-    return cast(Playback, exchange.subject)
