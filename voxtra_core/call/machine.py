@@ -218,8 +218,8 @@ class CallMachine:
             notify=self._changed,
             counters=self._counters,
         )
-        self._player = Player(self._requests, idle=self._idle, ended=self._played)
-        self._music = Music(self._requests)
+        self._music = Music(self._requests, is_playing=self._is_on_hold, plays=self._music_plays)
+        self._player = Player(self._requests, idle=self._music.resume, ended=self._played)
         self._digits = DigitQueue(self._counters)
         self._collections: tuple[Collection, ...] = ()
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
@@ -338,16 +338,8 @@ class CallMachine:
             case Answer():
                 self._come_up(now)
                 settle(exchange)
-            case StartMusic():
-                self._go(Trigger.HOLD)
-                settle(exchange)
-                self._music.uncertain = False
-                self._music.answered(now, playing=True)
-            case StopMusic():
-                self._go(Trigger.UNHOLD)
-                settle(exchange)
-                self._music.uncertain = False
-                self._music.answered(now, playing=False)
+            case StartMusic() | StopMusic():
+                self._music.receive_reply(exchange, now)
             case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
                 self._player.receive_reply(exchange, now)
             case GetVariable():
@@ -717,8 +709,6 @@ class CallMachine:
     def unhold(self, now: float) -> Pending[None]:
         """End the music; on a call that is not on hold nothing happens."""
         self._check(Operation.UNHOLD)
-        if self.state is not CallState.ON_HOLD and not self._music.under_way and not self._music.uncertain:
-            return Pending.resolved(None)
         return self._music.stop(now)
 
     def play(
@@ -860,6 +850,9 @@ class CallMachine:
     def is_played_to(self) -> bool:
         """Whether the far end hears prompts or tones, or is about to."""
         return bool(self._player.queue)
+
+    def _is_on_hold(self) -> bool:
+        return self.state is CallState.ON_HOLD
 
     def _is_held(self) -> bool:
         """Whether the far end would hear nothing of us, as it hears a prompt, or music."""
@@ -1081,8 +1074,7 @@ class CallMachine:
             case Play() | SendDtmf() | StopPlayback():
                 self._player.failed(exchange, error, now)
             case StartMusic() | StopMusic():
-                self._music.uncertain = self._music.uncertain or not had_no_effect(error)
-                self._music.answered(now, playing=self.state is CallState.ON_HOLD)
+                self._music.failed(error, now)
             case Continue():
                 self._stays(now)
             case JoinBridge() | LeaveBridge():
@@ -1109,10 +1101,6 @@ class CallMachine:
             self.tell_when_it_has_moved()
         else:
             self.hangup(now, reason)
-
-    def _idle(self, now: float) -> None:
-        if self.state is CallState.ON_HOLD or self._music.under_way:
-            self._music.resume(now)
 
     def _not_found(self, channel_id: str, now: float) -> None:
         """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
@@ -1330,6 +1318,9 @@ class CallMachine:
             change = StateChanged(previous, state)
             self._show(change)
             self._tell(change)
+
+    def _music_plays(self, yes: bool) -> None:
+        self._go(Trigger.HOLD if yes else Trigger.UNHOLD)
 
     def _played(self, playback: Playback, end: PlaybackEnd | None, now: float) -> None:
         for collection in self._collections:
