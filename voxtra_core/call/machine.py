@@ -53,8 +53,6 @@ from ..errors import (
     MediaFailed,
     RequestNotSent,
     RequestOutcomeUnknown,
-    TransferFailed,
-    TransferOutcomeUnknown,
     VoxtraError,
 )
 from ..pending import Pending
@@ -98,10 +96,11 @@ from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
 from .music import Music
-from .origination import Origination, check_endpoint
+from .origination import Origination
 from .outage import Outage, may_repeat
 from .playback import Playback, PlaybackEnd
 from .player import Player
+from .referral import Referral
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
 
@@ -231,7 +230,7 @@ class CallMachine:
         self._remote_cause: int | None = None
         self._soft = False
         self._keeping = Keeping()
-        self._referral: Pending[None] | None = None
+        self._referral: Referral | None = None
 
     def __repr__(self) -> str:
         return f"<CallMachine {self.id} {self.direction} {self.state}>"
@@ -975,21 +974,13 @@ class CallMachine:
         ``TransferOutcomeUnknown`` after ``timeout`` seconds.
         """
         self._check(Operation.REFER)
-        check_endpoint(endpoint)
-        if not timeout > 0:
-            raise ValueError(f"timeout must be positive seconds, not {timeout!r}")
+        referral = Referral(endpoint, timeout=timeout)
         if self._referral is not None and not self._referral.done:
             raise LocalProtocolError("the far end has been asked to call somebody else already")
         self._requests.check_room()
-        self._referral = pending = Pending[None]()
-        command = Redirect(request_id=self._requests.new_id(), channel_id=self.id, endpoint=endpoint)
-        self._requests.send(command, now)
-        self._requests.arm("refer", now + timeout, lambda _: self._not_referred(pending, endpoint, timeout))
-        return pending
-
-    @staticmethod
-    def _not_referred(pending: Pending[None], endpoint: str, timeout: float) -> None:
-        pending.fail(TransferOutcomeUnknown(f"the far end has not gone to {endpoint} within {timeout:g} s"))
+        self._referral = referral
+        referral.send(self._requests, now)
+        return referral
 
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
@@ -1079,10 +1070,8 @@ class CallMachine:
                 self._stays(now)
             case JoinBridge() | LeaveBridge():
                 self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
-            case Redirect(endpoint=endpoint) if self._referral is not None and had_no_effect(error):
-                failed = TransferFailed(endpoint, CallEnd(0, EndedBy.ASTERISK), detail=f"{error}")
-                failed.__cause__ = error
-                self._referral.fail(failed)  # else it may yet go
+            case Redirect() if self._referral is not None:
+                self._referral.refused(error)
             case _:
                 pass
 
