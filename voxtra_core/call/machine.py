@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never
 
 import attrs
 
@@ -57,7 +57,7 @@ from ..errors import (
 )
 from ..pending import Pending
 from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
-from .collecting import MASKED, CollectedDigits, Collection, Wanted
+from .collecting import MASKED, CollectedDigits, Wanted
 from .commands import (
     Answer,
     AskChannel,
@@ -90,11 +90,11 @@ from .commands import (
 )
 from .counters import Counters
 from .doubt import MISSING, had_no_effect, knows_no_channel, seconds_of_doubt
-from .dtmf import DigitQueue, Listener, Taker, TwinDigits
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed, Feeds
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
+from .keypad import Keypad
 from .music import Music
 from .origination import Origination
 from .outage import Outage, may_repeat
@@ -131,14 +131,13 @@ class CallMachine:
     """
 
     __slots__ = (
-        "_collections",
         "_counters",
-        "_digits",
         "_doubts_stasis",
         "_events",
         "_feeds",
         "_hanging_up",
         "_keeping",
+        "_keypad",
         "_lost_at",
         "_music",
         "_notify",
@@ -149,7 +148,6 @@ class CallMachine:
         "_requests",
         "_snoops",
         "_soft",
-        "_twins",
         "_untold_outages",
         "_watchers",
         "answered_at",
@@ -205,7 +203,6 @@ class CallMachine:
         """Its voice, once somebody has asked for that."""
         self.on_digit: Callable[[float], object] | None = None
         """Told that a key was pressed, whoever gets it; for the call's conversation."""
-        self._twins: TwinDigits | None = None
         self._notify = notify
         self._events: deque[CallEvent] | None = None
         self._feeds: Feeds[CallUpdate] | None = None
@@ -219,8 +216,7 @@ class CallMachine:
         )
         self._music = Music(self._requests, is_playing=self._is_on_hold, plays=self._music_plays)
         self._player = Player(self._requests, idle=self._music.resume, ended=self._played)
-        self._digits = DigitQueue(self._counters)
-        self._collections: tuple[Collection, ...] = ()
+        self._keypad = Keypad(self._requests, self._player, self._counters)
         self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
         self._lost_at: float | None = None
@@ -268,7 +264,7 @@ class CallMachine:
     @property
     def digits_dropped(self) -> int:
         """How many digits nobody listened for, beyond those that are kept."""
-        return self._digits.dropped
+        return self._keypad.dropped
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -285,9 +281,7 @@ class CallMachine:
             self._feeds.put(self.as_shown(event))
         match event:
             case ChannelDtmfReceived():
-                twins, is_played_to = self._twins, self.is_played_to
-                if twins is None or twins.is_news(event.digit, now, by_media=False, is_played_to=is_played_to):
-                    self._pressed(event.digit, now)
+                self._pressed(event.digit, now, by_media=False)
                 return
             case ChannelStateChange():
                 self.channel = event.channel
@@ -485,12 +479,11 @@ class CallMachine:
 
     def receive_media_digit(self, digit: str, now: float) -> None:
         """A key, as the media channel tells it. ARI tells it too, unless there is no link."""
-        if self.end is None and (self._twins is None or self._twins.is_news(digit, now, by_media=True)):
-            self._pressed(digit, now)
+        if self.end is None:
+            self._pressed(digit, now, by_media=True)
 
-    def _pressed(self, digit: str, now: float) -> None:
-        self._settled(*self._digits.press(digit, now))
-        if self.on_digit is not None:
+    def _pressed(self, digit: str, now: float, *, by_media: bool) -> None:
+        if self._keypad.press(digit, now, by_media=by_media) and self.on_digit is not None:
             self.on_digit(now)
 
     def media_opened(self, now: float) -> None:
@@ -585,8 +578,7 @@ class CallMachine:
         if self._hanging_up.reason is not None:
             self._hanging_up.send(now)
         self._player.ask_after_all(now)
-        if self._twins is not None:
-            self._twins.link_restored()
+        self._keypad.link_restored()
         for outage in outages:
             self._show(outage)
             self._tell(outage)
@@ -736,16 +728,7 @@ class CallMachine:
     def listen_dtmf(self, now: float, timeout: float | None = None) -> Pending[str | None]:
         """The next digit the far end presses, those pressed before included; ``None`` after ``timeout`` seconds."""
         self._check(Operation.LISTEN_DTMF)
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
-        listener = Listener(self._give_up)
-        self._digits.listen(listener, now)
-        if timeout is not None and not listener.done:
-            if timeout == 0:
-                self._listened(listener)
-            else:
-                self._requests.arm(listener, now + timeout, lambda _: self._listened(listener))
-        return listener
+        return self._keypad.listen(now, timeout)
 
     def collect_digits(
         self, wanted: Wanted, now: float, *, prompt: str | Sequence[str] | None = None, language: str | None = None
@@ -754,36 +737,20 @@ class CallMachine:
         played.
         """
         self._check(Operation.LISTEN_DTMF)
-        wanted.check()
-        self._digits.check_room()
-        playback = None
-        if prompt is not None and not (wanted.interrupt_prompt and len(self._digits)):
-            playback = self.play(prompt, now, language=language)
-        collection = Collection(
-            wanted,
-            timers=self._requests.timers,
-            stop=self._player.unwanted,
-            over=self._digits.forget,
-            undo=self._give_up_collection,
-        )
-        collection.start(playback, now)
-        self._digits.listen(collection, now)
-        self._collections = (*(each for each in self._collections if not each.done), collection)
-        self._changed()
-        return collection
+        if prompt is not None:
+            self._check(Operation.PLAY)
+        return self._keypad.collect(wanted, now, prompt=prompt, language=language)
 
     def as_shown(self, event: Event) -> Event:
         """The event as those who follow the call may see it: without a digit that is being collected in secret."""
-        if isinstance(event, ChannelDtmfReceived) and any(
-            collection.is_masked and not collection.done for collection in self._collections
-        ):
+        if isinstance(event, ChannelDtmfReceived) and self._keypad.is_masked:
             return attrs.evolve(event, digit=MASKED)
         return event
 
     def flush_dtmf(self) -> int:
         """Forget the digits that nobody has had; how many those were."""
         self.check_alive()
-        return self._digits.flush()
+        return self._keypad.flush()
 
     def send_dtmf(
         self, digits: str, now: float, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
@@ -838,7 +805,7 @@ class CallMachine:
                 is_played_to=lambda: self.is_played_to,
                 counters=self._counters,
             )
-            self._twins = TwinDigits()
+            self._keypad.told_by_media()
         elif not audio.has_failed and not self.is_played_to:
             return audio
         audio.retry()
@@ -1258,10 +1225,7 @@ class CallMachine:
             self.audio.close(error)
         self._player.close(error)
         self._music.close(error)
-        self._digits.close(error)
-        for collection in self._collections:
-            collection.fail(error)
-        self._collections = ()
+        self._keypad.close(error)
         self._hanging_up.close()
         if self._referral is not None:
             self._referral.resolve(None)
@@ -1279,27 +1243,6 @@ class CallMachine:
 
     # ---- the rest --------------------------------------------------------------------------------------------------
 
-    def _settled(self, *takers: Taker) -> None:
-        """These have the digits that they wanted."""
-        for taker in takers:
-            self._requests.timers.cancel(taker)
-        self._changed()
-
-    def _listened(self, listener: Listener) -> None:
-        self._digits.forget(listener)
-        listener.resolve(None)
-
-    def _give_up(self, pending: Pending[str | None], now: float) -> None:
-        listener = cast(Listener, pending)
-        self._settled(listener, *self._digits.give_up(listener, now))
-
-    def _give_up_collection(self, pending: Pending[CollectedDigits], now: float) -> None:
-        collection = cast(Collection, pending)
-        collection.stop_clock()
-        collection.stop_prompt(now)
-        self._collections = tuple(each for each in self._collections if each is not collection)
-        self._settled(*self._digits.give_up(collection, now))
-
     def _go(self, trigger: Trigger) -> None:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
         if state is not previous:
@@ -1312,11 +1255,7 @@ class CallMachine:
         self._go(Trigger.HOLD if yes else Trigger.UNHOLD)
 
     def _played(self, playback: Playback, end: PlaybackEnd | None, now: float) -> None:
-        for collection in self._collections:
-            if not collection.done:
-                collection.prompt_ended(playback, now)
-                if collection.failed:
-                    self._settled(*self._digits.give_up(collection, now))
+        self._keypad.playback_ended(playback, now)
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
             self._tell(NotPlayed(playback.media, end))
 

@@ -62,7 +62,13 @@ class Player:
     # ---- operations ------------------------------------------------------------------------------------------------
 
     def play(
-        self, media: str | Sequence[str], now: float, *, language: str | None, offset_ms: int, skip_ms: int
+        self,
+        media: str | Sequence[str],
+        now: float,
+        *,
+        language: str | None = None,
+        offset_ms: int = 0,
+        skip_ms: int = 3000,
     ) -> Playback:
         """Play media behind what is being played. Abandoning either of its outcomes before the end stops it."""
         uris = media_uris(media)
