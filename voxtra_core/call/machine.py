@@ -20,7 +20,6 @@ Four facts about Asterisk shape it:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -91,11 +90,12 @@ from .commands import (
 from .counters import Counters
 from .doubt import MISSING, had_no_effect, knows_no_channel, seconds_of_doubt
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
-from .feed import DEFAULT_LIMIT, Feed, Feeds
+from .feed import DEFAULT_LIMIT, Feed
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
 from .keypad import Keypad
 from .music import Music
+from .news import News
 from .origination import Origination
 from .outage import Outage, may_repeat
 from .playback import Playback, PlaybackEnd
@@ -133,13 +133,12 @@ class CallMachine:
     __slots__ = (
         "_counters",
         "_doubts_stasis",
-        "_events",
-        "_feeds",
         "_hanging_up",
         "_keeping",
         "_keypad",
         "_lost_at",
         "_music",
+        "_news",
         "_notify",
         "_origination",
         "_player",
@@ -149,7 +148,6 @@ class CallMachine:
         "_snoops",
         "_soft",
         "_untold_outages",
-        "_watchers",
         "answered_at",
         "args",
         "audio",
@@ -204,10 +202,9 @@ class CallMachine:
         self.on_digit: Callable[[float], object] | None = None
         """Told that a key was pressed, whoever gets it; for the call's conversation."""
         self._notify = notify
-        self._events: deque[CallEvent] | None = None
-        self._feeds: Feeds[CallUpdate] | None = None
         self._snoops: tuple[CallMachine, ...] = ()
         self._counters = counters if counters is not None else Counters()
+        self._news = News(self._counters)
         self._requests = Requests(
             channel_id,
             new_id=new_id,
@@ -222,7 +219,6 @@ class CallMachine:
         self._lost_at: float | None = None
         self._untold_outages: tuple[Outage, ...] = ()
         self._doubts_stasis = False
-        self._watchers: list[Pending[CallEnd]] = []
         self._remote_cause: int | None = None
         self._soft = False
         self._keeping = Keeping()
@@ -244,7 +240,7 @@ class CallMachine:
 
     def next_event(self) -> CallEvent | None:
         """The next thing that happened to this call, or ``None``."""
-        return self._events.popleft() if self._events else None
+        return self._news.next_event()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
@@ -277,8 +273,8 @@ class CallMachine:
         """An event about this call's channel or one of its playbacks. After the end, and unknown ones: no effect."""
         if self.end is not None:
             return
-        if self._feeds is not None:
-            self._feeds.put(self.as_shown(event))
+        if self._news.feeds is not None:
+            self._news.show(self.as_shown(event))
         match event:
             case ChannelDtmfReceived():
                 self._pressed(event.digit, now, by_media=False)
@@ -451,8 +447,7 @@ class CallMachine:
         """
         if self.end is not None:
             return
-        if self._feeds is not None:
-            self._feeds.put(event)
+        self._news.show(event)
         channel = event.channel
         self._goes_on_as(channel, now)
         self._entered(channel, now)
@@ -491,21 +486,21 @@ class CallMachine:
         if self.end is None and self.audio is not None:
             self._counters.media_opened += 1
             self.audio.opened()
-            self._show(MediaOpened())
+            self._news.show(MediaOpened())
 
     def media_lost(self, reason: str, now: float) -> None:
         """It does so no more, and will again."""
         if self.end is None and self.audio is not None:
             self._counters.media_lost += 1
             self.audio.lost()
-            self._show(MediaLost(reason))
+            self._news.show(MediaLost(reason))
 
     def media_failed(self, error: MediaFailed, now: float) -> None:
         """There is none, and will be none unless somebody asks for it again."""
         if self.end is None and self.audio is not None:
             self._counters.media_failed += 1
             self.audio.failed(error)
-            self._show(MediaFailure(f"{error}"))
+            self._news.show(MediaFailure(f"{error}"))
 
     # ---- the link --------------------------------------------------------------------------------------------------
 
@@ -580,8 +575,8 @@ class CallMachine:
         self._player.ask_after_all(now)
         self._keypad.link_restored()
         for outage in outages:
-            self._show(outage)
-            self._tell(outage)
+            self._news.show(outage)
+            self._news.tell(outage)
 
     def connection_lost(self, now: float) -> None:
         """The link to Asterisk is gone, and with it all that this machine could still learn."""
@@ -676,21 +671,13 @@ class CallMachine:
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
-        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate](self._counters)
-        feed = feeds.follow(limit)
-        if self.end is not None:
-            feed.end()
-        else:
-            self._feeds = feeds
-        return feed
+        return self._news.follow(limit, is_over=self.end is not None)
 
     def wait_ended(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
         if self.end is not None:
             return Pending.resolved(self.end)
-        pending = Pending[CallEnd](lambda pending, _: self._forget_watcher(pending))
-        self._watchers.append(pending)
-        return pending
+        return self._news.wait()
 
     def hold(self, now: float, moh_class: str | None = None) -> Pending[None]:
         """Play music to the far end. On a call that is on hold already, the music changes."""
@@ -1154,10 +1141,6 @@ class CallMachine:
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
-    def _forget_watcher(self, pending: Pending[CallEnd]) -> None:
-        if pending in self._watchers:
-            self._watchers.remove(pending)
-
     def _hangup_requested(self, event: ChannelHangupRequest) -> None:
         if event.soft:
             # of our own making or of somebody else's, on Asterisk's side; its cause is a flag and not Q.850
@@ -1230,11 +1213,7 @@ class CallMachine:
         if self._referral is not None:
             self._referral.resolve(None)
         self._keeping.close(self, error, now)
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.resolve(end)
-        if self._feeds is not None:
-            self._feeds.end()
+        self._news.close(end)
         if self.snoops_on is not None:
             self.snoops_on._snoops = tuple(snoop for snoop in self.snoops_on._snoops if snoop is not self)
         for snoop in self._snoops:
@@ -1248,8 +1227,8 @@ class CallMachine:
         if state is not previous:
             self.state = state
             change = StateChanged(previous, state)
-            self._show(change)
-            self._tell(change)
+            self._news.show(change)
+            self._news.tell(change)
 
     def _music_plays(self, yes: bool) -> None:
         self._go(Trigger.HOLD if yes else Trigger.UNHOLD)
@@ -1257,17 +1236,7 @@ class CallMachine:
     def _played(self, playback: Playback, end: PlaybackEnd | None, now: float) -> None:
         self._keypad.playback_ended(playback, now)
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
-            self._tell(NotPlayed(playback.media, end))
-
-    def _show(self, update: CallUpdate) -> None:
-        """Show it to those who follow the call."""
-        if self._feeds is not None:
-            self._feeds.put(update)
-
-    def _tell(self, event: CallEvent) -> None:
-        if self._events is None:
-            self._events = deque()
-        self._events.append(event)
+            self._news.tell(NotPlayed(playback.media, end))
 
     def _changed(self) -> None:
         if self._notify is not None:
