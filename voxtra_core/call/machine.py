@@ -94,6 +94,7 @@ from .feed import DEFAULT_LIMIT, Feed
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
 from .keypad import Keypad
+from .moves import Moves
 from .music import Music
 from .news import News
 from .origination import Origination
@@ -137,6 +138,7 @@ class CallMachine:
         "_keeping",
         "_keypad",
         "_lost_at",
+        "_moves",
         "_music",
         "_news",
         "_notify",
@@ -221,7 +223,8 @@ class CallMachine:
         self._doubts_stasis = False
         self._remote_cause: int | None = None
         self._soft = False
-        self._keeping = Keeping()
+        self._moves = Moves(self._requests, self._player)
+        self._keeping = Keeping(self._moves, is_leaving=self._is_continuing, hang_up=self.hangup)
         self._referral: Referral | None = None
 
     def __repr__(self) -> str:
@@ -345,8 +348,7 @@ class CallMachine:
             case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
             case JoinBridge() | LeaveBridge():
-                settle(exchange)
-                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
+                self._moves.receive_reply(exchange, now)
             case Hangup():
                 self._hanging_up.has_left = True
             case OpenMedia() | FollowBridge() | Withdraw() | AskLink() | Redirect():
@@ -657,17 +659,9 @@ class CallMachine:
         """Its handler has ended: hang up, unless it goes on in the dialplan or, if it may, in a bridge, and when that
         is over. Those that were brought together with it, and have no handler of their own, likewise.
         """
-        self._keeping.unattended = reason
-        self._keeping.let_go(now)
-        self._fall(now)
+        self._keeping.let_go(now, reason)
         if not may_talk_on and not self.continuing:
             self.hangup(now, reason)
-
-    def _fall(self, now: float) -> None:
-        if not self._keeping.is_retained:
-            for companion in self._keeping.take_companions():
-                companion.let_go(now)
-            self._look_after(now)
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
@@ -819,9 +813,8 @@ class CallMachine:
             ended = Pending[None]()
             ended.fail(CallEnded(self.id, self.end))
             return ended
-        command = JoinBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge_id)
         # ours, and one: it needs none of the room that a handler's requests have
-        return self._move(command, now)
+        return self._moves.join(bridge_id, now)
 
     def enter_bridge(self, bridge: Host, now: float, *, absorb_dtmf: bool = False) -> Pending[None]:
         """The same, where somebody has asked for it: :meth:`came_into` follows when it is in, and :meth:`has_moved` in
@@ -829,31 +822,18 @@ class CallMachine:
         """
         self._check(Operation.BRIDGE)
         self._requests.check_room()
-        command = JoinBridge(
-            request_id=self._requests.new_id(),
-            channel_id=self.id,
-            bridge_id=bridge.id,
-            absorb_dtmf=absorb_dtmf,
-        )
-        return self._move(command, now, bridge)
+        return self._moves.join(bridge.id, now, host=bridge, absorb_dtmf=absorb_dtmf)
 
     def leave_bridge(self, bridge: Host, now: float) -> Pending[None]:
         """Move out of a bridge, likewise: :meth:`went_from` follows when it is out."""
         self.check_alive()
         self._requests.check_room()
-        return self._move(LeaveBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge.id), now)
-
-    def _move(self, command: JoinBridge | LeaveBridge, now: float, bridge: Host | None = None) -> Pending[None]:
-        """One after another: on connections of their own, or repeated, they could come in any order."""
-        pending = Pending[None]()
-        moves = [exchange.pending for exchange in self._requests.waiting_for((JoinBridge, LeaveBridge))]
-        self._requests.send(command, now, pending=pending, subject=bridge, ahead=[*self._player.queue, *moves])
-        return pending
+        return self._moves.leave(bridge.id, now)
 
     @property
     def is_moving(self) -> bool:
         """Whether it is on its way into a bridge that somebody has asked for."""
-        return any(exchange.subject is not None for exchange in self._requests.waiting_for((JoinBridge,)))
+        return self._moves.are_wanted
 
     @property
     def bridge(self) -> Host | None:
@@ -862,31 +842,21 @@ class CallMachine:
 
     def came_into(self, bridge: Host, now: float) -> None:
         """It is in this bridge now, and no longer in another."""
-        before, self._keeping.bridge = self._keeping.bridge, bridge
-        self._keeping.is_between = False
-        if before is not None and before is not bridge:
-            before.moved_on(self, now)
-        self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
+        self._keeping.came_into(bridge, self, now)
 
     def went_from(self, bridge: Host, now: float) -> None:
         """It is not in this bridge any more."""
-        if self.end is None and self._keeping.bridge is bridge:
-            self._keeping.bridge = None
-            self._keeping.is_between = True
-            self.has_moved(now)
+        if self.end is None:
+            self._keeping.went_from(bridge, now)
 
     def has_moved(self, now: float) -> None:
-        """It is where it was to come to, or will not come there. What it left for that is told to have been left only
-        now: nobody is to have it elsewhere, or hang it up, on the way.
-        """
-        if self.end is None and self._keeping.is_between and not self.is_moving:
-            self._keeping.alone()
-            self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
-            self._look_after(now)
+        """It is where it was to come to, or will not come there."""
+        if self.end is None:
+            self._keeping.has_moved(now)
 
     def tell_when_it_has_moved(self) -> None:
         """Somebody is to follow it who has found it to be moving."""
-        self._keeping.is_between = self._keeping.bridge is None
+        self._keeping.tell_when_it_has_moved()
 
     def wait_unbridged(self) -> Pending[None]:
         """Settled when it is in no bridge, at once where that is so."""
@@ -905,8 +875,7 @@ class CallMachine:
 
     def attend(self) -> None:
         """A handler of its own looks after it from now on, until :meth:`let_go`."""
-        self._keeping.is_attended = True
-        self._keeping.unattended = None
+        self._keeping.attend()
 
     @property
     def keeping(self) -> Keeping:
@@ -917,7 +886,7 @@ class CallMachine:
         """It has come to where it was on its way to (:meth:`.Keeping.retain`), or stays: what has waited happens."""
         self._keeping.release()
         if self._keeping.unattended is not None and self.end is None:
-            self._fall(now)
+            self._keeping.fall(now)
 
     def accompany(self, other: CallMachine) -> None:
         """The other is here for this one's sake: without a handler of its own, it is let go with this one."""
@@ -1023,7 +992,7 @@ class CallMachine:
             case Continue():
                 self._stays(now)
             case JoinBridge() | LeaveBridge():
-                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
+                self._moves.over(exchange, now)
             case Redirect() if self._referral is not None:
                 self._referral.refused(error)
             case _:
@@ -1032,18 +1001,10 @@ class CallMachine:
     def _stays(self, now: float) -> None:
         """It does not go on in the dialplan, unless it has been asked to more than once."""
         self.continuing = self._requests.any_of((Continue,))
-        self._look_after(now)
+        self._keeping.look_after(now)
 
-    def _look_after(self, now: float) -> None:
-        """What nobody looks after any more is hung up."""
-        reason = self._keeping.unattended
-        keeping = self._keeping
-        if reason is None or self.continuing or keeping.bridge is not None or keeping.is_retained:
-            return
-        if self.is_moving:
-            self.tell_when_it_has_moved()
-        else:
-            self.hangup(now, reason)
+    def _is_continuing(self) -> bool:
+        return self.continuing
 
     def _not_found(self, channel_id: str, now: float) -> None:
         """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
