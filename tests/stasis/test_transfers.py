@@ -619,6 +619,15 @@ def test_the_far_end_stays() -> None:
     bench.call.refer("PJSIP/other", bench.now, timeout=5.0)
 
 
+def test_a_refusal_is_that_of_its_own_request() -> None:
+    bench, pending, command = referred(5.0)
+    bench.wait(5.1)
+    assert isinstance(pending.error, TransferOutcomeUnknown)
+    again = bench.call.refer("PJSIP/other", bench.now, timeout=5.0)
+    bench.refuse(command, 422)
+    assert not again.done
+
+
 def test_whether_the_far_end_was_asked_is_not_known() -> None:
     bench, pending, command = referred(15.0)
     bench.refuse(command, RequestOutcomeUnknown("lost"))

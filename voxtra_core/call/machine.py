@@ -21,7 +21,7 @@ Four facts about Asterisk shape it:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import attrs
 
@@ -993,8 +993,8 @@ class CallMachine:
                 self._stays(now)
             case JoinBridge() | LeaveBridge():
                 self._moves.over(exchange, now)
-            case Redirect() if self._referral is not None:
-                self._referral.refused(error)
+            case Redirect():
+                cast(Referral, exchange.subject).refused(error)
             case _:
                 pass
 

@@ -31,9 +31,8 @@ class Referral(Pending[None]):
 
     def send(self, requests: Requests, now: float) -> None:
         """Ask."""
-        requests.send(
-            Redirect(request_id=requests.new_id(), channel_id=requests.channel_id, endpoint=self._endpoint), now
-        )
+        command = Redirect(request_id=requests.new_id(), channel_id=requests.channel_id, endpoint=self._endpoint)
+        requests.send(command, now, subject=self)
         requests.arm("refer", now + self._timeout, lambda _: self._overdue())
 
     def refused(self, error: VoxtraError) -> None:
