@@ -73,6 +73,16 @@ class HangingUp:
         self._requests.send(command, now)
         self._requests.arm("hangup", now + pause, self._ask)
 
+    def send_again(self, now: float) -> None:
+        """Where we want it to end, and it is there still, or only now: hang up once more."""
+        if self.reason is not None:
+            self.send(now)
+
+    def insist(self, now: float, reason: HangupReason = "normal") -> None:
+        """It is to end, whether it is there or not."""
+        self.want(reason)
+        self.send(now)
+
     def refused(self, error: VoxtraError) -> None:
         """Asterisk will not: what it would say again is told to whoever waits. Otherwise the timer tries again."""
         if not isinstance(error, AriBadRequest | AriUnauthorized | AriForbidden):

@@ -43,10 +43,8 @@ from ..ari import (
     Variable,
 )
 from ..errors import (
-    AriConflict,
     AriError,
     AriNotFound,
-    AriServerError,
     CallEnded,
     LocalProtocolError,
     MediaFailed,
@@ -55,7 +53,7 @@ from ..errors import (
     VoxtraError,
 )
 from ..pending import Pending
-from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
+from .cause import CallEnd, EndedBy, HangupReason
 from .collecting import MASKED, CollectedDigits, Wanted
 from .commands import (
     Answer,
@@ -88,7 +86,7 @@ from .commands import (
     Withdraw,
 )
 from .counters import Counters
-from .doubt import MISSING, had_no_effect, knows_no_channel, seconds_of_doubt
+from .doubt import MISSING, knows_no_channel, seconds_of_doubt
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed
 from .hanging_up import HangingUp
@@ -216,8 +214,8 @@ class CallMachine:
         self._music = Music(self._requests, is_playing=self._is_on_hold, plays=self._music_plays)
         self._player = Player(self._requests, idle=self._music.resume, ended=self._played)
         self._keypad = Keypad(self._requests, self._player, self._counters)
-        self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
         self._hanging_up = HangingUp(self._requests)
+        self._origination = Origination(self._requests, self._hanging_up, nothing=self._never_was, undo=self._withdraw)
         self._lost_at: float | None = None
         self._untold_outages: tuple[Outage, ...] = ()
         self._doubts_stasis = False
@@ -305,14 +303,11 @@ class CallMachine:
                 self._left(now)  # where its StasisEnd goes to the program that has taken our application's name
             case ChannelDestroyed():
                 verdict = self._verdict()
-                cause = event.cause or (
-                    REASON_CAUSES["no_answer"]
-                    if self._has_rung_out(now)
-                    else DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
-                )
+                may_have_rung_out = self.answered_at is None and verdict is None
+                cause = event.cause or self._origination.cause(now, may_have_rung_out=may_have_rung_out)
                 self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
             case Dial():
-                self._exists(now)
+                self._origination.exists(now)
                 if event.dialstatus:
                     self._origination.dialstatus = event.dialstatus
             case _:
@@ -326,7 +321,7 @@ class CallMachine:
             return
         match exchange.command:
             case Originate() | Snoop():
-                self._exists(now)
+                self._origination.exists(now)
             case Answer():
                 self._come_up(now)
                 settle(exchange)
@@ -338,8 +333,7 @@ class CallMachine:
                 if exchange.pending is not None:
                     exchange.pending.resolve(value.value if isinstance(value, Variable) else None)
             case AskChannel():
-                if self._hanging_up.reason is not None:
-                    self._hanging_up.send(now)
+                self._hanging_up.send_again(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
             case StopDetectingTalking():
@@ -370,13 +364,8 @@ class CallMachine:
         if isinstance(error, RequestNotSent) and exchange.has_left:
             error = RequestOutcomeUnknown(f"sent when the connection was lost, and then not again: {error}")
         match exchange.command:
-            case Originate():
-                self._originate_refused(error, now)
-            case Snoop() if exchange.repeats and isinstance(error, AriConflict | AriServerError):
-                # Asterisk has a channel of this id by now, or had one, or cannot snoop
-                self._snoop_refused(exchange.command, RequestOutcomeUnknown(f"Snoop: {error}"), now)
-            case Snoop():
-                self._snoop_refused(exchange.command, error, now)
+            case Originate() | Snoop():
+                self._origination_refused(exchange, error, now)
             case Hangup():
                 if isinstance(error, AriNotFound):
                     self._not_found(exchange.command.channel_id, now)
@@ -429,12 +418,12 @@ class CallMachine:
             self._counters.requests_not_sent += 1
         match exchange.command:
             case Originate():
-                self._originate_refused(error, now)
+                self._origination_refused(exchange, error, now)
             case Hangup():  # the timer tries again
                 self._hanging_up.has_left = self._hanging_up.has_left or was_sent
             case Snoop():
                 self._origination.fail(error)
-                self._snoop_refused(exchange.command, error, now)
+                self._origination_refused(exchange, error, now)
             case AskChannel():
                 pass  # the timer that asked asks again
             case AskPlayback():
@@ -468,7 +457,7 @@ class CallMachine:
             return
         self._goes_on_as(channel, now)
         self._origination.dialstatus = ""
-        self._exists(now)
+        self._origination.exists(now)
         self._requests.arm("forwarded", now + FORWARDED, self._ask_after_forwarding)
         self._changed()
 
@@ -545,10 +534,10 @@ class CallMachine:
         if self.end is None and self._lost_at is not None:
             self._resume(now)
             if not self._origination.is_under_way:
-                if self._hanging_up.reason is not None:
-                    self._hanging_up.send(now)
-                elif self._origination.unseen:
-                    self._make_sure_it_ends(now)
+                if self._origination.unseen:
+                    self._hanging_up.insist(now)
+                else:
+                    self._hanging_up.send_again(now)
             self._changed()
 
     def link_for_the_first_time(self, now: float) -> None:
@@ -567,13 +556,12 @@ class CallMachine:
     def _live_on(self, channel: Channel, outages: Sequence[Outage], now: float, *, in_stasis: bool) -> None:
         self._requests.timers.cancel("missing")
         self.channel = channel
-        self._exists(now)
+        self._origination.exists(now)
         if channel.state == "Up":
             self._come_up(now)
         if in_stasis and not self.in_stasis and "left" not in self._requests.timers:
             self._found_in_stasis(channel, now)
-        if self._hanging_up.reason is not None:
-            self._hanging_up.send(now)
+        self._hanging_up.send_again(now)
         self._player.ask_after_all(now)
         self._keypad.link_restored()
         for outage in outages:
@@ -1018,7 +1006,7 @@ class CallMachine:
     # ---- coming up -------------------------------------------------------------------------------------------------
 
     def _come_up(self, now: float) -> None:
-        self._exists(now)
+        self._origination.exists(now)
         if self.state is CallState.RINGING:
             self.answered_at = now
             self._go(Trigger.UP)
@@ -1029,72 +1017,28 @@ class CallMachine:
         self.in_stasis = True
         self._doubts_stasis = False
         self.channel = channel
-        self._exists(now)
+        self._origination.exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if self._hanging_up.reason is None:
-            self._origination.reached()
+        self._origination.reached()
 
     def _found_in_stasis(self, channel: Channel, now: float) -> None:
         self.args = _stasis_args(channel)
         self._entered(channel, now)
 
-    def _exists(self, now: float) -> None:
-        """The channel we asked for is there; what had to wait for it goes out."""
-        if self._origination.unseen:
-            self._origination.unseen = False
-            self._requests.timers.cancel("missing")  # a hangup has overtaken our request
-            self._requests.drop_repeats(Snoop)
-            if self._hanging_up.reason is not None:
-                self._hanging_up.send(now)
-
-    def _originate_refused(self, error: VoxtraError, now: float) -> None:
-        if had_no_effect(error):
-            if isinstance(error, LocalProtocolError | RequestNotSent):
-                self._origination.fail(error)
-            self._never_was(error, now)
-        elif self._origination.unseen:
-            self._make_sure_it_ends(now)
-
-    def _snoop_refused(self, command: Snoop, error: VoxtraError, now: float) -> None:
-        """Refused; but if the call to snoop on is just ending, that is the truer answer, and on its way."""
-        self._origination.refusal = error
-        if not had_no_effect(error):
-            if self._origination.unseen:
-                self._make_sure_it_ends(now)
-            return
-        if isinstance(error, AriNotFound) and self.snoops_on is not None:
-            self.snoops_on._not_found(command.target_id, now)
+    def _origination_refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
+        if isinstance(exchange.command, Snoop) and isinstance(error, AriNotFound) and self.snoops_on is not None:
+            self.snoops_on._not_found(exchange.command.target_id, now)
             self.snoops_on._changed()
-        if doubt := seconds_of_doubt(command, error):
-            self._requests.arm("refused", now + doubt, lambda now: self._never_was(error, now))
-        else:
-            self._never_was(error, now)
+        self._origination.refused(exchange, error, now)
 
-    def _never_was(self, error: VoxtraError, now: float) -> None:
+    def _never_was(self, now: float) -> None:
         """There is no channel, and will be none."""
-        self._origination.refusal = error
         self._finish(CallEnd(0, EndedBy.ASTERISK), now)
-
-    def _originate_overdue(self, now: float) -> None:
-        if self.snoops_on is None:
-            self._make_sure_it_ends(now, "no_answer")
-        elif not self._origination.is_under_way:  # else it is about to be told what has become of the request
-            self._origination.late()
-            self._make_sure_it_ends(now)
 
     def _ask_after_forwarding(self, now: float) -> None:
         if not self.in_stasis:
             self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
-
-    def _has_rung_out(self, now: float) -> bool:
-        """Whether nobody answered in the time that we gave. Before 20.18, 22.8 and 23.2 no cause says so."""
-        return self.answered_at is None and self._origination.has_rung_out(now) and self._verdict() is None
-
-    def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
-        """The channel may be there or not: hanging up what does not exist is no harm."""
-        self._hanging_up.want(reason)
-        self._hanging_up.send(now)
 
     def _withdraw(self, pending: Pending[None], now: float) -> None:
         if self.end is None:
@@ -1124,8 +1068,8 @@ class CallMachine:
         self._remote_cause, self._soft = None, False
         self.talking = False
         self._requests.timers.cancel("missing")
-        if self._hanging_up.reason is not None and not self._origination.unseen:
-            self._hanging_up.send(now)
+        if not self._origination.unseen:
+            self._hanging_up.send_again(now)
 
     def _verdict(self) -> CallEnd | None:
         """How the call is ending, as far as anybody has said.
@@ -1147,7 +1091,7 @@ class CallMachine:
     def _snooped_call_ended(self, error: CallEnded, now: float) -> None:
         """It takes this one along: by itself where its channel is gone, and at our word where that lives on."""
         self._origination.fail(error)
-        if "refused" in self._requests.timers or "left" in self._requests.timers:
+        if self._origination.is_refused or "left" in self._requests.timers:
             self._finish(CallEnd(16, EndedBy.LOCAL), now)
         else:
             self.hangup(now)

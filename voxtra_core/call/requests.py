@@ -32,7 +32,7 @@ class Exchange:
     command: Command
     pending: Pending[Any] | None = None
     subject: object = None
-    """What the command is about, where that is not the call itself: a playback, tones."""
+    """What the command is about, where that is not the call itself: a playback, tones, a bridge, a referral."""
     ahead: list[object] = attrs.field(factory=list)
     """What the channel has to be done with before Asterisk can reply."""
     sent_at: float | None = None
