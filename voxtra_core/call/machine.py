@@ -86,12 +86,14 @@ from .commands import (
     Withdraw,
 )
 from .counters import Counters
-from .doubt import MISSING, knows_no_channel, seconds_of_doubt
+from .doubt import knows_no_channel, seconds_of_doubt
+from .ending import LEFT, Ending
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
 from .feed import DEFAULT_LIMIT, Feed
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
 from .keypad import Keypad
+from .link import Link
 from .moves import Moves
 from .music import Music
 from .news import News
@@ -112,10 +114,6 @@ __all__ = ["CallMachine"]
 FORWARDED = 0.5
 """Seconds after which the channel that we were sent on to is asked after. We are subscribed to it as we hear of it;
 what happened to it before, its end included, nobody tells us (seen on 22.10)."""
-LEFT = 0.25
-"""Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
-
-
 LONGEST_SILENCE = 2**31 - 1
 """Milliseconds, and"""
 LOUDEST = 32768
@@ -131,11 +129,11 @@ class CallMachine:
 
     __slots__ = (
         "_counters",
-        "_doubts_stasis",
+        "_ending",
         "_hanging_up",
         "_keeping",
         "_keypad",
-        "_lost_at",
+        "_link",
         "_moves",
         "_music",
         "_news",
@@ -143,11 +141,8 @@ class CallMachine:
         "_origination",
         "_player",
         "_referral",
-        "_remote_cause",
         "_requests",
         "_snoops",
-        "_soft",
-        "_untold_outages",
         "answered_at",
         "args",
         "audio",
@@ -216,11 +211,15 @@ class CallMachine:
         self._keypad = Keypad(self._requests, self._player, self._counters)
         self._hanging_up = HangingUp(self._requests)
         self._origination = Origination(self._requests, self._hanging_up, nothing=self._never_was, undo=self._withdraw)
-        self._lost_at: float | None = None
-        self._untold_outages: tuple[Outage, ...] = ()
-        self._doubts_stasis = False
-        self._remote_cause: int | None = None
-        self._soft = False
+        self._link = Link(self._requests, self._hanging_up, self._origination)
+        self._ending = Ending(
+            self._requests,
+            self._hanging_up,
+            self._origination,
+            self._link,
+            is_leaving=self._is_continuing,
+            finish=self._finish,
+        )
         self._moves = Moves(self._requests, self._player)
         self._keeping = Keeping(self._moves, is_leaving=self._is_continuing, hang_up=self.hangup)
         self._referral: Referral | None = None
@@ -296,16 +295,13 @@ class CallMachine:
                 self.args = event.args
                 self._entered(event.channel, now)
             case ChannelHangupRequest():
-                self._hangup_requested(event)
+                self._ending.hangup_requested(event)
             case StasisEnd():
                 self._left(now)
             case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis", "StasisBroadcast"}:
                 self._left(now)  # where its StasisEnd goes to the program that has taken our application's name
             case ChannelDestroyed():
-                verdict = self._verdict()
-                may_have_rung_out = self.answered_at is None and verdict is None
-                cause = event.cause or self._origination.cause(now, may_have_rung_out=may_have_rung_out)
-                self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
+                self._ending.destroyed(event.cause, now, was_up=self.answered_at is not None)
             case Dial():
                 self._origination.exists(now)
                 if event.dialstatus:
@@ -368,12 +364,12 @@ class CallMachine:
                 self._origination_refused(exchange, error, now)
             case Hangup():
                 if isinstance(error, AriNotFound):
-                    self._not_found(exchange.command.channel_id, now)
+                    self._ending.not_found(exchange.command.channel_id, now)
                 else:
                     self._hanging_up.refused(error)
             case AskChannel():
                 if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
-                    self._missing(now)
+                    self._ending.unannounced(now)
                 # otherwise the timer that asked asks again
             case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
                 if not self._player.receive_error(exchange, error, now):
@@ -499,13 +495,8 @@ class CallMachine:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
         if self.end is not None:
             return
-        self._doubts_stasis = self.in_stasis
         self.talking = False  # until an event says otherwise
-        if self._lost_at is None:
-            self._lost_at = now
-            self._requests.pause()
-            self._hanging_up.pause()
-            self._origination.pause(now)
+        self._link.lost(now, in_stasis=self.in_stasis)
         self._changed()
 
     def link_restored(self, channel: Channel | None, now: float, *, in_stasis: bool = True) -> None:
@@ -515,24 +506,23 @@ class CallMachine:
         """
         if self.end is not None:
             return
-        self._resume(now)
-        if not self._untold_outages:
+        self._link.restored(now)
+        if not self._link.untold:
             return
         if channel is None and self._origination.is_under_way:
-            self._untold_outages = ()
-        elif channel is None or (self._doubts_stasis and not in_stasis):
-            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
+            self._link.told()
+        elif channel is None or (self._link.doubts_stasis and not in_stasis):
+            self._ending.unannounced(now)
         else:
-            outages, self._untold_outages = self._untold_outages, ()
-            self._live_on(channel, outages, now, in_stasis=in_stasis)
+            self._live_on(channel, self._link.told(), now, in_stasis=in_stasis)
         self._changed()
 
     def link_restored_unknown(self, now: float) -> None:
         """There is a link again, and Asterisk has not said yet what has become of the channel: the call goes on until
         :meth:`link_restored` tells.
         """
-        if self.end is None and self._lost_at is not None:
-            self._resume(now)
+        if self.end is None and self._link.is_lost:
+            self._link.restored(now)
             if not self._origination.is_under_way:
                 if self._origination.unseen:
                     self._hanging_up.insist(now)
@@ -543,23 +533,15 @@ class CallMachine:
     def link_for_the_first_time(self, now: float) -> None:
         """There is a link, and the call was placed when there was none: nothing can have become of its channel."""
         self.link_restored_unknown(now)
-        self._untold_outages = ()
-
-    def _resume(self, now: float) -> None:
-        if self._lost_at is not None:
-            self._untold_outages = (*self._untold_outages, Outage(self._lost_at, now))
-            self._lost_at = None
-            self._requests.resume(now)
-            self._hanging_up.resume(now)
-            self._origination.resume(now)
+        self._link.told()
 
     def _live_on(self, channel: Channel, outages: Sequence[Outage], now: float, *, in_stasis: bool) -> None:
-        self._requests.timers.cancel("missing")
+        self._ending.is_there()
         self.channel = channel
         self._origination.exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if in_stasis and not self.in_stasis and "left" not in self._requests.timers:
+        if in_stasis and not self.in_stasis and not self._ending.is_away:
             self._found_in_stasis(channel, now)
         self._hanging_up.send_again(now)
         self._player.ask_after_all(now)
@@ -854,7 +836,7 @@ class CallMachine:
     @property
     def is_ending(self) -> bool:
         """Whether its end has been announced, or asked for."""
-        return self.end is not None or self._verdict() is not None
+        return self.end is not None or self._ending.verdict() is not None
 
     @property
     def is_attended(self) -> bool:
@@ -942,7 +924,7 @@ class CallMachine:
             return False  # nobody wants it any more
         if isinstance(exchange.command, Snoop) and self.snoops_on is not None:
             exchange.command = attrs.evolve(exchange.command, target_id=self.snoops_on.id)
-        if may_repeat(exchange.command) and "left" in self._requests.timers:
+        if may_repeat(exchange.command) and self._ending.is_away:
             # it may be back in a moment, or has ended: neither is a time to ask something of it
             self._requests.doubt(exchange, now + LEFT, lambda exchange, now: self._find_out_later(exchange, error, now))
             return True
@@ -952,7 +934,7 @@ class CallMachine:
             self._player.ask_whether_accepted(exchange, error, now)
             return True
         # whether the channel is there will be told when there is a link again
-        return isinstance(exchange.command, Originate | Hangup) and self._lost_at is not None
+        return isinstance(exchange.command, Originate | Hangup) and self._link.is_lost
 
     def _find_out_later(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> None:
         if not self._find_out(exchange, error, now):
@@ -963,7 +945,7 @@ class CallMachine:
         if isinstance(exchange.command, Continue) and isinstance(error, AriError) and not exchange.repeats:
             self._stays(now)  # of one that was repeated, the first may have taken it away
         if knows_no_channel(exchange.command, error):
-            self._not_found(exchange.command.channel_id, now)
+            self._ending.not_found(exchange.command.channel_id, now)
         if doubt := seconds_of_doubt(exchange.command, error):
             self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
         else:
@@ -994,15 +976,6 @@ class CallMachine:
     def _is_continuing(self) -> bool:
         return self.continuing
 
-    def _not_found(self, channel_id: str, now: float) -> None:
-        """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
-        if self.end is None and channel_id == self.id and "missing" not in self._requests.timers:
-            self._requests.arm("missing", now + MISSING, self._missing)
-
-    def _missing(self, now: float) -> None:
-        by = EndedBy.OUTAGE if self._untold_outages else EndedBy.ASTERISK
-        self._finish(self._verdict() or CallEnd(0, by), now)
-
     # ---- coming up -------------------------------------------------------------------------------------------------
 
     def _come_up(self, now: float) -> None:
@@ -1013,9 +986,9 @@ class CallMachine:
             self._requests.achieved(Answer)
 
     def _entered(self, channel: Channel, now: float) -> None:
-        self._requests.timers.cancel("left")
         self.in_stasis = True
-        self._doubts_stasis = False
+        self._ending.in_stasis()
+        self._link.doubts_stasis = False
         self.channel = channel
         self._origination.exists(now)
         if channel.state == "Up":
@@ -1029,7 +1002,6 @@ class CallMachine:
     def _origination_refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         if isinstance(exchange.command, Snoop) and isinstance(error, AriNotFound) and self.snoops_on is not None:
             self.snoops_on._not_found(exchange.command.target_id, now)
-            self.snoops_on._changed()
         self._origination.refused(exchange, error, now)
 
     def _never_was(self, now: float) -> None:
@@ -1046,52 +1018,28 @@ class CallMachine:
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
-    def _hangup_requested(self, event: ChannelHangupRequest) -> None:
-        if event.soft:
-            # of our own making or of somebody else's, on Asterisk's side; its cause is a flag and not Q.850
-            self._soft = True
-        elif self._remote_cause is None:
-            # a SIP BYE or CANCEL names no cause: RFC 3398 makes it 16
-            self._remote_cause = event.cause if event.cause is not None else 16
-
     def _left(self, now: float) -> None:
         self.in_stasis = False
-        verdict = self._verdict()
-        if verdict is not None:
-            self._finish(verdict, now)
-        else:
-            self._requests.arm("left", now + LEFT, self._missing)
+        self._ending.left_stasis(now)
+
+    def _not_found(self, channel_id: str, now: float) -> None:
+        """Whoever snoops on it was told that there is no such channel."""
+        if self.end is None:
+            self._ending.not_found(channel_id, now)
+            self._changed()
 
     def _goes_on_as(self, channel: Channel, now: float) -> None:
         """What was said about the old channel is not true of this one; our hangup is."""
         self._requests.channel_id = channel.id
-        self._remote_cause, self._soft = None, False
+        self._ending.take_back()
         self.talking = False
-        self._requests.timers.cancel("missing")
         if not self._origination.unseen:
             self._hanging_up.send_again(now)
-
-    def _verdict(self) -> CallEnd | None:
-        """How the call is ending, as far as anybody has said.
-
-        Of what befell it while there was no link, only that can be the reason which is known to have left us before.
-        """
-        untold = self._lost_at is not None or bool(self._untold_outages)
-        if self._remote_cause is not None:
-            return CallEnd(self._remote_cause, EndedBy.REMOTE)
-        if self._hanging_up.cause is not None and (self._hanging_up.has_left or not untold):
-            return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
-        has_left = self._requests.any_of((Continue,), have_left=True) and not self._origination.unseen
-        if self.continuing and (has_left or not untold):
-            return CallEnd(0, EndedBy.DIALPLAN)
-        if self._soft:
-            return CallEnd(16, EndedBy.ASTERISK)
-        return None
 
     def _snooped_call_ended(self, error: CallEnded, now: float) -> None:
         """It takes this one along: by itself where its channel is gone, and at our word where that lives on."""
         self._origination.fail(error)
-        if self._origination.is_refused or "left" in self._requests.timers:
+        if self._origination.is_refused or self._ending.is_away:
             self._finish(CallEnd(16, EndedBy.LOCAL), now)
         else:
             self.hangup(now)
