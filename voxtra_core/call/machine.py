@@ -21,7 +21,7 @@ Four facts about Asterisk shape it:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import attrs
 
@@ -361,7 +361,7 @@ class CallMachine:
             error = RequestOutcomeUnknown(f"sent when the connection was lost, and then not again: {error}")
         match exchange.command:
             case Originate() | Snoop():
-                self._origination_refused(exchange, error, now)
+                self._origination.refused(exchange, error, now)
             case Hangup():
                 if isinstance(error, AriNotFound):
                     self._ending.not_found(exchange.command.channel_id, now)
@@ -414,12 +414,12 @@ class CallMachine:
             self._counters.requests_not_sent += 1
         match exchange.command:
             case Originate():
-                self._origination_refused(exchange, error, now)
+                self._origination.refused(exchange, error, now)
             case Hangup():  # the timer tries again
                 self._hanging_up.has_left = self._hanging_up.has_left or was_sent
             case Snoop():
                 self._origination.fail(error)
-                self._origination_refused(exchange, error, now)
+                self._origination.refused(exchange, error, now)
             case AskChannel():
                 pass  # the timer that asked asks again
             case AskPlayback():
@@ -456,6 +456,12 @@ class CallMachine:
         self._origination.exists(now)
         self._requests.arm("forwarded", now + FORWARDED, self._ask_after_forwarding)
         self._changed()
+
+    def not_found(self, channel_id: str, now: float) -> None:
+        """Asterisk says that it has no channel of that id, to a call that was to snoop on this one."""
+        if self.end is None:
+            self._ending.not_found(channel_id, now)
+            self._changed()
 
     # ---- the media channel -----------------------------------------------------------------------------------------
 
@@ -590,13 +596,7 @@ class CallMachine:
         if self._origination.asked or target is None:
             raise LocalProtocolError("this call snoops already, or on none")
         target._check(Operation.SNOOP)
-
-        def failure(end: CallEnd, reason: VoxtraError | None) -> VoxtraError:
-            if target.end is not None:
-                return CallEnded(target.id, target.end)
-            return reason or CallEnded(self.id, end)
-
-        pending = self._origination.snoop(target.id, now, spy=spy, whisper=whisper, failure=failure)
+        pending = self._origination.snoop(target, now, spy=spy, whisper=whisper)
         target._snoops += (self,)
         return pending
 
@@ -605,12 +605,13 @@ class CallMachine:
         self._check(Operation.ANSWER)
         if self.state is not CallState.RINGING:
             return Pending.resolved(None)
-        return self._ask(Answer(request_id=self._requests.new_id(), channel_id=self.id), now, queued=True)
+        command = Answer(request_id=self._requests.new_id(), channel_id=self.id)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
     def ring(self, now: float) -> Pending[None]:
         """Let the caller hear ringing."""
         self._check(Operation.RING)
-        return self._ask(Ring(request_id=self._requests.new_id(), channel_id=self.id), now)
+        return self._requests.ask(Ring(request_id=self._requests.new_id(), channel_id=self.id), now)
 
     def hangup(self, now: float, reason: HangupReason | int = "normal") -> Pending[None]:
         """Hang up; settled when the call has ended, whoever ended it. Never withdrawn.
@@ -714,14 +715,14 @@ class CallMachine:
         """A channel variable or function; ``None`` where it is not set."""
         self._check(Operation.GET_VARIABLE)
         _check_variable(name)
-        return self._ask(GetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name), now)
+        return self._requests.ask(GetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name), now)
 
     def set_variable(self, name: str, value: str | None, now: float) -> Pending[None]:
         """Set a channel variable or function; ``None`` unsets it."""
         self._check(Operation.SET_VARIABLE)
         _check_variable(name)
         command = SetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name, value=value)
-        return self._ask(command, now, queued=True)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
     def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
         """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
@@ -733,13 +734,13 @@ class CallMachine:
         command = DetectTalking(
             request_id=self._requests.new_id(), channel_id=self.id, silence_ms=silence_ms, threshold=threshold
         )
-        return self._ask(command, now, queued=True)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
     def stop_talk_detection(self, now: float) -> Pending[None]:
         """Follow it no more."""
         self._check(Operation.STOP_TALK_DETECTION)
         command = StopDetectingTalking(request_id=self._requests.new_id(), channel_id=self.id)
-        return self._ask(command, now, queued=True)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
     def use_audio(self, wire: AudioFormat, now: float) -> CallAudio:
         """The call's voice, for one more use of it. The first time, and after it had failed, a media channel is opened
@@ -891,7 +892,7 @@ class CallMachine:
             extension=extension,
             priority=priority,
         )
-        return self._ask(command, now, queued=True)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -906,13 +907,6 @@ class CallMachine:
             allowed = ", ".join(sorted(ALLOWED[operation]))
             raise LocalProtocolError(f"{operation}: the call is {self.state}, and would have to be {allowed}")
 
-    def _ask(self, command: Command, now: float, *, queued: bool = False) -> Pending[Any]:
-        """Ask for something now or, ``queued``, when the channel is done with what it does, as Asterisk would."""
-        self._requests.check_room()
-        pending = Pending[Any]()
-        self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
-        return pending
-
     def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
         """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
         if isinstance(exchange.command, Answer | Ring) and self.state is not CallState.RINGING:
@@ -922,8 +916,7 @@ class CallMachine:
             return True  # its channel has been seen
         if isinstance(exchange.command, Snoop) and self._hanging_up.reason is not None:
             return False  # nobody wants it any more
-        if isinstance(exchange.command, Snoop) and self.snoops_on is not None:
-            exchange.command = attrs.evolve(exchange.command, target_id=self.snoops_on.id)
+        self._origination.aim(exchange)
         if may_repeat(exchange.command) and self._ending.is_away:
             # it may be back in a moment, or has ended: neither is a time to ask something of it
             self._requests.doubt(exchange, now + LEFT, lambda exchange, now: self._find_out_later(exchange, error, now))
@@ -999,11 +992,6 @@ class CallMachine:
         self.args = _stasis_args(channel)
         self._entered(channel, now)
 
-    def _origination_refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
-        if isinstance(exchange.command, Snoop) and isinstance(error, AriNotFound) and self.snoops_on is not None:
-            self.snoops_on._not_found(exchange.command.target_id, now)
-        self._origination.refused(exchange, error, now)
-
     def _never_was(self, now: float) -> None:
         """There is no channel, and will be none."""
         self._finish(CallEnd(0, EndedBy.ASTERISK), now)
@@ -1021,12 +1009,6 @@ class CallMachine:
     def _left(self, now: float) -> None:
         self.in_stasis = False
         self._ending.left_stasis(now)
-
-    def _not_found(self, channel_id: str, now: float) -> None:
-        """Whoever snoops on it was told that there is no such channel."""
-        if self.end is None:
-            self._ending.not_found(channel_id, now)
-            self._changed()
 
     def _goes_on_as(self, channel: Channel, now: float) -> None:
         """What was said about the old channel is not true of this one; our hangup is."""

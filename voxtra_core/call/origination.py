@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias, get_args
+from typing import Protocol, TypeAlias, get_args
+
+import attrs
 
 from ..errors import (
     AriConflict,
+    AriNotFound,
     AriServerError,
+    CallEnded,
     LocalProtocolError,
     OperationTimeout,
     OriginateFailed,
@@ -39,6 +43,21 @@ def check_endpoint(endpoint: str) -> tuple[str, str]:
     return technology, resource
 
 
+class Snooped(Protocol):
+    """The call to snoop on."""
+
+    @property
+    def id(self) -> str:
+        """Of its channel, at the moment."""
+
+    @property
+    def end(self) -> CallEnd | None:
+        """How it ended; ``None`` while it lives."""
+
+    def not_found(self, channel_id: str, now: float) -> None:
+        """Asterisk says that it has no channel of that id."""
+
+
 Failure: TypeAlias = Callable[[CallEnd, VoxtraError | None], VoxtraError]
 """What whoever waits is told when the call ended before it was reached, for a reason that may be known."""
 
@@ -58,7 +77,6 @@ class Origination:
         "_deadline",
         "_failure",
         "_hanging_up",
-        "_is_snoop",
         "_left",
         "_nothing",
         "_patience",
@@ -67,6 +85,7 @@ class Origination:
         "_requests",
         "_rings_for",
         "_rings_until",
+        "_snooped",
         "_undo",
         "dialstatus",
         "unseen",
@@ -84,7 +103,7 @@ class Origination:
         self._hanging_up = hanging_up
         self._nothing = nothing
         self._undo = undo
-        self._is_snoop = False
+        self._snooped: Snooped | None = None
         self._failure: Failure | None = None
         self._refusal: VoxtraError | None = None
         self._pending: Pending[None] | None = None
@@ -144,10 +163,8 @@ class Origination:
 
         return self._ask(command, now, None if timeout is None else seconds + REPLY_TIMEOUT, failure)
 
-    def snoop(
-        self, target_id: str, now: float, *, spy: SnoopDirection, whisper: SnoopDirection, failure: Failure
-    ) -> Pending[None]:
-        """Snoop on another channel. Settled when ours is in Stasis."""
+    def snoop(self, snooped: Snooped, now: float, *, spy: SnoopDirection, whisper: SnoopDirection) -> Pending[None]:
+        """Snoop on another call. Settled when our channel is in Stasis; fails with ``CallEnded``, or with why not."""
         directions = get_args(SnoopDirection)
         if spy not in directions or whisper not in directions:
             raise ValueError(f"spy and whisper must be of {', '.join(directions)}, not {spy!r} and {whisper!r}")
@@ -156,11 +173,17 @@ class Origination:
         command = Snoop(
             request_id=self._requests.new_id(),
             channel_id=self._requests.channel_id,
-            target_id=target_id,
+            target_id=snooped.id,
             spy=spy,
             whisper=whisper,
         )
-        self._is_snoop = True
+
+        def failure(end: CallEnd, reason: VoxtraError | None) -> VoxtraError:
+            if snooped.end is not None:
+                return CallEnded(snooped.id, snooped.end)
+            return reason or CallEnded(self._requests.channel_id, end)
+
+        self._snooped = snooped
         return self._ask(command, now, REPLY_TIMEOUT, failure)
 
     # ---- its time --------------------------------------------------------------------------------------------------
@@ -184,7 +207,7 @@ class Origination:
             self._requests.arm_for_asterisk("originate", self._deadline, self._overdue)
 
     def _overdue(self, now: float) -> None:
-        if not self._is_snoop:
+        if self._snooped is None:
             self._hanging_up.insist(now, "no_answer")
         elif not self.is_under_way:  # else it is about to be told what has become of the request
             self.fail(OperationTimeout(f"no channel within {REPLY_TIMEOUT:g} s of asking for it"))
@@ -223,7 +246,7 @@ class Origination:
 
     def refused(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
         """The request came to nothing, as far as is known."""
-        if not self._is_snoop:
+        if self._snooped is None:
             if isinstance(error, LocalProtocolError | RequestNotSent):
                 self.fail(error)
             self._no_channel(error, now, doubt=0.0)
@@ -232,8 +255,15 @@ class Origination:
                 # Asterisk has a channel of this id by now, or had one, or cannot snoop
                 error = RequestOutcomeUnknown(f"Snoop: {error}")
             self._refusal = error
+            if isinstance(exchange.command, Snoop) and isinstance(error, AriNotFound):
+                self._snooped.not_found(exchange.command.target_id, now)
             # if the call to snoop on is just ending, that is the truer answer, and on its way
             self._no_channel(error, now, doubt=seconds_of_doubt(exchange.command, error))
+
+    def aim(self, exchange: Exchange) -> None:
+        """A snoop is about to be asked for again: the call to snoop on may have gone on on another channel."""
+        if isinstance(exchange.command, Snoop) and self._snooped is not None:
+            exchange.command = attrs.evolve(exchange.command, target_id=self._snooped.id)
 
     def _no_channel(self, error: VoxtraError, now: float, *, doubt: float) -> None:
         if not had_no_effect(error):

@@ -110,6 +110,13 @@ class Requests:
             self._release(exchange, now)
         self.changed()
 
+    def ask(self, command: Command, now: float, *, ahead: Iterable[object] = ()) -> Pending[Any]:
+        """Send a command that a handler asks for, as :meth:`send`, if there is room."""
+        self.check_room()
+        pending = Pending[Any]()
+        self.send(command, now, pending=pending, ahead=ahead)
+        return pending
+
     def order(self, command: Command) -> None:
         """Send a command that has no reply."""
         self._out.append(command)
