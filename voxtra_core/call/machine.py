@@ -40,7 +40,6 @@ from ..ari import (
     PlaybackStarted,
     StasisEnd,
     StasisStart,
-    Variable,
 )
 from ..errors import (
     AriError,
@@ -104,6 +103,8 @@ from .player import Player
 from .referral import Referral
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
+from .talk import TalkDetection
+from .variables import Variables
 
 if TYPE_CHECKING:
     from ..media.formats import AudioFormat
@@ -114,10 +115,6 @@ __all__ = ["CallMachine"]
 FORWARDED = 0.5
 """Seconds after which the channel that we were sent on to is asked after. We are subscribed to it as we hear of it;
 what happened to it before, its end included, nobody tells us (seen on 22.10)."""
-LONGEST_SILENCE = 2**31 - 1
-"""Milliseconds, and"""
-LOUDEST = 32768
-"""… the average magnitude of a sample: the ranges of ``TALK_DETECT``, as Asterisk documents them."""
 
 
 class CallMachine:
@@ -143,6 +140,8 @@ class CallMachine:
         "_referral",
         "_requests",
         "_snoops",
+        "_talk",
+        "_variables",
         "answered_at",
         "args",
         "audio",
@@ -157,7 +156,6 @@ class CallMachine:
         "on_digit",
         "snoops_on",
         "state",
-        "talking",
     )
 
     def __init__(
@@ -190,8 +188,6 @@ class CallMachine:
         """Whether it has been asked to go on in the dialplan."""
         self.snoops_on = snoops_on
         """The call that this one snoops on, whose end is its own."""
-        self.talking = False
-        """Whether the far end talks, where that is being detected."""
         self.audio: CallAudio | None = None
         """Its voice, once somebody has asked for that."""
         self.on_digit: Callable[[float], object] | None = None
@@ -208,6 +204,8 @@ class CallMachine:
         )
         self._music = Music(self._requests, is_playing=self._is_on_hold, plays=self._music_plays)
         self._player = Player(self._requests, idle=self._music.resume, ended=self._played)
+        self._variables = Variables(self._requests, self._player)
+        self._talk = TalkDetection(self._requests, self._player)
         self._keypad = Keypad(self._requests, self._player, self._counters)
         self._hanging_up = HangingUp(self._requests)
         self._origination = Origination(self._requests, self._hanging_up, nothing=self._never_was, undo=self._withdraw)
@@ -258,6 +256,11 @@ class CallMachine:
         return self.end is not None
 
     @property
+    def talking(self) -> bool:
+        """Whether the far end talks, where that is being detected."""
+        return self._talk.talking
+
+    @property
     def digits_dropped(self) -> int:
         """How many digits nobody listened for, beyond those that are kept."""
         return self._keypad.dropped
@@ -284,9 +287,9 @@ class CallMachine:
                 if event.channel.state == "Up":
                     self._come_up(now)
             case ChannelTalkingStarted():
-                self.talking = True
+                self._talk.talking = True
             case ChannelTalkingFinished():
-                self.talking = False
+                self._talk.talking = False
             case PlaybackStarted():
                 self._player.started(event.playback.id, now)
             case PlaybackFinished():
@@ -325,17 +328,15 @@ class CallMachine:
                 self._music.receive_reply(exchange, now)
             case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
                 self._player.receive_reply(exchange, now)
-            case GetVariable():
-                if exchange.pending is not None:
-                    exchange.pending.resolve(value.value if isinstance(value, Variable) else None)
+            case GetVariable() | SetVariable():
+                self._variables.receive_reply(exchange, value)
             case AskChannel():
                 self._hanging_up.send_again(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
-            case StopDetectingTalking():
-                self.talking = False  # its last ChannelTalkingFinished will not come
-                settle(exchange)
-            case Ring() | SetVariable() | DetectTalking():
+            case DetectTalking() | StopDetectingTalking():
+                self._talk.receive_reply(exchange)
+            case Ring():
                 settle(exchange)
             case JoinBridge() | LeaveBridge():
                 self._moves.receive_reply(exchange, now)
@@ -374,16 +375,15 @@ class CallMachine:
             case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
                 if not self._player.receive_error(exchange, error, now):
                     self._refused(exchange, error, now)
-            case GetVariable() if isinstance(error, AriNotFound) and "variable" in error.reason.lower():
-                settle(exchange)
+            case GetVariable() | SetVariable():
+                if not self._variables.receive_error(exchange, error):
+                    self._refused(exchange, error, now)
             case (
                 Answer()
                 | Ring()
                 | Redirect()
                 | StartMusic()
                 | StopMusic()
-                | GetVariable()
-                | SetVariable()
                 | DetectTalking()
                 | StopDetectingTalking()
                 | Continue()
@@ -501,7 +501,7 @@ class CallMachine:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
         if self.end is not None:
             return
-        self.talking = False  # until an event says otherwise
+        self._talk.talking = False  # until an event says otherwise
         self._link.lost(now, in_stasis=self.in_stasis)
         self._changed()
 
@@ -714,33 +714,22 @@ class CallMachine:
     def get_variable(self, name: str, now: float) -> Pending[str | None]:
         """A channel variable or function; ``None`` where it is not set."""
         self._check(Operation.GET_VARIABLE)
-        _check_variable(name)
-        return self._requests.ask(GetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name), now)
+        return self._variables.get(name, now)
 
     def set_variable(self, name: str, value: str | None, now: float) -> Pending[None]:
         """Set a channel variable or function; ``None`` unsets it."""
         self._check(Operation.SET_VARIABLE)
-        _check_variable(name)
-        command = SetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name, value=value)
-        return self._requests.ask(command, now, ahead=self._player.queue)
+        return self._variables.set(name, value, now)
 
     def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
         """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
         self._check(Operation.START_TALK_DETECTION)
-        if not 1 <= silence_ms <= LONGEST_SILENCE:
-            raise ValueError(f"silence_ms must be 1 to {LONGEST_SILENCE} milliseconds, not {silence_ms!r}")
-        if not 1 <= threshold <= LOUDEST:
-            raise ValueError(f"threshold must be 1 to {LOUDEST}, not {threshold!r}")
-        command = DetectTalking(
-            request_id=self._requests.new_id(), channel_id=self.id, silence_ms=silence_ms, threshold=threshold
-        )
-        return self._requests.ask(command, now, ahead=self._player.queue)
+        return self._talk.start(now, silence_ms=silence_ms, threshold=threshold)
 
     def stop_talk_detection(self, now: float) -> Pending[None]:
         """Follow it no more."""
         self._check(Operation.STOP_TALK_DETECTION)
-        command = StopDetectingTalking(request_id=self._requests.new_id(), channel_id=self.id)
-        return self._requests.ask(command, now, ahead=self._player.queue)
+        return self._talk.stop(now)
 
     def use_audio(self, wire: AudioFormat, now: float) -> CallAudio:
         """The call's voice, for one more use of it. The first time, and after it had failed, a media channel is opened
@@ -1014,7 +1003,7 @@ class CallMachine:
         """What was said about the old channel is not true of this one; our hangup is."""
         self._requests.channel_id = channel.id
         self._ending.take_back()
-        self.talking = False
+        self._talk.talking = False
         if not self._origination.unseen:
             self._hanging_up.send_again(now)
 
@@ -1031,7 +1020,7 @@ class CallMachine:
         self.end = end
         self.ended_at = now
         self.in_stasis = False
-        self.talking = False
+        self._talk.talking = False
         error = CallEnded(self.id, end)
         exchanges = self._requests.close()
         self._go(Trigger.END)
@@ -1088,8 +1077,3 @@ def _stasis_args(channel: Channel) -> tuple[str, ...]:
             return tuple(arguments[2].split(":"))
         case _:
             return ()
-
-
-def _check_variable(name: str) -> None:
-    if not name:
-        raise ValueError("the name of a channel variable must not be empty")
