@@ -115,8 +115,8 @@ class Ending:
         """Whether it has left, and may be back."""
         return "left" in self._requests.timers
 
-    def in_stasis(self) -> None:
-        """It is, again."""
+    def came_back(self) -> None:
+        """It is in Stasis."""
         self._requests.timers.cancel("left")
 
     def not_found(self, channel_id: str, now: float) -> None:

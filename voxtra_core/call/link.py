@@ -53,6 +53,10 @@ class Link:
             self._hanging_up.resume(now)
             self._origination.resume(now)
 
+    def seen_in_stasis(self) -> None:
+        """The channel was, since."""
+        self.doubts_stasis = False
+
     def told(self) -> tuple[Outage, ...]:
         """Asterisk has said what has become of the channel. Returns the outages which that has lived through."""
         outages, self.untold = self.untold, ()

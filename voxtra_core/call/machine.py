@@ -1,10 +1,17 @@
 """The state machine of one call.
 
 In: ARI events, replies, errors and the clock, and one method per operation. Out: ``commands_to_send()``,
-``next_event()`` and ``next_deadline()``. The states, and what is allowed in them, stand in :mod:`.states`; this file
-says what happens, with
-:mod:`.requests` for what is under way, :mod:`.player` for what occupies the channel, :mod:`.dtmf` for the keys
-pressed, and :mod:`.origination` and :mod:`.hanging_up` for the two ends.
+``next_event()`` and ``next_deadline()``. The states, and what is allowed in them, stand in :mod:`.states`. This file
+says what goes where; what that comes to is said by the parts, each of which is about one thing:
+
+* :mod:`.requests`: what is under way, and every deadline; :mod:`.doubt`: which refusal may be the call's end;
+* :mod:`.origination`, :mod:`.hanging_up`, :mod:`.ending`: how a channel of ours comes to be, how we have it end, and
+  how it is ending, from what anybody says of that;
+* :mod:`.link`: the times without Asterisk; :mod:`.outage`: what can be asked again after one;
+* :mod:`.player`, :mod:`.music`, :mod:`.audio`: what the far end hears, and says;
+* :mod:`.keypad`, :mod:`.talk`, :mod:`.variables`: its keys, whether it talks, its channel's variables;
+* :mod:`.moves`, :mod:`.keeping`, :mod:`.referral`: into bridges and out, who looks after it, and being sent elsewhere;
+* :mod:`.news`: who is told.
 
 Four facts about Asterisk shape it:
 
@@ -196,30 +203,21 @@ class CallMachine:
         self._snoops: tuple[CallMachine, ...] = ()
         self._counters = counters if counters is not None else Counters()
         self._news = News(self._counters)
-        self._requests = Requests(
-            channel_id,
-            new_id=new_id,
-            notify=self._changed,
-            counters=self._counters,
+        self._requests = requests = Requests(channel_id, new_id=new_id, notify=self._changed, counters=self._counters)
+        self._music = Music(requests, is_playing=self._is_on_hold, plays=self._music_plays)
+        self._player = player = Player(requests, idle=self._music.resume, ended=self._played)
+        self._keypad = Keypad(requests, player, self._counters)
+        self._talk = TalkDetection(requests, player)
+        self._variables = Variables(requests, player)
+        self._hanging_up = hanging_up = HangingUp(requests)
+        self._origination = origination = Origination(
+            requests, hanging_up, nothing=self._never_was, undo=self._withdraw
         )
-        self._music = Music(self._requests, is_playing=self._is_on_hold, plays=self._music_plays)
-        self._player = Player(self._requests, idle=self._music.resume, ended=self._played)
-        self._variables = Variables(self._requests, self._player)
-        self._talk = TalkDetection(self._requests, self._player)
-        self._keypad = Keypad(self._requests, self._player, self._counters)
-        self._hanging_up = HangingUp(self._requests)
-        self._origination = Origination(self._requests, self._hanging_up, nothing=self._never_was, undo=self._withdraw)
-        self._link = Link(self._requests, self._hanging_up, self._origination)
-        self._ending = Ending(
-            self._requests,
-            self._hanging_up,
-            self._origination,
-            self._link,
-            is_leaving=self._is_continuing,
-            finish=self._finish,
-        )
-        self._moves = Moves(self._requests, self._player)
-        self._keeping = Keeping(self._moves, is_leaving=self._is_continuing, hang_up=self.hangup)
+        self._link = Link(requests, hanging_up, origination)
+        is_leaving = self._is_continuing
+        self._ending = Ending(requests, hanging_up, origination, self._link, is_leaving=is_leaving, finish=self._finish)
+        self._moves = Moves(requests, player)
+        self._keeping = Keeping(self._moves, is_leaving=is_leaving, hang_up=self.hangup)
         self._referral: Referral | None = None
 
     def __repr__(self) -> str:
@@ -561,7 +559,7 @@ class CallMachine:
         if self.end is None:
             self._finish(CallEnd(0, EndedBy.CONNECTION), now)
 
-    # ---- operations ------------------------------------------------------------------------------------------------
+    # ---- operations: coming up, and to an end ----------------------------------------------------------------------
 
     def originate(
         self,
@@ -634,15 +632,25 @@ class CallMachine:
         if not may_talk_on and not self.continuing:
             self.hangup(now, reason)
 
+    # ---- operations: watching --------------------------------------------------------------------------------------
+
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
         return self._news.follow(limit, is_over=self.end is not None)
+
+    def as_shown(self, event: Event) -> Event:
+        """The event as those who follow the call may see it: without a digit that is being collected in secret."""
+        if isinstance(event, ChannelDtmfReceived) and self._keypad.is_masked:
+            return attrs.evolve(event, digit=MASKED)
+        return event
 
     def wait_ended(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
         if self.end is not None:
             return Pending.resolved(self.end)
         return self._news.wait()
+
+    # ---- operations: what the far end hears ------------------------------------------------------------------------
 
     def hold(self, now: float, moh_class: str | None = None) -> Pending[None]:
         """Play music to the far end. On a call that is on hold already, the music changes."""
@@ -677,6 +685,15 @@ class CallMachine:
         self._requests.check_room()
         return self._player.control(playback, control, now)
 
+    def send_dtmf(
+        self, digits: str, now: float, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
+    ) -> Pending[None]:
+        """Send tones. Settled when they have been sent, by computed time. Times in milliseconds."""
+        self._check(Operation.SEND_DTMF)
+        return self._player.send_dtmf(digits, now, before=before, between=between, duration=duration, after=after)
+
+    # ---- operations: what it says, by keys and otherwise -----------------------------------------------------------
+
     def listen_dtmf(self, now: float, timeout: float | None = None) -> Pending[str | None]:
         """The next digit the far end presses, those pressed before included; ``None`` after ``timeout`` seconds."""
         self._check(Operation.LISTEN_DTMF)
@@ -693,23 +710,20 @@ class CallMachine:
             self._check(Operation.PLAY)
         return self._keypad.collect(wanted, now, prompt=prompt, language=language)
 
-    def as_shown(self, event: Event) -> Event:
-        """The event as those who follow the call may see it: without a digit that is being collected in secret."""
-        if isinstance(event, ChannelDtmfReceived) and self._keypad.is_masked:
-            return attrs.evolve(event, digit=MASKED)
-        return event
-
     def flush_dtmf(self) -> int:
         """Forget the digits that nobody has had; how many those were."""
         self.check_alive()
         return self._keypad.flush()
 
-    def send_dtmf(
-        self, digits: str, now: float, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
-    ) -> Pending[None]:
-        """Send tones. Settled when they have been sent, by computed time. Times in milliseconds."""
-        self._check(Operation.SEND_DTMF)
-        return self._player.send_dtmf(digits, now, before=before, between=between, duration=duration, after=after)
+    def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
+        """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
+        self._check(Operation.START_TALK_DETECTION)
+        return self._talk.start(now, silence_ms=silence_ms, threshold=threshold)
+
+    def stop_talk_detection(self, now: float) -> Pending[None]:
+        """Follow it no more."""
+        self._check(Operation.STOP_TALK_DETECTION)
+        return self._talk.stop(now)
 
     def get_variable(self, name: str, now: float) -> Pending[str | None]:
         """A channel variable or function; ``None`` where it is not set."""
@@ -721,15 +735,7 @@ class CallMachine:
         self._check(Operation.SET_VARIABLE)
         return self._variables.set(name, value, now)
 
-    def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
-        """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
-        self._check(Operation.START_TALK_DETECTION)
-        return self._talk.start(now, silence_ms=silence_ms, threshold=threshold)
-
-    def stop_talk_detection(self, now: float) -> Pending[None]:
-        """Follow it no more."""
-        self._check(Operation.STOP_TALK_DETECTION)
-        return self._talk.stop(now)
+    # ---- operations: its voice -------------------------------------------------------------------------------------
 
     def use_audio(self, wire: AudioFormat, now: float) -> CallAudio:
         """The call's voice, for one more use of it. The first time, and after it had failed, a media channel is opened
@@ -765,7 +771,7 @@ class CallMachine:
         """Whether the far end would hear nothing of us, as it hears a prompt, or music."""
         return self.state is CallState.ON_HOLD or bool(self._player.queue)
 
-    # ---- bridges ---------------------------------------------------------------------------------------------------
+    # ---- operations: bridges, and elsewhere ------------------------------------------------------------------------
 
     def join_bridge(self, bridge_id: str, now: float) -> Pending[None]:
         """Move into a bridge, as soon as the channel is done with what it plays: Asterisk would wait for that, too."""
@@ -883,7 +889,7 @@ class CallMachine:
         )
         return self._requests.ask(command, now, ahead=self._player.queue)
 
-    # ---- requests --------------------------------------------------------------------------------------------------
+    # ---- what may be asked of it -----------------------------------------------------------------------------------
 
     def check_alive(self) -> None:
         """Raise ``CallEnded`` if the call has ended."""
@@ -895,6 +901,8 @@ class CallMachine:
         if self.state not in ALLOWED[operation]:
             allowed = ", ".join(sorted(ALLOWED[operation]))
             raise LocalProtocolError(f"{operation}: the call is {self.state}, and would have to be {allowed}")
+
+    # ---- what becomes of a request ---------------------------------------------------------------------------------
 
     def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
         """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
@@ -969,8 +977,8 @@ class CallMachine:
 
     def _entered(self, channel: Channel, now: float) -> None:
         self.in_stasis = True
-        self._ending.in_stasis()
-        self._link.doubts_stasis = False
+        self._ending.came_back()
+        self._link.seen_in_stasis()
         self.channel = channel
         self._origination.exists(now)
         if channel.state == "Up":

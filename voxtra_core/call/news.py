@@ -21,7 +21,7 @@ class News:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._events: deque[CallEvent] | None = None
-        self._waiting: list[Pending[CallEnd]] = []
+        self._waiting: tuple[Pending[CallEnd], ...] = ()
         self.feeds: Feeds[CallUpdate] | None = None
         """Of those who follow it; ``None`` where nobody ever has: to be looked at where showing an event costs."""
 
@@ -52,17 +52,16 @@ class News:
 
     def wait(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
-        pending = Pending[CallEnd](lambda pending, _: self._forget(pending))
-        self._waiting.append(pending)
+        pending = Pending[CallEnd](self._forget)
+        self._waiting = (*self._waiting, pending)
         return pending
 
-    def _forget(self, pending: Pending[CallEnd]) -> None:
-        if pending in self._waiting:
-            self._waiting.remove(pending)
+    def _forget(self, pending: Pending[CallEnd], now: float) -> None:
+        self._waiting = tuple(each for each in self._waiting if each is not pending)
 
     def close(self, end: CallEnd) -> None:
         """The call has ended, which has been told and shown."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.resolve(end)
         if self.feeds is not None:
