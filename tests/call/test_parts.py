@@ -24,6 +24,7 @@ from voxtra_core.call.commands import (
     Command,
     Continue,
     ControlPlayback,
+    DetectTalking,
     FollowBridge,
     GetVariable,
     Hangup,
@@ -49,8 +50,8 @@ from voxtra_core.call.origination import Origination
 from voxtra_core.call.player import Player
 from voxtra_core.call.requests import Exchange, Requests
 from voxtra_core.call.states import CallState
-from voxtra_core.call.talk import TalkDetection
-from voxtra_core.call.variables import Variables
+from voxtra_core.call.talk import detect_talking, stop_detecting_talking
+from voxtra_core.call.variables import get_variable, is_unset, set_variable
 from voxtra_core.errors import (
     CallEnded,
     LocalProtocolError,
@@ -256,34 +257,29 @@ def test_a_prompt_that_fails_fails_the_entry_and_its_keys_are_the_next_ones() ->
 # ---- talk, variables -------------------------------------------------------------------------------------------------
 
 
-def test_nobody_talks_where_nobody_listens() -> None:
+@pytest.mark.parametrize(
+    ("error", "unset"),
+    [
+        (refusal(404, "Provided variable was not found"), True),
+        (refusal(404, "Channel not found"), False),
+        (refusal(500, "Variable"), False),
+        (UNKNOWN, False),
+    ],
+)
+def test_a_variable_that_is_not_set_is_no_error(error: VoxtraError, unset: bool) -> None:
+    assert is_unset(error) is unset
+
+
+def test_what_is_asked_of_the_channel_waits_for_what_is_played() -> None:
     shop = Workshop()
-    talk = TalkDetection(shop.requests, shop.player)
-    talk.talking = True
-    stopped = talk.stop(shop.now)
-    talk.receive_reply(shop.exchange(StopDetectingTalking))
-    assert (stopped.done, talk.talking) == (True, False)
-
-
-def test_a_variable_that_is_not_set_is_no_error() -> None:
-    shop = Workshop()
-    variables = Variables(shop.requests, shop.player)
-    value = variables.get("NAME", shop.now)
-    exchange = shop.exchange(GetVariable)
-    assert not variables.receive_error(exchange, refusal(404, "Channel not found"))
-    assert not variables.receive_error(exchange, refusal(500, "Variable"))
-    assert not value.done
-    assert variables.receive_error(exchange, refusal(404, "Provided variable was not found"))
-    assert value.result() is None
-
-
-def test_a_variable_is_set_behind_what_is_played() -> None:
-    shop = Workshop()
-    variables, playback = Variables(shop.requests, shop.player), shop.plays()
-    variables.set("NAME", "value", shop.now)
-    assert shop.new() == []
+    playback = shop.plays()
+    set_variable(shop.requests, "NAME", "value", shop.now, ahead=shop.player.queue)
+    detect_talking(shop.requests, shop.now, silence_ms=100, threshold=1, ahead=shop.player.queue)
+    stop_detecting_talking(shop.requests, shop.now, ahead=shop.player.queue)
+    get_variable(shop.requests, "NAME", shop.now)
+    assert shop.new() == [GetVariable]
     shop.player.ended(playback.id, "done", shop.now)
-    assert shop.new() == [SetVariable]
+    assert shop.new() == [SetVariable, DetectTalking, StopDetectingTalking]
 
 
 # ---- moves, keeping --------------------------------------------------------------------------------------------------

@@ -110,8 +110,8 @@ from .player import Player
 from .referral import Referral
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
-from .talk import TalkDetection
-from .variables import Variables
+from .talk import detect_talking, stop_detecting_talking
+from .variables import get_variable, is_unset, set_variable, value_of
 
 if TYPE_CHECKING:
     from ..media.formats import AudioFormat
@@ -147,8 +147,6 @@ class CallMachine:
         "_referral",
         "_requests",
         "_snoops",
-        "_talk",
-        "_variables",
         "answered_at",
         "args",
         "audio",
@@ -163,6 +161,7 @@ class CallMachine:
         "on_digit",
         "snoops_on",
         "state",
+        "talking",
     )
 
     def __init__(
@@ -195,6 +194,8 @@ class CallMachine:
         """Whether it has been asked to go on in the dialplan."""
         self.snoops_on = snoops_on
         """The call that this one snoops on, whose end is its own."""
+        self.talking = False
+        """Whether the far end talks, where that is being detected."""
         self.audio: CallAudio | None = None
         """Its voice, once somebody has asked for that."""
         self.on_digit: Callable[[float], object] | None = None
@@ -207,8 +208,6 @@ class CallMachine:
         self._music = Music(requests, is_playing=self._is_on_hold, plays=self._music_plays)
         self._player = player = Player(requests, idle=self._music.resume, ended=self._played)
         self._keypad = Keypad(requests, player, self._counters)
-        self._talk = TalkDetection(requests, player)
-        self._variables = Variables(requests, player)
         self._hanging_up = hanging_up = HangingUp(requests)
         self._origination = origination = Origination(
             requests, hanging_up, nothing=self._never_was, undo=self._withdraw
@@ -254,11 +253,6 @@ class CallMachine:
         return self.end is not None
 
     @property
-    def talking(self) -> bool:
-        """Whether the far end talks, where that is being detected."""
-        return self._talk.talking
-
-    @property
     def digits_dropped(self) -> int:
         """How many digits nobody listened for, beyond those that are kept."""
         return self._keypad.dropped
@@ -285,9 +279,9 @@ class CallMachine:
                 if event.channel.state == "Up":
                     self._come_up(now)
             case ChannelTalkingStarted():
-                self._talk.talking = True
+                self.talking = True
             case ChannelTalkingFinished():
-                self._talk.talking = False
+                self.talking = False
             case PlaybackStarted():
                 self._player.started(event.playback.id, now)
             case PlaybackFinished():
@@ -326,15 +320,17 @@ class CallMachine:
                 self._music.receive_reply(exchange, now)
             case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
                 self._player.receive_reply(exchange, now)
-            case GetVariable() | SetVariable():
-                self._variables.receive_reply(exchange, value)
+            case GetVariable():
+                if exchange.pending is not None:
+                    exchange.pending.resolve(value_of(value))
             case AskChannel():
                 self._hanging_up.send_again(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
-            case DetectTalking() | StopDetectingTalking():
-                self._talk.receive_reply(exchange)
-            case Ring():
+            case StopDetectingTalking():
+                self.talking = False  # its last ChannelTalkingFinished will not come
+                settle(exchange)
+            case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
             case JoinBridge() | LeaveBridge():
                 self._moves.receive_reply(exchange, now)
@@ -373,15 +369,16 @@ class CallMachine:
             case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
                 if not self._player.receive_error(exchange, error, now):
                     self._refused(exchange, error, now)
-            case GetVariable() | SetVariable():
-                if not self._variables.receive_error(exchange, error):
-                    self._refused(exchange, error, now)
+            case GetVariable() if is_unset(error):
+                settle(exchange)
             case (
                 Answer()
                 | Ring()
                 | Redirect()
                 | StartMusic()
                 | StopMusic()
+                | GetVariable()
+                | SetVariable()
                 | DetectTalking()
                 | StopDetectingTalking()
                 | Continue()
@@ -499,7 +496,7 @@ class CallMachine:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
         if self.end is not None:
             return
-        self._talk.talking = False  # until an event says otherwise
+        self.talking = False  # until an event says otherwise
         self._link.lost(now, in_stasis=self.in_stasis)
         self._changed()
 
@@ -718,22 +715,22 @@ class CallMachine:
     def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
         """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
         self._check(Operation.START_TALK_DETECTION)
-        return self._talk.start(now, silence_ms=silence_ms, threshold=threshold)
+        return detect_talking(self._requests, now, silence_ms=silence_ms, threshold=threshold, ahead=self._player.queue)
 
     def stop_talk_detection(self, now: float) -> Pending[None]:
         """Follow it no more."""
         self._check(Operation.STOP_TALK_DETECTION)
-        return self._talk.stop(now)
+        return stop_detecting_talking(self._requests, now, ahead=self._player.queue)
 
     def get_variable(self, name: str, now: float) -> Pending[str | None]:
         """A channel variable or function; ``None`` where it is not set."""
         self._check(Operation.GET_VARIABLE)
-        return self._variables.get(name, now)
+        return get_variable(self._requests, name, now)
 
     def set_variable(self, name: str, value: str | None, now: float) -> Pending[None]:
         """Set a channel variable or function; ``None`` unsets it."""
         self._check(Operation.SET_VARIABLE)
-        return self._variables.set(name, value, now)
+        return set_variable(self._requests, name, value, now, ahead=self._player.queue)
 
     # ---- operations: its voice -------------------------------------------------------------------------------------
 
@@ -1011,7 +1008,7 @@ class CallMachine:
         """What was said about the old channel is not true of this one; our hangup is."""
         self._requests.channel_id = channel.id
         self._ending.take_back()
-        self._talk.talking = False
+        self.talking = False
         if not self._origination.unseen:
             self._hanging_up.send_again(now)
 
@@ -1028,7 +1025,7 @@ class CallMachine:
         self.end = end
         self.ended_at = now
         self.in_stasis = False
-        self._talk.talking = False
+        self.talking = False
         error = CallEnded(self.id, end)
         exchanges = self._requests.close()
         self._go(Trigger.END)

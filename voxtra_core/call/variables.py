@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..ari import Variable
 from ..errors import AriNotFound, VoxtraError
 from ..pending import Pending
 from .commands import GetVariable, SetVariable
-from .player import Player
-from .requests import Exchange, Requests, settle
+from .requests import Requests
 
-__all__ = ["Variables"]
+__all__ = ["get_variable", "is_unset", "set_variable", "value_of"]
 
 
-class Variables:
-    """Those of one channel. Asterisk sets one when the channel is done with what ``player`` plays."""
+def get_variable(requests: Requests, name: str, now: float) -> Pending[str | None]:
+    """The value of one; ``None`` where it is not set."""
+    _check(name)
+    command = GetVariable(request_id=requests.new_id(), channel_id=requests.channel_id, name=name)
+    return requests.ask(command, now)
 
-    __slots__ = ("_player", "_requests")
 
-    def __init__(self, requests: Requests, player: Player) -> None:
-        self._requests = requests
-        self._player = player
+def set_variable(
+    requests: Requests, name: str, value: str | None, now: float, *, ahead: Iterable[object]
+) -> Pending[None]:
+    """Set one, when the channel is done with what is ahead; ``None`` unsets it."""
+    _check(name)
+    command = SetVariable(request_id=requests.new_id(), channel_id=requests.channel_id, name=name, value=value)
+    return requests.ask(command, now, ahead=ahead)
 
-    def get(self, name: str, now: float) -> Pending[str | None]:
-        """Its value; ``None`` where it is not set."""
-        _check(name)
-        command = GetVariable(request_id=self._requests.new_id(), channel_id=self._requests.channel_id, name=name)
-        return self._requests.ask(command, now)
 
-    def set(self, name: str, value: str | None, now: float) -> Pending[None]:
-        """Set it; ``None`` unsets it."""
-        _check(name)
-        command = SetVariable(
-            request_id=self._requests.new_id(), channel_id=self._requests.channel_id, name=name, value=value
-        )
-        return self._requests.ask(command, now, ahead=self._player.queue)
+def value_of(reply: object) -> str | None:
+    """What Asterisk replies to :class:`GetVariable`."""
+    return reply.value if isinstance(reply, Variable) else None
 
-    def receive_reply(self, exchange: Exchange, value: object) -> None:
-        """Asterisk has looked it up, or set it."""
-        if isinstance(exchange.command, GetVariable) and exchange.pending is not None:
-            exchange.pending.resolve(value.value if isinstance(value, Variable) else None)
-        else:
-            settle(exchange)
 
-    def receive_error(self, exchange: Exchange, error: VoxtraError) -> bool:
-        """Whether this says no more than that it is not set."""
-        if not isinstance(exchange.command, GetVariable) or not isinstance(error, AriNotFound):
-            return False
-        is_unset = "variable" in error.reason.lower()
-        if is_unset:
-            settle(exchange)
-        return is_unset
+def is_unset(error: VoxtraError) -> bool:
+    """Whether this error is its way to say that there is no such variable. Where there is no such channel it is not."""
+    return isinstance(error, AriNotFound) and "variable" in error.reason.lower()
 
 
 def _check(name: str) -> None:
