@@ -7,7 +7,7 @@ import pytest
 
 from voxtra_core.call import CallMachine, EndedBy, Pending
 from voxtra_core.call.commands import Continue, FollowBridge, Hangup, JoinBridge, LeaveBridge
-from voxtra_core.call.machine import DOUBT
+from voxtra_core.call.doubt import DOUBT
 from voxtra_core.errors import CallEnded
 
 from .bench import Bench, destroyed, hangup_request, inbound, playback_finished, stasis_end

@@ -9,7 +9,7 @@ import pytest
 
 from voxtra_core.ari import bridges, channels
 from voxtra_core.call import CallEnd, CallMachine, EndedBy, Pending, PlaybackEnd
-from voxtra_core.call.machine import DOUBT, MISSING
+from voxtra_core.call.doubt import DOUBT, MISSING
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import (
     AriConflict,

@@ -11,8 +11,8 @@ import pytest
 
 from voxtra_core.ari import channels
 from voxtra_core.call.audio import AudioFeed
+from voxtra_core.call.doubt import DOUBT
 from voxtra_core.call.events import CallUpdate, MediaFailure, MediaLost, MediaOpened
-from voxtra_core.call.machine import DOUBT
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import MediaFailed
 from voxtra_core.stasis.bridge import BridgeMachine

@@ -18,7 +18,7 @@ from voxtra_core.ari import (
 )
 from voxtra_core.ari import RecordingFailed as RecordingFailedEvent
 from voxtra_core.call import CallDirection, CallEnd, CallMachine, EndedBy, Pending
-from voxtra_core.call.machine import MISSING
+from voxtra_core.call.doubt import MISSING
 from voxtra_core.call.outage import MAX_REPEATS
 from voxtra_core.errors import (
     AriConflict,

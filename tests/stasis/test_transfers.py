@@ -13,7 +13,7 @@ import pytest
 from tests.call.bench import Bench, destroyed, error_of, inbound, stasis_end
 from voxtra_core.call import CallState
 from voxtra_core.call.commands import Redirect
-from voxtra_core.call.machine import DOUBT, MISSING
+from voxtra_core.call.doubt import DOUBT, MISSING
 from voxtra_core.errors import (
     AriConflict,
     BridgeGone,
@@ -617,6 +617,15 @@ def test_the_far_end_stays() -> None:
     assert isinstance(pending.error, TransferOutcomeUnknown)
     assert "5 s" in str(pending.error)
     bench.call.refer("PJSIP/other", bench.now, timeout=5.0)
+
+
+def test_a_refusal_is_that_of_its_own_request() -> None:
+    bench, pending, command = referred(5.0)
+    bench.wait(5.1)
+    assert isinstance(pending.error, TransferOutcomeUnknown)
+    again = bench.call.refer("PJSIP/other", bench.now, timeout=5.0)
+    bench.refuse(command, 422)
+    assert not again.done
 
 
 def test_whether_the_far_end_was_asked_is_not_known() -> None:

@@ -27,7 +27,7 @@ class HangingUp:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._asked = 0
-        self._waiting: list[Pending[None]] = []
+        self._waiting: tuple[Pending[None], ...] = ()
         self.reason: HangupReason | int | None = None
         """Why, once we want it to end: the first reason counts."""
         self.has_left = False
@@ -50,7 +50,7 @@ class HangingUp:
     def wait(self, now: float) -> Pending[None]:
         """Settled when the call has ended. Never withdrawn."""
         pending = Pending[None](lambda pending, _: self._forget(pending))
-        self._waiting.append(pending)
+        self._waiting = (*self._waiting, pending)
         self._give_time(pending, now)
         return pending
 
@@ -73,13 +73,23 @@ class HangingUp:
         self._requests.send(command, now)
         self._requests.arm("hangup", now + pause, self._ask)
 
+    def send_again(self, now: float) -> None:
+        """Where we want it to end, and it is there still, or only now: hang up once more."""
+        if self.reason is not None:
+            self.send(now)
+
+    def insist(self, now: float, reason: HangupReason = "normal") -> None:
+        """It is to end, whether it is there or not."""
+        self.want(reason)
+        self.send(now)
+
     def refused(self, error: VoxtraError) -> None:
         """Asterisk will not: what it would say again is told to whoever waits. Otherwise the timer tries again."""
         if not isinstance(error, AriBadRequest | AriUnauthorized | AriForbidden):
             return
         self.reason = None
         self._requests.timers.cancel("hangup")
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             self._requests.timers.cancel(pending)
             pending.fail(error)
@@ -97,7 +107,7 @@ class HangingUp:
 
     def close(self) -> None:
         """The call has ended."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, ()
         for pending in waiting:
             pending.resolve(None)
 
@@ -118,6 +128,5 @@ class HangingUp:
 
     def _forget(self, pending: Pending[None]) -> None:
         self._requests.timers.cancel(pending)
-        if pending in self._waiting:
-            self._waiting.remove(pending)
+        self._waiting = tuple(each for each in self._waiting if each is not pending)
         self._requests.changed()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import CallEnded
 from ..pending import Pending
 from .cause import HangupReason
+from .moves import Moves
 
 if TYPE_CHECKING:
     from .machine import CallMachine
@@ -35,10 +36,13 @@ class Host(Protocol):
 
 
 class Keeping:
-    """Of one call."""
+    """Of one call. When nobody does any more it is hung up: ``hang_up(now, reason)``, unless it ``is_leaving()`` us."""
 
     __slots__ = (
         "_companions",
+        "_hang_up",
+        "_is_leaving",
+        "_moves",
         "_retained",
         "_waiting",
         "_watching",
@@ -48,7 +52,16 @@ class Keeping:
         "unattended",
     )
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        moves: Moves,
+        *,
+        is_leaving: Callable[[], bool],
+        hang_up: Callable[[float, HangupReason | int], object],
+    ) -> None:
+        self._moves = moves
+        self._is_leaving = is_leaving
+        self._hang_up = hang_up
         self.bridge: Host | None = None
         self.is_between = False
         """Whether it is in no bridge, and is about to come into one, which nobody has been told yet."""
@@ -83,21 +96,74 @@ class Keeping:
         """No longer."""
         self._watching = tuple(each for each in self._watching if each != watcher)
 
-    def let_go(self, now: float) -> None:
-        """No handler of its own looks after it any more."""
-        was_attended, self.is_attended = self.is_attended, False
-        for watcher in self._watching if was_attended else ():
-            watcher(now)
-
     def add(self, companion: CallMachine) -> None:
-        """Somebody who is here for the call's sake."""
+        """Somebody who is here for the call's sake: without a handler of their own, they are let go with it."""
         living = (each for each in self._companions if not each.is_over and each is not companion)
         self._companions = (*living, companion)
 
-    def take_companions(self) -> list[CallMachine]:
-        """Those of them whom no handler of their own looks after: nobody does, now that this one's has ended."""
+    # ---- its handler -----------------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """A handler of its own looks after it from now on, until :meth:`let_go`."""
+        self.is_attended = True
+        self.unattended = None
+
+    def let_go(self, now: float, reason: HangupReason | int) -> None:
+        """No handler of its own looks after it any more."""
+        self.unattended = reason
+        was_attended, self.is_attended = self.is_attended, False
+        for watcher in self._watching if was_attended else ():
+            watcher(now)
+        self.fall(now)
+
+    def fall(self, now: float) -> None:
+        """No handler keeps it: it stays where something else does, and its companions likewise."""
+        if self.is_retained:
+            return
         companions, self._companions = self._companions, ()
-        return [each for each in companions if not each.is_attended and not each.is_over]
+        for companion in [each for each in companions if not each.is_attended and not each.is_over]:
+            companion.let_go(now)
+        self.look_after(now)
+
+    def look_after(self, now: float) -> None:
+        """What nobody looks after any more is hung up."""
+        if self.unattended is None or self._is_leaving() or self.bridge is not None or self.is_retained:
+            return
+        if self._moves.are_wanted:
+            self.tell_when_it_has_moved()
+        else:
+            self._hang_up(now, self.unattended)
+
+    # ---- a bridge --------------------------------------------------------------------------------------------------
+
+    def came_into(self, bridge: Host, call: CallMachine, now: float) -> None:
+        """The call is in this bridge now, and no longer in another."""
+        before, self.bridge = self.bridge, bridge
+        self.is_between = False
+        if before is not None and before is not bridge:
+            before.moved_on(call, now)
+        self._moves.follow()
+
+    def went_from(self, bridge: Host, now: float) -> None:
+        """It is not in this bridge any more."""
+        if self.bridge is bridge:
+            self.bridge = None
+            self.is_between = True
+            self.has_moved(now)
+
+    def has_moved(self, now: float) -> None:
+        """It is where it was to come to, or will not come there. What it left for that is told to have been left only
+        now: nobody is to have it elsewhere, or hang it up, on the way.
+        """
+        if self.is_between and not self._moves.are_wanted:
+            self.is_between = False
+            self._settle()
+            self._moves.follow()
+            self.look_after(now)
+
+    def tell_when_it_has_moved(self) -> None:
+        """Somebody is to follow it who has found it to be moving."""
+        self.is_between = self.bridge is None
 
     def wait(self) -> Pending[None]:
         """Settled when it is in no bridge, and on its way to nobody."""
@@ -110,11 +176,6 @@ class Keeping:
     @property
     def _is_alone(self) -> bool:
         return self.bridge is None and not self.is_between and not self._retained
-
-    def alone(self) -> None:
-        """It is in no bridge any more, nor about to be in one."""
-        self.is_between = False
-        self._settle()
 
     def _settle(self) -> None:
         if not self._is_alone:

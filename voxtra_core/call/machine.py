@@ -1,10 +1,17 @@
 """The state machine of one call.
 
 In: ARI events, replies, errors and the clock, and one method per operation. Out: ``commands_to_send()``,
-``next_event()`` and ``next_deadline()``. The states, and what is allowed in them, stand in :mod:`.states`; this file
-says what happens, with
-:mod:`.requests` for what is under way, :mod:`.player` for what occupies the channel, :mod:`.dtmf` for the keys
-pressed, and :mod:`.origination` and :mod:`.hanging_up` for the two ends.
+``next_event()`` and ``next_deadline()``. The states, and what is allowed in them, stand in :mod:`.states`. This file
+says what goes where; what that comes to is said by the parts, each of which is about one thing:
+
+* :mod:`.requests`: what is under way, and every deadline; :mod:`.doubt`: which refusal may be the call's end;
+* :mod:`.origination`, :mod:`.hanging_up`, :mod:`.ending`: how a channel of ours comes to be, how we have it end, and
+  how it is ending, from what anybody says of that;
+* :mod:`.link`: the times without Asterisk; :mod:`.outage`: what can be asked again after one;
+* :mod:`.player`, :mod:`.music`, :mod:`.audio`: what the far end hears, and says;
+* :mod:`.keypad`, :mod:`.talk`, :mod:`.variables`: its keys, whether it talks, its channel's variables;
+* :mod:`.moves`, :mod:`.keeping`, :mod:`.referral`: into bridges and out, who looks after it, and being sent elsewhere;
+* :mod:`.news`: who is told.
 
 Four facts about Asterisk shape it:
 
@@ -20,9 +27,8 @@ Four facts about Asterisk shape it:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import attrs
 
@@ -41,28 +47,20 @@ from ..ari import (
     PlaybackStarted,
     StasisEnd,
     StasisStart,
-    Variable,
 )
 from ..errors import (
-    AriBadRequest,
-    AriConflict,
     AriError,
     AriNotFound,
-    AriServerError,
-    AriUnprocessable,
     CallEnded,
-    LinkError,
     LocalProtocolError,
     MediaFailed,
     RequestNotSent,
     RequestOutcomeUnknown,
-    TransferFailed,
-    TransferOutcomeUnknown,
     VoxtraError,
 )
 from ..pending import Pending
-from .cause import DIALSTATUS_CAUSES, REASON_CAUSES, CallEnd, EndedBy, HangupReason
-from .collecting import MASKED, CollectedDigits, Collection, Wanted
+from .cause import CallEnd, EndedBy, HangupReason
+from .collecting import MASKED, CollectedDigits, Wanted
 from .commands import (
     Answer,
     AskChannel,
@@ -94,18 +92,26 @@ from .commands import (
     Withdraw,
 )
 from .counters import Counters
-from .dtmf import DigitQueue, Listener, Taker, TwinDigits
+from .doubt import knows_no_channel, seconds_of_doubt
+from .ending import LEFT, Ending
 from .events import CallEvent, CallUpdate, MediaFailure, MediaLost, MediaOpened, NotPlayed, StateChanged
-from .feed import DEFAULT_LIMIT, Feed, Feeds
+from .feed import DEFAULT_LIMIT, Feed
 from .hanging_up import HangingUp
 from .keeping import Host, Keeping
+from .keypad import Keypad
+from .link import Link
+from .moves import Moves
 from .music import Music
-from .origination import Origination, check_endpoint
+from .news import News
+from .origination import Origination
 from .outage import Outage, may_repeat
-from .playback import Playback, PlaybackEnd, Tones
+from .playback import Playback, PlaybackEnd
 from .player import Player
+from .referral import Referral
 from .requests import Exchange, Requests, no_reply, settle
 from .states import ALLOWED, TRANSITIONS, CallDirection, CallState, Operation, Trigger
+from .talk import detect_talking, stop_detecting_talking
+from .variables import get_variable, is_unset, set_variable, value_of
 
 if TYPE_CHECKING:
     from ..media.formats import AudioFormat
@@ -113,21 +119,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CallMachine"]
 
-DOUBT = 0.5
-"""Seconds that a refusal or a failure which may be the debris of the call's end is held back."""
-MISSING = 1.0
-"""Seconds for the end of a channel to be announced after Asterisk said that it does not exist."""
 FORWARDED = 0.5
 """Seconds after which the channel that we were sent on to is asked after. We are subscribed to it as we hear of it;
 what happened to it before, its end included, nobody tells us (seen on 22.10)."""
-LEFT = 0.25
-"""Seconds for a channel that left Stasis without a reason to come back in: ``move`` is an end and a start."""
-
-
-LONGEST_SILENCE = 2**31 - 1
-"""Milliseconds, and"""
-LOUDEST = 32768
-"""… the average magnitude of a sample: the ranges of ``TALK_DETECT``, as Asterisk documents them."""
 
 
 class CallMachine:
@@ -138,27 +132,21 @@ class CallMachine:
     """
 
     __slots__ = (
-        "_collections",
         "_counters",
-        "_digits",
-        "_doubts_stasis",
-        "_events",
-        "_feeds",
+        "_ending",
         "_hanging_up",
         "_keeping",
-        "_lost_at",
+        "_keypad",
+        "_link",
+        "_moves",
         "_music",
+        "_news",
         "_notify",
         "_origination",
         "_player",
         "_referral",
-        "_remote_cause",
         "_requests",
         "_snoops",
-        "_soft",
-        "_twins",
-        "_untold_outages",
-        "_watchers",
         "answered_at",
         "args",
         "audio",
@@ -212,32 +200,24 @@ class CallMachine:
         """Its voice, once somebody has asked for that."""
         self.on_digit: Callable[[float], object] | None = None
         """Told that a key was pressed, whoever gets it; for the call's conversation."""
-        self._twins: TwinDigits | None = None
         self._notify = notify
-        self._events: deque[CallEvent] | None = None
-        self._feeds: Feeds[CallUpdate] | None = None
         self._snoops: tuple[CallMachine, ...] = ()
         self._counters = counters if counters is not None else Counters()
-        self._requests = Requests(
-            channel_id,
-            new_id=new_id,
-            notify=self._changed,
-            counters=self._counters,
+        self._news = News(self._counters)
+        self._requests = requests = Requests(channel_id, new_id=new_id, notify=self._changed, counters=self._counters)
+        self._music = Music(requests, is_playing=self._is_on_hold, plays=self._music_plays)
+        self._player = player = Player(requests, idle=self._music.resume, ended=self._played)
+        self._keypad = Keypad(requests, player, self._counters)
+        self._hanging_up = hanging_up = HangingUp(requests)
+        self._origination = origination = Origination(
+            requests, hanging_up, nothing=self._never_was, undo=self._withdraw
         )
-        self._player = Player(self._requests, idle=self._idle, ended=self._played)
-        self._music = Music(self._requests)
-        self._digits = DigitQueue(self._counters)
-        self._collections: tuple[Collection, ...] = ()
-        self._origination = Origination(self._requests, overdue=self._originate_overdue, undo=self._withdraw)
-        self._hanging_up = HangingUp(self._requests)
-        self._lost_at: float | None = None
-        self._untold_outages: tuple[Outage, ...] = ()
-        self._doubts_stasis = False
-        self._watchers: list[Pending[CallEnd]] = []
-        self._remote_cause: int | None = None
-        self._soft = False
-        self._keeping = Keeping()
-        self._referral: Pending[None] | None = None
+        self._link = Link(requests, hanging_up, origination)
+        is_leaving = self._is_continuing
+        self._ending = Ending(requests, hanging_up, origination, self._link, is_leaving=is_leaving, finish=self._finish)
+        self._moves = Moves(requests, player)
+        self._keeping = Keeping(self._moves, is_leaving=is_leaving, hang_up=self.hangup)
+        self._referral: Referral | None = None
 
     def __repr__(self) -> str:
         return f"<CallMachine {self.id} {self.direction} {self.state}>"
@@ -255,7 +235,7 @@ class CallMachine:
 
     def next_event(self) -> CallEvent | None:
         """The next thing that happened to this call, or ``None``."""
-        return self._events.popleft() if self._events else None
+        return self._news.next_event()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
@@ -275,7 +255,7 @@ class CallMachine:
     @property
     def digits_dropped(self) -> int:
         """How many digits nobody listened for, beyond those that are kept."""
-        return self._digits.dropped
+        return self._keypad.dropped
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -288,13 +268,11 @@ class CallMachine:
         """An event about this call's channel or one of its playbacks. After the end, and unknown ones: no effect."""
         if self.end is not None:
             return
-        if self._feeds is not None:
-            self._feeds.put(self.as_shown(event))
+        if self._news.feeds is not None:
+            self._news.show(self.as_shown(event))
         match event:
             case ChannelDtmfReceived():
-                twins, is_played_to = self._twins, self.is_played_to
-                if twins is None or twins.is_news(event.digit, now, by_media=False, is_played_to=is_played_to):
-                    self._pressed(event.digit, now)
+                self._pressed(event.digit, now, by_media=False)
                 return
             case ChannelStateChange():
                 self.channel = event.channel
@@ -312,21 +290,15 @@ class CallMachine:
                 self.args = event.args
                 self._entered(event.channel, now)
             case ChannelHangupRequest():
-                self._hangup_requested(event)
+                self._ending.hangup_requested(event)
             case StasisEnd():
                 self._left(now)
             case ChannelDialplan() if self.continuing and event.dialplan_app not in {"", "Stasis", "StasisBroadcast"}:
                 self._left(now)  # where its StasisEnd goes to the program that has taken our application's name
             case ChannelDestroyed():
-                verdict = self._verdict()
-                cause = event.cause or (
-                    REASON_CAUSES["no_answer"]
-                    if self._has_rung_out(now)
-                    else DIALSTATUS_CAUSES.get(self._origination.dialstatus, 0)
-                )
-                self._finish(CallEnd(cause, verdict.by if verdict else EndedBy.REMOTE), now)
+                self._ending.destroyed(event.cause, now, was_up=self.answered_at is not None)
             case Dial():
-                self._exists(now)
+                self._origination.exists(now)
                 if event.dialstatus:
                     self._origination.dialstatus = event.dialstatus
             case _:
@@ -340,33 +312,19 @@ class CallMachine:
             return
         match exchange.command:
             case Originate() | Snoop():
-                self._exists(now)
+                self._origination.exists(now)
             case Answer():
                 self._come_up(now)
                 settle(exchange)
-            case StartMusic():
-                self._go(Trigger.HOLD)
-                settle(exchange)
-                self._music.uncertain = False
-                self._music.answered(now, playing=True)
-            case StopMusic():
-                self._go(Trigger.UNHOLD)
-                settle(exchange)
-                self._music.uncertain = False
-                self._music.answered(now, playing=False)
-            case Play() | SendDtmf():
-                self._player.accepted(_item(exchange), now)
+            case StartMusic() | StopMusic():
+                self._music.receive_reply(exchange, now)
+            case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
+                self._player.receive_reply(exchange, now)
             case GetVariable():
                 if exchange.pending is not None:
-                    exchange.pending.resolve(value.value if isinstance(value, Variable) else None)
-            case ControlPlayback() | StopPlayback():
-                if exchange.pending is not None:
-                    exchange.pending.resolve(True)
-            case AskPlayback():
-                self._player.still_there(_playback(exchange), now)
+                    exchange.pending.resolve(value_of(value))
             case AskChannel():
-                if self._hanging_up.reason is not None:
-                    self._hanging_up.send(now)
+                self._hanging_up.send_again(now)
             case Continue():
                 self._requests.keep_waiting(exchange, now)  # leaving is what counts: StasisEnd settles it
             case StopDetectingTalking():
@@ -375,8 +333,7 @@ class CallMachine:
             case Ring() | SetVariable() | DetectTalking():
                 settle(exchange)
             case JoinBridge() | LeaveBridge():
-                settle(exchange)
-                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
+                self._moves.receive_reply(exchange, now)
             case Hangup():
                 self._hanging_up.has_left = True
             case OpenMedia() | FollowBridge() | Withdraw() | AskLink() | Redirect():
@@ -398,32 +355,21 @@ class CallMachine:
         if isinstance(error, RequestNotSent) and exchange.has_left:
             error = RequestOutcomeUnknown(f"sent when the connection was lost, and then not again: {error}")
         match exchange.command:
-            case Originate():
-                self._originate_refused(error, now)
-            case Snoop() if exchange.repeats and isinstance(error, AriConflict | AriServerError):
-                # Asterisk has a channel of this id by now, or had one, or cannot snoop
-                self._snoop_refused(exchange.command, RequestOutcomeUnknown(f"Snoop: {error}"), now)
-            case Snoop():
-                self._snoop_refused(exchange.command, error, now)
+            case Originate() | Snoop():
+                self._origination.refused(exchange, error, now)
             case Hangup():
                 if isinstance(error, AriNotFound):
-                    self._not_found(exchange.command.channel_id, now)
+                    self._ending.not_found(exchange.command.channel_id, now)
                 else:
                     self._hanging_up.refused(error)
             case AskChannel():
                 if isinstance(error, AriNotFound) and exchange.command.channel_id == self.id:
-                    self._missing(now)
+                    self._ending.unannounced(now)
                 # otherwise the timer that asked asks again
-            case AskPlayback():
-                if isinstance(error, AriNotFound):
-                    self._player.gone(_playback(exchange), now)
-                else:
-                    self._player.no_answer(_playback(exchange), now)
-            case StopPlayback() | ControlPlayback() if isinstance(error, AriNotFound):
-                self._player.gone(_playback(exchange), now)
-                if exchange.pending is not None:
-                    exchange.pending.resolve(False)
-            case GetVariable() if isinstance(error, AriNotFound) and "variable" in error.reason.lower():
+            case Play() | SendDtmf() | AskPlayback() | StopPlayback() | ControlPlayback():
+                if not self._player.receive_error(exchange, error, now):
+                    self._refused(exchange, error, now)
+            case GetVariable() if is_unset(error):
                 settle(exchange)
             case (
                 Answer()
@@ -431,10 +377,6 @@ class CallMachine:
                 | Redirect()
                 | StartMusic()
                 | StopMusic()
-                | Play()
-                | StopPlayback()
-                | ControlPlayback()
-                | SendDtmf()
                 | GetVariable()
                 | SetVariable()
                 | DetectTalking()
@@ -467,16 +409,16 @@ class CallMachine:
             self._counters.requests_not_sent += 1
         match exchange.command:
             case Originate():
-                self._originate_refused(error, now)
+                self._origination.refused(exchange, error, now)
             case Hangup():  # the timer tries again
                 self._hanging_up.has_left = self._hanging_up.has_left or was_sent
             case Snoop():
                 self._origination.fail(error)
-                self._snoop_refused(exchange.command, error, now)
+                self._origination.refused(exchange, error, now)
             case AskChannel():
                 pass  # the timer that asked asks again
             case AskPlayback():
-                self._player.no_answer(_playback(exchange), now)
+                self._player.receive_error(exchange, error, now)
             case _:
                 self._fail(exchange, error, now)
         self._changed()
@@ -487,8 +429,7 @@ class CallMachine:
         """
         if self.end is not None:
             return
-        if self._feeds is not None:
-            self._feeds.put(event)
+        self._news.show(event)
         channel = event.channel
         self._goes_on_as(channel, now)
         self._entered(channel, now)
@@ -507,20 +448,25 @@ class CallMachine:
             return
         self._goes_on_as(channel, now)
         self._origination.dialstatus = ""
-        self._exists(now)
+        self._origination.exists(now)
         self._requests.arm("forwarded", now + FORWARDED, self._ask_after_forwarding)
         self._changed()
+
+    def not_found(self, channel_id: str, now: float) -> None:
+        """Asterisk says that it has no channel of that id, to a call that was to snoop on this one."""
+        if self.end is None:
+            self._ending.not_found(channel_id, now)
+            self._changed()
 
     # ---- the media channel -----------------------------------------------------------------------------------------
 
     def receive_media_digit(self, digit: str, now: float) -> None:
         """A key, as the media channel tells it. ARI tells it too, unless there is no link."""
-        if self.end is None and (self._twins is None or self._twins.is_news(digit, now, by_media=True)):
-            self._pressed(digit, now)
+        if self.end is None:
+            self._pressed(digit, now, by_media=True)
 
-    def _pressed(self, digit: str, now: float) -> None:
-        self._settled(*self._digits.press(digit, now))
-        if self.on_digit is not None:
+    def _pressed(self, digit: str, now: float, *, by_media: bool) -> None:
+        if self._keypad.press(digit, now, by_media=by_media) and self.on_digit is not None:
             self.on_digit(now)
 
     def media_opened(self, now: float) -> None:
@@ -528,21 +474,21 @@ class CallMachine:
         if self.end is None and self.audio is not None:
             self._counters.media_opened += 1
             self.audio.opened()
-            self._show(MediaOpened())
+            self._news.show(MediaOpened())
 
     def media_lost(self, reason: str, now: float) -> None:
         """It does so no more, and will again."""
         if self.end is None and self.audio is not None:
             self._counters.media_lost += 1
             self.audio.lost()
-            self._show(MediaLost(reason))
+            self._news.show(MediaLost(reason))
 
     def media_failed(self, error: MediaFailed, now: float) -> None:
         """There is none, and will be none unless somebody asks for it again."""
         if self.end is None and self.audio is not None:
             self._counters.media_failed += 1
             self.audio.failed(error)
-            self._show(MediaFailure(f"{error}"))
+            self._news.show(MediaFailure(f"{error}"))
 
     # ---- the link --------------------------------------------------------------------------------------------------
 
@@ -550,13 +496,8 @@ class CallMachine:
         """There is no link to Asterisk for now. Nothing is late until there is one again."""
         if self.end is not None:
             return
-        self._doubts_stasis = self.in_stasis
         self.talking = False  # until an event says otherwise
-        if self._lost_at is None:
-            self._lost_at = now
-            self._requests.pause()
-            self._hanging_up.pause()
-            self._origination.pause(now)
+        self._link.lost(now, in_stasis=self.in_stasis)
         self._changed()
 
     def link_restored(self, channel: Channel | None, now: float, *, in_stasis: bool = True) -> None:
@@ -566,67 +507,56 @@ class CallMachine:
         """
         if self.end is not None:
             return
-        self._resume(now)
-        if not self._untold_outages:
+        self._link.restored(now)
+        if not self._link.untold:
             return
         if channel is None and self._origination.is_under_way:
-            self._untold_outages = ()
-        elif channel is None or (self._doubts_stasis and not in_stasis):
-            self._finish(self._verdict() or CallEnd(0, EndedBy.OUTAGE), now)
+            self._link.told()
+        elif channel is None or (self._link.doubts_stasis and not in_stasis):
+            self._ending.unannounced(now)
         else:
-            outages, self._untold_outages = self._untold_outages, ()
-            self._live_on(channel, outages, now, in_stasis=in_stasis)
+            self._live_on(channel, self._link.told(), now, in_stasis=in_stasis)
         self._changed()
 
     def link_restored_unknown(self, now: float) -> None:
         """There is a link again, and Asterisk has not said yet what has become of the channel: the call goes on until
         :meth:`link_restored` tells.
         """
-        if self.end is None and self._lost_at is not None:
-            self._resume(now)
+        if self.end is None and self._link.is_lost:
+            self._link.restored(now)
             if not self._origination.is_under_way:
-                if self._hanging_up.reason is not None:
-                    self._hanging_up.send(now)
-                elif self._origination.unseen:
-                    self._make_sure_it_ends(now)
+                if self._origination.unseen:
+                    self._hanging_up.insist(now)
+                else:
+                    self._hanging_up.send_again(now)
             self._changed()
 
     def link_for_the_first_time(self, now: float) -> None:
         """There is a link, and the call was placed when there was none: nothing can have become of its channel."""
         self.link_restored_unknown(now)
-        self._untold_outages = ()
-
-    def _resume(self, now: float) -> None:
-        if self._lost_at is not None:
-            self._untold_outages = (*self._untold_outages, Outage(self._lost_at, now))
-            self._lost_at = None
-            self._requests.resume(now)
-            self._hanging_up.resume(now)
-            self._origination.resume(now)
+        self._link.told()
 
     def _live_on(self, channel: Channel, outages: Sequence[Outage], now: float, *, in_stasis: bool) -> None:
-        self._requests.timers.cancel("missing")
+        self._ending.is_there()
         self.channel = channel
-        self._exists(now)
+        self._origination.exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if in_stasis and not self.in_stasis and "left" not in self._requests.timers:
+        if in_stasis and not self.in_stasis and not self._ending.is_away:
             self._found_in_stasis(channel, now)
-        if self._hanging_up.reason is not None:
-            self._hanging_up.send(now)
+        self._hanging_up.send_again(now)
         self._player.ask_after_all(now)
-        if self._twins is not None:
-            self._twins.link_restored()
+        self._keypad.link_restored()
         for outage in outages:
-            self._show(outage)
-            self._tell(outage)
+            self._news.show(outage)
+            self._news.tell(outage)
 
     def connection_lost(self, now: float) -> None:
         """The link to Asterisk is gone, and with it all that this machine could still learn."""
         if self.end is None:
             self._finish(CallEnd(0, EndedBy.CONNECTION), now)
 
-    # ---- operations ------------------------------------------------------------------------------------------------
+    # ---- operations: coming up, and to an end ----------------------------------------------------------------------
 
     def originate(
         self,
@@ -661,13 +591,7 @@ class CallMachine:
         if self._origination.asked or target is None:
             raise LocalProtocolError("this call snoops already, or on none")
         target._check(Operation.SNOOP)
-
-        def failure(end: CallEnd, reason: VoxtraError | None) -> VoxtraError:
-            if target.end is not None:
-                return CallEnded(target.id, target.end)
-            return reason or CallEnded(self.id, end)
-
-        pending = self._origination.snoop(target.id, now, spy=spy, whisper=whisper, failure=failure)
+        pending = self._origination.snoop(target, now, spy=spy, whisper=whisper)
         target._snoops += (self,)
         return pending
 
@@ -676,12 +600,13 @@ class CallMachine:
         self._check(Operation.ANSWER)
         if self.state is not CallState.RINGING:
             return Pending.resolved(None)
-        return self._ask(Answer(request_id=self._requests.new_id(), channel_id=self.id), now, queued=True)
+        command = Answer(request_id=self._requests.new_id(), channel_id=self.id)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
     def ring(self, now: float) -> Pending[None]:
         """Let the caller hear ringing."""
         self._check(Operation.RING)
-        return self._ask(Ring(request_id=self._requests.new_id(), channel_id=self.id), now)
+        return self._requests.ask(Ring(request_id=self._requests.new_id(), channel_id=self.id), now)
 
     def hangup(self, now: float, reason: HangupReason | int = "normal") -> Pending[None]:
         """Hang up; settled when the call has ended, whoever ended it. Never withdrawn.
@@ -700,35 +625,29 @@ class CallMachine:
         """Its handler has ended: hang up, unless it goes on in the dialplan or, if it may, in a bridge, and when that
         is over. Those that were brought together with it, and have no handler of their own, likewise.
         """
-        self._keeping.unattended = reason
-        self._keeping.let_go(now)
-        self._fall(now)
+        self._keeping.let_go(now, reason)
         if not may_talk_on and not self.continuing:
             self.hangup(now, reason)
 
-    def _fall(self, now: float) -> None:
-        if not self._keeping.is_retained:
-            for companion in self._keeping.take_companions():
-                companion.let_go(now)
-            self._look_after(now)
+    # ---- operations: watching --------------------------------------------------------------------------------------
 
     def follow(self, limit: int = DEFAULT_LIMIT) -> Feed[CallUpdate]:
         """All that happens to the call from now on, up to and including its end; of more than ``limit`` the last."""
-        feeds = self._feeds if self._feeds is not None else Feeds[CallUpdate](self._counters)
-        feed = feeds.follow(limit)
-        if self.end is not None:
-            feed.end()
-        else:
-            self._feeds = feeds
-        return feed
+        return self._news.follow(limit, is_over=self.end is not None)
+
+    def as_shown(self, event: Event) -> Event:
+        """The event as those who follow the call may see it: without a digit that is being collected in secret."""
+        if isinstance(event, ChannelDtmfReceived) and self._keypad.is_masked:
+            return attrs.evolve(event, digit=MASKED)
+        return event
 
     def wait_ended(self) -> Pending[CallEnd]:
         """Settled with how the call ended, when it has."""
         if self.end is not None:
             return Pending.resolved(self.end)
-        pending = Pending[CallEnd](lambda pending, _: self._forget_watcher(pending))
-        self._watchers.append(pending)
-        return pending
+        return self._news.wait()
+
+    # ---- operations: what the far end hears ------------------------------------------------------------------------
 
     def hold(self, now: float, moh_class: str | None = None) -> Pending[None]:
         """Play music to the far end. On a call that is on hold already, the music changes."""
@@ -738,8 +657,6 @@ class CallMachine:
     def unhold(self, now: float) -> Pending[None]:
         """End the music; on a call that is not on hold nothing happens."""
         self._check(Operation.UNHOLD)
-        if self.state is not CallState.ON_HOLD and not self._music.under_way and not self._music.uncertain:
-            return Pending.resolved(None)
         return self._music.stop(now)
 
     def play(
@@ -765,19 +682,19 @@ class CallMachine:
         self._requests.check_room()
         return self._player.control(playback, control, now)
 
+    def send_dtmf(
+        self, digits: str, now: float, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
+    ) -> Pending[None]:
+        """Send tones. Settled when they have been sent, by computed time. Times in milliseconds."""
+        self._check(Operation.SEND_DTMF)
+        return self._player.send_dtmf(digits, now, before=before, between=between, duration=duration, after=after)
+
+    # ---- operations: what it says, by keys and otherwise -----------------------------------------------------------
+
     def listen_dtmf(self, now: float, timeout: float | None = None) -> Pending[str | None]:
         """The next digit the far end presses, those pressed before included; ``None`` after ``timeout`` seconds."""
         self._check(Operation.LISTEN_DTMF)
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout must be 0 or more seconds, or None, not {timeout!r}")
-        listener = Listener(self._give_up)
-        self._digits.listen(listener, now)
-        if timeout is not None and not listener.done:
-            if timeout == 0:
-                self._listened(listener)
-            else:
-                self._requests.arm(listener, now + timeout, lambda _: self._listened(listener))
-        return listener
+        return self._keypad.listen(now, timeout)
 
     def collect_digits(
         self, wanted: Wanted, now: float, *, prompt: str | Sequence[str] | None = None, language: str | None = None
@@ -786,74 +703,36 @@ class CallMachine:
         played.
         """
         self._check(Operation.LISTEN_DTMF)
-        wanted.check()
-        self._digits.check_room()
-        playback = None
-        if prompt is not None and not (wanted.interrupt_prompt and len(self._digits)):
-            playback = self.play(prompt, now, language=language)
-        collection = Collection(
-            wanted,
-            timers=self._requests.timers,
-            stop=self._player.unwanted,
-            over=self._digits.forget,
-            undo=self._give_up_collection,
-        )
-        collection.start(playback, now)
-        self._digits.listen(collection, now)
-        self._collections = (*(each for each in self._collections if not each.done), collection)
-        self._changed()
-        return collection
-
-    def as_shown(self, event: Event) -> Event:
-        """The event as those who follow the call may see it: without a digit that is being collected in secret."""
-        if isinstance(event, ChannelDtmfReceived) and any(
-            collection.is_masked and not collection.done for collection in self._collections
-        ):
-            return attrs.evolve(event, digit=MASKED)
-        return event
+        if prompt is not None:
+            self._check(Operation.PLAY)
+        return self._keypad.collect(wanted, now, prompt=prompt, language=language)
 
     def flush_dtmf(self) -> int:
         """Forget the digits that nobody has had; how many those were."""
         self.check_alive()
-        return self._digits.flush()
-
-    def send_dtmf(
-        self, digits: str, now: float, *, before: int = 0, between: int = 100, duration: int = 100, after: int = 0
-    ) -> Pending[None]:
-        """Send tones. Settled when they have been sent, by computed time. Times in milliseconds."""
-        self._check(Operation.SEND_DTMF)
-        return self._player.send_dtmf(digits, now, before=before, between=between, duration=duration, after=after)
-
-    def get_variable(self, name: str, now: float) -> Pending[str | None]:
-        """A channel variable or function; ``None`` where it is not set."""
-        self._check(Operation.GET_VARIABLE)
-        _check_variable(name)
-        return self._ask(GetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name), now)
-
-    def set_variable(self, name: str, value: str | None, now: float) -> Pending[None]:
-        """Set a channel variable or function; ``None`` unsets it."""
-        self._check(Operation.SET_VARIABLE)
-        _check_variable(name)
-        command = SetVariable(request_id=self._requests.new_id(), channel_id=self.id, name=name, value=value)
-        return self._ask(command, now, queued=True)
+        return self._keypad.flush()
 
     def start_talk_detection(self, now: float, *, silence_ms: int, threshold: int) -> Pending[None]:
         """Follow whether the far end talks: louder than ``threshold``, until ``silence_ms`` milliseconds of quiet."""
         self._check(Operation.START_TALK_DETECTION)
-        if not 1 <= silence_ms <= LONGEST_SILENCE:
-            raise ValueError(f"silence_ms must be 1 to {LONGEST_SILENCE} milliseconds, not {silence_ms!r}")
-        if not 1 <= threshold <= LOUDEST:
-            raise ValueError(f"threshold must be 1 to {LOUDEST}, not {threshold!r}")
-        command = DetectTalking(
-            request_id=self._requests.new_id(), channel_id=self.id, silence_ms=silence_ms, threshold=threshold
-        )
-        return self._ask(command, now, queued=True)
+        return detect_talking(self._requests, now, silence_ms=silence_ms, threshold=threshold, ahead=self._player.queue)
 
     def stop_talk_detection(self, now: float) -> Pending[None]:
         """Follow it no more."""
         self._check(Operation.STOP_TALK_DETECTION)
-        command = StopDetectingTalking(request_id=self._requests.new_id(), channel_id=self.id)
-        return self._ask(command, now, queued=True)
+        return stop_detecting_talking(self._requests, now, ahead=self._player.queue)
+
+    def get_variable(self, name: str, now: float) -> Pending[str | None]:
+        """A channel variable or function; ``None`` where it is not set."""
+        self._check(Operation.GET_VARIABLE)
+        return get_variable(self._requests, name, now)
+
+    def set_variable(self, name: str, value: str | None, now: float) -> Pending[None]:
+        """Set a channel variable or function; ``None`` unsets it."""
+        self._check(Operation.SET_VARIABLE)
+        return set_variable(self._requests, name, value, now, ahead=self._player.queue)
+
+    # ---- operations: its voice -------------------------------------------------------------------------------------
 
     def use_audio(self, wire: AudioFormat, now: float) -> CallAudio:
         """The call's voice, for one more use of it. The first time, and after it had failed, a media channel is opened
@@ -870,7 +749,7 @@ class CallMachine:
                 is_played_to=lambda: self.is_played_to,
                 counters=self._counters,
             )
-            self._twins = TwinDigits()
+            self._keypad.told_by_media()
         elif not audio.has_failed and not self.is_played_to:
             return audio
         audio.retry()
@@ -882,11 +761,14 @@ class CallMachine:
         """Whether the far end hears prompts or tones, or is about to."""
         return bool(self._player.queue)
 
+    def _is_on_hold(self) -> bool:
+        return self.state is CallState.ON_HOLD
+
     def _is_held(self) -> bool:
         """Whether the far end would hear nothing of us, as it hears a prompt, or music."""
         return self.state is CallState.ON_HOLD or bool(self._player.queue)
 
-    # ---- bridges ---------------------------------------------------------------------------------------------------
+    # ---- operations: bridges, and elsewhere ------------------------------------------------------------------------
 
     def join_bridge(self, bridge_id: str, now: float) -> Pending[None]:
         """Move into a bridge, as soon as the channel is done with what it plays: Asterisk would wait for that, too."""
@@ -894,9 +776,8 @@ class CallMachine:
             ended = Pending[None]()
             ended.fail(CallEnded(self.id, self.end))
             return ended
-        command = JoinBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge_id)
         # ours, and one: it needs none of the room that a handler's requests have
-        return self._move(command, now)
+        return self._moves.join(bridge_id, now)
 
     def enter_bridge(self, bridge: Host, now: float, *, absorb_dtmf: bool = False) -> Pending[None]:
         """The same, where somebody has asked for it: :meth:`came_into` follows when it is in, and :meth:`has_moved` in
@@ -904,31 +785,18 @@ class CallMachine:
         """
         self._check(Operation.BRIDGE)
         self._requests.check_room()
-        command = JoinBridge(
-            request_id=self._requests.new_id(),
-            channel_id=self.id,
-            bridge_id=bridge.id,
-            absorb_dtmf=absorb_dtmf,
-        )
-        return self._move(command, now, bridge)
+        return self._moves.join(bridge.id, now, host=bridge, absorb_dtmf=absorb_dtmf)
 
     def leave_bridge(self, bridge: Host, now: float) -> Pending[None]:
         """Move out of a bridge, likewise: :meth:`went_from` follows when it is out."""
         self.check_alive()
         self._requests.check_room()
-        return self._move(LeaveBridge(request_id=self._requests.new_id(), channel_id=self.id, bridge_id=bridge.id), now)
-
-    def _move(self, command: JoinBridge | LeaveBridge, now: float, bridge: Host | None = None) -> Pending[None]:
-        """One after another: on connections of their own, or repeated, they could come in any order."""
-        pending = Pending[None]()
-        moves = [exchange.pending for exchange in self._requests.waiting_for((JoinBridge, LeaveBridge))]
-        self._requests.send(command, now, pending=pending, subject=bridge, ahead=[*self._player.queue, *moves])
-        return pending
+        return self._moves.leave(bridge.id, now)
 
     @property
     def is_moving(self) -> bool:
         """Whether it is on its way into a bridge that somebody has asked for."""
-        return any(exchange.subject is not None for exchange in self._requests.waiting_for((JoinBridge,)))
+        return self._moves.are_wanted
 
     @property
     def bridge(self) -> Host | None:
@@ -937,31 +805,21 @@ class CallMachine:
 
     def came_into(self, bridge: Host, now: float) -> None:
         """It is in this bridge now, and no longer in another."""
-        before, self._keeping.bridge = self._keeping.bridge, bridge
-        self._keeping.is_between = False
-        if before is not None and before is not bridge:
-            before.moved_on(self, now)
-        self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
+        self._keeping.came_into(bridge, self, now)
 
     def went_from(self, bridge: Host, now: float) -> None:
         """It is not in this bridge any more."""
-        if self.end is None and self._keeping.bridge is bridge:
-            self._keeping.bridge = None
-            self._keeping.is_between = True
-            self.has_moved(now)
+        if self.end is None:
+            self._keeping.went_from(bridge, now)
 
     def has_moved(self, now: float) -> None:
-        """It is where it was to come to, or will not come there. What it left for that is told to have been left only
-        now: nobody is to have it elsewhere, or hang it up, on the way.
-        """
-        if self.end is None and self._keeping.is_between and not self.is_moving:
-            self._keeping.alone()
-            self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
-            self._look_after(now)
+        """It is where it was to come to, or will not come there."""
+        if self.end is None:
+            self._keeping.has_moved(now)
 
     def tell_when_it_has_moved(self) -> None:
         """Somebody is to follow it who has found it to be moving."""
-        self._keeping.is_between = self._keeping.bridge is None
+        self._keeping.tell_when_it_has_moved()
 
     def wait_unbridged(self) -> Pending[None]:
         """Settled when it is in no bridge, at once where that is so."""
@@ -971,7 +829,7 @@ class CallMachine:
     @property
     def is_ending(self) -> bool:
         """Whether its end has been announced, or asked for."""
-        return self.end is not None or self._verdict() is not None
+        return self.end is not None or self._ending.verdict() is not None
 
     @property
     def is_attended(self) -> bool:
@@ -980,8 +838,7 @@ class CallMachine:
 
     def attend(self) -> None:
         """A handler of its own looks after it from now on, until :meth:`let_go`."""
-        self._keeping.is_attended = True
-        self._keeping.unattended = None
+        self._keeping.attend()
 
     @property
     def keeping(self) -> Keeping:
@@ -992,7 +849,7 @@ class CallMachine:
         """It has come to where it was on its way to (:meth:`.Keeping.retain`), or stays: what has waited happens."""
         self._keeping.release()
         if self._keeping.unattended is not None and self.end is None:
-            self._fall(now)
+            self._keeping.fall(now)
 
     def accompany(self, other: CallMachine) -> None:
         """The other is here for this one's sake: without a handler of its own, it is let go with this one."""
@@ -1003,21 +860,13 @@ class CallMachine:
         ``TransferOutcomeUnknown`` after ``timeout`` seconds.
         """
         self._check(Operation.REFER)
-        check_endpoint(endpoint)
-        if not timeout > 0:
-            raise ValueError(f"timeout must be positive seconds, not {timeout!r}")
+        referral = Referral(endpoint, timeout=timeout)
         if self._referral is not None and not self._referral.done:
             raise LocalProtocolError("the far end has been asked to call somebody else already")
         self._requests.check_room()
-        self._referral = pending = Pending[None]()
-        command = Redirect(request_id=self._requests.new_id(), channel_id=self.id, endpoint=endpoint)
-        self._requests.send(command, now)
-        self._requests.arm("refer", now + timeout, lambda _: self._not_referred(pending, endpoint, timeout))
-        return pending
-
-    @staticmethod
-    def _not_referred(pending: Pending[None], endpoint: str, timeout: float) -> None:
-        pending.fail(TransferOutcomeUnknown(f"the far end has not gone to {endpoint} within {timeout:g} s"))
+        self._referral = referral
+        referral.send(self._requests, now)
+        return referral
 
     def continue_in_dialplan(
         self, now: float, context: str | None = None, extension: str | None = None, priority: int | None = None
@@ -1035,9 +884,9 @@ class CallMachine:
             extension=extension,
             priority=priority,
         )
-        return self._ask(command, now, queued=True)
+        return self._requests.ask(command, now, ahead=self._player.queue)
 
-    # ---- requests --------------------------------------------------------------------------------------------------
+    # ---- what may be asked of it -----------------------------------------------------------------------------------
 
     def check_alive(self) -> None:
         """Raise ``CallEnded`` if the call has ended."""
@@ -1050,12 +899,7 @@ class CallMachine:
             allowed = ", ".join(sorted(ALLOWED[operation]))
             raise LocalProtocolError(f"{operation}: the call is {self.state}, and would have to be {allowed}")
 
-    def _ask(self, command: Command, now: float, *, queued: bool = False) -> Pending[Any]:
-        """Ask for something now or, ``queued``, when the channel is done with what it does, as Asterisk would."""
-        self._requests.check_room()
-        pending = Pending[Any]()
-        self._requests.send(command, now, pending=pending, ahead=self._player.queue if queued else ())
-        return pending
+    # ---- what becomes of a request ---------------------------------------------------------------------------------
 
     def _find_out(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> bool:
         """Learn what became of a request whose reply is lost, or make it so; ``False`` where neither can be done."""
@@ -1066,9 +910,8 @@ class CallMachine:
             return True  # its channel has been seen
         if isinstance(exchange.command, Snoop) and self._hanging_up.reason is not None:
             return False  # nobody wants it any more
-        if isinstance(exchange.command, Snoop) and self.snoops_on is not None:
-            exchange.command = attrs.evolve(exchange.command, target_id=self.snoops_on.id)
-        if may_repeat(exchange.command) and "left" in self._requests.timers:
+        self._origination.aim(exchange)
+        if may_repeat(exchange.command) and self._ending.is_away:
             # it may be back in a moment, or has ended: neither is a time to ask something of it
             self._requests.doubt(exchange, now + LEFT, lambda exchange, now: self._find_out_later(exchange, error, now))
             return True
@@ -1077,10 +920,10 @@ class CallMachine:
                 cast(Host, exchange.subject).asked_again(self)
             return self._requests.repeat(exchange, now)
         if isinstance(exchange.command, Play):
-            self._player.ask_whether_accepted(_playback(exchange), error, now)
+            self._player.ask_whether_accepted(exchange, error, now)
             return True
         # whether the channel is there will be told when there is a link again
-        return isinstance(exchange.command, Originate | Hangup) and self._lost_at is not None
+        return isinstance(exchange.command, Originate | Hangup) and self._link.is_lost
 
     def _find_out_later(self, exchange: Exchange, error: RequestOutcomeUnknown, now: float) -> None:
         if not self._find_out(exchange, error, now):
@@ -1090,11 +933,9 @@ class CallMachine:
         """Refused; but if the call is just ending, that is the truer answer, and on its way."""
         if isinstance(exchange.command, Continue) and isinstance(error, AriError) and not exchange.repeats:
             self._stays(now)  # of one that was repeated, the first may have taken it away
-        of_bridge = isinstance(exchange.command, JoinBridge | LeaveBridge)
-        if isinstance(error, AriBadRequest if of_bridge else AriNotFound):
-            self._not_found(exchange.command.channel_id, now)
-        doubt = _doubt_of_bridge(error) if of_bridge else _doubt(error)
-        if doubt:
+        if knows_no_channel(exchange.command, error):
+            self._ending.not_found(exchange.command.channel_id, now)
+        if doubt := seconds_of_doubt(exchange.command, error):
             self._requests.doubt(exchange, now + doubt, lambda exchange, now: self._fail(exchange, error, now))
         else:
             self._fail(exchange, error, now)
@@ -1103,135 +944,57 @@ class CallMachine:
         """The request came to nothing, for good."""
         settle(exchange, error)
         match exchange.command:
-            case Play() | SendDtmf() if _had_no_effect(error):
-                self._player.refused(_item(exchange), error, now)
-            case Play() | SendDtmf():
-                self._player.lost(_item(exchange), error, now)
-            case StopPlayback() if _had_no_effect(error):
-                self._player.not_stopped(_playback(exchange), now)
+            case Play() | SendDtmf() | StopPlayback():
+                self._player.failed(exchange, error, now)
             case StartMusic() | StopMusic():
-                self._music.uncertain = self._music.uncertain or not _had_no_effect(error)
-                self._music.answered(now, playing=self.state is CallState.ON_HOLD)
+                self._music.failed(error, now)
             case Continue():
                 self._stays(now)
             case JoinBridge() | LeaveBridge():
-                self._requests.no_longer_ahead(exchange.pending, self._player.queue, now)
-            case Redirect(endpoint=endpoint) if self._referral is not None and _had_no_effect(error):
-                failed = TransferFailed(endpoint, CallEnd(0, EndedBy.ASTERISK), detail=f"{error}")
-                failed.__cause__ = error
-                self._referral.fail(failed)  # else it may yet go
+                self._moves.over(exchange, now)
+            case Redirect():
+                cast(Referral, exchange.subject).refused(error)
             case _:
                 pass
 
     def _stays(self, now: float) -> None:
         """It does not go on in the dialplan, unless it has been asked to more than once."""
         self.continuing = self._requests.any_of((Continue,))
-        self._look_after(now)
+        self._keeping.look_after(now)
 
-    def _look_after(self, now: float) -> None:
-        """What nobody looks after any more is hung up."""
-        reason = self._keeping.unattended
-        keeping = self._keeping
-        if reason is None or self.continuing or keeping.bridge is not None or keeping.is_retained:
-            return
-        if self.is_moving:
-            self.tell_when_it_has_moved()
-        else:
-            self.hangup(now, reason)
-
-    def _idle(self, now: float) -> None:
-        if self.state is CallState.ON_HOLD or self._music.under_way:
-            self._music.resume(now)
-
-    def _not_found(self, channel_id: str, now: float) -> None:
-        """Asterisk does not know the channel: the event of its end is on the way, or was missed."""
-        if self.end is None and channel_id == self.id and "missing" not in self._requests.timers:
-            self._requests.arm("missing", now + MISSING, self._missing)
-
-    def _missing(self, now: float) -> None:
-        by = EndedBy.OUTAGE if self._untold_outages else EndedBy.ASTERISK
-        self._finish(self._verdict() or CallEnd(0, by), now)
+    def _is_continuing(self) -> bool:
+        return self.continuing
 
     # ---- coming up -------------------------------------------------------------------------------------------------
 
     def _come_up(self, now: float) -> None:
-        self._exists(now)
+        self._origination.exists(now)
         if self.state is CallState.RINGING:
             self.answered_at = now
             self._go(Trigger.UP)
             self._requests.achieved(Answer)
 
     def _entered(self, channel: Channel, now: float) -> None:
-        self._requests.timers.cancel("left")
         self.in_stasis = True
-        self._doubts_stasis = False
+        self._ending.came_back()
+        self._link.seen_in_stasis()
         self.channel = channel
-        self._exists(now)
+        self._origination.exists(now)
         if channel.state == "Up":
             self._come_up(now)
-        if self._hanging_up.reason is None:
-            self._origination.reached()
+        self._origination.reached()
 
     def _found_in_stasis(self, channel: Channel, now: float) -> None:
         self.args = _stasis_args(channel)
         self._entered(channel, now)
 
-    def _exists(self, now: float) -> None:
-        """The channel we asked for is there; what had to wait for it goes out."""
-        if self._origination.unseen:
-            self._origination.unseen = False
-            self._requests.timers.cancel("missing")  # a hangup has overtaken our request
-            self._requests.drop_repeats(Snoop)
-            if self._hanging_up.reason is not None:
-                self._hanging_up.send(now)
-
-    def _originate_refused(self, error: VoxtraError, now: float) -> None:
-        if _had_no_effect(error):
-            if isinstance(error, LocalProtocolError | RequestNotSent):
-                self._origination.fail(error)
-            self._never_was(error, now)
-        elif self._origination.unseen:
-            self._make_sure_it_ends(now)
-
-    def _snoop_refused(self, command: Snoop, error: VoxtraError, now: float) -> None:
-        """Refused; but if the call to snoop on is just ending, that is the truer answer, and on its way."""
-        self._origination.refusal = error
-        if not _had_no_effect(error):
-            if self._origination.unseen:
-                self._make_sure_it_ends(now)
-            return
-        if isinstance(error, AriNotFound) and self.snoops_on is not None:
-            self.snoops_on._not_found(command.target_id, now)
-            self.snoops_on._changed()
-        if doubt := _doubt(error):
-            self._requests.arm("refused", now + doubt, lambda now: self._never_was(error, now))
-        else:
-            self._never_was(error, now)
-
-    def _never_was(self, error: VoxtraError, now: float) -> None:
+    def _never_was(self, now: float) -> None:
         """There is no channel, and will be none."""
-        self._origination.refusal = error
         self._finish(CallEnd(0, EndedBy.ASTERISK), now)
-
-    def _originate_overdue(self, now: float) -> None:
-        if self.snoops_on is None:
-            self._make_sure_it_ends(now, "no_answer")
-        elif not self._origination.is_under_way:  # else it is about to be told what has become of the request
-            self._origination.late()
-            self._make_sure_it_ends(now)
 
     def _ask_after_forwarding(self, now: float) -> None:
         if not self.in_stasis:
             self._requests.send(AskChannel(request_id=self._requests.new_id(), channel_id=self.id), now)
-
-    def _has_rung_out(self, now: float) -> bool:
-        """Whether nobody answered in the time that we gave. Before 20.18, 22.8 and 23.2 no cause says so."""
-        return self.answered_at is None and self._origination.has_rung_out(now) and self._verdict() is None
-
-    def _make_sure_it_ends(self, now: float, reason: HangupReason = "normal") -> None:
-        """The channel may be there or not: hanging up what does not exist is no harm."""
-        self._hanging_up.want(reason)
-        self._hanging_up.send(now)
 
     def _withdraw(self, pending: Pending[None], now: float) -> None:
         if self.end is None:
@@ -1239,56 +1002,22 @@ class CallMachine:
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 
-    def _forget_watcher(self, pending: Pending[CallEnd]) -> None:
-        if pending in self._watchers:
-            self._watchers.remove(pending)
-
-    def _hangup_requested(self, event: ChannelHangupRequest) -> None:
-        if event.soft:
-            # of our own making or of somebody else's, on Asterisk's side; its cause is a flag and not Q.850
-            self._soft = True
-        elif self._remote_cause is None:
-            # a SIP BYE or CANCEL names no cause: RFC 3398 makes it 16
-            self._remote_cause = event.cause if event.cause is not None else 16
-
     def _left(self, now: float) -> None:
         self.in_stasis = False
-        verdict = self._verdict()
-        if verdict is not None:
-            self._finish(verdict, now)
-        else:
-            self._requests.arm("left", now + LEFT, self._missing)
+        self._ending.left_stasis(now)
 
     def _goes_on_as(self, channel: Channel, now: float) -> None:
         """What was said about the old channel is not true of this one; our hangup is."""
         self._requests.channel_id = channel.id
-        self._remote_cause, self._soft = None, False
+        self._ending.take_back()
         self.talking = False
-        self._requests.timers.cancel("missing")
-        if self._hanging_up.reason is not None and not self._origination.unseen:
-            self._hanging_up.send(now)
-
-    def _verdict(self) -> CallEnd | None:
-        """How the call is ending, as far as anybody has said.
-
-        Of what befell it while there was no link, only that can be the reason which is known to have left us before.
-        """
-        untold = self._lost_at is not None or bool(self._untold_outages)
-        if self._remote_cause is not None:
-            return CallEnd(self._remote_cause, EndedBy.REMOTE)
-        if self._hanging_up.cause is not None and (self._hanging_up.has_left or not untold):
-            return CallEnd(self._hanging_up.cause, EndedBy.LOCAL)
-        has_left = self._requests.any_of((Continue,), have_left=True) and not self._origination.unseen
-        if self.continuing and (has_left or not untold):
-            return CallEnd(0, EndedBy.DIALPLAN)
-        if self._soft:
-            return CallEnd(16, EndedBy.ASTERISK)
-        return None
+        if not self._origination.unseen:
+            self._hanging_up.send_again(now)
 
     def _snooped_call_ended(self, error: CallEnded, now: float) -> None:
         """It takes this one along: by itself where its channel is gone, and at our word where that lives on."""
         self._origination.fail(error)
-        if "refused" in self._requests.timers or "left" in self._requests.timers:
+        if self._origination.is_refused or self._ending.is_away:
             self._finish(CallEnd(16, EndedBy.LOCAL), now)
         else:
             self.hangup(now)
@@ -1310,19 +1039,12 @@ class CallMachine:
             self.audio.close(error)
         self._player.close(error)
         self._music.close(error)
-        self._digits.close(error)
-        for collection in self._collections:
-            collection.fail(error)
-        self._collections = ()
+        self._keypad.close(error)
         self._hanging_up.close()
         if self._referral is not None:
             self._referral.resolve(None)
         self._keeping.close(self, error, now)
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.resolve(end)
-        if self._feeds is not None:
-            self._feeds.end()
+        self._news.close(end)
         if self.snoops_on is not None:
             self.snoops_on._snoops = tuple(snoop for snoop in self.snoops_on._snoops if snoop is not self)
         for snoop in self._snoops:
@@ -1331,53 +1053,21 @@ class CallMachine:
 
     # ---- the rest --------------------------------------------------------------------------------------------------
 
-    def _settled(self, *takers: Taker) -> None:
-        """These have the digits that they wanted."""
-        for taker in takers:
-            self._requests.timers.cancel(taker)
-        self._changed()
-
-    def _listened(self, listener: Listener) -> None:
-        self._digits.forget(listener)
-        listener.resolve(None)
-
-    def _give_up(self, pending: Pending[str | None], now: float) -> None:
-        listener = cast(Listener, pending)
-        self._settled(listener, *self._digits.give_up(listener, now))
-
-    def _give_up_collection(self, pending: Pending[CollectedDigits], now: float) -> None:
-        collection = cast(Collection, pending)
-        collection.stop_clock()
-        collection.stop_prompt(now)
-        self._collections = tuple(each for each in self._collections if each is not collection)
-        self._settled(*self._digits.give_up(collection, now))
-
     def _go(self, trigger: Trigger) -> None:
         previous, state = self.state, TRANSITIONS[self.state, trigger]
         if state is not previous:
             self.state = state
             change = StateChanged(previous, state)
-            self._show(change)
-            self._tell(change)
+            self._news.show(change)
+            self._news.tell(change)
+
+    def _music_plays(self, yes: bool) -> None:
+        self._go(Trigger.HOLD if yes else Trigger.UNHOLD)
 
     def _played(self, playback: Playback, end: PlaybackEnd | None, now: float) -> None:
-        for collection in self._collections:
-            if not collection.done:
-                collection.prompt_ended(playback, now)
-                if collection.failed:
-                    self._settled(*self._digits.give_up(collection, now))
+        self._keypad.playback_ended(playback, now)
         if end in {PlaybackEnd.FAILED, PlaybackEnd.UNKNOWN}:
-            self._tell(NotPlayed(playback.media, end))
-
-    def _show(self, update: CallUpdate) -> None:
-        """Show it to those who follow the call."""
-        if self._feeds is not None:
-            self._feeds.put(update)
-
-    def _tell(self, event: CallEvent) -> None:
-        if self._events is None:
-            self._events = deque()
-        self._events.append(event)
+            self._news.tell(NotPlayed(playback.media, end))
 
     def _changed(self) -> None:
         if self._notify is not None:
@@ -1394,41 +1084,3 @@ def _stasis_args(channel: Channel) -> tuple[str, ...]:
             return tuple(arguments[2].split(":"))
         case _:
             return ()
-
-
-def _check_variable(name: str) -> None:
-    if not name:
-        raise ValueError("the name of a channel variable must not be empty")
-
-
-def _doubt(error: VoxtraError) -> float:
-    """Seconds for the end of the call to come that would explain a refusal or a failure; 0 where it would not."""
-    if isinstance(error, AriNotFound):
-        return MISSING
-    if isinstance(error, LinkError) or (
-        isinstance(error, AriError) and (error.status in {409, 412} or error.status >= 500)
-    ):
-        return DOUBT
-    return 0.0
-
-
-def _doubt_of_bridge(error: VoxtraError) -> float:
-    """The same for a bridge's request, where 404 is about the bridge, and 400 about the channel."""
-    if isinstance(error, AriBadRequest):
-        return MISSING
-    if isinstance(error, AriNotFound):
-        return 0.0
-    return DOUBT if isinstance(error, AriUnprocessable) else _doubt(error)
-
-
-def _had_no_effect(error: VoxtraError) -> bool:
-    """Whether a request that ended so is known to have changed nothing in Asterisk."""
-    return isinstance(error, AriError | RequestNotSent | LocalProtocolError)
-
-
-def _item(exchange: Exchange) -> Playback | Tones:
-    return cast("Playback | Tones", exchange.subject)
-
-
-def _playback(exchange: Exchange) -> Playback:
-    return cast(Playback, exchange.subject)

@@ -7,15 +7,17 @@ event, except where it never comes; the end of tones is nothing at all, so it is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
-from ..errors import LocalProtocolError, VoxtraError
+from ..errors import AriNotFound, LocalProtocolError, VoxtraError
 from ..pending import Pending
 from ..timers import backoff
 from .commands import QUEUED, AskPlayback, ControlPlayback, Play, PlaybackControl, SendDtmf, StopPlayback
+from .doubt import had_no_effect
 from .dtmf import seconds_to_send, valid_digits
 from .outage import MAX_REPEATS
 from .playback import Playback, PlaybackEnd, Tones, media_uris
-from .requests import Requests
+from .requests import Exchange, Requests
 
 __all__ = ["MAX_QUEUED", "Player"]
 
@@ -60,7 +62,13 @@ class Player:
     # ---- operations ------------------------------------------------------------------------------------------------
 
     def play(
-        self, media: str | Sequence[str], now: float, *, language: str | None, offset_ms: int, skip_ms: int
+        self,
+        media: str | Sequence[str],
+        now: float,
+        *,
+        language: str | None = None,
+        offset_ms: int = 0,
+        skip_ms: int = 3000,
     ) -> Playback:
         """Play media behind what is being played. Abandoning either of its outcomes before the end stops it."""
         uris = media_uris(media)
@@ -133,6 +141,52 @@ class Player:
         self._requests.send(command, now, subject=tones)
         return tones.finished
 
+    # ---- what became of its requests -------------------------------------------------------------------------------
+
+    def receive_reply(self, exchange: Exchange, now: float) -> None:
+        """Asterisk did, or accepted, what one of them asked."""
+        match exchange.command:
+            case Play() | SendDtmf():
+                self.accepted(_item(exchange), now)
+            case AskPlayback():
+                self.still_there(_playback(exchange), now)
+            case _:
+                _tell(exchange, was_there=True)
+
+    def receive_error(self, exchange: Exchange, error: VoxtraError, now: float) -> bool:
+        """Whether this error says something of the playback itself, and is dealt with. If not, and should it be true,
+        :meth:`failed` follows.
+        """
+        is_unknown = isinstance(error, AriNotFound)
+        match exchange.command:
+            case AskPlayback() if not is_unknown:
+                self.no_answer(_playback(exchange), now)
+            case AskPlayback() | StopPlayback() | ControlPlayback() if is_unknown:
+                self.gone(_playback(exchange), now)
+                _tell(exchange, was_there=False)
+            case _:
+                return False
+        return True
+
+    def failed(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
+        """One of them came to nothing, for good."""
+        is_refused = had_no_effect(error)
+        match exchange.command:
+            case Play() | SendDtmf() if is_refused:
+                self.refused(_item(exchange), error, now)
+            case Play() | SendDtmf():
+                self.lost(_item(exchange), error, now)
+            case StopPlayback() if is_refused:
+                self.not_stopped(_playback(exchange), now)
+            case _:
+                pass
+
+    def ask_whether_accepted(self, exchange: Exchange, error: VoxtraError, now: float) -> None:
+        """The reply to our asking for it is lost: Asterisk knows its id, or has never heard of it, or has played it."""
+        playback = _playback(exchange)
+        playback.doubt = error
+        self._ask(playback, now)
+
     # ---- what Asterisk says ----------------------------------------------------------------------------------------
 
     def accepted(self, item: Playback | Tones, now: float) -> None:
@@ -161,11 +215,6 @@ class Player:
         if isinstance(item, Playback) and not item.accepted.done:
             self.stop(item, now)
         self.refused(item, error, now)
-
-    def ask_whether_accepted(self, playback: Playback, error: VoxtraError, now: float) -> None:
-        """The reply to our asking for it is lost: Asterisk knows its id, or has never heard of it, or has played it."""
-        playback.doubt = error
-        self._ask(playback, now)
 
     def started(self, playback_id: str, now: float) -> None:
         """A ``PlaybackStarted``: also after a pause, and ahead of its own reply."""
@@ -314,3 +363,17 @@ class Player:
             request_id=self._requests.new_id(), channel_id=self._requests.channel_id, playback_id=playback.id
         )
         self._requests.send(command, now, subject=playback)
+
+
+def _item(exchange: Exchange) -> Playback | Tones:
+    return cast("Playback | Tones", exchange.subject)
+
+
+def _playback(exchange: Exchange) -> Playback:
+    return cast(Playback, exchange.subject)
+
+
+def _tell(exchange: Exchange, *, was_there: bool) -> None:
+    """Whoever has asked for something of a playback: whether it was there to have it done to."""
+    if exchange.pending is not None:
+        exchange.pending.resolve(was_there)

@@ -32,7 +32,7 @@ class Exchange:
     command: Command
     pending: Pending[Any] | None = None
     subject: object = None
-    """What the command is about, where that is not the call itself: a playback, tones."""
+    """What the command is about, where that is not the call itself: a playback, tones, a bridge, a referral."""
     ahead: list[object] = attrs.field(factory=list)
     """What the channel has to be done with before Asterisk can reply."""
     sent_at: float | None = None
@@ -109,6 +109,13 @@ class Requests:
         if not exchange.ahead:
             self._release(exchange, now)
         self.changed()
+
+    def ask(self, command: Command, now: float, *, ahead: Iterable[object] = ()) -> Pending[Any]:
+        """Send a command that a handler asks for, as :meth:`send`, if there is room."""
+        self.check_room()
+        pending = Pending[Any]()
+        self.send(command, now, pending=pending, ahead=ahead)
+        return pending
 
     def order(self, command: Command) -> None:
         """Send a command that has no reply."""

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Protocol, Self
 
 from ..call import CallMachine, Pending, PlaybackEnd
-from ..recording import RecordingOptions, RecordingSink, check_sink
+from ..recording import RecordingOptions, RecordingSink
 from ..stasis.bridge import BridgeMachine
-from ..stasis.recording import RecordingControl
 from .call import CallSession
 from .playback import PlaybackHandle
+from .recordable import Recordable, RecordingHome, check_wanted
 from .waiting import Driver, outcome_of, taken
 
 __all__ = ["Bridge", "BridgeHome"]
 
 
-class BridgeHome(Protocol):
+class BridgeHome(RecordingHome, Protocol):
     """What a bridge needs of the application it belongs to."""
 
     @property
@@ -32,14 +32,8 @@ class BridgeHome(Protocol):
     def record_bridge(self, bridge: BridgeMachine, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
         """Record it; settled with the recording's name when it has begun."""
 
-    def stop_recording(self, subject: BridgeMachine, now: float) -> Pending[str] | None:
-        """Have its recording end; ``None`` where there is none."""
 
-    def control_recording(self, subject: BridgeMachine, control: RecordingControl, now: float) -> Pending[bool]:
-        """Pause it, mute it, or go on; ``False`` where there is none."""
-
-
-class Bridge:
+class Bridge(Recordable):
     """Where calls hear each other, as many as there are. Made by the application's ``create_bridge()``.
 
     It is destroyed when the last call has left it, unless it was made to be kept, and at the end of ``async with``. A
@@ -53,8 +47,8 @@ class Bridge:
     """
 
     def __init__(self, machine: BridgeMachine, driver: Driver, home: BridgeHome) -> None:
+        super().__init__(machine, driver, home)
         self._machine = machine
-        self._driver = driver
         self._home = home
 
     def __repr__(self) -> str:
@@ -167,34 +161,6 @@ class Bridge:
     ) -> str:
         """Record all in it, mixed; otherwise as :meth:`.CallSession.record_start`. It ends with the bridge, too."""
         options = RecordingOptions(name=name, format=fmt, max_duration=max_duration, max_silence=max_silence)
-        options.check(may_be_unnamed=True)
-        if sink is not None:
-            check_sink(sink)
+        check_wanted(options, sink)
         started = self._home.record_bridge(self._machine, options, sink, self._driver.time())
         return await outcome_of(self._driver, started)
-
-    async def record_stop(self) -> str | None:
-        """End the recording, and return its name when it is complete; ``None`` where nothing is being recorded."""
-        over = self._home.stop_recording(self._machine, self._driver.time())
-        if over is None:
-            return None
-        return await outcome_of(self._driver, over)
-
-    async def record_pause(self) -> bool:
-        """Leave out what comes now, until :meth:`record_resume`. ``False`` where nothing is being recorded."""
-        return await self._control_recording("pause")
-
-    async def record_resume(self) -> bool:
-        """Go on after a pause. ``False`` where nothing is being recorded."""
-        return await self._control_recording("unpause")
-
-    async def record_mute(self) -> bool:
-        """Record silence from now on, until :meth:`record_unmute`. ``False`` where nothing is being recorded."""
-        return await self._control_recording("mute")
-
-    async def record_unmute(self) -> bool:
-        """Record what is heard again. ``False`` where nothing is being recorded."""
-        return await self._control_recording("unmute")
-
-    async def _control_recording(self, control: RecordingControl) -> bool:
-        return await outcome_of(self._driver, self._home.control_recording(self._machine, control, self._driver.time()))

@@ -26,13 +26,13 @@ from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat, as_format
 from ..menu import choose
 from ..queueing import CONTEXT, QueueEntry
-from ..recording import RecordingOptions, RecordingSink, Who, check_sink
+from ..recording import RecordingOptions, RecordingSink, Who
 from ..stasis.bridge import BridgeMachine
 from ..stasis.queues import Visit
-from ..stasis.recording import RecordingControl, Subject
 from ..stasis.transfer import Comfort, Dialled, Transfer
 from .playback import PlaybackHandle
 from .queue import QueueVisit
+from .recordable import Recordable, RecordingHome, check_wanted
 from .streams import AudioStream, EventStream
 from .transfer import AttendedTransfer
 from .waiting import Driver, outcome_of, taken
@@ -55,7 +55,7 @@ C = TypeVar("C", bound=HangupCallback)
 W = TypeVar("W", bound=OutageCallback)
 
 
-class CallHome(Protocol):
+class CallHome(RecordingHome, Protocol):
     """What a call's session needs of the application it belongs to."""
 
     @property
@@ -78,12 +78,6 @@ class CallHome(Protocol):
 
     def record(self, session: CallSession, options: RecordingOptions, sink: object, now: float) -> Pending[str]:
         """Record a call; settled with the recording's name when it has begun."""
-
-    def stop_recording(self, subject: Subject, now: float) -> Pending[str] | None:
-        """Have its recording end; ``None`` where there is none."""
-
-    def control_recording(self, subject: Subject, control: RecordingControl, now: float) -> Pending[bool]:
-        """Pause it, mute it, or go on; ``False`` where there is none."""
 
     def new_bridge(self, now: float, *, is_pair: bool) -> BridgeMachine:
         """A bridge of the application's, being made."""
@@ -109,7 +103,7 @@ class CallHome(Protocol):
         """A conversation on a call. ``AgentNotConfigured`` where the application has no part of one."""
 
 
-class CallSession:
+class CallSession(Recordable):
     """One call, as its handler sees it. Made by the application, never by a user.
 
     Every method that waits raises :class:`~voxtra_core.errors.CallEnded` when the call ends meanwhile, or has ended
@@ -129,10 +123,10 @@ class CallSession:
         home: CallHome,
         snoops_on: CallSession | None = None,
     ) -> None:
+        super().__init__(machine, driver, home)
         self.metadata: dict[str, Any] = {}
         """The user's own store, filled from the matched route's metadata before the handler starts."""
         self._machine = machine
-        self._driver = driver
         self._app_name = app_name
         self._home = home
         self._snoops_on = snoops_on
@@ -694,39 +688,11 @@ class CallSession:
             max_silence=max_silence,
             terminate_on=terminate_on,
         )
-        options.check(may_be_unnamed=True)
-        if sink is not None:
-            check_sink(sink)
+        check_wanted(options, sink)
         self._home.check_recording(self, options)
         if beep:
             await self.play_file("beep")
         return await self._outcome(self._home.record(self, options, sink, self._driver.time()))
-
-    async def record_stop(self) -> str | None:
-        """End the recording, and return its name when it is complete; ``None`` where nothing is being recorded."""
-        over = self._home.stop_recording(self._machine, self._driver.time())
-        if over is None:
-            return None
-        return await self._outcome(over)
-
-    async def record_pause(self) -> bool:
-        """Leave out what comes now, until :meth:`record_resume`. ``False`` where nothing is being recorded."""
-        return await self._control_recording("pause")
-
-    async def record_resume(self) -> bool:
-        """Go on after a pause. ``False`` where nothing is being recorded."""
-        return await self._control_recording("unpause")
-
-    async def record_mute(self) -> bool:
-        """Record silence from now on, until :meth:`record_unmute`. ``False`` where nothing is being recorded."""
-        return await self._control_recording("mute")
-
-    async def record_unmute(self) -> bool:
-        """Record what is heard again. ``False`` where nothing is being recorded."""
-        return await self._control_recording("unmute")
-
-    async def _control_recording(self, control: RecordingControl) -> bool:
-        return await self._outcome(self._home.control_recording(self._machine, control, self._driver.time()))
 
     # ---- bridging --------------------------------------------------------------------------------------------------
 

@@ -705,27 +705,13 @@ class BridgeMachine:
         exchange = self._requests.take(command.request_id)
         if exchange is None:
             return
-        playback, error = cast(Playback, exchange.subject), asked.error
-        match command:
-            case Play() if error is None:
-                self._player.accepted(playback, now)
-            case Play() if isinstance(error, RequestOutcomeUnknown):
-                self._player.ask_whether_accepted(playback, error, now)
-            case Play():
-                self._player.refused(playback, cast(VoxtraError, error), now)
-            case AskPlayback() if error is None:
-                self._player.still_there(playback, now)
-            case AskPlayback() if isinstance(error, AriNotFound):
-                self._player.gone(playback, now)
-            case AskPlayback():
-                self._player.no_answer(playback, now)
-            case _ if error is None:
-                if exchange.pending is not None:
-                    exchange.pending.resolve(True)
-            case _ if isinstance(error, AriNotFound):
-                self._player.gone(playback, now)
-                if exchange.pending is not None:
-                    exchange.pending.resolve(False)
-            case _:
-                self._player.not_stopped(playback, now)
-                settle(exchange, cast(VoxtraError, error))
+        playback, error = cast(Playback, exchange.subject), cast(VoxtraError | None, asked.error)
+        if error is None:
+            self._player.receive_reply(exchange, now)
+        elif isinstance(command, Play) and isinstance(error, RequestOutcomeUnknown):
+            self._player.ask_whether_accepted(exchange, error, now)
+        elif isinstance(command, Play):
+            self._player.refused(playback, error, now)
+        elif not self._player.receive_error(exchange, error, now):
+            self._player.not_stopped(playback, now)
+            settle(exchange, error)

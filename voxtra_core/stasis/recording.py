@@ -36,7 +36,7 @@ from ..ari import (
     recordings,
 )
 from ..call import CallMachine, EndedBy, Pending
-from ..call.machine import DOUBT, MISSING
+from ..call.doubt import DOUBT, MISSING
 from ..call.outage import MAX_REPEATS
 from ..errors import (
     AriConflict,
