@@ -12,7 +12,7 @@ import pytest
 
 from voxtra_core.agent.providers import Attachable, Message, Model, ModelItem, ToolCall, ToolSpec, part_for_a_call
 from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
-from voxtra_core.providers.chat import MAX_WAIT, OpenAIChat
+from voxtra_core.providers.chat import END_WAIT, MAX_WAIT, OpenAIChat
 
 from .worlds import KEY, DeadWeb, Reply, ScriptedWeb, World, delta, sse
 
@@ -92,6 +92,23 @@ async def test_it_reads_no_further_than_the_end() -> None:
     model, _ = attached(ScriptedWeb(reply))
     assert await said(model) == ["hi"]
     assert reply.taken == 1
+
+
+async def test_when_the_model_has_ended_its_server_has_a_moment() -> None:
+    """A new one, if it says more all the same; what says nothing is none."""
+    pieces = [
+        sse(delta("one"), done=False),
+        sse(delta("two", finish="stop"), done=False),
+        b": ping\n\n",
+        sse(delta("three", finish="stop"), done=False),
+        sse({"choices": [], "usage": {}}, done=False),
+    ]
+    for error in (None, ProviderFailed("web", "it had not ended in time")):
+        reply = Reply(*pieces, error=error)
+        model, _ = attached(ScriptedWeb(reply))
+        assert await said(model) == ["one", "two", "three"]
+        assert reply.limits == [END_WAIT] * 2
+        assert reply.left == ["finish", "close"]
 
 
 async def test_who_has_heard_enough_tells_the_server_to_stop() -> None:

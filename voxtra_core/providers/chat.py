@@ -33,6 +33,8 @@ MAX_REFUSAL = 16 * 1024
 """Bytes of a refusal that are read, and"""
 REFUSAL_TIME = 5.0
 """… seconds after which no more of it is."""
+END_WAIT = 0.5
+"""Seconds for the end of an answer whose model has said why it ended: some servers never send it, others say more."""
 
 _MENDS = {
     400: "do the model and the options of OpenAIChat suit this server?",
@@ -162,10 +164,15 @@ class OpenAIChat:
                         raise await self._refusal(reply, world, server)
                     answer = _answer_for(reply, server, prefix=f"call_{len(messages)}_")
                     pieces = aiter(reply)
+                    is_limited = False
                     while not answer.is_done:
+                        said_more = False
                         for item in await _next_items(pieces, answer):
-                            has_spoken = True
+                            has_spoken = said_more = True
                             yield item
+                        if answer.is_complete and (said_more or not is_limited):
+                            reply.limit(END_WAIT)
+                            is_limited = True
                     reply.finish()
                 finally:
                     reply.close()
