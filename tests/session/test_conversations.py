@@ -675,6 +675,27 @@ def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:
     assert heard(report) == [apology, "One moment, please. Sure.", "Good bye."]
 
 
+@pytest.mark.parametrize("nothing", ["", " \n", [], [4.0, ""]])
+def test_converse_reprompts_where_the_model_answers_nothing(nothing: Any) -> None:
+    answers: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        events, said = call.agent.events(), list[Said]()
+        assert await call.converse(until=lambda turn, about: bool(said.append(about))) == "silence"
+        assert said == [Said("")]
+        assert [message["content"] for message in call.agent.history if message["content"].strip()] == [
+            "hello", "Are you still there?",
+        ]  # fmt: skip
+        await call.hangup()
+        answers.extend([event.text.strip() async for event in events if isinstance(event, AgentResponseEvent)])
+
+    report = held(handler, caller().says("hello").waits(60), parts(llm=ScriptedModel([nothing])))
+    (began,) = [said.start for said in report.heard_speech if said.text.endswith("there?")]
+    assert 8 < began < 14
+    assert answers == [""]
+
+
 def test_converse_gives_up_when_the_model_does_not_come_back() -> None:
     async def handler(call: CallSession) -> None:
         await call.answer()
