@@ -187,7 +187,7 @@ def test_what_cannot_be(options: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize("environ", [{"VOXTRA_LLM_BASE_URL": "ftp://s3cret"}, {"OPENAI_API_KEY": "s3 cret"}])
 def test_what_cannot_be_in_the_environment(environ: Mapping[str, str]) -> None:
-    with pytest.raises(ValueError, match=next(iter(environ))) as caught:
+    with pytest.raises(AgentNotConfigured, match=next(iter(environ))) as caught:
         OpenAIChat("gpt-x").attach(World(DeadWeb(), environ))
     assert "cret" not in str(caught.value)
 
