@@ -651,31 +651,6 @@ def test_converse_until_nobody_says_anything() -> None:
     assert heard(report) == ["Hello.", "Fine.", "Are you still there?"]
 
 
-def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:
-    async def handler(call: CallSession) -> None:
-        await call.answer()
-        ended = await call.converse(until=lambda turn, said: "bye" in turn.text)
-        assert ended == "until"
-        assert [message["content"] for message in call.agent.history] == [
-            "one", "two", "Sure.", "bye", "Good bye.",
-        ]  # fmt: skip
-
-    model = ScriptedModel([OSError("oh"), [4.0, "Sure."], "Good bye."])
-    report = held(
-        handler,
-        caller()
-        .says("one")
-        .waits_for_speech("again", timeout=9)
-        .says("two")
-        .waits_for_speech("sure", timeout=20)
-        .says("bye")
-        .waits(20),
-        parts(llm=model),
-    )
-    apology = "Sorry, something went wrong. Could you say that again?"
-    assert heard(report) == [apology, "One moment, please. Sure.", "Good bye."]
-
-
 def test_a_model_that_needs_a_network_is_told_that_there_is_none() -> None:
     async def handler(call: CallSession) -> None:
         await call.answer()
@@ -703,6 +678,31 @@ def test_converse_reprompts_where_the_model_answers_nothing(nothing: Any) -> Non
     (began,) = [said.start for said in report.heard_speech if said.text.endswith("there?")]
     assert 8 < began < 14
     assert answers == [""]
+
+
+def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        ended = await call.converse(until=lambda turn, said: "bye" in turn.text)
+        assert ended == "until"
+        assert [message["content"] for message in call.agent.history] == [
+            "one", "two", "Sure.", "bye", "Good bye.",
+        ]  # fmt: skip
+
+    model = ScriptedModel([OSError("oh"), [4.0, "Sure."], "Good bye."])
+    report = held(
+        handler,
+        caller()
+        .says("one")
+        .waits_for_speech("again", timeout=9)
+        .says("two")
+        .waits_for_speech("sure", timeout=20)
+        .says("bye")
+        .waits(20),
+        parts(llm=model),
+    )
+    apology = "Sorry, something went wrong. Could you say that again?"
+    assert heard(report) == [apology, "One moment, please. Sure.", "Good bye."]
 
 
 def test_converse_gives_up_when_the_model_does_not_come_back() -> None:
