@@ -200,7 +200,9 @@ class TransferFailed(VoxtraError):
 
 
 class AgentNotConfigured(VoxtraError, RuntimeError):
-    """The application was not given the part of a conversation that this needs: ``stt=``, ``llm=`` or ``tts=``."""
+    """The application was not given the part of a conversation that this needs: ``stt=``, ``llm=`` or ``tts=``; or the
+    environment does not hold what such a part needs.
+    """
 
 
 class ProviderFailed(VoxtraError):

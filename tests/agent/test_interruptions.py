@@ -202,6 +202,15 @@ def test_fewer_words_than_are_wanted() -> None:
     assert not say.finished.done
 
 
+@pytest.mark.parametrize("text", ["我想取消我的预约谢谢", "ฉันต้องการยกเลิกการนัดหมาย"])
+def test_words_without_spaces_between_them_are_several(text: str) -> None:
+    world, say = speaking(Interruption(min_words=3))
+    world.speak(0.4)
+    world.silence(1)
+    world.recognise(text)
+    assert world.said(say).by == "speech"
+
+
 @pytest.mark.parametrize("options", [Interruption(resume=False), Interruption(min_words=0)])
 def test_without_resuming_it_is_interrupted_at_once(options: Interruption) -> None:
     world, say = speaking(options)

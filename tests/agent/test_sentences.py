@@ -68,6 +68,19 @@ def test_none_is_much_longer_than_the_limit(text: str, limit: int) -> None:
     assert all(len(sentence) <= limit + 60 for sentence in cut([text], limit))
 
 
+@settings(max_examples=settings().max_examples * 10)
+@given(texts)
+@example("Ask Dr.")
+@example("It is 3.")
+def test_what_a_pause_hands_out_would_end_there_before_a_name_too(text: str) -> None:
+    sentences = Sentences()
+    known = sentences.feed(text)
+    if paused := sentences.pause():
+        assert known + paused == cut([text])
+        assert [*known, *paused, "Zoe"] == cut([text, " Zoe"])
+    assert sentences.pause() == []
+
+
 @given(texts)
 def test_after_the_end_it_is_as_new(text: str) -> None:
     sentences = Sentences()
@@ -93,12 +106,29 @@ def test_after_the_end_it_is_as_new(text: str) -> None:
         "Das ist z. B. Herr Dr. Meier, d.h. Hans.|Gut.",
         "А. С. Пушкин родился в Москве.|Да.",
         "approx. five is about right. and so on",
+        "Sie haben einen Termin bei Prof. Dr. med. Weber.|Frau Dr. rer. nat. Meier kommt.|Um drei.",
+        "Il Sig. Rossi e il Dott. Bianchi sono qui.|Grazie.",
+        "El presidente de EE. UU. Visita Madrid.|Los JJ. OO.|Gracias.",
+        "U hebt een afspraak met dhr. De Vries.|Mevr. Jansen belt u.",
+        "Nous sommes au 5 bd. Voltaire.|Au 3 av. Foch.|Merci.",
+        "Ul. Lenina, d. 5, kv. 7 is the address.|Pan Jan, tel. 555, ul. Długa 5.|Tak.",
+        "ул. Ленина, д. 5, кв. 7.|Да.",
+        "The total is Rs. 500 today.|It was the S. p. A. Rossi.",
+        "Exmo. Sr. Silva, bom dia.|Tudo bem?",
+        "We meet on Tues. March 5.|Ask Lt. Col. Brown.|She has a Ph.D. in physics.",
+        "डॉ. शर्मा आज यहाँ हैं।|यह है.|मैं हूँ।",
+        "นัดกับ ดร. สมชาย",
+        "د. أحمد هنا.|نعم.",
+        # what is none, though it is short
+        "I sent an SMS.|Nobody came.|Ask Joe.|Come at 9 a.m. today.|Tomorrow is bad.|Are you in the U.S. now?|OK.|Bye",
+        "네.|알겠습니다.|예. 2시입니다.",
         # numbers
         "Pi is 3.14 or so.|It costs $1,000.50.|OK?",
         "That is v2.1 and not 2.0.|Right!",
         "Um 10.30 Uhr am 3. Mai im 4. Stock.|Bis dann!",
         "Der 2. Weltkrieg, am 24. Dezember.|Am 5. Tag.",
         "You have 42.|Anything else?",
+        "Das Treffen ist am Mo. 3. Mai.|Am 3. 5. 2025 um zehn.|Es ist 24. 12. 2025.|Am 3. Sept. 2025.|Ab Gl. 3.|Gut.",
         "It was in 2024.|May I go on?",
         # addresses
         "See https://a.example.com/b.c?d=e!f.|Or www.a.com?|Mail john.doe@example.co.uk.|Done.",
@@ -172,6 +202,46 @@ def test_each_is_handed_out_as_soon_as_it_is_known_to_be_whole(text: str, known:
     sentences = Sentences()
     assert [sentence for character in text for sentence in sentences.feed(character)] == known
     assert sentences.flush() == rest
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Yes.", "No.", "That is all for today. ", "How are you?", "See www.a.com!", "He said “Go.”", "Wait...", "Well…",
+     "It is 5%.", "It is on TV.", "So it is.\n", "(So it is.)", "**Fine.**",
+     "你好。", "是的．", "네.", "यह है।", "Ça va ?", "Come at 9 a.m. today.", "Hello.\n\n"],
+)  # fmt: skip
+def test_what_is_whole_is_handed_out_in_a_pause(text: str) -> None:
+    sentences = Sentences()
+    assert sentences.feed(text) + sentences.pause() == [text.strip()]
+    assert sentences.flush() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("I will connect you with Dr.", " Smith now."),
+        ("It costs 3.", "50 euros."),
+        ("It costs 1,000.", "50 euros."),
+        ("We open at 9 a.m.", " every day."),
+        ("Take bus No.", " 5."),
+        ("Am 3.", " Mai."),
+        ("J.", " R. R. Tolkien."),
+        ("Bei Dr. med.", " Weber."),
+        ("EE. UU.", " Visita Madrid."),
+        ("Use .", "NET today."),
+        ("See www.", "a.com now."),
+        ("See https://a.com/b?", "c=d now."),
+        ("Mail a@b.", "com now."),
+        ("３．", "５です。"),
+        ("U.S. A", "rmy."),
+        ("We are", " open."),
+        ("First,", " we are open."),
+    ],
+)
+def test_what_may_go_on_waits_in_a_pause(text: str, rest: str) -> None:
+    sentences = Sentences()
+    assert sentences.feed(text) + sentences.pause() == []
+    assert sentences.feed(rest) + sentences.flush() == [text + rest]
 
 
 LONG = "I have looked for your order, which was made on Monday; it is on its way and will arrive tomorrow"

@@ -298,3 +298,19 @@ def test_a_sentence_that_looks_whole_is_said_when_no_more_comes_for_a_moment(tex
     world.end_source(say)
     world.silence(5)
     assert [ask.text for ask in world.asks(Synthesise)] == [text.strip(), "And"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"), [("Ask Dr.", " Smith."), ("It costs 3.", "50 euros."), ("At 9 a.m.", " every day."), ("W", "e.")]
+)
+def test_what_may_go_on_is_not_said_before_it_does(text: str, rest: str) -> None:
+    world = World(auto_voice=True)
+    say = world.machine.say(world.now)
+    world.have_source(say)
+    world.machine.add_text(say, text, world.now)
+    world.silence(5)
+    assert world.asks(Synthesise) == []
+    world.machine.add_text(say, rest, world.now)
+    world.end_source(say)
+    world.silence(5)
+    assert [ask.text for ask in world.asks(Synthesise)] == [text + rest]

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from voxtra_core.agent import Said
 from voxtra_core.cli import demo_agent
 from voxtra_core.cli.demo_agent import Minutes, Parts, agent_simulated
 from voxtra_core.cli.main import main
@@ -111,6 +112,53 @@ def test_people_are_not_spoken_to_in_tones(capsys: pytest.CaptureFixture[str]) -
     command = ["demo", "--agent", "--ari-url", "http://127.0.0.1:1", "--user", "tester", "--password", "secret"]
     assert main(command, backend="asyncio") == 1
     assert "pip install 'voxtra-core[local]'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_no_extra")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"VOXTRA_LLM_BASE_URL": "ftp://nowhere"}, "VOXTRA_LLM_BASE_URL must begin with"),
+        ({"VOXTRA_LLM_BASE_URL": "http://a", "VOXTRA_LLM_API_KEY": "a key"}, "VOXTRA_LLM_API_KEY must be a key"),
+        ({}, "no key for api.openai.com"),
+    ],
+)
+def test_an_environment_for_no_model(
+    environ: dict[str, str],
+    words: str,
+    backend: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("VOXTRA_LLM_BASE_URL", "VOXTRA_LLM_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert main(["demo", "--agent", "--model", "llama"], backend=backend) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"python -m voxtra_{backend}: {words}")
+
+
+def test_a_model_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--agent", "--model", ""], backend="asyncio") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--model must be the name of one" in line
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (Said("Hello."), "agent    Hello."),
+        (Said("We are", interrupted=True, by="speech"), "agent    We are — interrupted by speech"),
+        (Said("We are", interrupted=True), "agent    We are — broken off"),
+        (Said("", interrupted=True), "agent    (nothing) — broken off"),
+    ],
+)
+def test_what_the_agent_has_said(said: Said, line: str) -> None:
+    printed: list[str] = []
+    Minutes(printed.append, lambda: 0.0).add(said)
+    assert printed[0].endswith(line)
 
 
 def test_a_model_is_for_an_agent(capsys: pytest.CaptureFixture[str]) -> None:

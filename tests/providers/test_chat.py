@@ -12,7 +12,7 @@ import pytest
 
 from voxtra_core.agent.providers import Attachable, Message, Model, ModelItem, ToolCall, ToolSpec, part_for_a_call
 from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
-from voxtra_core.providers.chat import MAX_WAIT, OpenAIChat
+from voxtra_core.providers.chat import END_WAIT, MAX_WAIT, OpenAIChat
 
 from .worlds import KEY, DeadWeb, Reply, ScriptedWeb, World, delta, sse
 
@@ -94,6 +94,23 @@ async def test_it_reads_no_further_than_the_end() -> None:
     assert reply.taken == 1
 
 
+async def test_when_the_model_has_ended_its_server_has_a_moment() -> None:
+    """A new one, if it says more all the same; what says nothing is none."""
+    pieces = [
+        sse(delta("one"), done=False),
+        sse(delta("two", finish="stop"), done=False),
+        b": ping\n\n",
+        sse(delta("three", finish="stop"), done=False),
+        sse({"choices": [], "usage": {}}, done=False),
+    ]
+    for error in (None, ProviderFailed("web", "it had not ended in time")):
+        reply = Reply(*pieces, error=error)
+        model, _ = attached(ScriptedWeb(reply))
+        assert await said(model) == ["one", "two", "three"]
+        assert reply.limits == [END_WAIT] * 2
+        assert reply.left == ["finish", "close"]
+
+
 async def test_who_has_heard_enough_tells_the_server_to_stop() -> None:
     reply = Reply(sse(delta("one"), done=False), sse(delta("two")))
     model, _ = attached(ScriptedWeb(reply))
@@ -170,7 +187,7 @@ def test_what_cannot_be(options: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize("environ", [{"VOXTRA_LLM_BASE_URL": "ftp://s3cret"}, {"OPENAI_API_KEY": "s3 cret"}])
 def test_what_cannot_be_in_the_environment(environ: Mapping[str, str]) -> None:
-    with pytest.raises(ValueError, match=next(iter(environ))) as caught:
+    with pytest.raises(AgentNotConfigured, match=next(iter(environ))) as caught:
         OpenAIChat("gpt-x").attach(World(DeadWeb(), environ))
     assert "cret" not in str(caught.value)
 

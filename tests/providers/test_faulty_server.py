@@ -19,6 +19,7 @@ from voxtra_core.app import BaseApp
 from voxtra_core.app import web as app_web
 from voxtra_core.effects import TLS
 from voxtra_core.errors import ProviderFailed
+from voxtra_core.providers import chat
 from voxtra_core.providers.chat import OpenAIChat
 
 from .faulty import Answer, FaultyServer, World, served, streamed
@@ -202,6 +203,27 @@ async def test_it_falls_silent(app_class: type[BaseApp], size: int) -> None:
         model = model_of(server, world, idle_timeout=SILENCE, retries=0)
         with pytest.raises(ProviderFailed, match=r"nothing came from 127\.0\.0\.1:.* for 0\.05 s"):
             await said(model)
+        assert world.port.connections == 0
+
+
+@pytest.mark.parametrize("noise", [b"", b": ping\n\n"])
+async def test_it_never_ends_an_answer_that_is_complete(
+    app_class: type[BaseApp], noise: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has said why it ended; ``[DONE]`` never comes."""
+    monkeypatch.setattr(chat, "END_WAIT", SILENCE)
+
+    async def hold(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await peer.send(sse(*map(delta, WORDS), delta(finish="stop"), done=False))
+        while noise:
+            await peer.send(noise)
+            await anyio.sleep(SILENCE / 10)
+        await peer.ended()
+
+    server = FaultyServer(hold)
+    async with served(app_class, server) as world:
+        assert await said(model_of(server, world, idle_timeout=2 * PATIENCE)) == WORDS
         assert world.port.connections == 0
 
 

@@ -52,6 +52,7 @@ class Reply:
         self.headers = (("content-type", kind), *(headers or {}).items())
         self.left: list[str] = []
         """What was done with it in the end."""
+        self.limits: list[float] = []
         self.taken = 0
         self._pieces = pieces
         self._error = error
@@ -67,6 +68,9 @@ class Reply:
         if self._error is not None:
             raise self._error
         raise StopAsyncIteration
+
+    def limit(self, seconds: float) -> None:
+        self.limits.append(seconds)
 
     def finish(self) -> None:
         self.left.append("finish")

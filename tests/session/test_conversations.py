@@ -27,6 +27,7 @@ from voxtra_core import (
 from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.app.parts import AgentParts, CallParts
 from voxtra_core.media import SLIN, SLIN16, ULAW, AudioFormat, VoiceActivity
+from voxtra_core.providers import OpenAIChat
 from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
 from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
@@ -648,6 +649,35 @@ def test_converse_until_nobody_says_anything() -> None:
 
     report = held(handler, caller().waits_for_speech(timeout=5).says("what now").waits(60))
     assert heard(report) == ["Hello.", "Fine.", "Are you still there?"]
+
+
+def test_a_model_that_needs_a_network_is_told_that_there_is_none() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match=r"run_call\(\) and the like have no network"):
+            await call.agent.respond("hello")
+
+    held(handler, caller().waits(5), parts(llm=OpenAIChat("gpt-x", api_key="k")))
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", [], [4.0, ""]])
+def test_converse_reprompts_where_the_model_answers_nothing(nothing: Any) -> None:
+    answers: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        events = call.agent.events()
+        assert await call.converse(until=lambda turn, said: said != Said("")) == "silence"
+        assert [message["content"] for message in call.agent.history if message["content"].strip()] == [
+            "hello", "Are you still there?",
+        ]  # fmt: skip
+        await call.hangup()
+        answers.extend([event.text.strip() async for event in events if isinstance(event, AgentResponseEvent)])
+
+    report = held(handler, caller().says("hello").waits(60), parts(llm=ScriptedModel([nothing])))
+    (began,) = [said.start for said in report.heard_speech if said.text.endswith("there?")]
+    assert 8 < began < 14
+    assert answers == [""]
 
 
 def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:

@@ -15,9 +15,19 @@ from hypothesis import strategies as st
 
 from voxtra_asyncio import VoxtraApp
 from voxtra_core import AudioChunk, CallSession
+from voxtra_core.app.parts import AgentParts
 from voxtra_core.errors import VoxtraError
 from voxtra_core.media import SLIN
-from voxtra_core.testing import SOUNDS, Agent, Caller, CallReport, Extension
+from voxtra_core.testing import (
+    SOUNDS,
+    Agent,
+    Caller,
+    CallReport,
+    Extension,
+    ScriptedModel,
+    SimulatedRecogniser,
+    SimulatedVoice,
+)
 from voxtra_core.testing.callers import HangUp, Hold, Press, Wait, WaitForDigits
 from voxtra_core.testing.faults import Faults, LostReply, Outage
 from voxtra_core.testing.strategies import (
@@ -279,6 +289,31 @@ async def waits_for_ever(call: CallSession) -> None:
     await call.listen_dtmf()
 
 
+async def asks_a_model(call: CallSession) -> None:
+    await call.answer()
+    raise ValueError((await call.agent.respond("Hello.")).text)
+
+
+PARTS = AgentParts(
+    stt=SimulatedRecogniser, llm=lambda: ScriptedModel(["Hello?"], otherwise="Fine."), tts=SimulatedVoice()
+)
+
+
+async def talks(call: CallSession) -> None:
+    await call.answer()
+    await call.converse(greeting="Hello.")
+
+
+def test_a_conversation_keeps_what_any_call_flow_must() -> None:
+    said: list[str] = []
+
+    def check(report: CallReport) -> None:
+        said.extend(text for _, _, text in report.heard_speech)
+
+    check_call_flow(talks, parts=PARTS, check=check, max_examples=5)
+    assert {"Hello.", "Are you still there?"} <= {*said}
+
+
 def broken(report: CallReport) -> float:
     return 1 / 0
 
@@ -313,6 +348,7 @@ UNWRITABLE = {"language": object()}
             {"scenarios": only(Caller("5550100").talks(AudioChunk(bytes(1600), SLIN)).waits(2.0).presses("1"))},
             "# audio is what is said, 0.1 s of it: it cannot be written as code",
         ),
+        (asks_a_model, {"parts": PARTS}, "# parts is what you gave: it cannot be written as code"),
         (partial(needs_metadata), {"metadata": {"language": "en"}}, "# handler is a partial of needs_metadata"),
     ],
 )  # fmt: skip
@@ -322,6 +358,7 @@ def test_what_is_printed_does_it_again(handler: Any, arguments: dict[str, Any], 
     names = {
         getattr(handler, "__name__", "handler"): handler,
         "metadata": arguments.get("metadata"),
+        "parts": PARTS,
         "audio": AudioChunk(bytes(1600), SLIN),
         "broken": broken,
     }

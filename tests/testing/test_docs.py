@@ -40,7 +40,7 @@ def run_tests(names: dict[str, Any]) -> list[str]:
 
 
 def test_five_minutes() -> None:
-    assert len(run_tests(run_page("testing.md"))) == 9
+    assert len(run_tests(run_page("testing.md"))) == 10
 
 
 def test_the_race_is_found_and_shrunk() -> None:

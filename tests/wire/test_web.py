@@ -364,6 +364,36 @@ def test_a_server_that_falls_silent(fed: bytes) -> None:
     assert net.closed == [1]
 
 
+def test_a_reply_with_a_limit() -> None:
+    """It counts whatever comes; the last one does, and after the end none."""
+    net = Net()
+    listener = net.ask(idle_timeout=5.0)
+    net.connected(1)
+    net.feed(1, BEGUN)
+    listener.exchange.limit(1.0, net.now)
+    net.wait(0.9)
+    listener.exchange.limit(1.0, net.now)
+    net.wait(0.9)
+    net.tell(Drained(1))
+    net.feed(1, b"2\r\nhi\r\n")
+    assert listener.error is None
+    net.wait(0.1)
+    assert "the reply of api.example:443 had not ended in time" in str(listener.error)
+    assert net.closed == [1]
+    listener.exchange.limit(1.0, net.now)
+    assert net.port.next_deadline() is None
+
+
+def test_a_limit_makes_nothing_longer() -> None:
+    net = Net()
+    listener = net.ask(idle_timeout=5.0)
+    net.connected(1)
+    net.feed(1, BEGUN)
+    listener.exchange.limit(100.0, net.now)
+    net.wait(5.0)
+    assert "nothing came from api.example:443 for 5 s" in str(listener.error)
+
+
 def test_a_long_request_has_left_before_it_is_the_servers_turn() -> None:
     net = Net()
     listener = net.ask(idle_timeout=5.0)

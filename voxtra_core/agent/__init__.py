@@ -1,5 +1,16 @@
 """Conversations: turn-taking as a state machine, and what their parts look like. No I/O."""
 
+from .commands import (
+    AbandonRecogniser,
+    AskDetector,
+    AskModel,
+    Cancel,
+    Command,
+    Finish,
+    Hear,
+    RunTool,
+    Synthesise,
+)
 from .events import (
     AgentEvent,
     AgentInterrupted,
@@ -32,34 +43,45 @@ from .providers import (
     TurnSoFar,
     Voice,
 )
+from .speaker import Mouth
 from .tools import Tool, Tools, tool_of
 from .web import Web, WebExchange, WebListener, WebPort, WebReply, WebRequest
 
 __all__ = [
     "BACKCHANNELS",
+    "AbandonRecogniser",
     "ActivityDetector",
     "AgentEvent",
     "AgentInterrupted",
     "AgentResponseEvent",
     "AgentResumed",
+    "AskDetector",
+    "AskModel",
+    "Cancel",
+    "Command",
     "Conversation",
     "ConversationMachine",
     "ConversationMetrics",
     "EndOfTurn",
+    "Finish",
+    "Hear",
     "Interruption",
     "Message",
     "Model",
     "ModelItem",
+    "Mouth",
     "PartFailed",
     "Parts",
     "Patience",
     "ProviderWorld",
     "Recogniser",
+    "RunTool",
     "Said",
     "SpeechBegan",
     "SpeechItem",
     "SpeechOver",
     "SpokenWord",
+    "Synthesise",
     "Tool",
     "ToolCall",
     "ToolSpec",

@@ -43,6 +43,7 @@ from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
 from .speaker import Begin, Mouth, Say, SayState, Speaker
 from .thinking import WORD, Response, Thinker, cut_to
+from .words import word_count
 
 __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
 
@@ -548,8 +549,7 @@ class ConversationMachine:
 
     def _counts(self, text: str) -> bool:
         """Whether it is more than a sign of listening."""
-        words = WORD.findall(text)
-        return len(words) >= self._options.interruption.min_words and bool(words) and not self._is_backchannel(text)
+        return word_count(text) >= max(1, self._options.interruption.min_words) and not self._is_backchannel(text)
 
     def _is_backchannel(self, text: str) -> bool:
         return _normal(text) in self._words_that_are_none or all(

@@ -66,7 +66,9 @@ class Interruption:
     long it has been silent (:class:`~.providers.ActivityDetector`), what it takes for a pause counts as speech.
     """
     min_words: int = attrs.field(default=1, validator=_within(0, 20))
-    """How many words they have to say."""
+    """How many words they have to say. In scripts without spaces between words these are estimated: two letters of
+    Chinese or Japanese are one, and so are four of Thai, Lao, Burmese or Khmer.
+    """
     backchannels: Sequence[str] = attrs.field(default=BACKCHANNELS, converter=_frozen)
     """What is none, and no turn either, when it is said while the agent speaks. Case and punctuation do not count."""
     resume: bool = True

@@ -40,7 +40,7 @@ AHEAD = 2
 FIRST_CLAUSE = 60
 """Characters after which the first sentence is cut at a comma, to be heard sooner."""
 STALL = 0.25
-"""Seconds without more of a text after which what looks like a whole sentence is one, whatever may follow."""
+"""Seconds without more of a text after which a sentence is said that is whole by itself, whatever may follow."""
 TAIL = 0.06
 """Seconds from when the last of it has been sent until it has been heard, through Asterisk (seen on 22.10)."""
 LONGEST_SENTENCE = 300.0
@@ -251,8 +251,8 @@ class Speaker:
             return
         self._add_sentences(say, say.splitter.feed(text), now)
         self.timers.cancel(say)
-        if say.splitter.looks_whole and not say.is_over:
-            self.timers.set(say, now + STALL, lambda now: self._add_sentences(say, say.splitter.flush(), now))
+        if not say.is_over:
+            self.timers.set(say, now + STALL, lambda now: self._add_sentences(say, say.splitter.pause(), now))
 
     def end_text(self, say: Say, now: float, error: Exception | None = None) -> None:
         """There will be no more of it. With an error it raises that, when what there is has been said."""

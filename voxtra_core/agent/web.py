@@ -54,6 +54,11 @@ class WebReply(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The pieces of the body, none of them empty."""
 
+    def limit(self, seconds: float) -> None:
+        """The rest may take so long from now on, and fails after that, whatever has come of it. The last limit
+        counts.
+        """
+
     def finish(self) -> None:
         """All that matters has come: what is left is thrown away. It has a moment to end by itself, so that the
         connection can serve another request.
@@ -97,7 +102,10 @@ class WebListener(Protocol):
 
 
 class WebExchange(Protocol):
-    """One request on its way to the end of its reply. After that, both of these do nothing."""
+    """One request on its way to the end of its reply. After that, none of these does anything."""
+
+    def limit(self, seconds: float, now: float) -> None:
+        """It fails if it has not ended by then. The last limit counts."""
 
     def finish(self, now: float) -> None:
         """What is left of the reply is thrown away as it comes, for a moment. The listener is told nothing more."""

@@ -69,7 +69,9 @@ class _World:
     def web(self) -> Web:
         """HTTP."""
         if self._web is None:
-            raise LocalProtocolError("this application has no network")
+            raise LocalProtocolError(
+                "run_call() and the like have no network: give a part that needs none, as ScriptedModel"
+            )
         return self._web
 
     def time(self) -> float:

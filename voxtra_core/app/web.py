@@ -115,6 +115,12 @@ class _Reply:
             if self._is_over:
                 raise StopAsyncIteration
 
+    def limit(self, seconds: float) -> None:
+        """The rest may take so long."""
+        if not self._is_left:
+            self._exchange.limit(seconds, self._driver.time())
+            self._driver.wake()
+
     def finish(self) -> None:
         """All that matters has come."""
         if not self._is_left:

@@ -113,7 +113,8 @@ class Minutes:
             case UserTranscriptEvent():
                 self.line("caller", event.text or "(nothing that was understood)")
             case Said(text, interrupted, by):
-                self.line("agent", f"{text} — interrupted by {by}" if interrupted else text)
+                how = f" — interrupted by {by}" if by is not None else " — broken off" if interrupted else ""
+                self.line("agent", f"{text or '(nothing)'}{how}")
             case AgentInterrupted():
                 taken = 1000 * (event.silenced - event.began)
                 self.line("", f"· the agent is silent {max(taken, 0):.0f} ms after the caller began")

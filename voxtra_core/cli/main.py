@@ -183,6 +183,8 @@ def _demo_agent(arguments: argparse.Namespace, app_class: type[BaseApp]) -> int:
     from .demo_agent import Minutes, Parts, agent_on_asterisk, agent_simulated
 
     minutes = Minutes(partial(print, flush=True), app_class.backend.time)
+    if arguments.model == "":
+        raise _WrongArguments("--model must be the name of one, as its server calls it")
     model = OpenAIChat(arguments.model) if arguments.model is not None else None
     if arguments.ari_url is None:
         return agent_simulated(app_class, arguments.app, model=model, minutes=minutes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
@@ -33,6 +33,8 @@ MAX_REFUSAL = 16 * 1024
 """Bytes of a refusal that are read, and"""
 REFUSAL_TIME = 5.0
 """… seconds after which no more of it is."""
+END_WAIT = 0.5
+"""Seconds for the end of an answer whose model has said why it ended: some servers never send it, others say more."""
 
 _MENDS = {
     400: "do the model and the options of OpenAIChat suit this server?",
@@ -123,18 +125,18 @@ class OpenAIChat:
     def attach(self, world: ProviderWorld) -> Self:
         """The same model on this world, with what was missing from its environment; itself it may serve others.
 
-        Raises ``ValueError`` for what cannot be in it, and :class:`~voxtra_core.errors.AgentNotConfigured` where OpenAI
-        is to be asked and there is no key.
+        Raises :class:`~voxtra_core.errors.AgentNotConfigured` for what cannot be in it, and where OpenAI is to be asked
+        and there is no key.
         """
         url, key = self._given_url, self._given_key
         given = [name for name in _BASE_URLS if world.environ.get(name)]
         if url is None and given:
-            url = _checked_url(given[0], world.environ[given[0]])
+            url = _found(given[0], world, _checked_url)
         # OpenAI's key is for OpenAI, or for whatever its own variable says is that
         is_openais = self._given_url is None and given[:1] != _BASE_URLS[:1]
         for name in _KEYS if is_openais else _KEYS[:1]:
             if key is None and world.environ.get(name):
-                key = _checked_key(name, world.environ[name])
+                key = _found(name, world, _checked_key)
         url = url or DEFAULT_BASE_URL
         parts = urlsplit(url)
         if not key and url == DEFAULT_BASE_URL:
@@ -162,10 +164,15 @@ class OpenAIChat:
                         raise await self._refusal(reply, world, server)
                     answer = _answer_for(reply, server, prefix=f"call_{len(messages)}_")
                     pieces = aiter(reply)
+                    is_limited = False
                     while not answer.is_done:
+                        said_more = False
                         for item in await _next_items(pieces, answer):
-                            has_spoken = True
+                            has_spoken = said_more = True
                             yield item
+                        if answer.is_complete and (said_more or not is_limited):
+                            reply.limit(END_WAIT)
+                            is_limited = True
                     reply.finish()
                 finally:
                     reply.close()
@@ -286,6 +293,14 @@ def _http_date(text: str) -> datetime | None:
     with suppress(ValueError):
         return datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, min(second, 59), tzinfo=UTC)
     return None
+
+
+def _found(name: str, world: ProviderWorld, checked: Callable[[str, str], str]) -> str:
+    """What the environment has by this name."""
+    try:
+        return checked(name, world.environ[name])
+    except ValueError as error:
+        raise AgentNotConfigured(f"{error}") from None
 
 
 def _checked_url(name: str, url: str) -> str:

@@ -37,6 +37,8 @@ class Answer(Protocol):
 
     is_done: bool
     """Whether this was all."""
+    is_complete: bool
+    """Whether the model has said why it ended. More of it has hardly to be waited for."""
 
     def receive(self, data: bytes) -> Iterator[ModelItem]:
         """More of it."""
@@ -54,7 +56,7 @@ class StreamedAnswer:
         self._clean = clean
         self._events = EventStreamParser()
         self._calls = ToolCalls(prefix)
-        self._is_complete = False
+        self.is_complete = False
         self.is_done = False
 
     def receive(self, data: bytes) -> Iterator[ModelItem]:
@@ -75,7 +77,7 @@ class StreamedAnswer:
 
     def finish(self, error: ProviderFailed | None = None) -> Iterator[ModelItem]:
         """No more comes. Where the model has said why it ended, its server need not end in good order."""
-        if not (self.is_done or self._is_complete):
+        if not (self.is_done or self.is_complete):
             raise error or ProviderFailed("web", "the answer ended before it was complete")
         self.is_done = True
         yield from self._calls.take()
@@ -96,7 +98,7 @@ class StreamedAnswer:
             yield said
         self._calls.add(delta)
         if choice.get("finish_reason"):
-            self._is_complete = True
+            self.is_complete = True
             yield from self._calls.take()
 
 
@@ -104,7 +106,7 @@ class WholeAnswer:
     """One that comes as a single JSON object, from servers that cannot stream or do not want to."""
 
     def __init__(self, clean: Callable[[str], str], prefix: str) -> None:
-        self.is_done = False
+        self.is_done = self.is_complete = False
         self._clean = clean
         self._prefix = prefix
         self._body = bytearray()

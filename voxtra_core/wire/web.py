@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -94,6 +95,12 @@ class _Exchange:
     member: _Member | None = None
     allowance: int = FINISH_BYTES
     """How much more may come to nobody."""
+    limit_at: float = inf
+    """When its end is no longer waited for."""
+
+    def limit(self, seconds: float, now: float) -> None:
+        """The rest may take so long."""
+        self.web._limit(self, seconds, now)
 
     def finish(self, now: float) -> None:
         """Nobody wants the rest."""
@@ -207,6 +214,11 @@ class WebPort:
         for exchange in exchanges:
             self._fail(exchange, "the application has ended", now)
 
+    def _limit(self, exchange: _Exchange, seconds: float, now: float) -> None:
+        if exchange.deadline is not None:
+            exchange.limit_at = now + seconds
+            self._set_deadline(exchange, now + exchange.request.idle_timeout)
+
     def _finish(self, exchange: _Exchange, now: float) -> None:
         if exchange.deadline is None:
             return
@@ -276,7 +288,9 @@ class WebPort:
             )
         else:
             self._drop(member)
-            if member.connected:
+            if exchange.limit_at <= now:
+                why = f"the reply of {where} had not ended in time"
+            elif member.connected:
                 why = (
                     f"nothing came from {where} for {request.idle_timeout:g} s: is it overloaded? "
                     "A longer idle_timeout waits for longer"
@@ -425,7 +439,7 @@ class WebPort:
             del self._waiting[exchange.place]
 
     def _set_deadline(self, exchange: _Exchange, deadline: float) -> None:
-        exchange.deadline = deadline
+        exchange.deadline = min(deadline, exchange.limit_at)
         self._deadlines.update(exchange)
 
     def _end(self, exchange: _Exchange) -> None:

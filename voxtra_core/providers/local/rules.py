@@ -1,13 +1,15 @@
-"""A model without a network: rules, the first of which that fits what was said answers it. The same always.
+"""A model without a network: rules, the first of which that fits what was said answers it::
 
-model = RuleBasedModel(
-    [
-        Rule(r"\\b(?:open|opening hours)\\b", "We are open from nine to five."),
-        Rule(r"\\bappointment on (?P<day>\\w+day)\\b", call="book", arguments={"day": "{day}"}),
-        Rule(r".*", "The appointment is made: {result}.", after="book"),
-    ],
-    fallback="I'm sorry, I did not understand that.",
-)
+    model = RuleBasedModel(
+        [
+            Rule(r"\\b(?:open|opening hours)\\b", "We are open from nine to five."),
+            Rule(r"\\bappointment on (?P<day>\\w+day)\\b", call="book", arguments={"day": "{day}"}),
+            Rule(r".*", "The appointment is made: {result}.", after="book"),
+        ],
+        fallback="I'm sorry, I did not understand that.",
+    )
+
+To the same it always answers the same.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ...app import BaseApp
+from ...app.parts import AgentParts
 from ..callers import Agent, Caller, must_be_people
 from ..dialplan import Extension
 from ..flow import Flaw, flaws
@@ -48,6 +49,7 @@ def check_call_flow(
     sounds: Mapping[str, float] = SOUNDS,
     metadata: Mapping[str, Any] | None = None,
     answered: bool = False,
+    parts: AgentParts | None = None,
     backend: BackendName = "virtual",
 ) -> None:
     """Run a handler, or an application, in many scenarios, and hold what any call flow must keep.
@@ -63,14 +65,16 @@ def check_call_flow(
     soon after the answer. After that chance decides: callers wait for the prompts that the handler plays, press keys,
     talk, put it on hold, withhold their number; they hang up after ``patience`` seconds at the latest, by default 120,
     and 10 where the call's audio is used, which takes longer to compute. With your own ``scenarios`` it is those, and
-    those alone. ``check`` is your own: called with each report of a call that the handler got, it raises
-    ``AssertionError`` for what must not be.
+    those alone. ``parts`` are those of conversations, as in :func:`~voxtra_core.testing.run.run_call`; what has a
+    script is given as a factory, to have it anew in each call. ``check`` is your own: called with each report of a call
+    that the handler got, it raises ``AssertionError`` for what must not be.
 
     Raises :class:`CallFlowError` with the smallest scenario found, or where none of them has reached a handler.
     ``max_examples`` are tried, by default 400, and 100 with audio; the rest is as in the Hypothesis profile that is
     loaded.
     """
     arguments: dict[str, Any] = {"dialplan": dialplan, "sounds": sounds, "metadata": metadata, "answered": answered}
+    arguments["parts"] = parts
     must_be_people((), agents)
     judge = _Judge(target, check, max_silence, tuple(agents), {**arguments, "backend": backend})
     lines = lines_of(target)

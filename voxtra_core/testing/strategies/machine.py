@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from ...app import BaseApp
+from ...app.parts import AgentParts
 from ...errors import LocalProtocolError
 from ...session import CallSession
 from ..callers import (
@@ -70,6 +71,7 @@ class CallFlowMachine(RuleBasedStateMachine):
     sounds: ClassVar[Mapping[str, float]] = SOUNDS
     metadata: ClassVar[Mapping[str, Any] | None] = None
     answered: ClassVar[bool] = False
+    parts: ClassVar[AgentParts | None] = None
     max_silence = 60.0
 
     def handler(self, call: CallSession) -> Awaitable[None]:
@@ -86,6 +88,7 @@ class CallFlowMachine(RuleBasedStateMachine):
             sounds=self.sounds,
             metadata=self.metadata,
             answered=self.answered,
+            parts=self.parts,
         )
         self.person = self.simulation.start(self.caller)
         self.simulation.let_pass(0.0)

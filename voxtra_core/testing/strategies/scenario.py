@@ -147,6 +147,8 @@ def _written(key: str, value: Any) -> str:
     if key == "sounds" and SOUNDS.items() <= value.items():
         own = {name: seconds for name, seconds in value.items() if name not in SOUNDS}
         return f"{{**SOUNDS, {repr(own)[1:]}"
+    if key == "parts":
+        return key
     text = repr(dict(value) if isinstance(value, Mapping) else value)
     if key != "metadata":
         return text
