@@ -10,6 +10,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+# By default garbage is looked for after 700 new objects: too often where the trees of three hundred files are built and
+# kept, and where each example makes a world of its own.
+gc.set_threshold(10_000)
+
 # The default run is to stay under two minutes; the soaks search as long as they are given.
 # Nothing here is timed by Hypothesis: on a busy machine a deadline measures the neighbours.
 settings.register_profile("default", deadline=None, max_examples=6)
