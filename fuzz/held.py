@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 __all__ = ["bytes_held"]
@@ -33,12 +34,16 @@ def bytes_held(*roots: object) -> int:
 
 
 def _attributes(item: object) -> Iterable[object]:
-    names = [name for cls in type(item).__mro__ for name in _slots(cls)]
-    yield from (getattr(item, name) for name in names if hasattr(item, name))
+    kind: type = type(item)
+    yield from (getattr(item, name) for name in _slots(kind) if hasattr(item, name))
     yield from getattr(item, "__dict__", {}).values()
 
 
-def _slots(cls: type) -> tuple[str, ...]:
-    slots = cls.__dict__.get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(name for name in names if not name.startswith("__"))
+@cache
+def _slots(kind: type) -> tuple[str, ...]:
+    """Of a class and of those that it is derived from."""
+    found: list[str] = []
+    for cls in kind.__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        found += (slots,) if isinstance(slots, str) else slots
+    return tuple(name for name in found if not name.startswith("__"))

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+# By default garbage is looked for after 700 new objects: too often where the trees of three hundred files are built and
+# kept, and where each example makes a world of its own.
+gc.set_threshold(10_000)
+
 # The default run is to stay under two minutes; the soaks search as long as they are given.
 # Nothing here is timed by Hypothesis: on a busy machine a deadline measures the neighbours.
 settings.register_profile("default", deadline=None, max_examples=6)
@@ -37,7 +41,19 @@ def soak_seconds() -> float:
     return float(os.environ.get("VOXTRA_SOAK_SECONDS", "30"))
 
 
+@pytest.fixture(scope="module")
+def only_our_own_garbage() -> None:
+    """Collecting after each test of a file is quick when what was there before the first is left alone."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_finish() -> None:
     """What was collected stays to the end: the garbage collector need not look at nine thousand tests each time."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Pytest looks for what complains of not having been closed one last time: among all that there is."""
+    gc.unfreeze()

@@ -205,17 +205,17 @@ def fault_of_relative_import(path: str, level: int, name: str) -> str | None:
     return f"imports {target} into {room}, against the arrows"
 
 
-def seen_by_type_checkers_only(tree: ast.Module) -> set[ast.AST]:
-    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")]
+def seen_by_type_checkers_only(nodes: list[ast.AST]) -> set[ast.AST]:
+    blocks = [n for n in nodes if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")]
     return {node for block in blocks for statement in block.body for node in ast.walk(statement)}
 
 
 def core_faults(path: str, source: str) -> list[str]:
     """Everything in one file of the core that breaks a rule; ``path`` is relative to the core."""
-    tree = ast.parse(source)
-    types_only = seen_by_type_checkers_only(tree)
+    nodes = list(ast.walk(ast.parse(source)))
+    types_only = seen_by_type_checkers_only(nodes)
     faults: list[str | None] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Import() | ast.ImportFrom(level=0):
                 names = [name for name in names_imported(node) if not (node in types_only and name in TYPES)]

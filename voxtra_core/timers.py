@@ -50,13 +50,17 @@ class Timers:
         self._held = None
 
     def next_deadline(self) -> float | None:
-        """The earliest, or ``None``."""
-        if not self._timers:
-            return None
-        return min((deadline for deadline, _ in self._timers.values()), default=None)
+        """The earliest, or ``None``. A plain loop, as in :func:`~.deadlines.soonest`: a driver asks after each step."""
+        found = None
+        for deadline, _ in self._timers.values():
+            if found is None or deadline < found:
+                found = deadline
+        return found
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due, the earliest first. An action may set and cancel others; each runs at most once."""
+        if not self._timers:
+            return
         due = sorted(
             ((deadline, name) for name, (deadline, _) in self._timers.items() if deadline <= now),
             key=lambda pair: pair[0],

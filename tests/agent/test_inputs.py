@@ -243,17 +243,18 @@ def drain(world: World) -> None:
 
 def let_it_end(world: World) -> None:
     """Nobody answers any more, and nobody says anything."""
+    deadline = world.machine.next_deadline()
     for _ in range(120 * 50):
         world.now = world.mouth.now = world.now + 0.02
-        deadline = world.machine.next_deadline()
         if deadline is not None and deadline <= world.now:
             world.machine.handle_timeout(world.now)
         world.mouth.send(world.now)
         world.machine.receive_audio(SILENT, world.now)
         drain(world)
-        if world.machine.next_deadline() is None and not world.mouth.buffer:
+        deadline = world.machine.next_deadline()
+        if deadline is None and not world.mouth.buffer:
             return
-    raise AssertionError(f"it never ends: {world.machine.next_deadline()}")
+    raise AssertionError(f"it never ends: {deadline}")
 
 
 @pytest.mark.parametrize("reach", STATES, ids=lambda reach: reach.__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -50,17 +50,8 @@ def app_class(anyio_backend_name: str) -> type[BaseApp]:
     return APPS[anyio_backend_name]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _only_our_own_garbage() -> Iterator[None]:
-    """Collecting after each test is quick when what was there before the first is left alone."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
-async def nothing_is_left(anyio_backend_name: str) -> AsyncIterator[None]:
+async def nothing_is_left(only_our_own_garbage: None, anyio_backend_name: str) -> AsyncIterator[None]:
     """Fails a test that leaves a task or a socket, or garbage that complains."""
     tasks, sockets = tasks_alive(), open_sockets()
     yield

@@ -27,7 +27,7 @@ def app_class(anyio_backend_name: str) -> type[BaseApp]:
 
 
 @pytest.fixture
-async def nothing_is_left(anyio_backend_name: str) -> AsyncIterator[None]:
+async def nothing_is_left(only_our_own_garbage: None, anyio_backend_name: str) -> AsyncIterator[None]:
     """Fails a test that leaves a task or a socket, or garbage that complains."""
     tasks, sockets = tasks_alive(), open_sockets()
     yield

@@ -802,7 +802,7 @@ def test_a_handler_that_has_ended_leaves_no_ear_behind() -> None:
     bee = (
         Caller("bee", after=0.5).waits_for_answer(timeout=5).says("connect me").waits(3).says("are you there").waits(1)
     )
-    run = run_calls(handler, [ant, bee], parts=parts(stt=factory))
+    run = run_calls(handler, [ant, bee], parts=parts(stt=factory), limit=20.0)
     assert [report.error for report in run.calls] == [None, None]
     assert [utterance.text for utterance in run.calls[0].heard_speech] == ["are you there"]
     assert [recogniser.heard for recogniser in made] == [["connect me"]]
@@ -834,7 +834,7 @@ def test_a_handler_that_ends_in_the_middle_of_a_turn_has_no_recogniser_made_for_
         Caller("ant").waits_for_answer(timeout=5).waits(9),
         Caller("bee", after=0.5).waits_for_answer(timeout=5).waits(0.5).says(LONG).waits(1),
     ]
-    run = run_calls(handler, people, parts=parts(stt=factory), backend="trio")
+    run = run_calls(handler, people, parts=parts(stt=factory), backend="trio", limit=20.0)
     assert [report.error for report in run.calls] == [None, None]
     assert len(made) == 1
 

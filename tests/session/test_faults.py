@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import pytest
@@ -154,6 +155,12 @@ def two_calls(faults: Sequence[Fault], strays: list[tuple[float, str]], delays: 
         return victim, [bystander.lines, lucky.heard, lucky.tones, lucky.answered_at, lucky.ended_at, lucky.cause]
 
 
+@cache
+def undisturbed(delays: Delays) -> list[object]:
+    """Everything about the bystander where nothing goes wrong: the same each time."""
+    return two_calls([], [], delays)[1]
+
+
 async def stray(world: World, at: float, text: str) -> None:
     await world.loop.sleep(at)
     world.link.inject(text)
@@ -174,8 +181,7 @@ instants = st.integers(0, 160).map(lambda n: n * 0.05)
 @example(["twice"] * 100, [(n * 0.5, text) for n, text in enumerate(STRAYS)], Delays())
 def test_other_calls_do_not_notice(faults: list[Fault], strays: list[tuple[float, str]], delays: Delays) -> None:
     _, seen = two_calls(faults, strays, delays)
-    _, undisturbed = two_calls([], [], delays)
-    assert seen == undisturbed
+    assert seen == undisturbed(delays)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +190,10 @@ def test_other_calls_do_not_notice(faults: list[Fault], strays: list[tuple[float
 )
 def test_one_fault_delays_no_operation_for_long(fault: Fault) -> None:
     """Wherever in the call it is: what is overdue is given up or asked after."""
-    _, undisturbed = two_calls([], [], Delays())
     longest = 0.0
     for before in range(MESSAGES):
         victim, seen = two_calls(["fine"] * before + [fault], [], Delays())
-        assert seen == undisturbed
+        assert seen == undisturbed(Delays())
         times = [0.0, *(time for time, step, _ in victim.lines if step != "on_hangup")]
         longest = max(longest, *(later - earlier for earlier, later in itertools.pairwise(times)))
         assert victim.lines[-1][0] < 100.0
@@ -197,7 +202,6 @@ def test_one_fault_delays_no_operation_for_long(fault: Fault) -> None:
 
 def test_events_twice_change_nothing_at_all() -> None:
     """Also not for the call itself."""
-    _, undisturbed = two_calls([], [], Delays())
     with World() as world:
         trace = Trace(world)
         world.app.prepare = lambda link: setattr(link, "duplicate_event", lambda text: "Dtmf" not in text)
@@ -205,7 +209,7 @@ def test_events_twice_change_nothing_at_all() -> None:
         world.start()
         person = world.call(Caller("2", dials="bystander").waits_for_answer().presses("42", after=0.3).waits(900.0))
         world.run(1000.0)
-        assert [trace.lines, person.heard, person.tones] == undisturbed[:3]
+        assert [trace.lines, person.heard, person.tones] == undisturbed(Delays())[:3]
         assert world.log() == []
         world.assert_nothing_is_left()
 

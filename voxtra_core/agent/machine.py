@@ -172,8 +172,14 @@ class ConversationMachine:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted, or ``None``."""
-        rooms = (self._timers, self.ear.timers, self.speaker.timers, self.thinker.timers)
-        return soonest(timers.next_deadline() for timers in rooms)
+        return soonest(
+            (
+                self._timers.next_deadline(),
+                self.ear.timers.next_deadline(),
+                self.speaker.timers.next_deadline(),
+                self.thinker.timers.next_deadline(),
+            )
+        )
 
     @property
     def is_over(self) -> bool:

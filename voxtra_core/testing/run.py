@@ -203,13 +203,13 @@ class _VirtualLoop(VirtualLoop):
         self._turns = 0
         self._turned_at = 0.0
 
-    def step(self) -> bool:
+    def _step(self) -> bool:
         if self.now > self._turned_at:
             self._turned_at, self._turns = self.now, 0
         self._turns += 1
         if self._turns > _MOST_STEPS:
             raise Spins
-        return super().step()
+        return super()._step()
 
 
 class _App(BaseApp):

@@ -120,6 +120,7 @@ class VirtualLoop(Repeatable):
         self._drivers: list[VirtualDriver] = []
         self._sleepers: list[tuple[float, int, Pending[None]]] = []
         self._on_signal: SignalHandler | None = None
+        self._is_settled = False
 
     # ---- for tests -------------------------------------------------------------------------------------------------
 
@@ -140,8 +141,9 @@ class VirtualLoop(Repeatable):
         seconds.
         """
         end = self.now + limit
+        self._is_settled = False
         while not pending.done:
-            if not self.step():
+            if not self._step():
                 raise LocalProtocolError("nothing is left that could happen: a task waits for ever")
             if self.now > end:
                 raise LocalProtocolError(f"not done after {limit:g} virtual seconds")
@@ -152,26 +154,38 @@ class VirtualLoop(Repeatable):
 
     def step(self) -> bool:
         """Run one task, or else let time jump to the next deadline. ``False`` when there is neither."""
+        self._is_settled = False
+        return self._step()
+
+    def _step(self) -> bool:
         if self._ready:
+            self._is_settled = False
             self._ready.popleft().step()
             return True
-        for driver in list(self._drivers):
-            driver.wake()  # a test may have done something to the simulation behind the driver's back
-        if self._ready:
-            return True
-        deadlines = [deadline for driver in self._drivers if (deadline := driver.next_deadline()) is not None]
-        deadlines += [deadline for deadline, _, _ in self._sleepers]
-        if not deadlines:
+        drivers = list(self._drivers)
+        if not self._is_settled:
+            for driver in drivers:
+                driver.wake()  # a test may have done something to the simulation behind the driver's back
+            if self._ready:
+                return True
+        if len(drivers) == 1:
+            deadlines = [drivers[0].alarm]
+        else:
+            deadlines = [driver.next_deadline() for driver in drivers]  # one may have done something for another
+        times = [deadline for deadline in deadlines if deadline is not None]
+        times += [deadline for deadline, _, _ in self._sleepers]
+        if not times:
             return False
-        self.now = max(self.now, min(deadlines))
-        for deadline, _, pending in sorted(self._sleepers, key=lambda sleeper: sleeper[:2]):
-            if deadline <= self.now:
-                pending.resolve(None)
-        self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[2].done]
-        for driver in list(self._drivers):
-            deadline_or_none = driver.next_deadline()
-            if deadline_or_none is not None and deadline_or_none <= self.now:
-                driver.wake()
+        self.now = max(self.now, min(times))
+        if self._sleepers:
+            for deadline, _, pending in sorted(self._sleepers, key=lambda sleeper: sleeper[:2]):
+                if deadline <= self.now:
+                    pending.resolve(None)
+            self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[2].done]
+        due = [driver for driver, at in zip(drivers, deadlines, strict=True) if at is not None and at <= self.now]
+        for driver in due:
+            driver.wake()
+        self._is_settled = len(drivers) == len(due) == 1 and not self._ready  # nobody has done anything since
         return True
 
     def signal(self, name: str, number: int) -> None:
@@ -279,6 +293,8 @@ class VirtualDriver:
         """What would have been logged."""
         self.tasks: dict[int, VirtualTask] = {}
         """The tasks that run."""
+        self.alarm: float | None = None
+        """The machine's deadline after its latest step."""
         self._loop = loop
         self._pump: Pump | None = None
         self._finished = Pending[None]()
@@ -290,6 +306,7 @@ class VirtualDriver:
 
     def wake(self) -> None:
         """Let the machine look at what was asked of it."""
+        self.alarm = None
         if self._pump is not None:
             self._pump.wake()
 
@@ -303,7 +320,7 @@ class VirtualDriver:
 
     async def run(self, machine: Machine) -> None:
         """Run it until it finishes."""
-        self._pump = Pump(machine, time=self.time, perform=self._perform, schedule=lambda _: None, crash=self._crash)
+        self._pump = Pump(machine, time=self.time, perform=self._perform, schedule=self._set_alarm, crash=self._crash)
         self._pump.start()
         try:
             await self.park(self._finished)
@@ -320,6 +337,9 @@ class VirtualDriver:
             await self.park(task.done)
         if self._error is not None:
             raise self._error
+
+    def _set_alarm(self, deadline: float) -> None:
+        self.alarm = deadline
 
     def _crash(self, error: Exception) -> None:
         self._error = error

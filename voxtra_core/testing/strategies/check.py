@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ...app import BaseApp
@@ -87,6 +87,7 @@ def check_call_flow(
     configured = settings(
         max_examples=max_examples,
         deadline=None,
+        phases=[phase for phase in settings().phases if phase is not Phase.explain],  # its notes would be thrown away
         report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],
     )
