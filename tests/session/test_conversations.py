@@ -449,7 +449,7 @@ def test_tools_that_are_run() -> None:
 def test_one_answer_at_a_time() -> None:
     async def handler(call: CallSession) -> None:
         stream = call.agent.respond_stream("one")
-        with pytest.raises(LocalProtocolError, match="one owner"):
+        with pytest.raises(LocalProtocolError, match=r"one owner: .* close its respond_stream\(\)"):
             await call.agent.respond("two")
         pieces = [piece async for piece in stream]
         assert "".join(pieces) == "Fine."
@@ -501,6 +501,99 @@ def test_a_text_that_comes_bit_by_bit() -> None:
         ]
 
     assert heard(held(handler, caller().waits(20))) == ["First of all, hello. Then good bye. Only this."]
+
+
+def answer_through(call: CallSession, text: str) -> AsyncIterator[str]:
+    """The model's answer, by way of an iterable of one's own."""
+
+    async def pieces() -> AsyncIterator[str]:
+        async for piece in call.agent.respond_stream(text):
+            yield piece
+
+    return pieces()
+
+
+def test_an_answer_that_passes_through_an_iterable_is_in_the_history_once() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert (await call.say(answer_through(call, "hello"))).text == "Fine."
+        assert call.agent.history == [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "Fine."}]
+
+    held(handler, caller().waits(10))
+
+
+@pytest.mark.parametrize("backend", ["virtual", "trio", "asyncio"])
+def test_an_interrupted_answer_that_passes_through_an_iterable_is_given_up_at_once(backend: Any) -> None:
+    model = ScriptedModel([["One two three four five. ", 9.0, "Six seven."]], otherwise="Fine.")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        said = await call.say(answer_through(call, "hello"))
+        assert said.interrupted
+        assert (await call.agent.respond("again")).text == "Fine."
+        assert call.agent.history == [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": said.text},
+            {"role": "user", "content": "again"},
+            {"role": "assistant", "content": "Fine."},
+        ]
+
+    speaker = caller().waits_for_speech("two").says("wait please").waits(10)
+    held(handler, speaker, parts(llm=model), backend=backend)
+
+
+def test_an_iterable_that_is_read_no_further_is_closed() -> None:
+    log: list[str] = []
+
+    class Lines:
+        """No generator: it has to be told."""
+
+        def __aiter__(self) -> Lines:
+            return self
+
+        async def __anext__(self) -> str:
+            log.append("read")
+            if log.count("read") > 1:
+                await trio.sleep_forever()
+            return LONG
+
+        async def aclose(self) -> None:
+            log.append("closed")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with trio.move_on_after(1):
+            await call.say(Lines())
+        await trio.lowlevel.checkpoint()
+        assert log == ["read", "read", "closed"]
+
+    held(handler, caller().waits(10), backend="trio")
+
+
+def test_what_an_iterable_leaves_of_an_answer_is_still_there() -> None:
+    model = ScriptedModel([["One. ", 1.0, "Two. ", 1.0, "Three."]])
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        stream = call.agent.respond_stream("hello")
+
+        async def first() -> AsyncIterator[str]:
+            yield await anext(stream)
+
+        assert (await call.say(first())).text == "One."
+        assert (await stream.result()).text == "One. Two. Three."
+
+    held(handler, caller().waits(10), parts(llm=model))
+
+
+def test_an_answer_that_cannot_be_said_is_given_up() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        for _ in range(2):
+            with pytest.raises(AgentNotConfigured):
+                await call.say(call.agent.respond_stream("hello"))
+
+    held(handler, caller().waits(5), parts(tts=None, llm=ScriptedModel(otherwise=[1.0, "Fine."])))
 
 
 def test_cancelled_it_falls_silent() -> None:

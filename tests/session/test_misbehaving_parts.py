@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Self
 
 import pytest
@@ -358,6 +359,105 @@ def test_a_text_whose_source_is_cancelled_by_itself_is_waited_for_no_longer() ->
     report = run_call(handler, caller, parts=parts(), backend="asyncio")
     assert report.error is None
     assert told[0] < 5
+
+
+async def gone() -> None:
+    """Awaits what somebody else has cancelled: on asyncio that cancels who awaits it."""
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+@pytest.mark.parametrize("name", ["llm", "tts", "tool", "stt", "turn"])
+def test_a_part_that_is_cancelled_by_itself_is_waited_for_no_longer(name: str) -> None:
+    async def model(messages: Any, tools: Any) -> Any:
+        await gone()
+
+    async def of_one(given: Any) -> Any:
+        await gone()
+
+    async def tool() -> str:
+        """A tool."""
+        await gone()
+        return ""
+
+    calls_it = ScriptedModel([ToolCall("1", "tool")], otherwise="Fine.")
+    changes: dict[str, dict[str, Any]] = {
+        "llm": {"llm": model},
+        "tts": {"tts": of_one},
+        "tool": {"llm": calls_it, "conversation": Conversation(tools=[tool])},
+        "stt": {"stt": of_one},
+        "turn": {"turn": of_one},
+    }
+    told: list[str] = []
+    at: list[float] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        try:
+            turn = await call.listen()
+            assert turn is not None
+            told.append((await call.say(call.agent.respond_stream(turn.text))).text)
+        except ProviderFailed as error:
+            told.append(str(error))
+        at.append(call.duration)
+        told.extend(message["content"] for message in call.agent.history if message["role"] == "tool")
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("go").waits(90)
+    report = run_call(handler, caller, parts=parts(**changes[name]), backend="asyncio")
+    assert report.error is None
+    assert at[0] < 6
+    failed = f"{name}: LocalProtocolError: what it waited for was cancelled, and not from here"
+    assert told == {
+        "tool": ["Fine.", "error: what it waited for was cancelled, and not from here"],
+        "turn": ["Fine."],
+    }.get(name, [failed])
+
+
+def test_a_recogniser_that_was_cancelled_by_itself_is_replaced() -> None:
+    made: list[int] = []
+
+    class Fragile(SimulatedRecogniser):
+        async def finish(self) -> Any:
+            made.append(1)
+            if len(made) == 1:
+                await gone()
+            return await super().finish()
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed, match="cancelled"):
+            await call.listen()
+        turn = await call.listen()
+        assert turn is not None
+        assert turn.text == "two"
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("one").waits(2).says("two").waits(5)
+    factory = partial(Fragile, partials=False)
+    assert run_call(handler, caller, parts=parts(stt=factory), backend="asyncio").error is None
+
+
+@pytest.mark.parametrize("piece", [b"bytes", 5, None])
+@pytest.mark.parametrize("backend", ["virtual", "trio", "asyncio"])
+def test_what_is_no_text_is_an_error_of_that_one_say(piece: Any, backend: Any) -> None:
+    closed: list[bool] = []
+
+    async def pieces() -> AsyncIterator[Any]:
+        try:
+            yield piece
+        finally:
+            closed.append(True)
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        iterable = pieces()
+        with pytest.raises(TypeError, match=rf"iterable of texts, not of {type(piece).__name__}"):
+            await call.say(iterable)
+        assert closed == [True]
+        assert (await call.say("Still here.")).text == "Still here."
+
+    caller = Caller("1").waits_for_answer(timeout=5).waits(9)
+    assert run_call(handler, caller, parts=parts(), backend=backend).error is None
 
 
 @pytest.mark.parametrize("given", [bytes(100_000), [bytes(100_000)]])

@@ -36,6 +36,7 @@ LONGEST_ANSWER = 100_000
 """Characters, more than an hour of speech, after which a model is taken to have lost its way; and so it is with"""
 MOST_CALLS = 100
 """… so many calls of tools in one round."""
+UNREAD = "wait for that respond(), or close its respond_stream() if nobody reads that any more"
 ENOUGH_WORDS = 200
 """Words by which it is told what a text is made of."""
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -113,7 +114,8 @@ class Thinker:
         Raises ``LocalProtocolError`` while another is under way, and where the history cannot be one.
         """
         if self.current is not None:
-            raise LocalProtocolError("an answer is being made already: a conversation has one owner")
+            under_way = "wait for that say(), or cancel it" if self.current.is_said else UNREAD
+            raise LocalProtocolError(f"an answer is being made already, and a conversation has one owner: {under_way}")
         check_history(self.history)
         if text:
             self.history.append({"role": "user", "content": text})

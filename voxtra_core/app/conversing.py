@@ -30,7 +30,7 @@ from ..agent.events import AgentEvent
 from ..agent.machine import ConversationMachine, Parts
 from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
-from ..agent.providers import SpokenWord, ToolCall, is_factory, part_for_a_call
+from ..agent.providers import SpokenWord, ToolCall, TurnSoFar, is_factory, part_for_a_call
 from ..agent.speaker import Mouth, Say
 from ..agent.tools import ArgumentsRefused, result_text
 from ..agent.web import Web
@@ -43,8 +43,9 @@ from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
+from ..session.agent import Reading
 from .delivering import InThread, Log
-from .parts import AgentParts, CallParts, PartName, each_of, outcome_of_part
+from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, outcome_of_part
 from .recognising import Recognising, Start
 
 __all__ = ["Conversations", "Talk"]
@@ -244,7 +245,9 @@ class Talk:
     def say_pieces(self, say: Say, pieces: AsyncIterable[str]) -> None:
         """Have the text of this come from there."""
         say.source = next(self.machine.numbers)
-        self._run(say.source, "text", partial(self._read, say, pieces))
+        reading = Reading(say, self.time)
+        say.finished.add_waker(reading.give_up)  # at once: who is told that it is over may have the model answer next
+        self._run(say.source, "text", partial(self._read, say, reading, pieces), partial(self._read_all, say))
 
     def step(self) -> None:
         """Do what its machine wants done."""
@@ -319,15 +322,17 @@ class Talk:
         match command:
             case Hear() | Finish() | AbandonRecogniser():
                 self._recognising.perform(command)
-            case AskModel():
-                self._run(command.ask, "model", partial(self._ask_model, command))
-            case Synthesise():
-                self._run(command.speech, "voice", partial(self._synthesise, command))
-            case RunTool():
-                self._tools.add(command.run)
-                self._run(command.run, f"tool {one_line(command.call.name)}", partial(self._run_tool, command))
-            case AskDetector():
-                self._run(command.question, "detector of turns", partial(self._ask_detector, command))
+            case AskModel(ask):
+                self._run(ask, "model", partial(self._ask_model, command), partial(self._answered, ask))
+            case Synthesise(speech):
+                self._run(speech, "voice", partial(self._synthesise, command), partial(self._spoken, speech))
+            case RunTool(run, call):
+                self._tools.add(run)
+                name = f"tool {one_line(call.name)}"
+                self._run(run, name, partial(self._run_tool, call), partial(self._tool_ended, command))
+            case AskDetector(question, so_far):
+                name = "detector of turns"
+                self._run(question, name, partial(self._ask_detector, so_far), partial(self._told, question))
             case Cancel():
                 task = self._tasks.pop(command.number, None)
                 if task is not None:
@@ -335,13 +340,32 @@ class Talk:
             case _ as unreachable:
                 assert_never(unreachable)
 
-    def _run(self, number: int, name: str, function: Callable[[], Awaitable[None]]) -> None:
+    def _run(
+        self,
+        number: int,
+        name: str,
+        function: Callable[[], Awaitable[T]],
+        over: Callable[[T | None, Exception | None], object],
+    ) -> None:
+        """Run this in a task, and then ``over(outcome, error)``; unless it was cancelled from here."""
+
         async def run() -> None:
+            outcome: T | None = None
+            error: Exception | None = None
             try:
-                await function()
+                outcome = await function()
+            except Exception as raised:
+                error = raised
+            except BaseException:
+                if number in self._tasks and not self.machine.is_over:
+                    over(None, LocalProtocolError(CANCELLED))
+                    self.step()
+                raise
             finally:
                 self._tasks.pop(number, None)
                 self._tools.discard(number)
+            over(outcome, error)
+            self.step()
 
         self._tasks[number] = self._start(f"{name} of {self.call.id}", run)
 
@@ -362,21 +386,24 @@ class Talk:
                     machine.receive_deafness(feed.error)
                 return
 
-    async def _read(self, say: Say, pieces: AsyncIterable[str]) -> None:
-        error: Exception | None = None
+    async def _read(self, say: Say, reading: Reading, pieces: AsyncIterable[str]) -> None:
+        reading.begin()
+        iterator = aiter(pieces)
         try:
-            async for piece in pieces:
-                self.machine.add_text(say, piece, self._owner.driver.time())
+            async for piece in iterator:
+                if not isinstance(piece, str):
+                    raise TypeError(f"say() takes an async iterable of texts, not of {type(piece).__name__}")
+                self.machine.add_text(say, piece, self.time())
                 self.step()
-        except Exception as raised:
-            error = raised
-        except BaseException:  # unless this was cancelled, and nobody waits for more
-            cancelled = LocalProtocolError("what was to be said was cancelled where it comes from")
-            self.machine.end_text(say, self._owner.driver.time(), cancelled)
-            self.step()
+        except BaseException:
+            reading.give_up()
+            if isinstance(iterator, Closeable):
+                await iterator.aclose()  # which has to let go of what it holds
             raise
-        self.machine.end_text(say, self._owner.driver.time(), error)
-        self.step()
+        reading.end()
+
+    def _read_all(self, say: Say, _: None, error: Exception | None) -> None:
+        self.machine.end_text(say, self.time(), error)
 
     def _make(self, *names: PartName) -> None:
         """Have these made, which the call does not have yet."""
@@ -408,67 +435,57 @@ class Talk:
         return made.result()
 
     async def _ask_model(self, command: AskModel) -> None:
-        machine, time = self.machine, self._owner.driver.time
-
         def take(item: object) -> None:
             if not isinstance(item, str | ToolCall):
                 raise TypeError(f"a model says str and ToolCall, not {type(item).__name__}")
-            machine.receive_item(command.ask, item, time())
+            self.machine.receive_item(command.ask, item, self.time())
             self.step()
 
-        error: Exception | None = None
-        try:
-            model = await self._part("llm")
-            await each_of(self._owner.in_thread, (str, ToolCall), take, model, command.messages, command.tools)
-        except Exception as raised:
-            error = raised
-        machine.receive_answered(command.ask, time(), error)
-        self.step()
+        model = await self._part("llm")
+        await each_of(self._owner.in_thread, (str, ToolCall), take, model, command.messages, command.tools)
+
+    def _answered(self, ask: int, _: None, error: Exception | None) -> None:
+        self.machine.receive_answered(ask, self.time(), error)
 
     async def _synthesise(self, command: Synthesise) -> None:
-        machine, time = self.machine, self._owner.driver.time
-
         def take(item: object) -> None:
             if isinstance(item, AudioChunk):
-                machine.receive_speech(command.speech, item, time())
+                self.machine.receive_speech(command.speech, item, self.time())
             elif isinstance(item, SpokenWord):
-                machine.receive_word(command.speech, item, time())
+                self.machine.receive_word(command.speech, item, self.time())
             else:
                 raise TypeError(f"a voice gives AudioChunk and SpokenWord, not {type(item).__name__}")
             self.step()
 
-        error: Exception | None = None
-        try:
-            voice = await self._part("tts")
-            await each_of(self._owner.in_thread, (AudioChunk, SpokenWord), take, voice, command.text)
-        except Exception as raised:
-            error = raised
-        machine.receive_spoken(command.speech, time(), error)
-        self.step()
+        voice = await self._part("tts")
+        await each_of(self._owner.in_thread, (AudioChunk, SpokenWord), take, voice, command.text)
 
-    async def _ask_detector(self, command: AskDetector) -> None:
-        likelihood: float | None = None
-        try:
-            detector = await self._part("turn")
-            answer = await outcome_of_part(self._owner.in_thread, detector, command.so_far)
-            likelihood = float(answer)  # type: ignore[arg-type]
-        except Exception as error:
+    def _spoken(self, speech: int, _: None, error: Exception | None) -> None:
+        self.machine.receive_spoken(speech, self.time(), error)
+
+    async def _ask_detector(self, so_far: TurnSoFar) -> float:
+        detector = await self._part("turn")
+        answer = await outcome_of_part(self._owner.in_thread, detector, so_far)
+        return float(answer)  # type: ignore[arg-type]
+
+    def _told(self, question: int, likelihood: float | None, error: Exception | None) -> None:
+        if error is not None:
             self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the detector of turns failed", error)
-        self.machine.receive_likelihood(command.question, likelihood, self._owner.driver.time())
-        self.step()
+        self.machine.receive_likelihood(question, likelihood, self.time())
 
-    async def _run_tool(self, command: RunTool) -> None:
-        call = command.call
-        try:
-            result = result_text(await self._called(call))
-        except Exception as error:
+    async def _run_tool(self, call: ToolCall) -> str:
+        return result_text(await self._called(call))
+
+    def _tool_ended(self, command: RunTool, result: str | None, error: Exception | None) -> None:
+        if error is not None:
             if isinstance(error, CallEnded) and self.call.is_over:
                 return
+            name = one_line(command.call.name)
             shown = None if isinstance(error, ArgumentsRefused) else error  # that quotes what the caller has said
-            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {one_line(call.name)} failed", shown)
+            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {name} failed", shown)
             result = f"error: {error}"
-        self.machine.receive_result(command.run, result, self._owner.driver.time())
-        self.step()
+        assert result is not None
+        self.machine.receive_result(command.run, result, self.time())
 
     async def _called(self, call: ToolCall) -> object:
         tool = self._owner.parts.tools.get(call.name)

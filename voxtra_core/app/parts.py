@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import attrs
 
@@ -31,8 +31,10 @@ from ..media.formats import SLIN, SLIN16, AudioFormat, as_format
 from .delivering import InThread
 
 __all__ = [
+    "CANCELLED",
     "AgentParts",
     "CallParts",
+    "Closeable",
     "PartName",
     "agent_parts",
     "each_of",
@@ -45,6 +47,17 @@ T = TypeVar("T")
 
 PartName = Literal["llm", "tts", "turn"]
 """Those of which a call has one, made when it is first wanted."""
+
+CANCELLED = "what it waited for was cancelled, and not from here"
+"""Why a part is over that was cancelled by itself: on asyncio who awaits what somebody cancels is cancelled as well."""
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """What has to be closed where it is not read to its end."""
+
+    def aclose(self) -> Awaitable[object]:
+        """No more of it."""
 
 
 @attrs.frozen(kw_only=True)

@@ -15,13 +15,14 @@ import attrs
 from ..agent.commands import AbandonRecogniser, Finish, Hear
 from ..agent.machine import ConversationMachine
 from ..agent.providers import Recogniser
+from ..errors import LocalProtocolError
 from ..media.chunk import AudioChunk
 from ..media.formats import SLIN16, AudioFormat, as_format
 from ..media.transcode import Transcoder
 from ..pending import Pending
 from ..session import Driver
 from .delivering import InThread
-from .parts import is_async, outcome_of_part, transcripts
+from .parts import CANCELLED, is_async, outcome_of_part, transcripts
 
 __all__ = ["Recognising"]
 
@@ -38,6 +39,7 @@ class _Work:
     """What one recogniser is to do, in order."""
 
     queue: deque[Hear | Finish] = attrs.field(factory=deque)
+    """The first of them is what it does."""
     came: Pending[None] = attrs.field(factory=Pending)
     task: int = 0
 
@@ -92,6 +94,19 @@ class Recognising:
             self._work = None
 
     async def _run(self, work: _Work) -> None:
+        try:
+            await self._do(work)
+        except BaseException:
+            if self._work is work and not self._machine.is_over:  # it was not cancelled from here: see CANCELLED
+                self._work = None
+                if work.queue:
+                    self._failed(work.queue, LocalProtocolError(CANCELLED))
+                for one in work.queue:
+                    self.perform(one)
+                self._step()
+            raise
+
+    async def _do(self, work: _Work) -> None:
         recogniser: _Fitted | None = None
         while True:
             if recogniser is None:
@@ -111,7 +126,7 @@ class Recognising:
 
     async def _recognise(self, recogniser: _Fitted, queue: deque[Hear | Finish]) -> bool:
         """The next of it; whether the recogniser is still of use."""
-        driver, machine, one = self._driver, self._machine, queue.popleft()
+        driver, machine, one = self._driver, self._machine, queue[0]
         is_well = True
         try:
             if isinstance(one, Finish):
@@ -127,13 +142,19 @@ class Recognising:
                 machine.receive_transcript(one.utterance, transcript, now)
             if isinstance(one, Finish):
                 machine.receive_recognised(one.utterance, now)
+            queue.popleft()
         except Exception as error:
-            machine.receive_recognised(one.utterance, driver.time(), error)
-            while queue and queue[0].utterance == one.utterance:
-                queue.popleft()
+            self._failed(queue, error)
             is_well = False
         self._step()
         return is_well
+
+    def _failed(self, queue: deque[Hear | Finish], error: Exception) -> None:
+        """There will be no more of the utterance that is the first in the queue."""
+        utterance = queue[0].utterance
+        self._machine.receive_recognised(utterance, self._driver.time(), error)
+        while queue and queue[0].utterance == utterance:
+            queue.popleft()
 
 
 class _Fitted:
@@ -168,9 +189,9 @@ class _Broken:
 
 
 def _all_at_once(first: Hear, queue: deque[Hear | Finish]) -> bytes:
-    """What is to be heard of the same utterance by now."""
+    """What is to be heard of the same utterance by now: all of that is the first in the queue then."""
     parts = [first.chunk.data]
-    while queue and isinstance(following := queue[0], Hear) and following.utterance == first.utterance:
+    while len(queue) > 1 and isinstance(following := queue[1], Hear) and following.utterance == first.utterance:
         parts.append(following.chunk.data)
-        queue.popleft()
+        del queue[1]
     return b"".join(parts)

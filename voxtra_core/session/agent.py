@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..agent.events import AgentEvent, AgentResponseEvent
@@ -19,7 +20,7 @@ from .waiting import Driver, taken
 if TYPE_CHECKING:
     from ..agent.events import Said
 
-__all__ = ["AgentClient", "ResponseStream", "Talking", "said_by"]
+__all__ = ["AgentClient", "Reading", "ResponseStream", "Talking", "said_by"]
 
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
 
 
 async def said_by(
-    talk: Talking,
+    open: Callable[[], Talking],
     driver: Driver,
     text: str | AsyncIterable[str] | ResponseStream,
     *,
@@ -76,25 +77,68 @@ async def said_by(
     remember: bool,
     patience: Patience | None = None,
 ) -> Said:
-    """Say it, and wait until it has been heard."""
-    machine, now = talk.machine, driver.time()
-    if isinstance(text, ResponseStream):
-        say = text.say(now, interruptible=interruptible, patience=patience)
-    elif isinstance(text, str):
-        say = machine.say(now, text, interruptible=interruptible, remember=remember)
-    elif not isinstance(text, AsyncIterable):
-        raise TypeError(f"say() takes a text, or an async iterable of texts, not {type(text).__name__}")
-    else:
-        say = machine.say(now, interruptible=interruptible, remember=remember)
-        talk.say_pieces(say, text)
+    """Say it, and wait until it has been heard. An answer that cannot even begin to be said is given up."""
+    try:
+        talk, now = open(), driver.time()
+        if isinstance(text, ResponseStream):
+            say = text.say(now, interruptible=interruptible, patience=patience)
+        elif isinstance(text, str):
+            say = talk.machine.say(now, text, interruptible=interruptible, remember=remember)
+        elif not isinstance(text, AsyncIterable):
+            raise TypeError(f"say() takes a text, or an async iterable of texts, not {type(text).__name__}")
+        else:
+            say = talk.machine.say(now, interruptible=interruptible, remember=remember)
+            talk.say_pieces(say, text)
+    except BaseException:
+        if isinstance(text, ResponseStream):
+            text.close()
+        raise
     return await outcome(talk, driver, say.finished)
+
+
+_reading: ContextVar[Reading | None] = ContextVar("_reading", default=None)
+"""What is being read in this task, to be said."""
+
+
+class Reading:
+    """An iterable that is read to be said, and the model's answers that it reads in turn: what is heard of them is what
+    is heard of it, and when it is read no further, nobody wants them any more.
+    """
+
+    def __init__(self, say: Say, time: Callable[[], float]) -> None:
+        self._say = say
+        self._time = time
+        self._answers: list[ResponseStream] = []
+        self._is_over = False
+
+    def begin(self) -> None:
+        """It is read in this task."""
+        _reading.set(self)
+
+    def reads(self, answer: ResponseStream) -> None:
+        """It takes the next piece of this."""
+        if not self._is_over and answer not in self._answers:
+            self._answers.append(answer)
+            self._say.unsaid = answer.response
+
+    def end(self) -> None:
+        """It has come to its end; what it has left of an answer is somebody else's."""
+        self._is_over = True
+        self._answers.clear()
+
+    def give_up(self) -> None:
+        """It is read no further. The machine may want something done then."""
+        self._is_over = True
+        while self._answers:
+            self._answers.pop().give_up(self._time())
 
 
 class ResponseStream(FeedStream[str]):
     """What the model answers, piece by piece, for ``async for``; or whole, to be given to ``call.say()``.
 
     Made by :meth:`AgentClient.respond_stream`. ``call.say(stream)`` speaks it sentence by sentence while it is being
-    written, and the history keeps what was heard of it. Whoever wants no more of it closes it, best by ``async with``.
+    written, and the history keeps what was heard of it. Whoever wants no more of it closes it, best by ``async with``:
+    until it is at its end there is no other answer. ``say()`` does so, of an iterable that reads one as well.
     """
 
     def __init__(self, talk: Talking, driver: Driver, text: str) -> None:
@@ -110,6 +154,11 @@ class ResponseStream(FeedStream[str]):
 
     def __repr__(self) -> str:
         return f"<ResponseStream, {'over' if self.response.is_over else 'under way'}>"
+
+    async def __anext__(self) -> str:
+        if (reading := _reading.get()) is not None:
+            reading.reads(self)
+        return await super().__anext__()
 
     def say(self, now: float, *, interruptible: bool, patience: Patience | None = None) -> Say:
         """Have it spoken, with the fillers of that patience while nothing has come of it."""
@@ -127,10 +176,14 @@ class ResponseStream(FeedStream[str]):
 
     def close(self) -> None:
         """No more of it: the model is asked no further, unless it is being said."""
+        self.give_up(self._driver.time())
+        self._talk.step()
+        self._driver.wake()
+
+    def give_up(self, now: float) -> None:
+        """As :meth:`close`, for whoever has done what the machine wants done then."""
         if not self.response.is_said:
-            self.response.finished.abandon(self._driver.time())
-            self._talk.step()
-            self._driver.wake()
+            self.response.finished.abandon(now)
         self._feed.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Channel
@@ -496,8 +497,9 @@ class CallSession:
         """
         from .agent import said_by
 
-        talk = self._opened("tts")
-        return await said_by(talk, self._driver, text, interruptible=interruptible, remember=remember)
+        return await said_by(
+            partial(self._opened, "tts"), self._driver, text, interruptible=interruptible, remember=remember
+        )
 
     async def listen(self, timeout: float | None = None) -> UserTranscriptEvent | None:
         """What the caller says, when they have finished; ``None`` after ``timeout`` seconds in which they do not begin.
@@ -533,8 +535,8 @@ class CallSession:
         chosen = patience if patience is not None else self._conversation().options.patience
 
         async def answer(text: str) -> Said:
-            talk, stream = self._opened("tts"), self.agent.respond_stream(text)
-            return await said_by(talk, self._driver, stream, interruptible=True, remember=False, patience=chosen)
+            speak, stream = partial(self._opened, "tts"), self.agent.respond_stream(text)
+            return await said_by(speak, self._driver, stream, interruptible=True, remember=False, patience=chosen)
 
         return await converse(self, answer, greeting=greeting, until=until, patience=chosen)
 
