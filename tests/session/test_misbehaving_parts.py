@@ -22,9 +22,11 @@ from voxtra_core import (
 )
 from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.agent.providers import ProviderWorld, SpokenWord
+from voxtra_core.app.failures import LOG_INTERVAL, Failures
 from voxtra_core.app.parts import AgentParts
+from voxtra_core.effects import LogLevel
 from voxtra_core.media.activity import Activity, VoiceActivity
-from voxtra_core.testing import Caller, run_call, run_calls
+from voxtra_core.testing import Caller, CallReport, run_call, run_calls
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
 from voxtra_core.testing.virtual import VirtualLoop
@@ -65,6 +67,14 @@ def outcomes(given: AgentParts) -> Outcomes:
     run = run_calls(handler, people, parts=given)
     assert [report.error for report in run.calls] == [None, None]
     return found
+
+
+def warnings(report: CallReport) -> list[str]:
+    """What the log says of the call, at the level that people look at."""
+    assert report.call is not None
+    start = f"call {report.call.id}: "
+    entries = [entry for entry in report.log if entry.level >= LogLevel.WARNING]
+    return [entry.message.removeprefix(start) for entry in entries if entry.message.startswith(start)]
 
 
 class BadActivity(VoiceActivity):
@@ -308,7 +318,7 @@ def test_a_factory_that_raises_once_is_asked_again() -> None:
     assert report.error is None
     assert len(tries) == 2
     assert [entry.message for entry in report.log if entry.error is not None] == [
-        f"call {report.call and report.call.id}: tts= makes none, and is asked again when one is wanted"
+        f"call {report.call and report.call.id}: tts: OSError: no such file"
     ]
 
 
@@ -325,7 +335,7 @@ def test_a_detector_of_turns_that_cannot_be_made_is_done_without() -> None:
     caller = Caller("1").waits_for_answer(timeout=5).says("hello").waits(2)
     report = run_call(handler, caller, parts=parts(turn=factory))
     assert report.error is None
-    assert any("detector of turns failed" in entry.message for entry in report.log)
+    assert warnings(report) == ["turn: OSError: no such file"]
 
 
 def test_a_part_whose_attach_gives_nothing() -> None:
@@ -458,6 +468,76 @@ def test_what_is_no_text_is_an_error_of_that_one_say(piece: Any, backend: Any) -
 
     caller = Caller("1").waits_for_answer(timeout=5).waits(9)
     assert run_call(handler, caller, parts=parts(), backend=backend).error is None
+
+
+@pytest.mark.parametrize("name", ["llm", "tts", "stt", "turn", "vad"])
+@pytest.mark.parametrize("where", ["called", "made"])
+def test_what_fails_is_in_the_log(name: str, where: str) -> None:
+    """Though converse() says sorry, and goes on: whoever runs it has to be able to find out why."""
+
+    class Deaf(VoiceActivity):
+        def detect(self, data: bytes) -> list[Activity]:
+            raise OSError("no line")
+
+    def factory() -> Any:
+        raise OSError("no line")
+
+    def of_one(given: Any) -> Any:
+        raise OSError("no line")
+
+    def model(messages: Any, tools: Any) -> Any:
+        raise OSError("no line")
+
+    called = {"llm": model, "tts": of_one, "stt": of_one, "turn": of_one, "vad": Deaf}
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse()
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("go").waits(2).says("on").waits(4).hangs_up()
+    report = run_call(handler, caller, parts=parts(**{name: factory if where == "made" else called[name]}))
+    assert [words for words in warnings(report) if "handler" not in words] == [f"{name}: OSError: no line"]
+    if name != "vad":
+        assert any(entry.level == LogLevel.DEBUG and "no line" in entry.message for entry in report.log)
+
+
+def test_a_recogniser_that_breaks_off_is_in_the_log_also_where_its_words_will_do() -> None:
+    class BreaksOff(SimulatedRecogniser):
+        async def finish(self) -> Any:
+            raise OSError("no line")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        assert (turn.text, turn.is_complete) == ("go on", False)
+
+    report = run_call(
+        handler, Caller("1").waits_for_answer(timeout=5).says("go on").waits(4), parts=parts(stt=BreaksOff)
+    )
+    assert report.error is None
+    assert warnings(report) == ["stt: OSError: no line"]
+
+
+def test_the_log_says_how_often_it_was() -> None:
+    told: list[tuple[int, str, BaseException | None]] = []
+    now = [0.0]
+    failures = Failures(lambda level, words, error=None: told.append((level, words, error)), lambda: now[0])
+    refused = ProviderFailed("llm", "connection refused")
+    for id in ("a", "b", "c"):
+        failures.tell(id, refused)
+    now[0] = LOG_INTERVAL
+    failures.tell("d", refused)
+    assert [words for level, words, _ in told if level == LogLevel.WARNING] == [
+        "call a: llm: connection refused",
+        "call d: llm: connection refused (and 2 times since the last of these)",
+    ]
+    for number in range(1000):  # as where each says something else
+        failures.tell("e", ProviderFailed("llm", f"request {number}"))
+    assert sum(level == LogLevel.WARNING for level, _, _ in told) <= 102
+    now[0] += LOG_INTERVAL
+    failures.tell("f", ProviderFailed("llm", "one\nline"))
+    assert told[-1] == (LogLevel.WARNING, "call f: 'llm: one\\nline'", None)
 
 
 @pytest.mark.parametrize("given", [bytes(100_000), [bytes(100_000)]])

@@ -527,14 +527,15 @@ class ConversationMachine:
             self._words_said(utterance, now)
         else:
             self._no_words(utterance, now)
+        failure = part_failed("stt", utterance.error) if utterance.error is not None else None
+        if failure is not None:
+            self._events.append(PartFailed(failure))
         if WORD.search(text):
             if not (utterance.may_be_backchannel and self._is_backchannel(text)):
                 turn = _turn_of(utterance)
                 self._events.append(turn)
                 self._add_turn(turn, now)
-        elif utterance.error is not None:
-            failure = part_failed("stt", utterance.error)
-            self._events.append(PartFailed(failure))
+        elif failure is not None:
             self._add_turn(failure, now)
         self._tell_deafness()
         self._give_up_late()

@@ -26,8 +26,8 @@ from ..agent.commands import (
     RunTool,
     Synthesise,
 )
-from ..agent.events import AgentEvent
-from ..agent.machine import ConversationMachine, Parts
+from ..agent.events import AgentEvent, PartFailed
+from ..agent.machine import ConversationMachine, Parts, part_failed
 from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
 from ..agent.providers import SpokenWord, ToolCall, TurnSoFar, is_factory, part_for_a_call
@@ -38,13 +38,14 @@ from ..call import Feed, Feeds
 from ..call.audio import AudioFeed, CallAudio
 from ..deadlines import Deadlines, soonest
 from ..effects import LogLevel
-from ..errors import CallEnded, LocalProtocolError, VoxtraError, one_line
+from ..errors import CallEnded, LocalProtocolError, ProviderFailed, VoxtraError, one_line
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
 from ..session.agent import Reading
 from .delivering import InThread, Log
+from .failures import Failures
 from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, outcome_of_part
 from .recognising import Recognising, Start
 
@@ -102,6 +103,7 @@ class Conversations:
         self.in_thread = in_thread
         self.cancel = cancel
         self.log = log
+        self.failures = Failures(log, driver.time)
         self.world = _World(environ, in_thread, driver, self._sleep, web)
         self._deadlines = Deadlines[Talk](lambda talk: talk.deadline)
         self._sleepers: list[tuple[float, int, Pending[None]]] = []  # a heap
@@ -119,8 +121,14 @@ class Conversations:
                 self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
 
     def new_talk(self, session: CallSession, start: Start, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
-        """That of a call, which nobody has begun yet."""
-        return Talk(self, session, start, wire_format)
+        """That of a call, which nobody has begun yet. Raises :class:`~voxtra_core.errors.ProviderFailed` where no
+        detector of activity can be made.
+        """
+        try:
+            return Talk(self, session, start, wire_format)
+        except ProviderFailed as error:
+            self.failures.tell(session.id, error)
+            raise
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -256,6 +264,8 @@ class Talk:
         for command in commands:
             self._perform(command)
         while (event := machine.next_event()) is not None:
+            if isinstance(event, PartFailed):
+                owner.failures.tell(self.call.id, event.error)
             self.metrics.add(event)
             self._feeds.put(event)
         deadline, before = machine.next_deadline(), self.deadline
@@ -421,9 +431,8 @@ class Talk:
         try:
             made.resolve(await self._owner.in_thread(partial(self._parts.new_part, name)))
         except Exception as error:
-            del self._made[name]
-            words = f"call {self.call.id}: {name}= makes none, and is asked again when one is wanted"
-            self._owner.log(LogLevel.WARNING, words, error)
+            del self._made[name]  # to be asked again when one is wanted
+            self._owner.failures.tell(self.call.id, error)
             made.fail(error)
 
     async def _part(self, name: PartName) -> Callable[..., object]:
@@ -470,7 +479,7 @@ class Talk:
 
     def _told(self, question: int, likelihood: float | None, error: Exception | None) -> None:
         if error is not None:
-            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the detector of turns failed", error)
+            self._owner.failures.tell(self.call.id, part_failed("turn", error))
         self.machine.receive_likelihood(question, likelihood, self.time())
 
     async def _run_tool(self, call: ToolCall) -> str:

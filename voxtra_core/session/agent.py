@@ -69,7 +69,7 @@ async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
 
 
 async def said_by(
-    open: Callable[[], Talking],
+    opened: Callable[[], Talking],
     driver: Driver,
     text: str | AsyncIterable[str] | ResponseStream,
     *,
@@ -79,7 +79,7 @@ async def said_by(
 ) -> Said:
     """Say it, and wait until it has been heard. An answer that cannot even begin to be said is given up."""
     try:
-        talk, now = open(), driver.time()
+        talk, now = opened(), driver.time()
         if isinstance(text, ResponseStream):
             say = text.say(now, interruptible=interruptible, patience=patience)
         elif isinstance(text, str):
