@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from functools import partial
 from typing import Any, Self
+from unittest.mock import AsyncMock
 
 import pytest
+import trio
 
 from voxtra_core import (
     AudioChunk,
@@ -21,7 +23,7 @@ from voxtra_core import (
     UserTranscriptEvent,
 )
 from voxtra_core.agent import Message, ToolSpec, Transcript
-from voxtra_core.agent.providers import ProviderWorld, SpokenWord
+from voxtra_core.agent.providers import ProviderWorld, SpokenWord, is_factory
 from voxtra_core.app.failures import LOG_INTERVAL, Failures
 from voxtra_core.app.parts import AgentParts
 from voxtra_core.effects import LogLevel
@@ -300,6 +302,56 @@ def test_a_factory_that_makes_no_part(name: str) -> None:
     assert told[1] == f"{name}: TypeError: {name}= must be a factory of what can be called, not of 'gpt-x'"
 
 
+async def ready(part: Any) -> Any:
+    """One that takes its time to be made, as it connects."""
+    return part
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"llm": lambda *given: "Fine."},
+        {"llm": AsyncMock(return_value="Fine.")},
+        {"tts": lambda *given: speak("Fine.")},
+        {"stt": lambda *given: "go"},
+        {"llm": lambda: ready(ScriptedModel(otherwise="Fine."))},
+        {"llm": partial(ready, ScriptedModel(otherwise="Fine."))},
+        {"tts": partial(ready, SimulatedVoice())},
+        {"stt": lambda: ready(SimulatedRecogniser())},
+        {"turn": partial(ready, lambda so_far: 1.0)},
+    ],
+)
+def test_what_takes_anything_is_no_factory_and_one_may_be_async(changes: Any) -> None:
+    assert outcomes(parts(**changes)) == [("1", "Fine."), ("2", "Fine.")]
+
+
+@pytest.mark.parametrize("name", ["llm", "tts", "stt", "vad"])
+def test_a_factory_of_nothing(name: str) -> None:
+    (told, _) = outcomes(parts(**{name: lambda: None}))
+    assert f"{name}= must be a factory of " in told[1]
+    assert told[1].endswith("None")
+
+
+def test_a_detector_of_activity_is_made_where_nobody_waits() -> None:
+    async def factory() -> VoiceActivity:
+        return VoiceActivity()
+
+    with pytest.raises(TypeError, match="vad= must be a factory that is not async"):
+        parts(vad=factory)
+
+
+def test_what_is_a_factory() -> None:
+    class OfAnything:
+        def __init__(self, *args: Any) -> None: ...
+
+        async def __call__(self, text: str) -> None: ...
+
+    for factory in (OfAnything, partial(OfAnything, 1), lambda: 1, lambda text="": 1, partial(len, "")):
+        assert is_factory(factory)
+    for part in (OfAnything(), lambda *args: 1, lambda *args, **options: 1, partial(print, 1), len, AsyncMock()):
+        assert not is_factory(part)
+
+
 def test_a_factory_that_raises_once_is_asked_again() -> None:
     tries: list[float] = []
 
@@ -468,6 +520,117 @@ def test_what_is_no_text_is_an_error_of_that_one_say(piece: Any, backend: Any) -
 
     caller = Caller("1").waits_for_answer(timeout=5).waits(9)
     assert run_call(handler, caller, parts=parts(), backend=backend).error is None
+
+
+class Closing:
+    """A part that says when it was closed, and so do those that it holds on to."""
+
+    def __init__(self, part: Any, log: list[str]) -> None:
+        self._part, self._log = part, log
+
+    def __call__(self, *given: Any) -> Any:
+        return self._part(*given)
+
+    def close(self) -> None:
+        """Once."""
+        self._log.append("closed")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("llm", ScriptedModel(otherwise="Fine.")), ("tts", SimulatedVoice()), ("turn", lambda so_far: 1.0)],
+)
+@pytest.mark.parametrize("backend", ["virtual", "trio", "asyncio"])
+def test_what_a_factory_has_made_is_closed_with_the_call(name: str, part: Any, backend: Any) -> None:
+    log: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        await call.say(call.agent.respond_stream(turn.text))
+        assert log == []
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("go").waits(5)
+    for given, closed in ((lambda: Closing(part, log), ["closed"]), (Closing(part, log), [])):
+        log.clear()
+        assert run_call(handler, caller, parts=parts(**{name: given}), backend=backend).error is None
+        assert log == closed
+
+
+def test_a_detector_of_activity_is_closed_and_what_fails_then_is_logged() -> None:
+    class Held(VoiceActivity):
+        async def aclose(self) -> None:
+            raise OSError("not open")
+
+        def close(self) -> None:
+            raise AssertionError("aclose() comes first")
+
+    report = run_call(CallSession.answer, Caller("1").waits(1), parts=parts(vad=Held))
+    assert not [entry for entry in report.log if "cannot be closed" in entry.message]  # none was made
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.listen(timeout=1)
+
+    report = run_call(handler, Caller("1").waits(5), parts=parts(vad=Held))
+    assert warnings(report) == ["vad= cannot be closed"]
+
+
+def test_a_recogniser_is_closed_when_it_is_replaced_and_when_nobody_listens_any_more() -> None:
+    log: list[str] = []
+
+    class Streaming(SimulatedRecogniser):
+        async def finish(self) -> Any:
+            if not log:
+                log.append("failed")
+                raise OSError("gone")
+            return await super().finish()
+
+        def close(self) -> None:
+            log.append("closed")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(ProviderFailed):
+            await call.listen()
+        turn = await call.listen()
+        assert turn is not None
+        assert (turn.text, log) == ("two", ["failed", "closed"])
+
+    caller = Caller("1").waits_for_answer(timeout=5).says("one").waits(2).says("two").waits(5)
+    report = run_call(handler, caller, parts=parts(stt=partial(Streaming, partials=False)))
+    assert report.error is None
+    assert log == ["failed", "closed", "closed"]
+
+
+@pytest.mark.parametrize("name", ["stt", "tts"])
+def test_what_is_made_when_the_call_has_ended_is_closed_as_well(name: str) -> None:
+    log: list[str] = []
+
+    class Recogniser(SimulatedRecogniser):
+        def close(self) -> None:
+            log.append("closed")
+
+    async def factory() -> Any:
+        await trio.sleep(3)
+        log.append("made")
+        return Recogniser() if name == "stt" else Closing(SimulatedVoice(), log)
+
+    async def never() -> Any:
+        try:
+            await trio.sleep_forever()
+        finally:
+            log.append("given up")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.listen(timeout=1)
+
+    for given, expected in ((factory, ["made", "closed"]), (never, ["given up"])):
+        log.clear()
+        run_call(handler, Caller("1").waits(5), parts=parts(**{name: given}), backend="trio")
+        assert log == expected
 
 
 @pytest.mark.parametrize("name", ["llm", "tts", "stt", "turn", "vad"])

@@ -196,10 +196,10 @@ class BaseApp:
         recording_dir: str | None = None,
         observer: Observer | None = None,
         stt: RecogniserFactory | None = None,
-        llm: Model | Callable[[], Model] | None = None,
-        tts: Voice | Callable[[], Voice] | None = None,
+        llm: Model | Callable[[], Model | Awaitable[Model]] | None = None,
+        tts: Voice | Callable[[], Voice | Awaitable[Voice]] | None = None,
         vad: Callable[[], ActivityDetector] | None = None,
-        turn: TurnDetector | Callable[[], TurnDetector] | None = None,
+        turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None = None,
         conversation: Conversation | None = None,
     ) -> None:
         self._options = make_options(

@@ -46,13 +46,15 @@ from ..session import CallSession, Driver
 from ..session.agent import Reading
 from .delivering import InThread, Log
 from .failures import Failures
-from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, outcome_of_part
+from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, end_of, outcome_of_part
 from .recognising import Recognising, Start
 
 __all__ = ["Conversations", "Talk"]
 
 T = TypeVar("T")
 
+LAST_WORDS = 10.0
+"""Seconds that a part has to be closed, and to be made when the call has ended meanwhile, so that it can be closed."""
 HEARD_AT_ONCE = 1500
 """How many chunks may wait to be heard: half a minute, in which a loop may be stuck."""
 
@@ -193,6 +195,7 @@ class Talk:
         self._tasks: dict[int, int] = {}  # by the number of what they are for
         self._tools: set[int] = set()  # those of tools that run
         self._made: dict[PartName, Pending[Callable[..., object]]] = {}
+        self._making: dict[PartName, int] = {}  # the tasks
         self._hearing: AudioFeed | None = None
         self._recognising = Recognising(
             self._parts.new_recogniser,
@@ -201,6 +204,8 @@ class Talk:
             in_thread=owner.in_thread,
             start=lambda name, function: self._start(f"{name} of {call.id}", function),
             cancel=owner.cancel,
+            cancel_late=partial(owner.cancel_after, LAST_WORDS),
+            close=partial(self._let_go, "stt"),
             step=self.step,
         )
         call.on_digit = self._pressed
@@ -314,6 +319,8 @@ class Talk:
         self._close(CallEnded(self.call.id, self.call.end))
 
     def _close(self, error: VoxtraError) -> None:
+        if self.machine.is_over:
+            return
         self.call.on_digit = None
         if self._hearing is not None:
             self._hearing.close()
@@ -326,6 +333,7 @@ class Talk:
             else:
                 self._owner.cancel(task)
         self._recognising.close()
+        self._let_go_of_all()
         self._feeds.end()
 
     def _perform(self, command: Command) -> None:
@@ -423,17 +431,53 @@ class Talk:
                 continue
             made = self._made[name] = Pending[Callable[..., object]]()
             if is_factory(part):
-                self._start(f"factory of {name} of {self.call.id}", partial(self._make_one, name, made))
+                task = self._start(f"factory of {name} of {self.call.id}", partial(self._make_one, name, made))
+                self._making[name] = task
             else:
                 made.resolve(part)
 
     async def _make_one(self, name: PartName, made: Pending[Callable[..., object]]) -> None:
         try:
-            made.resolve(await self._owner.in_thread(partial(self._parts.new_part, name)))
+            part = await self._parts.new_part(name)
         except Exception as error:
-            del self._made[name]  # to be asked again when one is wanted
+            self._made.pop(name, None)  # to be asked again when one is wanted
             self._owner.failures.tell(self.call.id, error)
             made.fail(error)
+        except BaseException:
+            self._made.pop(name, None)
+            made.fail(LocalProtocolError(CANCELLED))
+            raise
+        else:
+            made.resolve(part)
+            if self.machine.is_over:
+                self._let_go(name, part)
+        finally:
+            del self._making[name]
+
+    def _let_go(self, name: str, part: object) -> None:
+        """Have a part closed, if it is the call's own, and can be."""
+        end = end_of(part)
+        if end is None or not is_factory(getattr(self._owner.parts, name)):
+            return
+
+        async def close() -> None:
+            try:
+                await outcome_of_part(self._owner.in_thread, end)
+            except Exception as error:
+                self._owner.log(LogLevel.WARNING, f"call {self.call.id}: {name}= cannot be closed", error)
+
+        self._owner.cancel_after(LAST_WORDS, self._start(f"end of {name} of {self.call.id}", close))
+        self._owner.driver.wake()
+
+    def _let_go_of_all(self) -> None:
+        """The conversation is over: but for the recogniser, which went before."""
+        for task in self._making.values():
+            self._owner.cancel_after(LAST_WORDS, task)
+        for name, made in self._made.items():
+            if made.done and not made.failed:
+                self._let_go(name, made.result())
+        if self._owner.parts.vad is not None:
+            self._let_go("vad", self._parts.detector)
 
     async def _part(self, name: PartName) -> Callable[..., object]:
         """The call's own. Raises what its factory does."""

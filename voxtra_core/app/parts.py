@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction
+from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import attrs
@@ -22,6 +22,8 @@ from ..agent.providers import (
     TurnDetector,
     Voice,
     attached,
+    is_class,
+    is_factory,
     part_for_a_call,
 )
 from ..agent.tools import Tools
@@ -38,6 +40,7 @@ __all__ = [
     "PartName",
     "agent_parts",
     "each_of",
+    "end_of",
     "is_async",
     "outcome_of_part",
     "transcripts",
@@ -65,10 +68,10 @@ class AgentParts:
     """What ``VoxtraApp`` was given. Raises ``TypeError`` for what can be no part, and ``ValueError`` for tools."""
 
     stt: RecogniserFactory | None = None
-    llm: Model | Callable[[], Model] | None = None
-    tts: Voice | Callable[[], Voice] | None = None
+    llm: Model | Callable[[], Model | Awaitable[Model]] | None = None
+    tts: Voice | Callable[[], Voice | Awaitable[Voice]] | None = None
     vad: Callable[[], ActivityDetector] | None = None
-    turn: TurnDetector | Callable[[], TurnDetector] | None = None
+    turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None = None
     conversation: Conversation = attrs.field(factory=Conversation)
     tools: Tools = attrs.field(init=False)
 
@@ -79,6 +82,8 @@ class AgentParts:
                 raise TypeError(
                     f"{name}= must be callable: a factory of one for each call, or a function, not {part!r}"
                 )
+        if self.vad is not None and is_async(self.vad):
+            raise TypeError("vad= must be a factory that is not async: it is called where the audio arrives")
         object.__setattr__(self, "tools", Tools(self.conversation.tools))
 
     def attached(self, world: ProviderWorld) -> AgentParts:
@@ -91,10 +96,10 @@ class AgentParts:
 
 def agent_parts(
     stt: RecogniserFactory | None,
-    llm: Model | Callable[[], Model] | None,
-    tts: Voice | Callable[[], Voice] | None,
+    llm: Model | Callable[[], Model | Awaitable[Model]] | None,
+    tts: Voice | Callable[[], Voice | Awaitable[Voice]] | None,
     vad: Callable[[], ActivityDetector] | None,
-    turn: TurnDetector | Callable[[], TurnDetector] | None,
+    turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None,
     conversation: Conversation | None,
 ) -> AgentParts | None:
     """What an application was given; ``None`` where there can be no conversation. Raises as :class:`AgentParts`."""
@@ -111,43 +116,53 @@ def agent_parts(
 
 class CallParts:
     """Those of one call. The detector of activity is made at once, and raises
-    :class:`~voxtra_core.errors.ProviderFailed` where it cannot be; the others may block while they are made.
+    :class:`~voxtra_core.errors.ProviderFailed` where it cannot be; so do the others, when they are.
     """
 
     def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
         self._parts = parts
         self._world = world
         heard = _format_of(parts.stt) or (SLIN16 if parts.stt is not None else SLIN)
-        made = self._own("vad", parts.vad)
-        detector: ActivityDetector = made if made is not None else _detector_for(as_format(heard))
-        if not hasattr(detector, "detect"):
-            raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
-        self.detector = detector
-        self.format = as_format(heard if parts.stt is not None else detector.format)
+        self.detector = self._own_detector(parts.vad) if parts.vad is not None else _detector_for(as_format(heard))
+        self.format = as_format(heard if parts.stt is not None else self.detector.format)
         """What is to be heard."""
 
-    def new_part(self, name: PartName) -> Callable[..., object]:
+    async def new_part(self, name: PartName) -> Callable[..., object]:
         """The call's own. ``TypeError`` for what is none."""
-        made = self._own(name, getattr(self._parts, name))
+        made = await self._own(name, getattr(self._parts, name))
         if not callable(made):
             raise TypeError(f"{name}= must be a factory of what can be called, not of {made!r}")
         return cast("Callable[..., object]", made)
 
-    def new_recogniser(self) -> Recogniser:
+    async def new_recogniser(self) -> Recogniser:
         """One that has heard nothing. ``TypeError`` for what is none."""
-        made = self._own("stt", self._parts.stt)
+        made = await self._own("stt", self._parts.stt)
         if hasattr(made, "hear"):
             return cast("Recogniser", made)
         if callable(made):
             return _WholeUtterance(made)
         raise TypeError(f"stt= must be a factory of recognisers, or a function of an utterance, not {made!r}")
 
-    def _own(self, name: str, part: Any) -> Any:
-        if part is None:
-            return None
+    def _own_detector(self, factory: Callable[[], ActivityDetector]) -> ActivityDetector:
         try:
-            own = part_for_a_call(part)
-            return own if own is part else attached(own, self._world)
+            own = part_for_a_call(factory)
+            detector = own if own is factory else attached(own, self._world)
+        except Exception as error:
+            raise part_failed("vad", error) from error
+        if not hasattr(detector, "detect"):
+            raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
+        return cast("ActivityDetector", detector)
+
+    async def _own(self, name: str, part: Any) -> Any:
+        def make() -> object:
+            made = part()
+            return made if isinstance(made, Awaitable) else attached(made, self._world)
+
+        if not is_factory(part):
+            return part
+        try:
+            made = make() if is_async(part) else await self._world.in_worker(make)
+            return attached(await made, self._world) if isinstance(made, Awaitable) else made
         except Exception as error:
             raise part_failed(name, error) from error
 
@@ -188,8 +203,16 @@ class _WholeUtterance:
         return self._function(AudioChunk(data, self._format))
 
 
+def end_of(part: Any) -> Callable[[], object] | None:
+    """How it is closed, if it can be."""
+    names = [name for name in ("aclose", "close") if getattr_static(part, name, None) is not None]
+    return cast("Callable[[], object]", getattr(part, names[0])) if names else None
+
+
 def is_async(function: object) -> bool:
     """Whether calling it blocks nobody."""
+    if is_class(function):
+        return False
     while isinstance(function, partial):
         function = function.func
     called = getattr(function, "__call__", None)  # noqa: B004 - what is looked at, and not whether there is one

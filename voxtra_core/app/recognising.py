@@ -42,20 +42,27 @@ class _Work:
     """The first of them is what it does."""
     came: Pending[None] = attrs.field(factory=Pending)
     task: int = 0
+    recogniser: _Fitted | None = None
+    is_making: bool = False
+    """Whether that is being made. It is waited for, or nobody could close it."""
 
 
 class Recognising:
-    """``make()`` makes a recogniser, and may block; ``step()`` is called when the machine has been told something."""
+    """``make()`` makes a recogniser, ``close(recogniser)`` has it closed; ``step()`` is called when the machine was told
+    something.
+    """
 
     def __init__(
         self,
-        make: Callable[[], Recogniser],
+        make: Callable[[], Awaitable[Recogniser]],
         machine: ConversationMachine,
         driver: Driver,
         *,
         in_thread: InThread,
         start: Start,
         cancel: Callable[[int], object],
+        cancel_late: Callable[[int], object],
+        close: Callable[[object], object],
         step: Callable[[], object],
     ) -> None:
         self._make = make
@@ -64,6 +71,8 @@ class Recognising:
         self._in_thread = in_thread
         self._start = start
         self._cancel = cancel
+        self._cancel_late = cancel_late
+        self._close = close
         self._step = step
         self._work: _Work | None = None
 
@@ -89,9 +98,14 @@ class Recognising:
 
     def close(self) -> None:
         """It is wanted no more."""
-        if self._work is not None:
-            self._cancel(self._work.task)
-            self._work = None
+        work, self._work = self._work, None
+        if work is None:
+            return
+        if work.is_making:
+            self._cancel_late(work.task)
+        else:
+            self._cancel(work.task)
+            self._let_go(work)
 
     async def _run(self, work: _Work) -> None:
         try:
@@ -99,6 +113,7 @@ class Recognising:
         except BaseException:
             if self._work is work and not self._machine.is_over:  # it was not cancelled from here: see CANCELLED
                 self._work = None
+                self._let_go(work)
                 if work.queue:
                     self._failed(work.queue, LocalProtocolError(CANCELLED))
                 for one in work.queue:
@@ -107,22 +122,31 @@ class Recognising:
             raise
 
     async def _do(self, work: _Work) -> None:
-        recogniser: _Fitted | None = None
         while True:
-            if recogniser is None:
-                recogniser = await self._new()
+            if work.recogniser is None:
+                work.is_making = True
+                work.recogniser = await self._new()
+                work.is_making = False
+            if self._work is not work:  # closed meanwhile
+                self._let_go(work)
+                return
             while not work.queue:
                 work.came = Pending()
                 await self._driver.park(work.came)
-            if not await self._recognise(recogniser, work.queue):
-                recogniser = None
+            if not await self._recognise(work.recogniser, work.queue):
+                self._let_go(work)
 
     async def _new(self) -> _Fitted:
         format = self._machine.ear.format
         try:
-            return _Fitted(await self._in_thread(self._make), format)
+            return _Fitted(await self._make(), format)
         except Exception as error:
             return _Fitted(_Broken(error), format)
+
+    def _let_go(self, work: _Work) -> None:
+        if work.recogniser is not None:
+            self._close(work.recogniser.part)
+            work.recogniser = None
 
     async def _recognise(self, recogniser: _Fitted, queue: deque[Hear | Finish]) -> bool:
         """The next of it; whether the recogniser is still of use."""
@@ -161,6 +185,7 @@ class _Fitted:
     """A recogniser, and what it takes to give it what the ear hears."""
 
     def __init__(self, recogniser: Recogniser, format: AudioFormat) -> None:
+        self.part = recogniser
         self._transcoder = Transcoder(format, as_format(recogniser.format))
         self.hear = recogniser.hear
         self.finish = recogniser.finish
