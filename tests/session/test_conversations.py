@@ -250,6 +250,12 @@ def test_what_can_be_no_part() -> None:
     assert isinstance(report.error, TypeError)
 
 
+def test_what_is_no_conversation_is_not_dropped_without_a_word() -> None:
+    for options in ({"vad": VoiceActivity}, {"conversation": Conversation()}, {"turn": lambda so_far: 1.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}= alone: give stt=, llm= or tts="):
+            VoxtraApp(**options)  # type: ignore[arg-type]
+
+
 def test_two_calls_have_nothing_of_each_other() -> None:
     histories: dict[str, list[Message]] = {}
 
@@ -766,6 +772,30 @@ def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:
     )
     apology = "Sorry, something went wrong. Could you say that again?"
     assert heard(report) == [apology, "One moment, please. Sure.", "Good bye."]
+
+
+async def enough(turn: UserTranscriptEvent, said: Said) -> bool:
+    """Asks somebody."""
+    return turn.text == "two"
+
+
+def test_converse_asks_whether_it_is_enough_also_where_that_is_awaited() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse(until=enough) == "until"
+
+    assert heard(held(handler, caller().says("one").waits(5).says("two").waits(5))) == ["Fine.", "Fine."]
+
+
+@pytest.mark.parametrize("name", ["stt", "llm", "tts"])
+def test_converse_without_a_part_fails_before_a_word_is_said(name: str) -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(AgentNotConfigured):
+            await call.converse(greeting="Hello.")
+        assert call.duration < 0.1
+
+    assert heard(held(handler, caller(), parts(**{name: None}))) == []
 
 
 def test_converse_gives_up_when_the_model_does_not_come_back() -> None:

@@ -102,8 +102,16 @@ def agent_parts(
     turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None,
     conversation: Conversation | None,
 ) -> AgentParts | None:
-    """What an application was given; ``None`` where there can be no conversation. Raises as :class:`AgentParts`."""
-    parts = AgentParts(
+    """What an application was given; ``None`` where that is nothing. Raises as :class:`AgentParts` does, and
+    ``ValueError`` where there can be no conversation.
+    """
+    given = {"stt": stt, "llm": llm, "tts": tts, "vad": vad, "turn": turn, "conversation": conversation}
+    names = [f"{name}=" for name, part in given.items() if part is not None]
+    if not names:
+        return None
+    if stt is None and llm is None and tts is None:
+        raise ValueError(f"there is no conversation with {' and '.join(names)} alone: give stt=, llm= or tts= as well")
+    return AgentParts(
         stt=stt,
         llm=llm,
         tts=tts,
@@ -111,7 +119,6 @@ def agent_parts(
         turn=turn,
         conversation=conversation if conversation is not None else Conversation(),
     )
-    return parts if stt is not None or llm is not None or tts is not None else None
 
 
 class CallParts:

@@ -48,8 +48,8 @@ class _Work:
 
 
 class Recognising:
-    """``make()`` makes a recogniser, ``close(recogniser)`` has it closed; ``step()`` is called when the machine was told
-    something.
+    """``make()`` makes a recogniser, and ``close(recogniser)`` has one closed. ``step()`` is called when the
+    machine has been told something.
     """
 
     def __init__(

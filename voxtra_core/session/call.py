@@ -519,19 +519,21 @@ class CallSession:
         self,
         *,
         greeting: str | None = None,
-        until: Callable[[UserTranscriptEvent, Said], bool] | None = None,
+        until: Callable[[UserTranscriptEvent, Said], bool | Awaitable[bool]] | None = None,
         patience: Patience | None = None,
     ) -> ConverseEnd:
         """Run the loop of a conversation: listen, have the model answer, say that, again.
 
         It returns ``"silence"`` when the caller has said nothing for so long and after so many reprompts, and
-        ``"until"`` when ``until(turn, said)``, asked after each answer, says so. ``patience`` is the application's by
-        default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or transfer the call, in
-        a tool. Raises what the parts fail with, too often in a row.
+        ``"until"`` when ``until(turn, said)``, asked after each answer, says so; it may be ``async``. ``patience`` is
+        the application's by default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or
+        transfer the call, in a tool. Raises what the parts fail with, too often in a row; at once
+        :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a recogniser, a model or a voice.
         """
         from .agent import said_by
-        from .converse import converse
+        from .converse import check_parts, converse
 
+        check_parts(self._conversation().machine.parts)
         chosen = patience if patience is not None else self._conversation().options.patience
 
         async def answer(text: str) -> Said:

@@ -6,16 +6,23 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 from ..agent.events import Said, UserTranscriptEvent
+from ..agent.machine import NOT_CONFIGURED, Parts
 from ..agent.options import Patience
-from ..errors import ProviderFailed
+from ..errors import AgentNotConfigured, ProviderFailed
 
 if TYPE_CHECKING:
     from .call import CallSession
 
-__all__ = ["ConverseEnd", "converse"]
+__all__ = ["ConverseEnd", "check_parts", "converse"]
 
 ConverseEnd = Literal["silence", "until"]
 """Why it has ended: nobody said anything, or who was asked said so."""
+
+
+def check_parts(parts: Parts) -> None:
+    """``AgentNotConfigured`` where one is missing that each turn takes, before somebody has said something in vain."""
+    if not (parts.stt and parts.llm and parts.tts):
+        raise AgentNotConfigured(NOT_CONFIGURED)
 
 
 async def converse(
@@ -23,7 +30,7 @@ async def converse(
     answer: Callable[[str], Awaitable[Said]],
     *,
     greeting: str | None,
-    until: Callable[[UserTranscriptEvent, Said], bool] | None,
+    until: Callable[[UserTranscriptEvent, Said], bool | Awaitable[bool]] | None,
     patience: Patience,
 ) -> ConverseEnd:
     """As :meth:`.CallSession.converse` says; ``answer(text)`` has the model answer, and says it."""
@@ -51,5 +58,7 @@ async def converse(
                 raise
             apologises = True
             continue
-        if until is not None and until(turn, said):
-            return "until"
+        if until is not None:
+            is_enough = until(turn, said)
+            if await is_enough if isinstance(is_enough, Awaitable) else is_enough:
+                return "until"
