@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
@@ -253,7 +255,7 @@ def test_what_can_be_no_part() -> None:
 def test_what_is_no_conversation_is_not_dropped_without_a_word() -> None:
     for options in ({"vad": VoiceActivity}, {"conversation": Conversation()}, {"turn": lambda so_far: 1.0}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}= alone: give stt=, llm= or tts="):
-            VoxtraApp(**options)  # type: ignore[arg-type]
+            VoxtraApp(**options)
 
 
 def test_two_calls_have_nothing_of_each_other() -> None:
@@ -310,6 +312,54 @@ def test_without_parts() -> None:
         assert call.agent.history == [{"role": "assistant", "content": "hello"}]
 
     assert heard(held(with_a_voice, caller(), AgentParts(tts=SimulatedVoice()))) == ["hello"]
+
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+@pytest.mark.parametrize("backend", ["virtual", "trio", "asyncio"])
+def test_what_is_called_for_a_handler_sees_its_context(backend: Any) -> None:
+    """So that what it logs, or traces, belongs to it; through all rounds, and in nobody else's."""
+    seen: dict[str, list[str]] = {"text": [], "model": [], "tool": []}
+
+    def tool() -> str:
+        """A tool."""
+        seen["tool"].append(who.get())
+        return "done"
+
+    async def slow() -> None:
+        """Another."""
+        await wait()
+
+    async def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        seen["model"].append(who.get())
+        return [ToolCall("1", "tool"), ToolCall("2", "slow")] if messages[-1]["role"] == "user" else "Fine."
+
+    async def pieces(name: str) -> AsyncIterator[str]:
+        seen["text"].append(who.get())
+        who.set("a piece")
+        yield name
+
+    async def wait() -> None:
+        await {"trio": trio.sleep_forever, "asyncio": asyncio.Event().wait}[backend]()
+
+    async def handler(call: CallSession) -> None:
+        who.set(call.caller_id)
+        await call.answer()
+        await call.say(pieces(call.caller_id))
+        assert (await call.agent.respond("go")).text == "Fine."
+        assert who.get() == call.caller_id
+
+    people = [Caller(name).waits_for_answer(timeout=5).waits(30) for name in ("ant", "bee")]
+    tools = [tool, slow] if backend != "virtual" else [tool]
+    given = parts(llm=model, conversation=Conversation(tools=tools, tool_timeout=3))
+    run = run_calls(handler, people, parts=given, backend=backend)
+    assert [report.error for report in run.calls] == [None, None]
+    assert {name: sorted(names) for name, names in seen.items()} == {
+        "text": ["ant", "bee"],
+        "model": ["ant", "ant", "bee", "bee"],
+        "tool": ["ant", "bee"],
+    }
 
 
 # ---- listening -------------------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ the same turn of the loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from contextvars import Context, copy_context
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import TypeVar, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 import attrs
 
@@ -47,7 +48,7 @@ from ..session.agent import Reading
 from .delivering import InThread, Log
 from .failures import Failures
 from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, end_of, outcome_of_part
-from .recognising import Recognising, Start
+from .recognising import Recognising
 
 __all__ = ["Conversations", "Talk"]
 
@@ -55,6 +56,8 @@ T = TypeVar("T")
 
 LAST_WORDS = 10.0
 """Seconds that a part has to be closed, and to be made when the call has ended meanwhile, so that it can be closed."""
+StartIn: TypeAlias = Callable[[str, Callable[[], Awaitable[None]], Context | None], int]
+"""Starts a task, with a name, in a context; its number."""
 HEARD_AT_ONCE = 1500
 """How many chunks may wait to be heard: half a minute, in which a loop may be stuck."""
 
@@ -122,7 +125,7 @@ class Conversations:
             except Exception as error:
                 self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
 
-    def new_talk(self, session: CallSession, start: Start, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
+    def new_talk(self, session: CallSession, start: StartIn, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
         """That of a call, which nobody has begun yet. Raises :class:`~voxtra_core.errors.ProviderFailed` where no
         detector of activity can be made.
         """
@@ -165,7 +168,7 @@ class Talk:
         self,
         owner: Conversations,
         session: CallSession,
-        start: Start,
+        start: StartIn,
         wire_format: Callable[[AudioFormat], AudioFormat],
     ) -> None:
         self.deadline: float | None = None
@@ -194,6 +197,7 @@ class Talk:
         self._feeds = Feeds[AgentEvent]()
         self._tasks: dict[int, int] = {}  # by the number of what they are for
         self._tools: set[int] = set()  # those of tools that run
+        self._asker: Context | None = None  # of whoever has the model answer
         self._made: dict[PartName, Pending[Callable[..., object]]] = {}
         self._making: dict[PartName, int] = {}  # the tasks
         self._hearing: AudioFeed | None = None
@@ -260,7 +264,12 @@ class Talk:
         say.source = next(self.machine.numbers)
         reading = Reading(say, self.time)
         say.finished.add_waker(reading.give_up)  # at once: who is told that it is over may have the model answer next
-        self._run(say.source, "text", partial(self._read, say, reading, pieces), partial(self._read_all, say))
+        read = partial(self._read, say, reading, pieces)
+        self._run(say.source, "text", read, partial(self._read_all, say), copy_context())
+
+    def answer_in(self, context: Context) -> None:
+        """Whoever has the model answer now does so in this; the model and its tools are called in it."""
+        self._asker = context
 
     def step(self) -> None:
         """Do what its machine wants done."""
@@ -298,14 +307,16 @@ class Talk:
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    def _start_safely(self, start: Start, name: str, function: Callable[[], Awaitable[None]]) -> int:
+    def _start_safely(
+        self, start: StartIn, name: str, function: Callable[[], Awaitable[None]], context: Context | None = None
+    ) -> int:
         async def run() -> None:
             try:
                 await function()
             except Exception as error:
                 self._fail(error)
 
-        return start(name, run)
+        return start(name, run, context)
 
     def _fail(self, error: Exception) -> None:
         self._owner.log(LogLevel.ERROR, f"call {self.call.id}: its conversation has failed, and is over", error)
@@ -341,13 +352,14 @@ class Talk:
             case Hear() | Finish() | AbandonRecogniser():
                 self._recognising.perform(command)
             case AskModel(ask):
-                self._run(ask, "model", partial(self._ask_model, command), partial(self._answered, ask))
+                self._run(ask, "model", partial(self._ask_model, command), partial(self._answered, ask), self._asker)
             case Synthesise(speech):
                 self._run(speech, "voice", partial(self._synthesise, command), partial(self._spoken, speech))
             case RunTool(run, call):
                 self._tools.add(run)
                 name = f"tool {one_line(call.name)}"
-                self._run(run, name, partial(self._run_tool, call), partial(self._tool_ended, command))
+                over = partial(self._tool_ended, command)
+                self._run(run, name, partial(self._run_tool, call), over, self._asker)
             case AskDetector(question, so_far):
                 name = "detector of turns"
                 self._run(question, name, partial(self._ask_detector, so_far), partial(self._told, question))
@@ -364,6 +376,7 @@ class Talk:
         name: str,
         function: Callable[[], Awaitable[T]],
         over: Callable[[T | None, Exception | None], object],
+        context: Context | None = None,
     ) -> None:
         """Run this in a task, and then ``over(outcome, error)``; unless it was cancelled from here."""
 
@@ -385,7 +398,7 @@ class Talk:
             over(outcome, error)
             self.step()
 
-        self._tasks[number] = self._start(f"{name} of {self.call.id}", run)
+        self._tasks[number] = self._start(f"{name} of {self.call.id}", run, context)
 
     # ---- the tasks -------------------------------------------------------------------------------------------------
 

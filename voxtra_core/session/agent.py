@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..agent.events import AgentEvent, AgentResponseEvent
@@ -55,6 +55,9 @@ class Talking(Protocol):
 
     def say_pieces(self, say: Say, pieces: AsyncIterable[str]) -> None:
         """Have the text of this come from there."""
+
+    def answer_in(self, context: Context) -> None:
+        """Whoever has the model answer now does so in this; the model and its tools are called in it."""
 
 
 async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
@@ -151,6 +154,7 @@ class ResponseStream(FeedStream[str]):
             on_text=lambda piece, now: self._feed.put(piece),
             on_end=lambda error, now: self._feed.end(error),
         )
+        talk.answer_in(copy_context())
 
     def __repr__(self) -> str:
         return f"<ResponseStream, {'over' if self.response.is_over else 'under way'}>"
@@ -229,6 +233,7 @@ class AgentClient:
         nothing, but the calls of tools that were run for it.
         """
         response = self._talk.machine.respond(text, self._driver.time())
+        self._talk.answer_in(copy_context())
         return await outcome(self._talk, self._driver, response.finished)
 
     def respond_stream(self, text: str) -> ResponseStream:
