@@ -1,8 +1,10 @@
 """What a conversation's parts look like: voice activity, recognition, the model, the voice, the detector of turns.
 
 They are small protocols, and plain functions will do where a part keeps nothing from one time to the next. Whatever is
-``async`` is awaited in a task of the application; a plain function may block, and runs in a worker thread. The one
-exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be quick.
+``async`` is awaited in a task of the application; a plain function may block, and runs in a worker thread. So does a
+plain generator, whose items are taken as they come; another thread may go on with it where the loop has fallen behind.
+The one exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be
+quick.
 
 A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each, in a worker
 thread, or awaited where it is ``async``: anything that can be called without arguments, such as a class. What needs

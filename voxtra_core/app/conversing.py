@@ -45,7 +45,7 @@ from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
 from ..session.agent import Reading
-from .delivering import InThread, Log
+from .delivering import InThread, IntoLoop, Log
 from .failures import Failures
 from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, end_of, outcome_of_part
 from .recognising import Recognising
@@ -99,6 +99,7 @@ class Conversations:
         driver: Driver,
         *,
         in_thread: InThread,
+        into_loop: IntoLoop,
         environ: Mapping[str, str],
         web: Web | None,
         cancel: Callable[[int], object],
@@ -106,6 +107,7 @@ class Conversations:
     ) -> None:
         self.driver = driver
         self.in_thread = in_thread
+        self.into_loop = into_loop
         self.cancel = cancel
         self.log = log
         self.failures = Failures(log, driver.time)
@@ -195,6 +197,7 @@ class Talk:
             self._mouth,
         )
         self._feeds = Feeds[AgentEvent]()
+        self._each_of = partial(each_of, owner.in_thread, owner.into_loop)
         self._tasks: dict[int, int] = {}  # by the number of what they are for
         self._tools: set[int] = set()  # those of tools that run
         self._asker: Context | None = None  # of whoever has the model answer
@@ -508,7 +511,7 @@ class Talk:
             self.step()
 
         model = await self._part("llm")
-        await each_of(self._owner.in_thread, (str, ToolCall), take, model, command.messages, command.tools)
+        await self._each_of((str, ToolCall), take, model, command.messages, command.tools)
 
     def _answered(self, ask: int, _: None, error: Exception | None) -> None:
         self.machine.receive_answered(ask, self.time(), error)
@@ -524,7 +527,7 @@ class Talk:
             self.step()
 
         voice = await self._part("tts")
-        await each_of(self._owner.in_thread, (AudioChunk, SpokenWord), take, voice, command.text)
+        await self._each_of((AudioChunk, SpokenWord), take, voice, command.text)
 
     def _spoken(self, speech: int, _: None, error: Exception | None) -> None:
         self.machine.receive_spoken(speech, self.time(), error)

@@ -438,6 +438,7 @@ class AppMachine:
             agent,
             self._driver,
             in_thread=self._recorder.in_thread,
+            into_loop=self._recorder.into_loop,
             environ=environ,
             web=self.web,
             cancel=lambda task: self._effects.append(CancelTask(task)),

@@ -30,7 +30,8 @@ from ..agent.tools import Tools
 from ..media.activity import VoiceActivity
 from ..media.chunk import AudioChunk
 from ..media.formats import SLIN, SLIN16, AudioFormat, as_format
-from .delivering import InThread
+from .delivering import InThread, IntoLoop
+from .relaying import relay
 
 __all__ = [
     "CANCELLED",
@@ -232,11 +233,9 @@ async def outcome_of_part(in_thread: InThread, function: Callable[..., object], 
     return await outcome if isinstance(outcome, Awaitable) else outcome
 
 
-_END = object()
-
-
 async def each_of(
     in_thread: InThread,
+    into_loop: IntoLoop,
     single: tuple[type, ...],
     take: Callable[[Any], object],
     function: Callable[..., object],
@@ -260,9 +259,7 @@ async def each_of(
         for item in outcome:
             take(item)
     elif isinstance(outcome, Iterable) and not isinstance(outcome, (bytes, str, Mapping)):  # nobody means their items
-        iterator = iter(outcome)
-        while (item := await in_thread(partial(next, iterator, _END))) is not _END:
-            take(item)
+        await relay(iter(outcome), take, in_thread=in_thread, into_loop=into_loop)
     else:
         wanted = " or ".join(kind.__name__ for kind in single)
         raise TypeError(f"it must return, or yield, {wanted}, not {type(outcome).__name__}")
