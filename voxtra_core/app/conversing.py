@@ -121,11 +121,18 @@ class Conversations:
         """Have a detector of activity made in a worker: what that loads keeps no call waiting, which has its own made
         where its audio arrives.
         """
-        if self.parts.vad is not None:
+        if self.parts.vad is None:
+            return
+        try:
+            made = await self.in_thread(partial(part_for_a_call, self.parts.vad))
+        except Exception as error:
+            self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
+            return
+        if (end := end_of(made)) is not None:
             try:
-                await self.in_thread(partial(part_for_a_call, self.parts.vad))
+                await outcome_of_part(self.in_thread, end)
             except Exception as error:
-                self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
+                self.log(LogLevel.WARNING, "vad= cannot be closed", error)
 
     def new_talk(self, session: CallSession, start: StartIn, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
         """That of a call, which nobody has begun yet. Raises :class:`~voxtra_core.errors.ProviderFailed` where no
