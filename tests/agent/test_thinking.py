@@ -192,6 +192,7 @@ def test_an_answer_that_nobody_wants_is_cancelled_and_nothing_of_it_is_kept() ->
     world.step()
     assert len(world.asks(Cancel)) == 1
     assert roles(world) == [("user", "Hello?")]
+    assert world.of(AgentResponseEvent) == []
 
 
 def test_to_say_nothing_ends_no_answer() -> None:

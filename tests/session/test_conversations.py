@@ -418,6 +418,10 @@ def test_tools_that_are_run() -> None:
         """Fails."""
         raise OSError("no line")
 
+    def hang() -> None:
+        """Fails without a word."""
+        raise TimeoutError
+
     async def handler(call: CallSession) -> None:
         await call.answer()
         said = await call.say(call.agent.respond_stream("book it"))
@@ -427,6 +431,7 @@ def test_tools_that_are_run() -> None:
         assert results[1].startswith("error: no line")
         assert "no tool" in results[2]
         assert results[3].startswith("error: ")
+        assert results[4] == "error: TimeoutError"
 
     model = ScriptedModel(
         [
@@ -436,13 +441,14 @@ def test_tools_that_are_run() -> None:
                 ToolCall("2", "fail"),
                 ToolCall("3", "unheard_of"),
                 ToolCall.of_text("4", "book", "{oh"),
+                ToolCall("5", "hang"),
             ],
             "It is booked.",
         ]
     )
-    report = held(handler, caller().waits(9), parts(llm=model, conversation=Conversation(tools=[book, fail])))
+    report = held(handler, caller().waits(9), parts(llm=model, conversation=Conversation(tools=[book, fail, hang])))
     assert asked == [(2, "5550100")]
-    assert [spec.name for spec in model.tools[0]] == ["book", "fail"]
+    assert [spec.name for spec in model.tools[0]] == ["book", "fail", "hang"]
     assert any("the tool fail failed" in line for line in report.run.log_lines)
 
 

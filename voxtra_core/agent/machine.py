@@ -356,7 +356,8 @@ class ConversationMachine:
 
     def _answered(self, response: Response, error: Exception | None, now: float) -> None:
         if error is None:
-            self._events.append(response.event)
+            if not response.is_abandoned:
+                self._events.append(response.event)
         elif error is not self._error:
             self._events.append(PartFailed(error))
 

@@ -68,6 +68,8 @@ class Response:
     """Whether it is spoken while it comes: then who speaks it knows what was heard of it."""
     is_told: bool = False
     """Whether it is said in other words than its own: the history has what is heard of those, in its place."""
+    is_abandoned: bool = False
+    """Whether nobody wanted all of it."""
     is_over: bool = False
 
     @property
@@ -132,6 +134,7 @@ class Thinker:
                 self._send(Cancel(response.ask))
             self._left.update(response.runs)
             response.runs.clear()
+            response.is_abandoned = True
             self._break_off(response)
             self._end(response, None, now)
 

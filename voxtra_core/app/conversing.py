@@ -466,7 +466,7 @@ class Talk:
                 return
             shown = None if isinstance(error, ArgumentsRefused) else error  # that quotes what the caller has said
             self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {one_line(call.name)} failed", shown)
-            result = f"error: {error}"
+            result = f"error: {f'{error}' or type(error).__name__}"
         self.machine.receive_result(command.run, result, self._owner.driver.time())
         self.step()
 
