@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from voxtra_core.agent.commands import AskModel, Cancel, RunTool, Synthesise
@@ -368,14 +369,49 @@ def test_a_message_that_calls_tools_is_kept() -> None:
     assert len(history) == 1
 
 
-def test_two_calls_of_one_id_have_one_result() -> None:
-    world = World(Conversation(run_tools=False))
-    world.machine.respond("What is it?", world.now)
+def test_two_calls_of_one_id_are_told_apart() -> None:
+    """Servers that do not number calls give all of them the same."""
+    world = World()
+    response = world.machine.respond("What is it?", world.now)
     world.step()
-    world.answer(CALL, CALL)
+    world.answer(CALL, attrs.evolve(CALL, id="id1_2"), CALL)
+    for result in ("5", "6", "7"):
+        world.result(result)
+    messages = world.asks(AskModel)[-1].messages
+    ids = ["id1", "id1_2", "id1_3"]
+    assert [call["id"] for call in messages[1]["tool_calls"]] == ids
+    assert [(m["tool_call_id"], m["content"]) for m in messages[2:]] == list(zip(ids, "567", strict=True))
+    assert not response.is_over
+
+
+def test_a_message_whose_calls_have_one_id_has_one_result() -> None:
+    world = World()
+    call = {"id": "id1", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}
+    world.history.append({"role": "assistant", "content": None, "tool_calls": [call, call]})
     world.machine.respond("Hello?", world.now)
     world.step()
-    assert [m["role"] for m in world.asks(AskModel)[-1].messages] == ["user", "assistant", "tool", "user"]
+    assert [m["role"] for m in world.asks(AskModel)[-1].messages] == ["assistant", "tool", "user"]
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_late_result_stands_behind_its_own_call(copied: bool) -> None:
+    """And not behind the next that has its id; where the history was exchanged for a copy, behind the last of it."""
+    world = World()
+    response = world.machine.respond("One?", world.now)
+    world.step()
+    world.answer(CALL)
+    late = world.number_of(RunTool)
+    response.finished.abandon(world.now)
+    if copied:
+        world.history[:] = [dict(message) for message in world.history]
+    else:
+        world.machine.respond("Two?", world.now)
+        world.step()
+        world.answer(CALL)
+    world.machine.receive_result(late, "of the first", world.now)
+    roles = ["user", "assistant", "tool", "user", "assistant"]
+    assert [message["role"] for message in world.history] == (roles[:3] if copied else roles)
+    assert world.history[2]["content"] == "of the first"
 
 
 def test_a_history_that_is_none() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import count
 
 import attrs
 
@@ -42,6 +43,15 @@ WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 """One word, of any script that has spaces between them."""
 
 
+@attrs.frozen
+class _Run:
+    """A tool that runs: an id alone does not say for which call, as models give one id again and again."""
+
+    call: ToolCall
+    message: Message
+    """Of the history, which calls it."""
+
+
 @attrs.define(eq=False)
 class Response:
     """An answer of the model's, while it comes."""
@@ -61,7 +71,7 @@ class Response:
     calls: list[ToolCall] = attrs.field(factory=list)
     """This round's."""
     ask: int | None = None
-    runs: dict[int, ToolCall] = attrs.field(factory=dict)
+    runs: dict[int, _Run] = attrs.field(factory=dict)
     """The tools that run for it."""
     rounds: int = 0
     is_said: bool = False
@@ -105,7 +115,7 @@ class Thinker:
         self._send = send
         self._new_number = new_number
         self._on_over = on_over
-        self._left: dict[int, ToolCall] = {}  # tools that run for answers that nobody wants any more
+        self._left: dict[int, _Run] = {}  # tools that run for answers that nobody wants any more
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -172,7 +182,7 @@ class Thinker:
         if response.times.first_token is None:
             response.times.first_token = now
         if isinstance(item, ToolCall):
-            response.calls.append(item)
+            response.calls.append(_with_own_id(item, response.calls))
         else:
             if not response.is_told:
                 if response.message is None:
@@ -205,7 +215,8 @@ class Thinker:
                     self._place_result(call.id, f"error: {call.error}")
                     continue
                 number = self._new_number()
-                response.runs[number] = call
+                assert response.message is not None
+                response.runs[number] = _Run(call, response.message)
                 self._send(RunTool(number, call))
                 self.timers.set(number, now + self._options.tool_timeout, self._tool_late(number))
             self._next_round(response, now)
@@ -223,11 +234,13 @@ class Thinker:
         response = self.current
         if run in self._left:
             self.timers.cancel(run)
-            self._place_result(self._left.pop(run).id, result)
+            left = self._left.pop(run)
+            self._place_result(left.call.id, result, left.message)
         if response is None or run not in response.runs:
             return
         self.timers.cancel(run)
-        self._place_result(response.runs.pop(run).id, result)
+        over = response.runs.pop(run)
+        self._place_result(over.call.id, result, over.message)
         self._next_round(response, now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
@@ -300,11 +313,14 @@ class Thinker:
                 for call in response.calls
             ]
 
-    def _place_result(self, tool_id: str, result: str) -> bool:
-        """Behind the message that calls it, among the results that stand there, in the order of the calls."""
+    def _place_result(self, tool_id: str, result: str, message: Message | None = None) -> bool:
+        """Behind the message that calls it, or else the last that has this id, among the results that stand there, in
+        the order of the calls.
+        """
+        wanted = message if any(message is other for other in self.history) else None
         for index in range(len(self.history) - 1, -1, -1):
             ids = call_ids(self.history[index])
-            if tool_id not in ids:
+            if tool_id not in ids or (wanted is not None and self.history[index] is not wanted):
                 continue
             end = index + 1
             while end < len(self.history) and _is_result(self.history[end]):
@@ -333,6 +349,13 @@ class Thinker:
             response.finished.fail(error)
         else:
             response.finished.resolve(response.event)
+
+
+def _with_own_id(call: ToolCall, earlier: Sequence[ToolCall]) -> ToolCall:
+    """A call that its result can be told by: of those of one round no two have the same id."""
+    ids = {other.id for other in earlier}
+    numbered = (f"{call.id}_{number}" for number in count(2))
+    return call if call.id not in ids else attrs.evolve(call, id=next(each for each in numbered if each not in ids))
 
 
 def _is_result(message: object) -> bool:
