@@ -325,6 +325,21 @@ def test_a_key_does_not_where_it_may_not() -> None:
     assert not say.finished.done
 
 
+@pytest.mark.parametrize("fillers", [(), ("Hm.",)])
+def test_a_key_interrupts_nothing_of_which_no_word_was_heard(fillers: tuple[str, ...]) -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=fillers, filler_after=1.0)
+    world.step()
+    world.silence(1.1)
+    assert world.is_audible() is bool(fillers)
+    world.machine.receive_digit(world.now)
+    world.answer("It is five.")
+    world.silence(3)
+    assert world.said(say).text == "It is five."
+    assert world.of(AgentInterrupted) == []
+
+
 def test_a_key_ends_the_doubt() -> None:
     world, say = speaking()
     world.speak(0.4)

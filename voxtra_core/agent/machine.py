@@ -204,9 +204,9 @@ class ConversationMachine:
             self.receive_deafness(self._deafness)
 
     def receive_digit(self, now: float) -> None:
-        """The caller has pressed a key."""
+        """The caller has pressed a key. What nobody has heard a word of is not what they want to end by it."""
         say = self.speaker.current
-        if self._options.interruption.dtmf and say is not None and say.interruptible:
+        if self._options.interruption.dtmf and say is not None and say.interruptible and say.began is not None:
             self._interrupt(say, now, now, now, by="dtmf")
 
     def receive_transcript(self, utterance: int, transcript: Transcript, now: float) -> None:

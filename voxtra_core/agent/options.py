@@ -76,7 +76,7 @@ class Interruption:
     doubt: float = attrs.field(default=3.0, validator=_within(0.1, 30))
     """How long words are waited for: who speaks longer than that has something to say."""
     dtmf: bool = True
-    """Whether a key interrupts, too."""
+    """Whether a key interrupts, too: what has begun to be heard, and no answer that is still being made."""
 
 
 @attrs.frozen(kw_only=True)
