@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -724,6 +725,26 @@ def test_who_goes_on_before_they_are_answered_is_answered_once() -> None:
     model = ScriptedModel([[1.5, "A table for how many?"], "A table for two."])
     report = held(handler, caller().says("I want a table").waits(1.0).says("for two people").waits(9), parts(llm=model))
     assert heard(report) == ["A table for two."]
+
+
+def test_silence_is_bounded_while_a_tool_runs() -> None:
+    async def look() -> str:
+        """Is slow."""
+        await trio.sleep(9)
+        return "nothing"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(
+            until=lambda turn, said: True,
+            patience=Patience(fillers=("One moment, please.", "I am still looking.", "It takes long today.")),
+        )
+
+    model = ScriptedModel([["Let me look. ", ToolCall("1", "look")], "Nothing found."])
+    given = parts(llm=model, conversation=Conversation(tools=[look]))
+    report = held(handler, caller().says("hello").waits(30), given, backend="trio")
+    assert " ".join(heard(report)) == "Let me look. One moment, please. I am still looking. Nothing found."
+    assert all(after.start - before.end <= 3.2 for before, after in pairwise(report.heard_speech))
 
 
 # ---- beside a conversation -------------------------------------------------------------------------------------------

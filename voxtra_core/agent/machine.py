@@ -12,7 +12,7 @@ what they say decides: words make it an interruption; a cough, or an "mm-hm", do
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Literal
 
@@ -41,7 +41,7 @@ from .events import (
 )
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
-from .speaker import Begin, Mouth, Say, SayState, Speaker
+from .speaker import Begin, Mouth, Say, Speaker
 from .thinking import WORD, Response, Thinker, cut_to
 
 __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
@@ -131,6 +131,7 @@ class ConversationMachine:
             new_number=self._new_number,
             voice_timeout=options.voice_timeout,
             on_sent=self._first_sent,
+            on_quiet=self._fell_quiet,
             on_over=self._said,
             on_failed=lambda error: self._events.append(PartFailed(error)),
             may_begin=self._may_begin,
@@ -387,12 +388,14 @@ class ConversationMachine:
     ) -> Say:
         """Say this answer, while it comes. Interrupted, it is cancelled.
 
-        While nothing has come of it, one of the ``fillers`` after another is said every ``filler_after`` seconds.
+        Whenever there has been nothing to say for ``filler_after`` seconds, the next of the ``fillers`` is said.
         """
         self._check(self.parts.tts)
         response.is_said = True
         say = self._say(now, None, response, interruptible=interruptible, remember=False)
-        self._fill(say, iter(fillers), filler_after, now)
+        say.fillers, say.filler_after = deque(fillers), filler_after
+        if say.is_quiet:
+            self._fell_quiet(say, now)
         if response.text:
             self.speaker.add_text(say, response.text, now)
         if response.is_over:
@@ -422,18 +425,14 @@ class ConversationMachine:
         self.speaker.add(say, now, text)
         return say
 
-    def _fill(self, say: Say, fillers: Iterator[str], after: float, now: float) -> None:
-        def fill(now: float) -> None:
-            if say.is_over or any(not sentence.is_filler for sentence in say.sentences):
-                return
-            if say.state is SayState.SPEAKING:
-                filler = next(fillers, None)
-                if filler is None:
-                    return
-                self.speaker.add_filler(say, filler, now)
-            self._fill(say, fillers, after, now)
+    def _fell_quiet(self, say: Say, now: float) -> None:
+        """All that there is of it by now has been heard."""
+        if say.fillers:
+            self._timers.set(say, now + say.filler_after, lambda now: self._fill(say, now))
 
-        self._timers.set("filler", now + after, fill)
+    def _fill(self, say: Say, now: float) -> None:
+        if say.is_quiet:
+            self.speaker.add_filler(say, say.fillers.popleft(), now)
 
     def _times_of(self, response: Response | None) -> TurnTimes | None:
         if response is not None:
@@ -458,6 +457,7 @@ class ConversationMachine:
                 self._times = None
 
     def _said(self, say: Say, said: Said, now: float) -> None:
+        self._timers.cancel(say)
         if self._doubt is not None and self._doubt.say is say:
             self._doubt = None
             self._timers.cancel("doubt")

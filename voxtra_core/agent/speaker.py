@@ -154,6 +154,12 @@ class Say:
     """How long it waits for somebody who speaks."""
     source: int | None = None
     """What its text comes from, to be cancelled with it."""
+    fillers: deque[str] = attrs.field(factory=deque, repr=False)
+    """What is left to be said where there is nothing to say for"""
+    filler_after: float = 3.0
+    """… so many seconds."""
+    is_quiet: bool = False
+    """Whether all that there is of it has been heard, and more is to come."""
     began: float | None = None
     """When the first of it was sent, other than a filler."""
     marked_begin: int = -1
@@ -165,6 +171,11 @@ class Say:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state is SayState.OVER
+
+    @property
+    def is_all_heard(self) -> bool:
+        """Whether nothing that there is of it by now is still to be sent."""
+        return all(sentence.is_heard for sentence in self.sentences)
 
     @property
     def text(self) -> str:
@@ -193,8 +204,9 @@ _BEGUN = {Begin.NOW: SayState.SPEAKING, Begin.LATER: SayState.WAITING, Begin.PAU
 class Speaker:
     """Says one thing after another.
 
-    ``on_sent(say, now)`` is called when the first of one has been sent; ``on_over(say, said, now)`` when it has ended,
-    whichever way; ``on_failed(error)`` when the voice has failed.
+    ``on_sent(say, now)`` is called when the first of one has been sent; ``on_quiet(say, now)`` whenever all that there
+    is of one by now has been heard, and more is to come; ``on_over(say, said, now)`` when it has ended, whichever way;
+    ``on_failed(error)`` when the voice has failed.
     """
 
     def __init__(
@@ -205,6 +217,7 @@ class Speaker:
         new_number: Callable[[], int],
         voice_timeout: float,
         on_sent: Callable[[Say, float], object],
+        on_quiet: Callable[[Say, float], object],
         on_over: Callable[[Say, Said, float], object],
         on_failed: Callable[[Exception], object],
         may_begin: Callable[[Say, float], Begin],
@@ -217,6 +230,7 @@ class Speaker:
         self._new_number = new_number
         self._voice_timeout = voice_timeout
         self._on_sent = on_sent
+        self._on_quiet = on_quiet
         self._on_over = on_over
         self._on_failed = on_failed
         self._may_begin = may_begin
@@ -266,6 +280,7 @@ class Speaker:
         """Say this while there is nothing else of it yet."""
         if not say.is_over and not say.has_all_text:
             say.sentences.append(Sentence(text, is_filler=True))
+            say.is_quiet = False
             self._go_on(now)
 
     def _add_sentences(self, say: Say, texts: list[str], now: float) -> None:
@@ -274,6 +289,7 @@ class Speaker:
         for text in texts:
             if text.strip():
                 say.sentences.append(Sentence(text))
+                say.is_quiet = False
                 if say.times is not None and say.times.first_sentence is None:
                     say.times.first_sentence = now
         self._go_on(now)
@@ -290,7 +306,7 @@ class Speaker:
         say = self.current
         if say is None or say.state is SayState.PAUSED:
             return
-        say.state = SayState.PAUSED
+        say.state, say.is_quiet = SayState.PAUSED, False
         self._drop(say)
         self.timers.cancel("tail")
 
@@ -433,8 +449,9 @@ class Speaker:
                 if say.is_over:  # the audio has failed
                     return
         if not say.has_all_text:
-            return
-        if say.base is None:
+            if say.base is None:
+                self._fall_quiet(say, now)
+        elif say.base is None:
             self._over(say, now)
         elif say.marked != self._epoch:
             say.marked = self._epoch
@@ -472,6 +489,8 @@ class Speaker:
         else:
             sentence.length, sentence.is_heard = sentence.seconds, True
             sentence.audio.clear()
+            if not say.has_all_text and say.is_all_heard:
+                self.timers.set("tail", now + TAIL, lambda now: self._fall_quiet(say, now))
             self._synthesise(now)
 
     def _all_sent(self, epoch: int, say: Say, error: Exception | None, now: float) -> None:
@@ -481,6 +500,12 @@ class Speaker:
             self._lost(say, error, now)
         else:
             self.timers.set("tail", now + TAIL, lambda now: self._over(say, now))
+
+    def _fall_quiet(self, say: Say, now: float) -> None:
+        is_speaking = say.state is SayState.SPEAKING and not say.has_all_text
+        if is_speaking and say.is_all_heard and not say.is_quiet:
+            say.is_quiet = True
+            self._on_quiet(say, now)
 
     def _lost(self, say: Say, error: Exception, now: float) -> None:
         """The audio has failed: no more of it can be heard."""
