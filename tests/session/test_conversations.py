@@ -747,6 +747,61 @@ def test_silence_is_bounded_while_a_tool_runs() -> None:
     assert all(after.start - before.end <= 3.2 for before, after in pairwise(report.heard_speech))
 
 
+# ---- tools that speak, or end the call -------------------------------------------------------------------------------
+
+
+def test_a_tool_may_say_goodbye_and_hang_up() -> None:
+    async def goodbye(call: CallSession) -> str:
+        """Ends the call."""
+        assert await call.say("Goodbye and thank you.") == Said("Goodbye and thank you.")
+        await call.hangup()
+        return "done"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(CallEnded):
+            await call.converse()
+        assert [message["content"] for message in call.agent.history if message["role"] == "assistant"] == [
+            "One moment.", "Goodbye and thank you.",
+        ]  # fmt: skip
+
+    model = ScriptedModel([["One moment.", ToolCall("1", "goodbye")]])
+    given = parts(llm=model, conversation=Conversation(tools=[goodbye]))
+    report = held(handler, caller().says("bye now").waits(120), given)
+    assert heard(report) == ["One moment. Goodbye and thank you."]
+    assert report.heard_speech[0].end < 10
+
+
+@pytest.mark.parametrize("spoken", ["", "wait please"])
+def test_a_tool_may_wait_until_what_the_model_said_before_was_heard(spoken: str) -> None:
+    outcomes: list[bool] = []
+
+    async def hang_up(call: CallSession) -> str:
+        """Ends the call."""
+        await trio.sleep(1)
+        outcomes.append(await call.agent.wait_for_playout())
+        outcomes.append(await call.agent.wait_for_playout())
+        if all(outcomes):
+            await call.hangup()
+        return "the caller is still there"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(until=lambda turn, said: not said.interrupted)
+
+    goodbye = "Thank you for calling us today. Have a nice day. Goodbye."
+    model = ScriptedModel([[goodbye, ToolCall("1", "hang_up")]], otherwise="Yes?")
+    given = parts(llm=model, tts=SimulatedVoice(delay=0.2), conversation=Conversation(tools=[hang_up]))
+    person = caller().says("bye now").waits_for_speech("calling", timeout=9)
+    report = run_call(handler, (person.says(spoken) if spoken else person).waits(30), parts=given, backend="trio")
+    if spoken:
+        assert outcomes == [False, False]
+        assert heard(report)[-1] == "Yes?"
+    else:
+        assert outcomes == [True, True]
+        assert " ".join(heard(report)) == goodbye
+
+
 # ---- beside a conversation -------------------------------------------------------------------------------------------
 
 

@@ -439,6 +439,16 @@ class ConversationMachine:
             return response.times if response.times.first_audio is None else None
         return self._times if self._times is not None and self._times.asked_model is None else None
 
+    def wait_for_playout(self, run: int | None = None) -> Pending[bool]:
+        """Whether all that is said by now is heard, once that is known. For a tool, ``run`` is its number: where nobody
+        wants its answer any more, what was said before it was not heard.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if run is not None and self.thinker.has_left(run):
+            return Pending.resolved(False)
+        return self.speaker.wait_for_playout()
+
     def add_text(self, say: Say, text: str, now: float) -> None:
         """More of what is to be said."""
         self.speaker.add_text(say, text, now)

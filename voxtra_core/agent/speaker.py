@@ -1,9 +1,10 @@
 """What the agent says: from text to audio that has been sent, and how much of it was heard.
 
 What is to be said is an *utterance* of the agent's, a :class:`Say`: its text comes all at once or bit by bit, is cut
-into sentences, and those are synthesised one ahead of the other. One is said at a time; others wait::
+into sentences, and those are synthesised one ahead of the other. One is said at a time; others wait. What is said while
+an answer waits for its tools is said in between::
 
-    WAITING ──▶ SPEAKING ⇄ PAUSED
+    WAITING ⇄ SPEAKING ⇄ PAUSED
        │            │        │
        └────────────┴────────┴──▶ OVER
 
@@ -201,6 +202,15 @@ class Say:
 _BEGUN = {Begin.NOW: SayState.SPEAKING, Begin.LATER: SayState.WAITING, Begin.PAUSED: SayState.PAUSED}
 
 
+@attrs.frozen(eq=False)
+class _Playout:
+    """Somebody waits until all that is said has been heard."""
+
+    heard: Pending[bool]
+    says: tuple[Say, ...]
+    """What was being said, or waited to be, when they began to."""
+
+
 class Speaker:
     """Says one thing after another.
 
@@ -235,6 +245,7 @@ class Speaker:
         self._on_failed = on_failed
         self._may_begin = may_begin
         self._synthesising: tuple[Say, Sentence] | None = None
+        self._playouts: list[_Playout] = []
         self._epoch = 0  # marks of an earlier one are for audio that was dropped
         self._is_closed = False
 
@@ -324,10 +335,29 @@ class Speaker:
             self._drop(say)
             self._finish(say, say.said(say.heard, by=by, is_cut=True), now)
 
+    def wait_for_playout(self) -> Pending[bool]:
+        """Settled when there is nothing to be said by now that has not been heard; ``False`` where some of what there
+        is now will not be.
+        """
+        heard = Pending[bool](lambda _, now: self._playouts.remove(playout) if playout in self._playouts else None)
+        playout = _Playout(heard, tuple(self.queue))
+        self._playouts.append(playout)
+        self._tell_playouts()
+        return heard
+
+    def _tell_playouts(self) -> None:
+        if all(say.is_quiet for say in self.queue):  # one at most: others wait to be said
+            playouts, self._playouts = self._playouts, []
+            for playout in playouts:
+                playout.heard.resolve(True)
+
     def close(self, error: Exception, now: float) -> None:
         """The call has ended: all fail."""
         self._is_closed = True
         self._epoch += 1
+        playouts, self._playouts = self._playouts, []
+        for playout in playouts:
+            playout.heard.fail(error)
         for say in [*self.queue]:
             self._count(say)
             self._finish(say, say.said(say.heard, is_cut=True), now, error)
@@ -415,9 +445,25 @@ class Speaker:
                 say.state = _BEGUN[self._may_begin(say, now)]
             if say.state is SayState.SPEAKING:
                 self._place(say, now)
-            if self.queue and self.queue[0] is say:
+            if self.queue and self.queue[0] is say and not self._make_room(say, now):
                 break
         self._synthesise(now)
+
+    def _make_room(self, say: Say, now: float) -> bool:
+        """An answer has no more to say until its tools have come to something: what waits is said in between, or a tool
+        that says something would wait for its own end.
+        """
+        if not say.is_quiet or say.response is None or not say.response.runs or len(self.queue) < 2:
+            return False
+        other = self.queue[1]
+        if other.response is not None or self._may_begin(other, now) is not Begin.NOW:
+            return False
+        self._count(say)
+        say.state, say.is_quiet, say.waits_until = SayState.WAITING, False, None
+        self.queue.remove(other)
+        self.queue.appendleft(other)
+        other.state = SayState.SPEAKING
+        return True
 
     def _synthesise(self, now: float) -> None:
         """Have the next sentence made, one at a time, unless enough is there."""
@@ -490,7 +536,7 @@ class Speaker:
             sentence.length, sentence.is_heard = sentence.seconds, True
             sentence.audio.clear()
             if not say.has_all_text and say.is_all_heard:
-                self.timers.set("tail", now + TAIL, lambda now: self._fall_quiet(say, now))
+                self.timers.set("tail", now + TAIL, partial(self._all_heard, say))
             self._synthesise(now)
 
     def _all_sent(self, epoch: int, say: Say, error: Exception | None, now: float) -> None:
@@ -501,11 +547,16 @@ class Speaker:
         else:
             self.timers.set("tail", now + TAIL, lambda now: self._over(say, now))
 
+    def _all_heard(self, say: Say, now: float) -> None:
+        self._fall_quiet(say, now)
+        self._go_on(now)
+
     def _fall_quiet(self, say: Say, now: float) -> None:
         is_speaking = say.state is SayState.SPEAKING and not say.has_all_text
         if is_speaking and say.is_all_heard and not say.is_quiet:
             say.is_quiet = True
             self._on_quiet(say, now)
+            self._tell_playouts()
 
     def _lost(self, say: Say, error: Exception, now: float) -> None:
         """The audio has failed: no more of it can be heard."""
@@ -552,15 +603,20 @@ class Speaker:
         if say is self.current:
             self.timers.cancel("tail")
         self.timers.cancel(say)
-        say.state = SayState.OVER
+        say.state, say.is_quiet = SayState.OVER, False
         self.queue.remove(say)
         if self._synthesising is not None and self._synthesising[0] is say:
             self._cancel_voice()
         if say.source is not None and not say.has_all_text:
             self._send(Cancel(say.source))
         self._on_over(say, said, now)
+        if error is not None or said.interrupted:
+            for playout in [playout for playout in self._playouts if say in playout.says]:
+                self._playouts.remove(playout)
+                playout.heard.resolve(False)
         if error is not None:
             say.finished.fail(error)
         else:
             say.finished.resolve(said)
         self._go_on(now)
+        self._tell_playouts()

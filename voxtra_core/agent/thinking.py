@@ -148,6 +148,10 @@ class Thinker:
             self._break_off(response)
             self._end(response, None, now)
 
+    def has_left(self, run: int) -> bool:
+        """Whether this is a tool that runs for an answer which nobody wants any more."""
+        return run in self._left
+
     def is_told_by(self, text: str, heard: str, response: Response) -> bool:
         """Whether this text was made of the answer. What was heard of it is in the answer's place then; of an answer
         under way that is not all, and the history leaves the rest to what will be said.

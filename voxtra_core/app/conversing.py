@@ -43,6 +43,7 @@ from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
+from ..session.agent import runs_tool
 from .delivering import InThread, Log
 from .parts import AgentParts, CallParts, PartName, each_of, outcome_of_part
 from .recognising import Recognising, Start
@@ -459,6 +460,7 @@ class Talk:
 
     async def _run_tool(self, command: RunTool) -> None:
         call = command.call
+        runs_tool(self, command.run)
         try:
             result = result_text(await self._called(call))
         except Exception as error:
