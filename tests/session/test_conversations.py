@@ -28,7 +28,7 @@ from voxtra_core import (
 from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.app.parts import AgentParts, CallParts
 from voxtra_core.media import SLIN, SLIN16, ULAW, AudioFormat, VoiceActivity
-from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
+from voxtra_core.testing import Agent, Caller, CallReport, Faults, run_call, run_calls
 from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
@@ -800,6 +800,100 @@ def test_a_tool_may_wait_until_what_the_model_said_before_was_heard(spoken: str)
     else:
         assert outcomes == [True, True]
         assert " ".join(heard(report)) == goodbye
+
+
+# ---- tools that hand the call to somebody ----------------------------------------------------------------------------
+
+
+BOB = "PJSIP/bob"
+
+
+def test_after_a_transfer_in_a_tool_the_agent_keeps_out_of_it() -> None:
+    """Neither what was said before and not heard, nor an answer, nor a filler goes into the call of the two."""
+
+    async def connect(call: CallSession) -> str:
+        """Connects the caller with Bob."""
+        await call.transfer_to(BOB)
+        await trio.sleep(4)
+        return "connected"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse() == "bridged"
+        user, asked, result = call.agent.history
+        assert user == {"role": "user", "content": "Bob please"}
+        assert [each["id"] for each in asked["tool_calls"]] == ["1"]
+        assert result == {"role": "tool", "tool_call_id": "1", "content": "connected"}
+        await call.wait_unbridged()
+        turn = await call.listen(timeout=20)
+        assert turn is not None
+        assert turn.text == "hello again"
+
+    model = ScriptedModel([["I will connect you with Bob, who knows everything.", ToolCall("1", "connect")]])
+    report = held(
+        handler,
+        caller().says("Bob please").waits(2).says("my card number is four two").waits(12).says("hello again").waits(5),
+        parts(llm=model, tts=SimulatedVoice(delay=0.5), conversation=Conversation(tools=[connect])),
+        agents=[Agent(BOB).answers().waits(8).hangs_up()],
+        backend="trio",
+    )
+    assert heard(report) == []
+    assert len(model.asked) == 1
+
+
+def test_it_keeps_out_of_it_when_somebody_else_brings_the_call_into_a_bridge() -> None:
+    met: list[CallSession] = []
+    ends: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        if call.caller_id == "bee":
+            met.append(call)
+            await call.converse(greeting=LONG)
+            ends.append("bee's")
+            await call.wait_unbridged()
+            assert await call.listen(timeout=0) is None
+            return
+        await trio.sleep(2)
+        await call.bridge_with(met[0])
+        await call.wait_ended()
+
+    model = ScriptedModel(otherwise="Yes?")
+    bee = Caller("bee").waits_for_answer(timeout=5).waits(4).says("is that you").waits(9).hangs_up()
+    ant = Caller("ant", after=0.1).waits_for_answer(timeout=5).waits(9).hangs_up()
+    run = run_calls(handler, [bee, ant], parts=parts(llm=model), backend="trio")
+    assert [report.error for report in run.calls] == [None, None]
+    assert ends == ["bee's"]
+    assert run.calls[0].heard_speech[0].text.startswith("One two three")
+    assert "Eleven" not in run.calls[0].heard_speech[0].text
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("how", ["nobody answers", "they come back"])
+def test_it_goes_on_where_the_caller_is_alone_again(how: str) -> None:
+    async def connect(call: CallSession) -> str:
+        """Connects the caller with Bob."""
+        await call.transfer_to(BOB, timeout=3)
+        await call.wait_unbridged()
+        return "they have talked"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(until=lambda turn, said: not said.interrupted)
+        (result,) = [message["content"] for message in call.agent.history if message["role"] == "tool"]
+        assert result.startswith("error: not transferred" if how == "nobody answers" else "they have talked")
+
+    bob = Agent(BOB) if how == "nobody answers" else Agent(BOB).answers().waits(3).hangs_up()
+    model = ScriptedModel([["One moment.", ToolCall("1", "connect")], "What else?"])
+    report = held(
+        handler,
+        caller().says("Bob please").waits(3).says("hello Bob").waits(20),
+        parts(llm=model, conversation=Conversation(tools=[connect])),
+        agents=[bob],
+        backend="trio",
+    )
+    assert heard(report)[-1] == "What else?"
+    assert len(model.asked) == 2
 
 
 # ---- beside a conversation -------------------------------------------------------------------------------------------

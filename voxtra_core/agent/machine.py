@@ -261,6 +261,21 @@ class ConversationMachine:
         else:
             self.speaker.receive_failure(speech, part_failed("tts", error), now)
 
+    def hand_over(self, now: float) -> Pending[None]:
+        """Somebody else talks with the caller now: nothing more is said, answered or listened for. Settled when the
+        tools have ended that run.
+        """
+        tools = self.thinker.wait_for_tools()
+        for say in reversed(self.speaker.queue.copy()):
+            self.speaker.stop(say, now)
+        if self.thinker.current is not None:
+            self.thinker.abandon(self.thinker.current, now)
+        listening, self._listening = self._listening, deque()
+        for waiter in listening:
+            self._timers.cancel(waiter.name)
+            waiter.pending.resolve(None)
+        return tools
+
     def close(self, error: VoxtraError, now: float) -> None:
         """The call has ended: whoever waits is told so, and nothing is said any more."""
         if self._error is not None:

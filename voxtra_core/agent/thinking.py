@@ -115,6 +115,7 @@ class Thinker:
         self._send = send
         self._new_number = new_number
         self._on_over = on_over
+        self._awaited: list[tuple[Pending[None], set[int]]] = []
         self._left: dict[int, _Run] = {}  # tools that run for answers that nobody wants any more
 
     # ---- operations ------------------------------------------------------------------------------------------------
@@ -152,6 +153,24 @@ class Thinker:
         """Whether this is a tool that runs for an answer which nobody wants any more."""
         return run in self._left
 
+    def wait_for_tools(self) -> Pending[None]:
+        """Settled when those that run now have ended."""
+        awaited = Pending[None]()
+        self._awaited.append((awaited, self._running))
+        self._tell_awaited()
+        return awaited
+
+    @property
+    def _running(self) -> set[int]:
+        return {*self._left, *(self.current.runs if self.current is not None else ())}
+
+    def _tell_awaited(self) -> None:
+        running = self._running
+        for awaited, runs in self._awaited:
+            if not runs & running:
+                awaited.resolve(None)
+        self._awaited = [(awaited, runs) for awaited, runs in self._awaited if not awaited.done]
+
     def is_told_by(self, text: str, heard: str, response: Response) -> bool:
         """Whether this text was made of the answer. What was heard of it is in the answer's place then; of an answer
         under way that is not all, and the history leaves the rest to what will be said.
@@ -169,6 +188,8 @@ class Thinker:
             self._break_off(self.current)
             self._end(self.current, error, now)
         self._left.clear()
+        for awaited, _ in self._awaited:
+            awaited.fail(error)
         self.timers.clear()
 
     # ---- what the model says, and the tools ------------------------------------------------------------------------
@@ -240,11 +261,13 @@ class Thinker:
             self.timers.cancel(run)
             left = self._left.pop(run)
             self._place_result(left.call.id, result, left.message)
+            self._tell_awaited()
         if response is None or run not in response.runs:
             return
         self.timers.cancel(run)
         over = response.runs.pop(run)
         self._place_result(over.call.id, result, over.message)
+        self._tell_awaited()
         self._next_round(response, now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------

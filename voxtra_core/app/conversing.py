@@ -195,7 +195,10 @@ class Talk:
             cancel=owner.cancel,
             step=self.step,
         )
+        self.converses = False
+        self.handed_over: Pending[None] | None = None
         call.on_digit = self._pressed
+        call.on_bridged = self._bridged
         call.wait_ended().add_waker(self._ended)
 
     def time(self) -> float:
@@ -297,12 +300,19 @@ class Talk:
     def _pressed(self, now: float) -> None:
         self.safely(partial(self.machine.receive_digit, now))
 
+    def _bridged(self, now: float) -> None:
+        def hand_over() -> None:
+            self.handed_over = self.machine.hand_over(now)
+
+        if self.converses:
+            self.safely(hand_over)
+
     def _ended(self) -> None:
         assert self.call.end is not None
         self._close(CallEnded(self.call.id, self.call.end))
 
     def _close(self, error: VoxtraError) -> None:
-        self.call.on_digit = None
+        self.call.on_digit = self.call.on_bridged = None
         if self._hearing is not None:
             self._hearing.close()
         self.machine.close(error, self._owner.driver.time())

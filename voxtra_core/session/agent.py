@@ -32,6 +32,11 @@ _tool: ContextVar[tuple[Talking, int] | None] = ContextVar("_tool", default=None
 class Talking(Protocol):
     """Whoever runs a call's conversation."""
 
+    converses: bool
+    """Whether its loop is run for the handler, which ends when the call comes into a bridge."""
+    handed_over: Pending[None] | None
+    """It has, since this was ``None``; settled when the tools have ended that ran then."""
+
     @property
     def machine(self) -> ConversationMachine:
         """Its machine."""

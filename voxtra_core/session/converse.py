@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Literal
 from ..agent.events import Said, UserTranscriptEvent
 from ..agent.options import Patience
 from ..errors import ProviderFailed
+from .waiting import Driver, outcome_of
 
 if TYPE_CHECKING:
+    from .agent import Talking
     from .call import CallSession
 
 __all__ = ["ConverseEnd", "converse"]
 
-ConverseEnd = Literal["silence", "until"]
-"""Why it has ended: nobody said anything, or who was asked said so."""
+ConverseEnd = Literal["silence", "until", "bridged"]
+"""Why it has ended: nobody said anything; who was asked said so; the call was brought into a bridge with somebody."""
 
 
 async def converse(
     call: CallSession,
+    talk: Talking,
+    driver: Driver,
     answer: Callable[[str], Awaitable[Said]],
     *,
     greeting: str | None,
@@ -27,29 +31,64 @@ async def converse(
     patience: Patience,
 ) -> ConverseEnd:
     """As :meth:`.CallSession.converse` says; ``answer(text)`` has the model answer, and says it."""
+    talk.converses, talk.handed_over = True, None
+    try:
+        return await _loop(call, talk, driver, answer, greeting=greeting, until=until, patience=patience)
+    finally:
+        talk.converses = False
+
+
+async def _loop(
+    call: CallSession,
+    talk: Talking,
+    driver: Driver,
+    answer: Callable[[str], Awaitable[Said]],
+    *,
+    greeting: str | None,
+    until: Callable[[UserTranscriptEvent, Said], bool] | None,
+    patience: Patience,
+) -> ConverseEnd:
     if greeting:
         await call.say(greeting)
     reprompts, failures, apologises = iter(patience.reprompts), 0, False
+    turn: UserTranscriptEvent | None = None
+    text: str | None = None  # what is to be answered; "" where that is in the history already
     while True:
+        if talk.handed_over is not None:
+            tools, talk.handed_over = talk.handed_over, None
+            await outcome_of(driver, tools)
+            if call.machine.bridge is not None:
+                if text:
+                    call.agent.history.append({"role": "user", "content": text})
+                talk.rest()
+                return "bridged"
+            continue  # the transfer has failed, or they are back
         try:
             if apologises:
                 apologises = False
                 await call.say(patience.apology, remember=False)
-            turn = await call.listen(timeout=patience.reprompt_after)
-            if turn is None:
-                reprompt = next(reprompts, None)
-                if reprompt is None:
-                    return "silence"
-                await call.say(reprompt)
-                continue
-            reprompts = iter(patience.reprompts)
-            said = await answer(turn.text)
-            failures = 0
+            elif text is None:
+                turn = await call.listen(timeout=patience.reprompt_after)
+                if turn is not None:
+                    reprompts, text = iter(patience.reprompts), turn.text
+                elif talk.handed_over is None:
+                    reprompt = next(reprompts, None)
+                    if reprompt is None:
+                        return "silence"
+                    await call.say(reprompt)
+            else:
+                asked, text = text, ""
+                said = await answer(asked)
+                failures = 0
+                if talk.handed_over is not None and said.interrupted:
+                    continue  # the model is to go on, should they come back
+                text = None
+                if until is not None and turn is not None and until(turn, said):
+                    return "until"
         except ProviderFailed:
+            if talk.handed_over is not None:
+                continue
             failures += 1
             if failures >= patience.failures or not patience.apology:
                 raise
-            apologises = True
-            continue
-        if until is not None and until(turn, said):
-            return "until"
+            apologises, text = True, None
