@@ -603,3 +603,46 @@ def test_what_nobody_waits_for_and_what_ends_with_the_call() -> None:
     assert not given_up.done
     with pytest.raises(CallEnded):
         world.machine.wait_for_playout()
+
+
+# ---- somebody else talks with the caller -----------------------------------------------------------------------------
+
+
+def test_handed_over_it_says_and_answers_nothing_more_and_its_tools_end() -> None:
+    world, say = with_tool("I will connect you with Bob.")
+    told = world.machine.say(world.now, "One moment.", interruptible=False)
+    listening = world.machine.listen(world.now, 8.0)
+    world.silence(1.0)
+    tools = world.machine.hand_over(world.now)
+    world.step()
+    assert listening.result() is None
+    assert [world.said(each).interrupted for each in (say, told)] == [True, True]
+    assert not world.machine.is_engaged
+    assert not tools.done
+    world.silence(5)
+    assert not world.is_audible()
+    assert spoken(world) == ["I will connect you with Bob.", "One moment."]
+    world.result("connected")
+    assert tools.done
+    assert len(world.asks(AskModel)) == 1
+    assert roles(world)[-1] == ("tool", "connected")
+    assert world.machine.next_deadline() is None
+
+
+def test_handed_over_while_the_model_writes() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    assert world.machine.hand_over(world.now).done
+    world.step()
+    assert response.is_over
+    assert len(world.asks(Cancel)) == 1
+
+
+def test_tools_that_are_waited_for_when_the_call_ends() -> None:
+    world, _ = with_tool("One moment.")
+    tools = world.machine.hand_over(world.now)
+    world.step()
+    world.close(CallEnded("call-1", CallEnd(16, EndedBy.REMOTE)))
+    with pytest.raises(CallEnded):
+        tools.result()
