@@ -618,11 +618,13 @@ def test_handed_over_it_says_and_answers_nothing_more_and_its_tools_end() -> Non
     assert listening.result() is None
     assert [world.said(each).interrupted for each in (say, told)] == [True, True]
     assert not world.machine.is_engaged
-    assert not tools.done
+    assert len(world.asks(RunTool)) == 1
     world.silence(5)
     assert not world.is_audible()
     assert spoken(world) == ["I will connect you with Bob.", "One moment."]
+    waits = not tools.done
     world.result("connected")
+    assert waits
     assert tools.done
     assert len(world.asks(AskModel)) == 1
     assert roles(world)[-1] == ("tool", "connected")

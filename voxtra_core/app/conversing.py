@@ -195,8 +195,8 @@ class Talk:
             cancel=owner.cancel,
             step=self.step,
         )
-        self.converses = False
-        self.handed_over: Pending[None] | None = None
+        self._is_in_loop = False
+        self._handed_over: Pending[None] | None = None
         call.on_digit = self._pressed
         call.on_bridged = self._bridged
         call.wait_ended().add_waker(self._ended)
@@ -224,6 +224,18 @@ class Talk:
                 self._recognising.begin()
             self._make("llm", "tts", "turn")  # what takes its time to be made is not to be waited for then
             self._owner.driver.wake()
+
+    def begin_loop(self) -> None:
+        """Its loop is run for the handler from now on, which keeps it out of any bridge that the call comes into."""
+        self._is_in_loop, self._handed_over = True, None
+
+    def end_loop(self) -> None:
+        """It is not any more."""
+        self._is_in_loop = False
+
+    def handed_over(self) -> Pending[None] | None:
+        """Whether the call has come into one since :meth:`begin_loop`: settled when the tools have ended that ran."""
+        return self._handed_over
 
     def rest(self) -> None:
         """Nobody looks after the conversation any more: hear nothing, and say nothing."""
@@ -302,9 +314,9 @@ class Talk:
 
     def _bridged(self, now: float) -> None:
         def hand_over() -> None:
-            self.handed_over = self.machine.hand_over(now)
+            self._handed_over = self.machine.hand_over(now)
 
-        if self.converses:
+        if self._is_in_loop:
             self.safely(hand_over)
 
     def _ended(self) -> None:

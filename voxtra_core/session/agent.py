@@ -32,11 +32,6 @@ _tool: ContextVar[tuple[Talking, int] | None] = ContextVar("_tool", default=None
 class Talking(Protocol):
     """Whoever runs a call's conversation."""
 
-    converses: bool
-    """Whether its loop is run for the handler, which ends when the call comes into a bridge."""
-    handed_over: Pending[None] | None
-    """It has, since this was ``None``; settled when the tools have ended that ran then."""
-
     @property
     def machine(self) -> ConversationMachine:
         """Its machine."""
@@ -51,6 +46,15 @@ class Talking(Protocol):
 
     def open(self) -> None:
         """Hear and be heard, from now on."""
+
+    def begin_loop(self) -> None:
+        """Its loop is run for the handler from now on, which keeps it out of any bridge that the call comes into."""
+
+    def end_loop(self) -> None:
+        """It is not any more."""
+
+    def handed_over(self) -> Pending[None] | None:
+        """Whether the call has come into one since :meth:`begin_loop`: settled when the tools have ended that ran."""
 
     def rest(self) -> None:
         """Nobody looks after the conversation any more: hear nothing, and say nothing."""

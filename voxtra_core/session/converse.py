@@ -31,11 +31,11 @@ async def converse(
     patience: Patience,
 ) -> ConverseEnd:
     """As :meth:`.CallSession.converse` says; ``answer(text)`` has the model answer, and says it."""
-    talk.converses, talk.handed_over = True, None
+    talk.begin_loop()
     try:
         return await _loop(call, talk, driver, answer, greeting=greeting, until=until, patience=patience)
     finally:
-        talk.converses = False
+        talk.end_loop()
 
 
 async def _loop(
@@ -54,8 +54,8 @@ async def _loop(
     turn: UserTranscriptEvent | None = None
     text: str | None = None  # what is to be answered; "" where that is in the history already
     while True:
-        if talk.handed_over is not None:
-            tools, talk.handed_over = talk.handed_over, None
+        if (tools := talk.handed_over()) is not None:
+            talk.begin_loop()
             await outcome_of(driver, tools)
             if call.machine.bridge is not None:
                 if text:
@@ -71,7 +71,7 @@ async def _loop(
                 turn = await call.listen(timeout=patience.reprompt_after)
                 if turn is not None:
                     reprompts, text = iter(patience.reprompts), turn.text
-                elif talk.handed_over is None:
+                elif talk.handed_over() is None:
                     reprompt = next(reprompts, None)
                     if reprompt is None:
                         return "silence"
@@ -80,13 +80,13 @@ async def _loop(
                 asked, text = text, ""
                 said = await answer(asked)
                 failures = 0
-                if talk.handed_over is not None and said.interrupted:
+                if talk.handed_over() is not None and said.interrupted:
                     continue  # the model is to go on, should they come back
                 text = None
                 if until is not None and turn is not None and until(turn, said):
                     return "until"
         except ProviderFailed:
-            if talk.handed_over is not None:
+            if talk.handed_over() is not None:
                 continue
             failures += 1
             if failures >= patience.failures or not patience.apology:
