@@ -44,7 +44,7 @@ from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
-from ..session.agent import Reading
+from ..session.agent import Reading, runs_tool
 from .delivering import InThread, IntoLoop, Log
 from .failures import Failures
 from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, end_of, outcome_of_part
@@ -222,7 +222,10 @@ class Talk:
             close=partial(self._let_go, "stt"),
             step=self.step,
         )
+        self._is_in_loop = False
+        self._handed_over: Pending[None] | None = None
         call.on_digit = self._pressed
+        call.on_bridged = self._bridged
         call.wait_ended().add_waker(self._ended)
 
     def time(self) -> float:
@@ -248,6 +251,18 @@ class Talk:
                 self._recognising.begin()
             self._make("llm", "tts", "turn")  # what takes its time to be made is not to be waited for then
             self._owner.driver.wake()
+
+    def begin_loop(self) -> None:
+        """Its loop is run for the handler from now on, which keeps it out of any bridge that the call comes into."""
+        self._is_in_loop, self._handed_over = True, None
+
+    def end_loop(self) -> None:
+        """It is not any more."""
+        self._is_in_loop = False
+
+    def handed_over(self) -> Pending[None] | None:
+        """Whether the call has come into one since :meth:`begin_loop`: settled when the tools have ended that ran."""
+        return self._handed_over
 
     def rest(self) -> None:
         """Nobody looks after the conversation any more: hear nothing, and say nothing."""
@@ -335,6 +350,13 @@ class Talk:
     def _pressed(self, now: float) -> None:
         self.safely(partial(self.machine.receive_digit, now))
 
+    def _bridged(self, now: float) -> None:
+        def hand_over() -> None:
+            self._handed_over = self.machine.hand_over(now)
+
+        if self._is_in_loop:
+            self.safely(hand_over)
+
     def _ended(self) -> None:
         assert self.call.end is not None
         self._close(CallEnded(self.call.id, self.call.end))
@@ -342,7 +364,7 @@ class Talk:
     def _close(self, error: VoxtraError) -> None:
         if self.machine.is_over:
             return
-        self.call.on_digit = None
+        self.call.on_digit = self.call.on_bridged = None
         if self._hearing is not None:
             self._hearing.close()
         self.machine.close(error, self._owner.driver.time())
@@ -369,7 +391,7 @@ class Talk:
                 self._tools.add(run)
                 name = f"tool {one_line(call.name)}"
                 over = partial(self._tool_ended, command)
-                self._run(run, name, partial(self._run_tool, call), over, self._asker)
+                self._run(run, name, partial(self._run_tool, command), over, self._asker)
             case AskDetector(question, so_far):
                 name = "detector of turns"
                 self._run(question, name, partial(self._ask_detector, so_far), partial(self._told, question))
@@ -549,8 +571,9 @@ class Talk:
             self._owner.failures.tell(self.call.id, part_failed("turn", error))
         self.machine.receive_likelihood(question, likelihood, self.time())
 
-    async def _run_tool(self, call: ToolCall) -> str:
-        return result_text(await self._called(call))
+    async def _run_tool(self, command: RunTool) -> str:
+        runs_tool(self, command.run)
+        return result_text(await self._called(command.call))
 
     def _tool_ended(self, command: RunTool, result: str | None, error: Exception | None) -> None:
         if error is not None:
@@ -559,7 +582,7 @@ class Talk:
             name = one_line(command.call.name)
             shown = None if isinstance(error, ArgumentsRefused) else error  # that quotes what the caller has said
             self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {name} failed", shown)
-            result = f"error: {error}"
+            result = f"error: {f'{error}' or type(error).__name__}"
         assert result is not None
         self.machine.receive_result(command.run, result, self.time())
 

@@ -170,6 +170,7 @@ class CallMachine:
         "end",
         "ended_at",
         "in_stasis",
+        "on_bridged",
         "on_digit",
         "snoops_on",
         "state",
@@ -212,6 +213,8 @@ class CallMachine:
         """Its voice, once somebody has asked for that."""
         self.on_digit: Callable[[float], object] | None = None
         """Told that a key was pressed, whoever gets it; for the call's conversation."""
+        self.on_bridged: Callable[[float], object] | None = None
+        """Told that it has come into a bridge; likewise."""
         self._twins: TwinDigits | None = None
         self._notify = notify
         self._events: deque[CallEvent] | None = None
@@ -942,6 +945,8 @@ class CallMachine:
         if before is not None and before is not bridge:
             before.moved_on(self, now)
         self._requests.order(FollowBridge(request_id=self._requests.new_id(), channel_id=self.id))
+        if self.on_bridged is not None:
+            self.on_bridged(now)
 
     def went_from(self, bridge: Host, now: float) -> None:
         """It is not in this bridge any more."""

@@ -20,10 +20,13 @@ from .waiting import Driver, taken
 if TYPE_CHECKING:
     from ..agent.events import Said
 
-__all__ = ["AgentClient", "Reading", "ResponseStream", "Talking", "said_by"]
+__all__ = ["AgentClient", "Reading", "ResponseStream", "Talking", "runs_tool", "said_by"]
 
 
 T = TypeVar("T")
+
+_tool: ContextVar[tuple[Talking, int] | None] = ContextVar("_tool", default=None)
+"""The tool that runs here: of which conversation, and its number."""
 
 
 class Talking(Protocol):
@@ -44,6 +47,15 @@ class Talking(Protocol):
     def open(self) -> None:
         """Hear and be heard, from now on."""
 
+    def begin_loop(self) -> None:
+        """Its loop is run for the handler from now on, which keeps it out of any bridge that the call comes into."""
+
+    def end_loop(self) -> None:
+        """It is not any more."""
+
+    def handed_over(self) -> Pending[None] | None:
+        """Whether the call has come into one since :meth:`begin_loop`: settled when the tools have ended that ran."""
+
     def rest(self) -> None:
         """Nobody looks after the conversation any more: hear nothing, and say nothing."""
 
@@ -58,6 +70,11 @@ class Talking(Protocol):
 
     def answer_in(self, context: Context) -> None:
         """Whoever has the model answer now does so in this; the model and its tools are called in it."""
+
+
+def runs_tool(talk: Talking, run: int) -> None:
+    """What this task does from now on it does for a tool of the model's."""
+    _tool.set((talk, run))
 
 
 async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
@@ -242,6 +259,24 @@ class AgentClient:
         self._talk.step()
         self._driver.wake()
         return stream
+
+    async def wait_for_playout(self) -> bool:
+        """Return when all that the agent has said so far has been heard at the far end: ``True``; or ``False`` where
+        some of it will not be, as somebody has interrupted it, or the voice has failed. Where nothing is being said it
+        is ``True``.
+
+        For tools that end the call, or hand it to somebody. A tool begins when the model has written what stands before
+        its call, which is when that begins to be heard::
+
+            async def hang_up(call: CallSession) -> str:
+                \"\"\"Ends the call. Say goodbye first.\"\"\"
+                if await call.agent.wait_for_playout():
+                    await call.hangup()
+                return "the caller is still there"
+        """
+        talk, run = _tool.get() or (None, None)
+        pending = self._talk.machine.wait_for_playout(run if talk is self._talk else None)
+        return await outcome(self._talk, self._driver, pending)
 
     async def add_tool_result(self, tool_id: str, result: object) -> None:
         """Put what a tool has come to into the history, behind the message that calls it. Follow it by ``respond("")``.

@@ -527,8 +527,13 @@ class CallSession:
         It returns ``"silence"`` when the caller has said nothing for so long and after so many reprompts, and
         ``"until"`` when ``until(turn, said)``, asked after each answer, says so; it may be ``async``. ``patience`` is
         the application's by default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or
-        transfer the call, in a tool. Raises what the parts fail with, too often in a row; at once
+        transfer the call, in a tool; what the model says before that is heard if the tool waits for it
+        (:meth:`.AgentClient.wait_for_playout`). Raises what the parts fail with, too often in a row; at once
         :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a recogniser, a model or a voice.
+
+        It returns ``"bridged"`` when the call has been brought into a bridge meanwhile, as by a transfer: from then on
+        nothing is said, heard or answered for the agent. The tools that run then are waited for, and what they come to
+        is in the history; if the call is in no bridge by then, as they have failed to transfer it, it goes on.
         """
         from .agent import said_by
         from .converse import check_parts, converse
@@ -540,7 +545,9 @@ class CallSession:
             speak, stream = partial(self._opened, "tts"), self.agent.respond_stream(text)
             return await said_by(speak, self._driver, stream, interruptible=True, remember=False, patience=chosen)
 
-        return await converse(self, answer, greeting=greeting, until=until, patience=chosen)
+        return await converse(
+            self, self._conversation(), self._driver, answer, greeting=greeting, until=until, patience=chosen
+        )
 
     def _conversation(self) -> Talking:
         if self._talk is None:
