@@ -14,7 +14,7 @@ from random import random
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from voxtra_core.app import SignalHandler, World
+from voxtra_core.app import IntoLoop, SignalHandler, World
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
 from voxtra_core.pending import Pending
@@ -73,6 +73,10 @@ class AsyncioBackend:
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block. Cancelled, it runs on, and nobody waits for it."""
         return await in_thread(function)
+
+    def into_loop(self) -> IntoLoop:
+        """The way from such a thread into the loop that runs here."""
+        return asyncio.get_running_loop().call_soon_threadsafe
 
     def world(self) -> World | None:
         """The machine."""

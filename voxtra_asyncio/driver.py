@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -169,7 +169,7 @@ class AsyncioDriver:
             case Listen():
                 self._listening[effect.listener] = self._start(partial(self._listen, effect))
             case StartTask():
-                task = self._tasks[effect.task] = self._start(effect.function, effect.name)
+                task = self._tasks[effect.task] = self._start(effect.function, effect.name, effect.context)
                 task.add_done_callback(partial(self._task_done, effect.task))
             case CancelTask():
                 if effect.task in self._tasks:
@@ -179,9 +179,12 @@ class AsyncioDriver:
             case Finish():
                 self._finish(effect.error)
 
-    def _start(self, function: Callable[[], Awaitable[None]], name: str | None = None) -> asyncio.Task[None]:
-        """Start a task in the context of the run, and not in that of whoever happened to wake the machine."""
-        task = self._loop.create_task(self._guard(function), name=name, context=self._context.copy())
+    def _start(
+        self, function: Callable[[], Awaitable[None]], name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[None]:
+        """Start a task in this context, or that of the run, and not in that of whoever happened to wake the machine."""
+        context = (self._context if context is None else context).copy()
+        task = self._loop.create_task(self._guard(function), name=name, context=context)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -150,6 +151,8 @@ class StartTask:
     task: int
     name: str
     function: Callable[[], Awaitable[None]] = attrs.field(repr=False)
+    context: Context | None = attrs.field(default=None, repr=False, eq=False)
+    """Whose context variables it sees a copy of; those of the run, where it says none."""
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import trio
 
-from voxtra_core.app import SignalHandler, World
+from voxtra_core.app import IntoLoop, SignalHandler, World
 from voxtra_core.driving import sole_error
 from voxtra_core.effects import LogLevel
 from voxtra_core.pending import Pending
@@ -74,6 +74,10 @@ class TrioBackend:
         """Run what may block. Cancelled, it runs on, and nobody waits for it."""
         place = trio.CapacityLimiter(1)  # of its own: the resolution of names needs those that all share
         return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=place)
+
+    def into_loop(self) -> IntoLoop:
+        """The way from such a thread into the loop that runs here."""
+        return trio.lowlevel.current_trio_token().run_sync_soon
 
     def world(self) -> World | None:
         """The machine."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from math import inf
 from typing import Any
@@ -167,7 +167,7 @@ class TrioDriver:
                 self._start(partial(self._listen, effect, scope))
             case StartTask():
                 self._tasks[effect.task] = scope = trio.CancelScope()
-                self._start(partial(self._task, effect, scope), effect.name)
+                self._start(partial(self._task, effect, scope), effect.name, effect.context)
             case CancelTask():
                 if effect.task in self._tasks:
                     self._tasks[effect.task].cancel()
@@ -176,10 +176,13 @@ class TrioDriver:
             case Finish():
                 self._finish(effect.error)
 
-    def _start(self, function: Callable[[], Awaitable[None]], name: str | None = None) -> None:
-        """Start a task in the context of the run, and not in that of whoever happened to wake the machine."""
+    def _start(
+        self, function: Callable[[], Awaitable[None]], name: str | None = None, context: Context | None = None
+    ) -> None:
+        """Start a task in this context, or that of the run, and not in that of whoever happened to wake the machine."""
         assert self._nursery is not None
-        self._context.copy().run(partial(self._nursery.start_soon, self._guard, function, name=name))
+        context = (self._context if context is None else context).copy()
+        context.run(partial(self._nursery.start_soon, self._guard, function, name=name))
 
     @trio.lowlevel.enable_ki_protection
     async def _guard(self, function: Callable[[], Awaitable[None]]) -> None:

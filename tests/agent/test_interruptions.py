@@ -14,6 +14,7 @@ from voxtra_core.agent.events import (
 )
 from voxtra_core.agent.machine import MOST_TURNS, POLITE
 from voxtra_core.agent.options import BACKCHANNELS, Conversation, Interruption
+from voxtra_core.agent.providers import ToolCall
 from voxtra_core.agent.speaker import Say, SayState
 from voxtra_core.errors import ProviderFailed
 
@@ -334,6 +335,21 @@ def test_a_key_does_not_where_it_may_not() -> None:
     assert not say.finished.done
 
 
+@pytest.mark.parametrize("fillers", [(), ("Hm.",)])
+def test_a_key_interrupts_nothing_of_which_no_word_was_heard(fillers: tuple[str, ...]) -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=fillers, filler_after=1.0)
+    world.step()
+    world.silence(1.1)
+    assert world.is_audible() is bool(fillers)
+    world.machine.receive_digit(world.now)
+    world.answer("It is five.")
+    world.silence(3)
+    assert world.said(say).text == "It is five."
+    assert world.of(AgentInterrupted) == []
+
+
 def test_a_key_ends_the_doubt() -> None:
     world, say = speaking()
     world.speak(0.4)
@@ -652,7 +668,11 @@ def test_the_first_filler_is_said_after_a_while_and_no_more_when_there_is_someth
     assert frames(world) == 0
     world.silence(0.1)
     assert world.is_audible()
-    world.silence(2)
+    world.silence(0.3)
+    assert not world.is_audible()
+    world.silence(1.9)
+    assert [command.text for command in world.asks(Synthesise)] == ["Hm."]
+    world.silence(0.2)
     assert [command.text for command in world.asks(Synthesise)] == ["Hm.", "Well."]
     world.answer("It is five.")
     world.silence(10)
@@ -661,3 +681,52 @@ def test_the_first_filler_is_said_after_a_while_and_no_more_when_there_is_someth
     assert say.state is SayState.OVER
     assert len(world.asks(Synthesise)) == 3
     assert world.machine.next_deadline() is None
+
+
+def test_a_filler_bridges_a_silence_in_the_middle_of_an_answer() -> None:
+    """However long its tools take, and the model behind them: until there is no filler left."""
+    world = World(Conversation(model_timeout=100), auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=["Hm.", "Well.", "So."], filler_after=2.0)
+    world.step()
+    world.answer("Let me see.", ToolCall("1", "lookup"))
+    world.silence(2.9)  # 1.1 s of it are heard
+    assert len(world.asks(Synthesise)) == 1
+    world.silence(0.4)
+    assert world.is_audible()
+    world.result("5")
+    world.silence(3)
+    assert [command.text for command in world.asks(Synthesise)] == ["Let me see.", "Hm.", "Well."]
+    world.answer("It is", end=False)  # is no sentence yet
+    world.silence(20)
+    assert [command.text for command in world.asks(Synthesise)] == ["Let me see.", "Hm.", "Well.", "So."]
+    world.answer(" five.")
+    world.silence(3)
+    assert world.said(say) == Said("Let me see. It is five.")
+    assert [m["content"] for m in world.history if m["role"] == "assistant"] == ["Let me see.", "It is five."]
+    assert world.machine.next_deadline() is None
+
+
+def test_a_filler_in_the_middle_is_not_said_while_there_is_something_to_say() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=2.0)
+    world.step()
+    for _ in range(3):  # it is silent for half a second at a time
+        world.answer("A sentence is said here.\n\n", end=False)
+        world.silence(3)
+    assert "Hm." not in [command.text for command in world.asks(Synthesise)]
+
+
+def test_what_is_left_of_an_answer_that_was_interrupted_is_no_filler() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=2.0)
+    world.step()
+    world.answer("Let me see.", ToolCall("1", "lookup"))
+    world.silence(2)
+    world.machine.receive_digit(world.now)
+    world.step()
+    assert world.said(say).text == "Let me see."
+    world.silence(5)
+    assert [command.text for command in world.asks(Synthesise)] == ["Let me see."]

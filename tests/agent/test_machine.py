@@ -59,6 +59,7 @@ WANTED = [
     "measured",
     "failed part",
     "cut answer",
+    "said in between",
 ]
 FRAMES = {"speech": LOUD, "silence": SILENT, "nothing": None}
 WORD = re.compile(r"Word\d+")
@@ -119,6 +120,7 @@ class ConversationProperties(RuleBasedStateMachine):
         """By index in ``responses``."""
         self.speaking_since: float | None = None
         self.pendings: list[Pending[Any]] = []
+        self.playouts: list[Pending[bool]] = []
 
     @initialize(
         turn=st.booleans(),
@@ -161,7 +163,8 @@ class ConversationProperties(RuleBasedStateMachine):
     def check_talking_over(self, slot: int) -> None:
         """Somebody speaks, and so does the agent."""
         assert self.speaking_since is not None
-        bound = self.speaking_since + self.world.options.interruption.min_speech + 2 * FRAME
+        # the detector finds a pause only after a while, which is none of their speech
+        bound = self.speaking_since + self.world.options.interruption.min_speech + self.detector.silence + 2 * FRAME
         for told in self.told:
             say = told.say
             if say.is_over or not say.interruptible or say.waits_until is not None:
@@ -406,6 +409,22 @@ class ConversationProperties(RuleBasedStateMachine):
         self.world.result("error: it burns" if fails else "It is 5.")
         self.reach("tools")
 
+    @rule(interruptible=st.sampled_from([True, True, False]))
+    @precondition(lambda self: self.is_asked(RunTool) and not self.machine.is_over)
+    def tool_says(self, interruptible: bool) -> None:
+        """A tool says something, and wants to know when that was heard."""
+        self.say(1, interruptible, True)
+        told, run = self.told[-1].say, self.world.number_of(RunTool)
+        self.playouts.append(self.machine.wait_for_playout(run))
+        self.world.step()
+        for _ in range(3):
+            if self.is_asked(Synthesise):
+                self.world.voice(0.5, words=True)
+        for _ in range(60):
+            self.tick(SILENT)
+        if told.is_over and self.is_asked(RunTool) and any(say.response for say in self.machine.speaker.queue):
+            self.reach("said in between")
+
     # ---- say -------------------------------------------------------------------------------------------------------
 
     @rule(count=st.integers(0, 5), interruptible=st.sampled_from([True, True, True, False]), remember=st.booleans())
@@ -510,7 +529,7 @@ class ConversationProperties(RuleBasedStateMachine):
         error = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
         self.settle_what_is_over()
         self.world.close(error)
-        assert all(pending.done for pending in self.pendings)
+        assert all(pending.done for pending in [*self.pendings, *self.playouts])
         assert all(pending.done for pending, _ in self.listens)
         assert self.machine.next_deadline() is None
         self.sent_at_end = len(self.world.mouth.heard)
@@ -654,7 +673,7 @@ class ConversationProperties(RuleBasedStateMachine):
                 break
         else:
             raise AssertionError(f"it never ends: {machine.next_deadline()}, {world.open}, {self.told_open()}")
-        assert all(pending.done for pending in self.pendings)
+        assert all(pending.done for pending in [*self.pendings, *self.playouts])
         assert not machine.speaker.queue
         assert not machine.ear.waiting
         assert machine.thinker.current is None

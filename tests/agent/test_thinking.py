@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from voxtra_core.agent.commands import AskModel, Cancel, RunTool, Synthesise
-from voxtra_core.agent.events import AgentResponseEvent
+from voxtra_core.agent.events import AgentResponseEvent, Said
 from voxtra_core.agent.options import Conversation
 from voxtra_core.agent.providers import Message, ModelItem, ToolCall
+from voxtra_core.agent.speaker import Say, SayState
 from voxtra_core.agent.thinking import cut_to, is_made_of
-from voxtra_core.errors import AgentNotConfigured, LocalProtocolError, ProviderFailed
+from voxtra_core.call import CallEnd, EndedBy
+from voxtra_core.errors import AgentNotConfigured, CallEnded, LocalProtocolError, ProviderFailed
 
 from .world import World
 
@@ -192,6 +195,7 @@ def test_an_answer_that_nobody_wants_is_cancelled_and_nothing_of_it_is_kept() ->
     world.step()
     assert len(world.asks(Cancel)) == 1
     assert roles(world) == [("user", "Hello?")]
+    assert world.of(AgentResponseEvent) == []
 
 
 def test_to_say_nothing_ends_no_answer() -> None:
@@ -367,14 +371,49 @@ def test_a_message_that_calls_tools_is_kept() -> None:
     assert len(history) == 1
 
 
-def test_two_calls_of_one_id_have_one_result() -> None:
-    world = World(Conversation(run_tools=False))
-    world.machine.respond("What is it?", world.now)
+def test_two_calls_of_one_id_are_told_apart() -> None:
+    """Servers that do not number calls give all of them the same."""
+    world = World()
+    response = world.machine.respond("What is it?", world.now)
     world.step()
-    world.answer(CALL, CALL)
+    world.answer(CALL, attrs.evolve(CALL, id="id1_2"), CALL)
+    for result in ("5", "6", "7"):
+        world.result(result)
+    messages = world.asks(AskModel)[-1].messages
+    ids = ["id1", "id1_2", "id1_3"]
+    assert [call["id"] for call in messages[1]["tool_calls"]] == ids
+    assert [(m["tool_call_id"], m["content"]) for m in messages[2:]] == list(zip(ids, "567", strict=True))
+    assert not response.is_over
+
+
+def test_a_message_whose_calls_have_one_id_has_one_result() -> None:
+    world = World()
+    call = {"id": "id1", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}
+    world.history.append({"role": "assistant", "content": None, "tool_calls": [call, call]})
     world.machine.respond("Hello?", world.now)
     world.step()
-    assert [m["role"] for m in world.asks(AskModel)[-1].messages] == ["user", "assistant", "tool", "user"]
+    assert [m["role"] for m in world.asks(AskModel)[-1].messages] == ["assistant", "tool", "user"]
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_late_result_stands_behind_its_own_call(copied: bool) -> None:
+    """And not behind the next that has its id; where the history was exchanged for a copy, behind the last of it."""
+    world = World()
+    response = world.machine.respond("One?", world.now)
+    world.step()
+    world.answer(CALL)
+    late = world.number_of(RunTool)
+    response.finished.abandon(world.now)
+    if copied:
+        world.history[:] = [dict(message) for message in world.history]
+    else:
+        world.machine.respond("Two?", world.now)
+        world.step()
+        world.answer(CALL)
+    world.machine.receive_result(late, "of the first", world.now)
+    roles = ["user", "assistant", "tool", "user", "assistant"]
+    assert [message["role"] for message in world.history] == (roles[:3] if copied else roles)
+    assert world.history[2]["content"] == "of the first"
 
 
 def test_a_history_that_is_none() -> None:
@@ -394,3 +433,218 @@ def test_a_model_that_does_not_come_to_an_end_is_stopped(item: ModelItem) -> Non
             world.answer(item, end=False)
     with pytest.raises(ProviderFailed, match="does not come to an end"):
         response.finished.result()
+
+
+# ---- what tools say --------------------------------------------------------------------------------------------------
+
+
+def with_tool(*texts: str) -> tuple[World, Say]:
+    """An answer of these texts whose tool runs."""
+    world = World(auto_voice=True)
+    response = world.machine.respond("What is it?", world.now)
+    say = world.machine.say_response(world.now, response, fillers=["Hm."], filler_after=2.0)
+    world.step()
+    world.answer(*texts, CALL)
+    return world, say
+
+
+def spoken(world: World) -> list[str]:
+    return [command.text for command in world.asks(Synthesise)]
+
+
+def test_what_a_tool_says_is_said_between_what_stands_before_it_and_behind() -> None:
+    world, say = with_tool("Let me see")
+    told = world.machine.say(world.now, "It is far.")
+    world.silence(0.9)
+    assert not told.finished.done
+    assert spoken(world) == ["Let me see", "It is far."]
+    world.silence(1.4)
+    assert world.said(told) == Said("It is far.")
+    assert not say.finished.done
+    world.result("5")
+    world.answer("It is 5.")
+    world.silence(2)
+    assert world.said(say) == Said("Let me see It is 5.")
+    assert roles(world) == [
+        ("user", "What is it?"),
+        ("assistant", "Let me see"),
+        ("tool", "5"),
+        ("assistant", "It is far."),
+        ("assistant", "It is 5."),
+    ]
+    assert world.machine.next_deadline() is None
+
+
+def test_the_answer_goes_on_behind_what_its_tool_said_and_did_not_wait_for() -> None:
+    world, say = with_tool("")
+    told = [world.machine.say(world.now, "It is far."), world.machine.say(world.now, "It is near.")]
+    world.step()
+    world.result("5")
+    world.answer("It is 5.")
+    world.silence(1.1)
+    assert told[0].is_over
+    assert world.machine.speaker.current is say  # which was the first
+    world.silence(3)
+    assert world.said(say) == Said("It is 5.")
+    assert told[1].is_over
+    assert [said.text for said in world.of(Said)] == ["It is far.", "It is 5.", "It is near."]
+
+
+def test_no_filler_is_said_over_a_tool() -> None:
+    world, _ = with_tool("Let me see.")
+    world.machine.say(world.now, "It is very far from here.")
+    world.silence(5.0)
+    assert spoken(world) == ["Let me see.", "It is very far from here."]
+    world.silence(1.0)  # that was heard for 3.6 s
+    assert spoken(world)[-1] == "Hm."
+
+
+@pytest.mark.parametrize("after", [0.5, 2.0])
+def test_an_interruption_silences_the_answer_and_its_tool(after: float) -> None:
+    world, say = with_tool("Let me see.")
+    told = world.machine.say(world.now, "It is very far from here.")
+    world.silence(after)
+    world.speak(0.5)
+    world.partial("Wait")
+    assert [world.said(each).by for each in (say, told)] == ["speech", "speech"]
+    world.silence(1)
+    world.recognise("Wait.")
+    assert not world.is_audible()
+    world.result("5")
+    world.silence(3)
+    assert len(world.asks(AskModel)) == 1
+    assert world.history[-1]["role"] == ("assistant" if told.began is not None else "tool")
+
+
+def test_a_tool_that_speaks_waits_while_the_caller_does() -> None:
+    world, say = with_tool("Let me see.")
+    world.silence(1.6)
+    world.speak(0.1)
+    told = world.machine.say(world.now, "It is far.")
+    world.step()
+    assert told.state is SayState.WAITING
+    world.silence(1)
+    world.recognise("")
+    world.silence(1.2)
+    assert world.said(told) == Said("It is far.")
+    assert not say.is_over
+
+
+def test_what_is_said_besides_an_answer_waits_for_its_end() -> None:
+    """Where no tool runs, nobody waits for it meanwhile."""
+    world = World(auto_voice=True)
+    say = world.machine.say_response(world.now, world.machine.respond("What is it?", world.now))
+    world.step()
+    world.answer("Let me see.\n\n", end=False)
+    told = world.machine.say(world.now, "It is far.")
+    world.silence(2)
+    assert told.state is SayState.WAITING
+    world.answer("It is 5.")
+    world.silence(4)
+    assert [said.text for said in world.of(Said)] == ["Let me see. It is 5.", "It is far."]
+    assert say.is_over
+
+
+# ---- whether it was heard --------------------------------------------------------------------------------------------
+
+
+def test_a_tool_may_wait_until_what_stands_before_it_was_heard() -> None:
+    world, _ = with_tool("Good", "bye")  # 0.7 s
+    heard = world.machine.wait_for_playout(world.number_of(RunTool))
+    world.silence(0.7)
+    assert not heard.done
+    world.silence(0.1)
+    assert heard.result() is True
+    assert world.machine.wait_for_playout().result() is True
+
+
+def test_what_its_tool_said_is_waited_for_as_well() -> None:
+    world, _ = with_tool("Goodbye.")
+    world.machine.say(world.now, "Really.")
+    heard = world.machine.wait_for_playout(world.number_of(RunTool))
+    world.silence(1.5)
+    assert not heard.done
+    world.silence(0.3)
+    assert heard.result() is True
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_interrupted_was_not_heard(late: bool) -> None:
+    """Whenever the tool asks: also while the next answer is being said."""
+    world, _ = with_tool("Goodbye, and thank you.")
+    run = world.number_of(RunTool)
+    heard = world.machine.wait_for_playout(run)
+    world.silence(0.5)
+    world.machine.receive_digit(world.now)
+    world.step()
+    if late:
+        world.machine.say_response(world.now, world.machine.respond("Wait.", world.now))
+        heard = world.machine.wait_for_playout(run)
+    assert heard.result() is False
+
+
+def test_what_the_voice_failed_at_was_not_heard() -> None:
+    world = World()
+    world.machine.say(world.now, "Goodbye.")
+    heard = world.machine.wait_for_playout()
+    world.step()
+    world.voice(0.1, error=OSError("hoarse"))
+    world.silence(0.3)
+    assert heard.result() is False
+
+
+def test_what_nobody_waits_for_and_what_ends_with_the_call() -> None:
+    world, _ = with_tool("Goodbye.")
+    given_up, heard = world.machine.wait_for_playout(), world.machine.wait_for_playout()
+    given_up.abandon(world.now)
+    error = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
+    world.close(error)
+    assert heard.error is error
+    assert not given_up.done
+    with pytest.raises(CallEnded):
+        world.machine.wait_for_playout()
+
+
+# ---- somebody else talks with the caller -----------------------------------------------------------------------------
+
+
+def test_handed_over_it_says_and_answers_nothing_more_and_its_tools_end() -> None:
+    world, say = with_tool("I will connect you with Bob.")
+    told = world.machine.say(world.now, "One moment.", interruptible=False)
+    listening = world.machine.listen(world.now, 8.0)
+    world.silence(1.0)
+    tools = world.machine.hand_over(world.now)
+    world.step()
+    assert listening.result() is None
+    assert [world.said(each).interrupted for each in (say, told)] == [True, True]
+    assert not world.machine.is_engaged
+    assert len(world.asks(RunTool)) == 1
+    world.silence(5)
+    assert not world.is_audible()
+    assert spoken(world) == ["I will connect you with Bob.", "One moment."]
+    waits = not tools.done
+    world.result("connected")
+    assert waits
+    assert tools.done
+    assert len(world.asks(AskModel)) == 1
+    assert roles(world)[-1] == ("tool", "connected")
+    assert world.machine.next_deadline() is None
+
+
+def test_handed_over_while_the_model_writes() -> None:
+    world = World(auto_voice=True)
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    assert world.machine.hand_over(world.now).done
+    world.step()
+    assert response.is_over
+    assert len(world.asks(Cancel)) == 1
+
+
+def test_tools_that_are_waited_for_when_the_call_ends() -> None:
+    world, _ = with_tool("One moment.")
+    tools = world.machine.hand_over(world.now)
+    world.step()
+    world.close(CallEnded("call-1", CallEnd(16, EndedBy.REMOTE)))
+    with pytest.raises(CallEnded):
+        tools.result()

@@ -119,6 +119,38 @@ async def test_factories_are_called_in_workers(office: Site) -> None:
     assert sorted(made) == ["llm", "stt", "tts", "turn"]
 
 
+async def test_parts_are_closed_in_workers_unless_that_is_awaited(office: Site) -> None:
+    """Whoever stops the application waits for it."""
+    closed: list[str] = []
+
+    class Connected(SimulatedRecogniser):
+        def close(self) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            time.sleep(BLOCKED)
+            closed.append("stt")
+
+    class Model:
+        def __call__(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+            return "so be it"
+
+        async def aclose(self) -> None:
+            assert threading.current_thread() is threading.main_thread()
+            await anyio.sleep(BLOCKED)
+            closed.append("llm")
+
+    app = office.make_app(stt=Connected, llm=Model, tts=speak)
+
+    @app.default()
+    async def talk(call: CallSession) -> None:
+        await call.answer()
+        await call.say(call.agent.respond_stream("go"))
+
+    async with served(app):
+        person = office.call(Caller("100").waits_for_answer().waits(9), app)
+        await until(lambda: person.ended_at is not None)
+    assert sorted(closed) == ["llm", "stt"]
+
+
 async def test_a_voice_that_hangs_keeps_nobody_from_ending(office: Site) -> None:
     released = threading.Event()
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from voxtra_core.app import BaseApp, SignalHandler
+from voxtra_core.app import BaseApp, IntoLoop, SignalHandler
 from voxtra_core.call import Pending
 from voxtra_core.effects import LogLevel
 
@@ -47,6 +47,9 @@ class BlockingBackend:
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         return function()  # this task has a thread of its own
+
+    def into_loop(self) -> IntoLoop:
+        return lambda function: function()
 
     def world(self) -> None:
         """None."""

@@ -69,8 +69,8 @@ class BlockingDriver:
                 self.attempt(conn, lambda: self.send(conn, data))
             case e.Close(number):
                 self.close(number)
-            case e.StartTask(number, _, function):
-                self.tasks[number], self.parked[number] = (function().__await__(), self.context.copy()), None
+            case e.StartTask(number, _, run, context):
+                self.tasks[number], self.parked[number] = (run().__await__(), (context or self.context).copy()), None
                 self.inbox.put(partial(self.step, number, None))
             case e.CancelTask(number) if number in self.tasks:
                 self.inbox.put(partial(self.step, number, None, Cancelled()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 
 import anyio
 import pytest
@@ -208,3 +208,19 @@ async def test_a_task_does_not_inherit_the_context_of_whoever_woke_the_machine(b
     finally:
         who.set("nobody")
     assert seen == ["whoever runs it"]
+
+
+async def test_a_task_sees_a_copy_of_the_context_that_it_is_given(backend: TestedBackend) -> None:
+    seen = []
+
+    async def task() -> None:
+        seen.append(who.get())
+        who.set("the task")
+
+    given = copy_context()
+    given.run(who.set, "the caller")
+    script = Script(StartTask(1, "one", task, given), StartTask(2, "two", task, given))
+    async with running(backend.driver(), script):
+        await script.until(TaskDone(1), TaskDone(2))
+    assert seen == ["the caller", "the caller"]
+    assert given[who] == "the caller"

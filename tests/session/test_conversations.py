@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -28,7 +31,7 @@ from voxtra_core.agent import Message, ToolSpec, Transcript
 from voxtra_core.app.parts import AgentParts, CallParts
 from voxtra_core.media import SLIN, SLIN16, ULAW, AudioFormat, VoiceActivity
 from voxtra_core.providers import OpenAIChat
-from voxtra_core.testing import Caller, CallReport, Faults, run_call, run_calls
+from voxtra_core.testing import Agent, Caller, CallReport, Faults, run_call, run_calls
 from voxtra_core.testing.faults import RefusedRequest
 from voxtra_core.testing.parts import ScriptedModel, SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import speak, understand
@@ -251,6 +254,12 @@ def test_what_can_be_no_part() -> None:
     assert isinstance(report.error, TypeError)
 
 
+def test_what_is_no_conversation_is_not_dropped_without_a_word() -> None:
+    for options in ({"vad": VoiceActivity}, {"conversation": Conversation()}, {"turn": lambda so_far: 1.0}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}= alone: give stt=, llm= or tts="):
+            VoxtraApp(**options)
+
+
 def test_two_calls_have_nothing_of_each_other() -> None:
     histories: dict[str, list[Message]] = {}
 
@@ -305,6 +314,54 @@ def test_without_parts() -> None:
         assert call.agent.history == [{"role": "assistant", "content": "hello"}]
 
     assert heard(held(with_a_voice, caller(), AgentParts(tts=SimulatedVoice()))) == ["hello"]
+
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+@pytest.mark.parametrize("backend", ["virtual", "trio", "asyncio"])
+def test_what_is_called_for_a_handler_sees_its_context(backend: Any) -> None:
+    """So that what it logs, or traces, belongs to it; through all rounds, and in nobody else's."""
+    seen: dict[str, list[str]] = {"text": [], "model": [], "tool": []}
+
+    def tool() -> str:
+        """A tool."""
+        seen["tool"].append(who.get())
+        return "done"
+
+    async def slow() -> None:
+        """Another."""
+        await wait()
+
+    async def model(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
+        seen["model"].append(who.get())
+        return [ToolCall("1", "tool"), ToolCall("2", "slow")] if messages[-1]["role"] == "user" else "Fine."
+
+    async def pieces(name: str) -> AsyncIterator[str]:
+        seen["text"].append(who.get())
+        who.set("a piece")
+        yield name
+
+    async def wait() -> None:
+        await {"trio": trio.sleep_forever, "asyncio": asyncio.Event().wait}[backend]()
+
+    async def handler(call: CallSession) -> None:
+        who.set(call.caller_id)
+        await call.answer()
+        await call.say(pieces(call.caller_id))
+        assert (await call.agent.respond("go")).text == "Fine."
+        assert who.get() == call.caller_id
+
+    people = [Caller(name).waits_for_answer(timeout=5).waits(30) for name in ("ant", "bee")]
+    tools = [tool, slow] if backend != "virtual" else [tool]
+    given = parts(llm=model, conversation=Conversation(tools=tools, tool_timeout=3))
+    run = run_calls(handler, people, parts=given, backend=backend)
+    assert [report.error for report in run.calls] == [None, None]
+    assert {name: sorted(names) for name, names in seen.items()} == {
+        "text": ["ant", "bee"],
+        "model": ["ant", "ant", "bee", "bee"],
+        "tool": ["ant", "bee"],
+    }
 
 
 # ---- listening -------------------------------------------------------------------------------------------------------
@@ -419,6 +476,10 @@ def test_tools_that_are_run() -> None:
         """Fails."""
         raise OSError("no line")
 
+    def hang() -> None:
+        """Fails without a word."""
+        raise TimeoutError
+
     async def handler(call: CallSession) -> None:
         await call.answer()
         said = await call.say(call.agent.respond_stream("book it"))
@@ -428,6 +489,7 @@ def test_tools_that_are_run() -> None:
         assert results[1].startswith("error: no line")
         assert "no tool" in results[2]
         assert results[3].startswith("error: ")
+        assert results[4] == "error: TimeoutError"
 
     model = ScriptedModel(
         [
@@ -437,20 +499,21 @@ def test_tools_that_are_run() -> None:
                 ToolCall("2", "fail"),
                 ToolCall("3", "unheard_of"),
                 ToolCall.of_text("4", "book", "{oh"),
+                ToolCall("5", "hang"),
             ],
             "It is booked.",
         ]
     )
-    report = held(handler, caller().waits(9), parts(llm=model, conversation=Conversation(tools=[book, fail])))
+    report = held(handler, caller().waits(9), parts(llm=model, conversation=Conversation(tools=[book, fail, hang])))
     assert asked == [(2, "5550100")]
-    assert [spec.name for spec in model.tools[0]] == ["book", "fail"]
+    assert [spec.name for spec in model.tools[0]] == ["book", "fail", "hang"]
     assert any("the tool fail failed" in line for line in report.run.log_lines)
 
 
 def test_one_answer_at_a_time() -> None:
     async def handler(call: CallSession) -> None:
         stream = call.agent.respond_stream("one")
-        with pytest.raises(LocalProtocolError, match="one owner"):
+        with pytest.raises(LocalProtocolError, match=r"one owner: .* close its respond_stream\(\)"):
             await call.agent.respond("two")
         pieces = [piece async for piece in stream]
         assert "".join(pieces) == "Fine."
@@ -502,6 +565,99 @@ def test_a_text_that_comes_bit_by_bit() -> None:
         ]
 
     assert heard(held(handler, caller().waits(20))) == ["First of all, hello. Then good bye. Only this."]
+
+
+def answer_through(call: CallSession, text: str) -> AsyncIterator[str]:
+    """The model's answer, by way of an iterable of one's own."""
+
+    async def pieces() -> AsyncIterator[str]:
+        async for piece in call.agent.respond_stream(text):
+            yield piece
+
+    return pieces()
+
+
+def test_an_answer_that_passes_through_an_iterable_is_in_the_history_once() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert (await call.say(answer_through(call, "hello"))).text == "Fine."
+        assert call.agent.history == [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "Fine."}]
+
+    held(handler, caller().waits(10))
+
+
+@pytest.mark.parametrize("backend", ["virtual", "trio", "asyncio"])
+def test_an_interrupted_answer_that_passes_through_an_iterable_is_given_up_at_once(backend: Any) -> None:
+    model = ScriptedModel([["One two three four five. ", 9.0, "Six seven."]], otherwise="Fine.")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        said = await call.say(answer_through(call, "hello"))
+        assert said.interrupted
+        assert (await call.agent.respond("again")).text == "Fine."
+        assert call.agent.history == [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": said.text},
+            {"role": "user", "content": "again"},
+            {"role": "assistant", "content": "Fine."},
+        ]
+
+    speaker = caller().waits_for_speech("two").says("wait please").waits(10)
+    held(handler, speaker, parts(llm=model), backend=backend)
+
+
+def test_an_iterable_that_is_read_no_further_is_closed() -> None:
+    log: list[str] = []
+
+    class Lines:
+        """No generator: it has to be told."""
+
+        def __aiter__(self) -> Lines:
+            return self
+
+        async def __anext__(self) -> str:
+            log.append("read")
+            if log.count("read") > 1:
+                await trio.sleep_forever()
+            return LONG
+
+        async def aclose(self) -> None:
+            log.append("closed")
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with trio.move_on_after(1):
+            await call.say(Lines())
+        await trio.lowlevel.checkpoint()
+        assert log == ["read", "read", "closed"]
+
+    held(handler, caller().waits(10), backend="trio")
+
+
+def test_what_an_iterable_leaves_of_an_answer_is_still_there() -> None:
+    model = ScriptedModel([["One. ", 1.0, "Two. ", 1.0, "Three."]])
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        stream = call.agent.respond_stream("hello")
+
+        async def first() -> AsyncIterator[str]:
+            yield await anext(stream)
+
+        assert (await call.say(first())).text == "One."
+        assert (await stream.result()).text == "One. Two. Three."
+
+    held(handler, caller().waits(10), parts(llm=model))
+
+
+def test_an_answer_that_cannot_be_said_is_given_up() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        for _ in range(2):
+            with pytest.raises(AgentNotConfigured):
+                await call.say(call.agent.respond_stream("hello"))
+
+    held(handler, caller().waits(5), parts(tts=None, llm=ScriptedModel(otherwise=[1.0, "Fine."])))
 
 
 def test_cancelled_it_falls_silent() -> None:
@@ -705,6 +861,30 @@ def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:
     assert heard(report) == [apology, "One moment, please. Sure.", "Good bye."]
 
 
+async def enough(turn: UserTranscriptEvent, said: Said) -> bool:
+    """Asks somebody."""
+    return turn.text == "two"
+
+
+def test_converse_asks_whether_it_is_enough_also_where_that_is_awaited() -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse(until=enough) == "until"
+
+    assert heard(held(handler, caller().says("one").waits(5).says("two").waits(5))) == ["Fine.", "Fine."]
+
+
+@pytest.mark.parametrize("name", ["stt", "llm", "tts"])
+def test_converse_without_a_part_fails_before_a_word_is_said(name: str) -> None:
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(AgentNotConfigured):
+            await call.converse(greeting="Hello.")
+        assert call.duration < 0.1
+
+    assert heard(held(handler, caller(), parts(**{name: None}))) == []
+
+
 def test_converse_gives_up_when_the_model_does_not_come_back() -> None:
     async def handler(call: CallSession) -> None:
         await call.answer()
@@ -748,6 +928,175 @@ def test_who_goes_on_before_they_are_answered_is_answered_once() -> None:
     model = ScriptedModel([[1.5, "A table for how many?"], "A table for two."])
     report = held(handler, caller().says("I want a table").waits(1.0).says("for two people").waits(9), parts(llm=model))
     assert heard(report) == ["A table for two."]
+
+
+def test_silence_is_bounded_while_a_tool_runs() -> None:
+    async def look() -> str:
+        """Is slow."""
+        await trio.sleep(9)
+        return "nothing"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(
+            until=lambda turn, said: True,
+            patience=Patience(fillers=("One moment, please.", "I am still looking.", "It takes long today.")),
+        )
+
+    model = ScriptedModel([["Let me look. ", ToolCall("1", "look")], "Nothing found."])
+    given = parts(llm=model, conversation=Conversation(tools=[look]))
+    report = held(handler, caller().says("hello").waits(30), given, backend="trio")
+    assert " ".join(heard(report)) == "Let me look. One moment, please. I am still looking. Nothing found."
+    assert all(after.start - before.end <= 3.2 for before, after in pairwise(report.heard_speech))
+
+
+# ---- tools that speak, or end the call -------------------------------------------------------------------------------
+
+
+def test_a_tool_may_say_goodbye_and_hang_up() -> None:
+    async def goodbye(call: CallSession) -> str:
+        """Ends the call."""
+        assert await call.say("Goodbye and thank you.") == Said("Goodbye and thank you.")
+        await call.hangup()
+        return "done"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(CallEnded):
+            await call.converse()
+        assert [message["content"] for message in call.agent.history if message["role"] == "assistant"] == [
+            "One moment.", "Goodbye and thank you.",
+        ]  # fmt: skip
+
+    model = ScriptedModel([["One moment.", ToolCall("1", "goodbye")]])
+    given = parts(llm=model, conversation=Conversation(tools=[goodbye]))
+    report = held(handler, caller().says("bye now").waits(120), given)
+    assert heard(report) == ["One moment. Goodbye and thank you."]
+    assert report.heard_speech[0].end < 10
+
+
+@pytest.mark.parametrize("spoken", ["", "wait please"])
+def test_a_tool_may_wait_until_what_the_model_said_before_was_heard(spoken: str) -> None:
+    outcomes: list[bool] = []
+
+    async def hang_up(call: CallSession) -> str:
+        """Ends the call."""
+        await trio.sleep(1)
+        outcomes.append(await call.agent.wait_for_playout())
+        outcomes.append(await call.agent.wait_for_playout())
+        if all(outcomes):
+            await call.hangup()
+        return "the caller is still there"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(until=lambda turn, said: not said.interrupted)
+
+    goodbye = "Thank you for calling us today. Have a nice day. Goodbye."
+    model = ScriptedModel([[goodbye, ToolCall("1", "hang_up")]], otherwise="Yes?")
+    given = parts(llm=model, tts=SimulatedVoice(delay=0.2), conversation=Conversation(tools=[hang_up]))
+    person = caller().says("bye now").waits_for_speech("calling", timeout=9)
+    report = run_call(handler, (person.says(spoken) if spoken else person).waits(30), parts=given, backend="trio")
+    if spoken:
+        assert outcomes == [False, False]
+        assert heard(report)[-1] == "Yes?"
+    else:
+        assert outcomes == [True, True]
+        assert " ".join(heard(report)) == goodbye
+
+
+# ---- tools that hand the call to somebody ----------------------------------------------------------------------------
+
+
+BOB = "PJSIP/bob"
+
+
+def test_after_a_transfer_in_a_tool_the_agent_keeps_out_of_it() -> None:
+    """Neither what was said before and not heard, nor an answer, nor a filler goes into the call of the two."""
+
+    async def connect(call: CallSession) -> str:
+        """Connects the caller with Bob."""
+        await call.transfer_to(BOB)
+        await trio.sleep(4)
+        return "connected"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse() == "bridged"
+        user, asked, result = call.agent.history
+        assert user == {"role": "user", "content": "Bob please"}
+        assert [each["id"] for each in asked["tool_calls"]] == ["1"]
+        assert result == {"role": "tool", "tool_call_id": "1", "content": "connected"}
+        await call.wait_unbridged()
+        turn = await call.listen(timeout=20)
+        assert turn is not None
+        assert turn.text == "hello again"
+
+    model = ScriptedModel([["I will connect you with Bob, who knows everything.", ToolCall("1", "connect")]])
+    report = held(
+        handler,
+        caller().says("Bob please").waits(2).says("my card number is four two").waits(12).says("hello again").waits(5),
+        parts(llm=model, tts=SimulatedVoice(delay=0.5), conversation=Conversation(tools=[connect])),
+        agents=[Agent(BOB).answers().waits(8).hangs_up()],
+        backend="trio",
+    )
+    assert heard(report) == []
+    assert len(model.asked) == 1
+
+
+def test_it_keeps_out_of_it_when_somebody_else_brings_the_call_into_a_bridge() -> None:
+    met: list[CallSession] = []
+    ends: list[str] = []
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        if call.caller_id == "bee":
+            met.append(call)
+            await call.converse(greeting=LONG)
+            ends.append("bee's")
+            await call.wait_unbridged()
+            assert await call.listen(timeout=0) is None
+            return
+        await trio.sleep(2)
+        await call.bridge_with(met[0])
+        await call.wait_ended()
+
+    model = ScriptedModel(otherwise="Yes?")
+    bee = Caller("bee").waits_for_answer(timeout=5).waits(4).says("is that you").waits(9).hangs_up()
+    ant = Caller("ant", after=0.1).waits_for_answer(timeout=5).waits(9).hangs_up()
+    run = run_calls(handler, [bee, ant], parts=parts(llm=model), backend="trio")
+    assert [report.error for report in run.calls] == [None, None]
+    assert ends == ["bee's"]
+    assert run.calls[0].heard_speech[0].text.startswith("One two three")
+    assert "Eleven" not in run.calls[0].heard_speech[0].text
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("how", ["nobody answers", "they come back"])
+def test_it_goes_on_where_the_caller_is_alone_again(how: str) -> None:
+    async def connect(call: CallSession) -> str:
+        """Connects the caller with Bob."""
+        await call.transfer_to(BOB, timeout=3)
+        await call.wait_unbridged()
+        return "they have talked"
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        await call.converse(until=lambda turn, said: not said.interrupted)
+        (result,) = [message["content"] for message in call.agent.history if message["role"] == "tool"]
+        assert result.startswith("error: not transferred" if how == "nobody answers" else "they have talked")
+
+    bob = Agent(BOB) if how == "nobody answers" else Agent(BOB).answers().waits(3).hangs_up()
+    model = ScriptedModel([["One moment.", ToolCall("1", "connect")], "What else?"])
+    report = held(
+        handler,
+        caller().says("Bob please").waits(3).says("hello Bob").waits(20),
+        parts(llm=model, conversation=Conversation(tools=[connect])),
+        agents=[bob],
+        backend="trio",
+    )
+    assert heard(report)[-1] == "What else?"
+    assert len(model.asked) == 2
 
 
 # ---- beside a conversation -------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ class UserTranscriptEvent:
 
 @attrs.frozen
 class AgentResponseEvent:
-    """What the model has answered."""
+    """What the model has answered. Of an answer that nobody wants any more, as it was interrupted, there is none."""
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()

@@ -12,7 +12,7 @@ what they say decides: words make it an interruption; a cough, or an "mm-hm", do
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Literal
 
@@ -41,7 +41,7 @@ from .events import (
 )
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
-from .speaker import Begin, Mouth, Say, SayState, Speaker
+from .speaker import Begin, Mouth, Say, Speaker
 from .thinking import WORD, Response, Thinker, cut_to
 from .words import word_count
 
@@ -132,6 +132,7 @@ class ConversationMachine:
             new_number=self._new_number,
             voice_timeout=options.voice_timeout,
             on_sent=self._first_sent,
+            on_quiet=self._fell_quiet,
             on_over=self._said,
             on_failed=lambda error: self._events.append(PartFailed(error)),
             may_begin=self._may_begin,
@@ -211,9 +212,9 @@ class ConversationMachine:
             self.receive_deafness(self._deafness)
 
     def receive_digit(self, now: float) -> None:
-        """The caller has pressed a key."""
+        """The caller has pressed a key. What nobody has heard a word of is not what they want to end by it."""
         say = self.speaker.current
-        if self._options.interruption.dtmf and say is not None and say.interruptible:
+        if self._options.interruption.dtmf and say is not None and say.interruptible and say.began is not None:
             self._interrupt(say, now, now, now, by="dtmf")
 
     def receive_transcript(self, utterance: int, transcript: Transcript, now: float) -> None:
@@ -266,6 +267,21 @@ class ConversationMachine:
             self.speaker.receive_end(speech, now)
         else:
             self.speaker.receive_failure(speech, part_failed("tts", error), now)
+
+    def hand_over(self, now: float) -> Pending[None]:
+        """Somebody else talks with the caller now: nothing more is said, answered or listened for. Settled when the
+        tools have ended that run.
+        """
+        tools = self.thinker.wait_for_tools()
+        for say in reversed(self.speaker.queue.copy()):
+            self.speaker.stop(say, now)
+        if self.thinker.current is not None:
+            self.thinker.abandon(self.thinker.current, now)
+        listening, self._listening = self._listening, deque()
+        for waiter in listening:
+            self._timers.cancel(waiter.name)
+            waiter.pending.resolve(None)
+        return tools
 
     def close(self, error: VoxtraError, now: float) -> None:
         """The call has ended: whoever waits is told so, and nothing is said any more."""
@@ -363,7 +379,8 @@ class ConversationMachine:
 
     def _answered(self, response: Response, error: Exception | None, now: float) -> None:
         if error is None:
-            self._events.append(response.event)
+            if not response.is_abandoned:
+                self._events.append(response.event)
         elif error is not self._error:
             self._events.append(PartFailed(error))
 
@@ -393,12 +410,14 @@ class ConversationMachine:
     ) -> Say:
         """Say this answer, while it comes. Interrupted, it is cancelled.
 
-        While nothing has come of it, one of the ``fillers`` after another is said every ``filler_after`` seconds.
+        Whenever there has been nothing to say for ``filler_after`` seconds, the next of the ``fillers`` is said.
         """
         self._check(self.parts.tts)
         response.is_said = True
         say = self._say(now, None, response, interruptible=interruptible, remember=False)
-        self._fill(say, iter(fillers), filler_after, now)
+        say.fillers, say.filler_after = deque(fillers), filler_after
+        if say.is_quiet:
+            self._fell_quiet(say, now)
         if response.text:
             self.speaker.add_text(say, response.text, now)
         if response.is_over:
@@ -428,23 +447,29 @@ class ConversationMachine:
         self.speaker.add(say, now, text)
         return say
 
-    def _fill(self, say: Say, fillers: Iterator[str], after: float, now: float) -> None:
-        def fill(now: float) -> None:
-            if say.is_over or any(not sentence.is_filler for sentence in say.sentences):
-                return
-            if say.state is SayState.SPEAKING:
-                filler = next(fillers, None)
-                if filler is None:
-                    return
-                self.speaker.add_filler(say, filler, now)
-            self._fill(say, fillers, after, now)
+    def _fell_quiet(self, say: Say, now: float) -> None:
+        """All that there is of it by now has been heard."""
+        if say.fillers:
+            self._timers.set(say, now + say.filler_after, lambda now: self._fill(say, now))
 
-        self._timers.set("filler", now + after, fill)
+    def _fill(self, say: Say, now: float) -> None:
+        if say.is_quiet:
+            self.speaker.add_filler(say, say.fillers.popleft(), now)
 
     def _times_of(self, response: Response | None) -> TurnTimes | None:
         if response is not None:
             return response.times if response.times.first_audio is None else None
         return self._times if self._times is not None and self._times.asked_model is None else None
+
+    def wait_for_playout(self, run: int | None = None) -> Pending[bool]:
+        """Whether all that is said by now is heard, once that is known. For a tool, ``run`` is its number: where nobody
+        wants its answer any more, what was said before it was not heard.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if run is not None and self.thinker.has_left(run):
+            return Pending.resolved(False)
+        return self.speaker.wait_for_playout()
 
     def add_text(self, say: Say, text: str, now: float) -> None:
         """More of what is to be said."""
@@ -464,6 +489,7 @@ class ConversationMachine:
                 self._times = None
 
     def _said(self, say: Say, said: Said, now: float) -> None:
+        self._timers.cancel(say)
         if self._doubt is not None and self._doubt.say is say:
             self._doubt = None
             self._timers.cancel("doubt")
@@ -534,14 +560,15 @@ class ConversationMachine:
             self._words_said(utterance, now)
         else:
             self._no_words(utterance, now)
+        failure = part_failed("stt", utterance.error) if utterance.error is not None else None
+        if failure is not None:
+            self._events.append(PartFailed(failure))
         if WORD.search(text):
             if not (utterance.may_be_backchannel and self._is_backchannel(text)):
                 turn = _turn_of(utterance)
                 self._events.append(turn)
                 self._add_turn(turn, now)
-        elif utterance.error is not None:
-            failure = part_failed("stt", utterance.error)
-            self._events.append(PartFailed(failure))
+        elif failure is not None:
             self._add_turn(failure, now)
         self._tell_deafness()
         self._give_up_late()

@@ -78,7 +78,7 @@ class Interruption:
     doubt: float = attrs.field(default=3.0, validator=_within(0.1, 30))
     """How long words are waited for: who speaks longer than that has something to say."""
     dtmf: bool = True
-    """Whether a key interrupts, too."""
+    """Whether a key interrupts, too: what has begun to be heard, and no answer that is still being made."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,9 +90,11 @@ class Patience:
     reprompts: Sequence[str] = attrs.field(default=("Are you still there?",), converter=_frozen)
     """What they are asked then, one after another; when there is no more, the conversation is over."""
     filler_after: float = attrs.field(default=3.0, validator=_within(0.1, 60))
-    """How long nothing may be heard of an answer that is being made."""
+    """How long nothing may be heard while an answer is being made: ahead of its first word, and between two."""
     fillers: Sequence[str] = attrs.field(default=("One moment, please.",), converter=_frozen)
-    """What is said then, one after another, each time so much later. It does not become part of the history."""
+    """What is said then, one after another, each time so much later; of each answer no more than there are of these. It
+    does not become part of the history.
+    """
     apology: str = "Sorry, something went wrong. Could you say that again?"
     """What is said when the model has failed; ``""`` to have the error raised."""
     failures: int = attrs.field(default=3, validator=_within(1, 100))

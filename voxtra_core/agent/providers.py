@@ -1,23 +1,31 @@
 """What a conversation's parts look like: voice activity, recognition, the model, the voice, the detector of turns.
 
 They are small protocols, and plain functions will do where a part keeps nothing from one time to the next. Whatever is
-``async`` is awaited in a task of the application; a plain function may block, and runs in a worker thread. The one
-exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be quick.
+``async`` is awaited in a task of the application; a plain function may block, and runs in a worker thread. So does a
+plain generator, whose items are taken as they come; another thread may go on with it where the loop has fallen behind.
+The one exception is voice activity, which looks at every frame: it is called where the audio arrives, and has to be
+quick.
 
 A part that keeps something belongs to one call. It is given as a *factory*, which is called once for each, in a worker
-thread: anything that can be called without arguments, such as a class. What needs arguments to be called is the part
-itself, and serves all calls: see :func:`is_factory`. Again voice activity is the exception: its factory is called in a
-worker once, ahead of all calls, to load what it loads, and then where the call is.
+thread, or awaited where it is ``async``: anything that can be called without arguments, such as a class. What needs
+arguments to be called is the part itself, and serves all calls: see :func:`is_factory`. Again voice activity is the
+exception: its factory is called in a worker once, ahead of all calls, to load what it loads, and then where the call
+is, and is not ``async``.
 
 A part that has a method ``attach(world)`` is given a :class:`ProviderWorld` before it is first used.
+
+One that a factory has made, and that has a method ``aclose()`` or ``close()``, is closed, once: a recogniser when it is
+replaced, and when the handler has ended; any other when the call has. A plain one runs in a worker. That may be while
+a call of the part's, which was given up, has not returned yet. What serves all calls is closed by whoever made it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from inspect import signature
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from functools import partial
+from inspect import getattr_static, signature
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import attrs
 from attrs.converters import optional
@@ -48,6 +56,7 @@ __all__ = [
     "TurnSoFar",
     "Voice",
     "attached",
+    "is_class",
     "is_factory",
     "part_for_a_call",
 ]
@@ -120,7 +129,7 @@ class Recogniser(Protocol):
     """Speech to text, streaming: for one call, an utterance after another.
 
     Both methods may be ``async``. A plain one runs in a worker, and is given at once what has come meanwhile. They are
-    called in order, never two at a time.
+    called in order, never two at a time. One that holds a connection may have an ``aclose()`` or a ``close()`` as well.
     """
 
     @property
@@ -134,7 +143,9 @@ class Recogniser(Protocol):
         """The utterance is over: what is still to be said about it. What is heard next belongs to another one."""
 
 
-RecogniserFactory: TypeAlias = "Callable[[], Recogniser] | Callable[[AudioChunk], Heard | Awaitable[Heard]]"
+RecogniserFactory: TypeAlias = (
+    "Callable[[], Recogniser | Awaitable[Recogniser]] | Callable[[AudioChunk], Heard | Awaitable[Heard]]"
+)
 """``stt=``: a factory of recognisers; or a function of one whole utterance, which is ``slin16``."""
 
 
@@ -273,23 +284,33 @@ class Attachable(Protocol):
 
 def attached(part: object, world: ProviderWorld) -> object:
     """The part as it runs on this world. ``TypeError`` where its ``attach()`` does not give that."""
-    if not isinstance(part, Attachable):
+    if getattr_static(part, "attach", None) is None:  # a mock has any attribute that is asked for
         return part
-    found = part.attach(world)
+    found = cast("Attachable", part).attach(world)
     if found is None:
         raise TypeError(f"attach() of {part!r} has to return the part, as itself, and not None")
     return found
 
 
 def is_factory(part: Callable[..., object]) -> bool:
-    """Whether it makes one for each call; if it cannot be called without arguments, it is the part itself."""
+    """Whether it makes one for each call: it can be called without arguments. If not, it is the part itself; and so is
+    what takes any arguments, ``*args``, and is no class: a part's it takes as well.
+    """
     try:
-        signature(part).bind()
+        called = signature(part)
+        called.bind()
     except TypeError:
         return False
     except ValueError:  # a callable of C that does not say what it takes
         return False
-    return True
+    return is_class(part) or all(one.kind is not one.VAR_POSITIONAL for one in called.parameters.values())
+
+
+def is_class(part: object) -> bool:
+    """Whether it is a class, also one that is given some of its arguments."""
+    while isinstance(part, partial):
+        part = part.func
+    return isinstance(part, type)
 
 
 def part_for_a_call(part: Callable[..., T]) -> T | Callable[..., T]:

@@ -1,9 +1,10 @@
 """What the agent says: from text to audio that has been sent, and how much of it was heard.
 
 What is to be said is an *utterance* of the agent's, a :class:`Say`: its text comes all at once or bit by bit, is cut
-into sentences, and those are synthesised one ahead of the other. One is said at a time; others wait::
+into sentences, and those are synthesised one ahead of the other. One is said at a time; others wait. What is said while
+an answer waits for its tools is said in between::
 
-    WAITING ──▶ SPEAKING ⇄ PAUSED
+    WAITING ⇄ SPEAKING ⇄ PAUSED
        │            │        │
        └────────────┴────────┴──▶ OVER
 
@@ -154,6 +155,12 @@ class Say:
     """How long it waits for somebody who speaks."""
     source: int | None = None
     """What its text comes from, to be cancelled with it."""
+    fillers: deque[str] = attrs.field(factory=deque, repr=False)
+    """What is left to be said where there is nothing to say for"""
+    filler_after: float = 3.0
+    """… so many seconds."""
+    is_quiet: bool = False
+    """Whether all that there is of it has been heard, and more is to come."""
     began: float | None = None
     """When the first of it was sent, other than a filler."""
     marked_begin: int = -1
@@ -165,6 +172,11 @@ class Say:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state is SayState.OVER
+
+    @property
+    def is_all_heard(self) -> bool:
+        """Whether nothing that there is of it by now is still to be sent."""
+        return all(sentence.is_heard for sentence in self.sentences)
 
     @property
     def text(self) -> str:
@@ -190,11 +202,21 @@ class Say:
 _BEGUN = {Begin.NOW: SayState.SPEAKING, Begin.LATER: SayState.WAITING, Begin.PAUSED: SayState.PAUSED}
 
 
+@attrs.frozen(eq=False)
+class _Playout:
+    """Somebody waits until all that is said has been heard."""
+
+    heard: Pending[bool]
+    says: tuple[Say, ...]
+    """What was being said, or waited to be, when they began to."""
+
+
 class Speaker:
     """Says one thing after another.
 
-    ``on_sent(say, now)`` is called when the first of one has been sent; ``on_over(say, said, now)`` when it has ended,
-    whichever way; ``on_failed(error)`` when the voice has failed.
+    ``on_sent(say, now)`` is called when the first of one has been sent; ``on_quiet(say, now)`` whenever all that there
+    is of one by now has been heard, and more is to come; ``on_over(say, said, now)`` when it has ended, whichever way;
+    ``on_failed(error)`` when the voice has failed.
     """
 
     def __init__(
@@ -205,6 +227,7 @@ class Speaker:
         new_number: Callable[[], int],
         voice_timeout: float,
         on_sent: Callable[[Say, float], object],
+        on_quiet: Callable[[Say, float], object],
         on_over: Callable[[Say, Said, float], object],
         on_failed: Callable[[Exception], object],
         may_begin: Callable[[Say, float], Begin],
@@ -217,10 +240,12 @@ class Speaker:
         self._new_number = new_number
         self._voice_timeout = voice_timeout
         self._on_sent = on_sent
+        self._on_quiet = on_quiet
         self._on_over = on_over
         self._on_failed = on_failed
         self._may_begin = may_begin
         self._synthesising: tuple[Say, Sentence] | None = None
+        self._playouts: list[_Playout] = []
         self._epoch = 0  # marks of an earlier one are for audio that was dropped
         self._is_closed = False
 
@@ -266,6 +291,7 @@ class Speaker:
         """Say this while there is nothing else of it yet."""
         if not say.is_over and not say.has_all_text:
             say.sentences.append(Sentence(text, is_filler=True))
+            say.is_quiet = False
             self._go_on(now)
 
     def _add_sentences(self, say: Say, texts: list[str], now: float) -> None:
@@ -274,6 +300,7 @@ class Speaker:
         for text in texts:
             if text.strip():
                 say.sentences.append(Sentence(text))
+                say.is_quiet = False
                 if say.times is not None and say.times.first_sentence is None:
                     say.times.first_sentence = now
         self._go_on(now)
@@ -290,7 +317,7 @@ class Speaker:
         say = self.current
         if say is None or say.state is SayState.PAUSED:
             return
-        say.state = SayState.PAUSED
+        say.state, say.is_quiet = SayState.PAUSED, False
         self._drop(say)
         self.timers.cancel("tail")
 
@@ -308,10 +335,29 @@ class Speaker:
             self._drop(say)
             self._finish(say, say.said(say.heard, by=by, is_cut=True), now)
 
+    def wait_for_playout(self) -> Pending[bool]:
+        """Settled when there is nothing to be said by now that has not been heard; ``False`` where some of what there
+        is now will not be.
+        """
+        heard = Pending[bool](lambda _, now: self._playouts.remove(playout) if playout in self._playouts else None)
+        playout = _Playout(heard, tuple(self.queue))
+        self._playouts.append(playout)
+        self._tell_playouts()
+        return heard
+
+    def _tell_playouts(self) -> None:
+        if all(say.is_quiet for say in self.queue):  # one at most: others wait to be said
+            playouts, self._playouts = self._playouts, []
+            for playout in playouts:
+                playout.heard.resolve(True)
+
     def close(self, error: Exception, now: float) -> None:
         """The call has ended: all fail."""
         self._is_closed = True
         self._epoch += 1
+        playouts, self._playouts = self._playouts, []
+        for playout in playouts:
+            playout.heard.fail(error)
         for say in [*self.queue]:
             self._count(say)
             self._finish(say, say.said(say.heard, is_cut=True), now, error)
@@ -399,9 +445,25 @@ class Speaker:
                 say.state = _BEGUN[self._may_begin(say, now)]
             if say.state is SayState.SPEAKING:
                 self._place(say, now)
-            if self.queue and self.queue[0] is say:
+            if self.queue and self.queue[0] is say and not self._make_room(say, now):
                 break
         self._synthesise(now)
+
+    def _make_room(self, say: Say, now: float) -> bool:
+        """An answer has no more to say until its tools have come to something: what waits is said in between, or a tool
+        that says something would wait for its own end.
+        """
+        if not say.is_quiet or say.response is None or not say.response.runs or len(self.queue) < 2:
+            return False
+        other = self.queue[1]
+        if other.response is not None or self._may_begin(other, now) is not Begin.NOW:
+            return False
+        self._count(say)
+        say.state, say.is_quiet, say.waits_until = SayState.WAITING, False, None
+        self.queue.remove(other)
+        self.queue.appendleft(other)
+        other.state = SayState.SPEAKING
+        return True
 
     def _synthesise(self, now: float) -> None:
         """Have the next sentence made, one at a time, unless enough is there."""
@@ -433,8 +495,9 @@ class Speaker:
                 if say.is_over:  # the audio has failed
                     return
         if not say.has_all_text:
-            return
-        if say.base is None:
+            if say.base is None:
+                self._fall_quiet(say, now)
+        elif say.base is None:
             self._over(say, now)
         elif say.marked != self._epoch:
             say.marked = self._epoch
@@ -472,6 +535,8 @@ class Speaker:
         else:
             sentence.length, sentence.is_heard = sentence.seconds, True
             sentence.audio.clear()
+            if not say.has_all_text and say.is_all_heard:
+                self.timers.set("tail", now + TAIL, partial(self._all_heard, say))
             self._synthesise(now)
 
     def _all_sent(self, epoch: int, say: Say, error: Exception | None, now: float) -> None:
@@ -481,6 +546,17 @@ class Speaker:
             self._lost(say, error, now)
         else:
             self.timers.set("tail", now + TAIL, lambda now: self._over(say, now))
+
+    def _all_heard(self, say: Say, now: float) -> None:
+        self._fall_quiet(say, now)
+        self._go_on(now)
+
+    def _fall_quiet(self, say: Say, now: float) -> None:
+        is_speaking = say.state is SayState.SPEAKING and not say.has_all_text
+        if is_speaking and say.is_all_heard and not say.is_quiet:
+            say.is_quiet = True
+            self._on_quiet(say, now)
+            self._tell_playouts()
 
     def _lost(self, say: Say, error: Exception, now: float) -> None:
         """The audio has failed: no more of it can be heard."""
@@ -527,15 +603,20 @@ class Speaker:
         if say is self.current:
             self.timers.cancel("tail")
         self.timers.cancel(say)
-        say.state = SayState.OVER
+        say.state, say.is_quiet = SayState.OVER, False
         self.queue.remove(say)
         if self._synthesising is not None and self._synthesising[0] is say:
             self._cancel_voice()
         if say.source is not None and not say.has_all_text:
             self._send(Cancel(say.source))
         self._on_over(say, said, now)
+        if error is not None or said.interrupted:
+            for playout in [playout for playout in self._playouts if say in playout.says]:
+                self._playouts.remove(playout)
+                playout.heard.resolve(False)
         if error is not None:
             say.finished.fail(error)
         else:
             say.finished.resolve(said)
         self._go_on(now)
+        self._tell_playouts()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import count
 
 import attrs
 
@@ -36,10 +37,20 @@ LONGEST_ANSWER = 100_000
 """Characters, more than an hour of speech, after which a model is taken to have lost its way; and so it is with"""
 MOST_CALLS = 100
 """… so many calls of tools in one round."""
+UNREAD = "wait for that respond(), or close its respond_stream() if nobody reads that any more"
 ENOUGH_WORDS = 200
 """Words by which it is told what a text is made of."""
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 """One word, of any script that has spaces between them."""
+
+
+@attrs.frozen
+class _Run:
+    """A tool that runs: an id alone does not say for which call, as models give one id again and again."""
+
+    call: ToolCall
+    message: Message
+    """Of the history, which calls it."""
 
 
 @attrs.define(eq=False)
@@ -61,13 +72,15 @@ class Response:
     calls: list[ToolCall] = attrs.field(factory=list)
     """This round's."""
     ask: int | None = None
-    runs: dict[int, ToolCall] = attrs.field(factory=dict)
+    runs: dict[int, _Run] = attrs.field(factory=dict)
     """The tools that run for it."""
     rounds: int = 0
     is_said: bool = False
     """Whether it is spoken while it comes: then who speaks it knows what was heard of it."""
     is_told: bool = False
     """Whether it is said in other words than its own: the history has what is heard of those, in its place."""
+    is_abandoned: bool = False
+    """Whether nobody wanted all of it."""
     is_over: bool = False
 
     @property
@@ -103,7 +116,8 @@ class Thinker:
         self._send = send
         self._new_number = new_number
         self._on_over = on_over
-        self._left: dict[int, ToolCall] = {}  # tools that run for answers that nobody wants any more
+        self._awaited: list[tuple[Pending[None], set[int]]] = []
+        self._left: dict[int, _Run] = {}  # tools that run for answers that nobody wants any more
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -113,7 +127,8 @@ class Thinker:
         Raises ``LocalProtocolError`` while another is under way, and where the history cannot be one.
         """
         if self.current is not None:
-            raise LocalProtocolError("an answer is being made already: a conversation has one owner")
+            under_way = "wait for that say(), or cancel it" if self.current.is_said else UNREAD
+            raise LocalProtocolError(f"an answer is being made already, and a conversation has one owner: {under_way}")
         check_history(self.history)
         if text:
             self.history.append({"role": "user", "content": text})
@@ -132,8 +147,31 @@ class Thinker:
                 self._send(Cancel(response.ask))
             self._left.update(response.runs)
             response.runs.clear()
+            response.is_abandoned = True
             self._break_off(response)
             self._end(response, None, now)
+
+    def has_left(self, run: int) -> bool:
+        """Whether this is a tool that runs for an answer which nobody wants any more."""
+        return run in self._left
+
+    def wait_for_tools(self) -> Pending[None]:
+        """Settled when those that run now have ended."""
+        awaited = Pending[None]()
+        self._awaited.append((awaited, self._running))
+        self._tell_awaited()
+        return awaited
+
+    @property
+    def _running(self) -> set[int]:
+        return {*self._left, *(self.current.runs if self.current is not None else ())}
+
+    def _tell_awaited(self) -> None:
+        running = self._running
+        for awaited, runs in self._awaited:
+            if not runs & running:
+                awaited.resolve(None)
+        self._awaited = [(awaited, runs) for awaited, runs in self._awaited if not awaited.done]
 
     def is_told_by(self, text: str, heard: str, response: Response) -> bool:
         """Whether this text was made of the answer. What was heard of it is in the answer's place then; of an answer
@@ -152,6 +190,8 @@ class Thinker:
             self._break_off(self.current)
             self._end(self.current, error, now)
         self._left.clear()
+        for awaited, _ in self._awaited:
+            awaited.fail(error)
         self.timers.clear()
 
     # ---- what the model says, and the tools ------------------------------------------------------------------------
@@ -169,7 +209,7 @@ class Thinker:
         if response.times.first_token is None:
             response.times.first_token = now
         if isinstance(item, ToolCall):
-            response.calls.append(item)
+            response.calls.append(_with_own_id(item, response.calls))
         else:
             if not response.is_told:
                 if response.message is None:
@@ -202,7 +242,8 @@ class Thinker:
                     self._place_result(call.id, f"error: {call.error}")
                     continue
                 number = self._new_number()
-                response.runs[number] = call
+                assert response.message is not None
+                response.runs[number] = _Run(call, response.message)
                 self._send(RunTool(number, call))
                 self.timers.set(number, now + self._options.tool_timeout, self._tool_late(number))
             self._next_round(response, now)
@@ -220,11 +261,15 @@ class Thinker:
         response = self.current
         if run in self._left:
             self.timers.cancel(run)
-            self._place_result(self._left.pop(run).id, result)
+            left = self._left.pop(run)
+            self._place_result(left.call.id, result, left.message)
+            self._tell_awaited()
         if response is None or run not in response.runs:
             return
         self.timers.cancel(run)
-        self._place_result(response.runs.pop(run).id, result)
+        over = response.runs.pop(run)
+        self._place_result(over.call.id, result, over.message)
+        self._tell_awaited()
         self._next_round(response, now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
@@ -297,11 +342,14 @@ class Thinker:
                 for call in response.calls
             ]
 
-    def _place_result(self, tool_id: str, result: str) -> bool:
-        """Behind the message that calls it, among the results that stand there, in the order of the calls."""
+    def _place_result(self, tool_id: str, result: str, message: Message | None = None) -> bool:
+        """Behind the message that calls it, or else the last that has this id, among the results that stand there, in
+        the order of the calls.
+        """
+        wanted = message if any(message is other for other in self.history) else None
         for index in range(len(self.history) - 1, -1, -1):
             ids = call_ids(self.history[index])
-            if tool_id not in ids:
+            if tool_id not in ids or (wanted is not None and self.history[index] is not wanted):
                 continue
             end = index + 1
             while end < len(self.history) and _is_result(self.history[end]):
@@ -330,6 +378,13 @@ class Thinker:
             response.finished.fail(error)
         else:
             response.finished.resolve(response.event)
+
+
+def _with_own_id(call: ToolCall, earlier: Sequence[ToolCall]) -> ToolCall:
+    """A call that its result can be told by: of those of one round no two have the same id."""
+    ids = {other.id for other in earlier}
+    numbered = (f"{call.id}_{number}" for number in count(2))
+    return call if call.id not in ids else attrs.evolve(call, id=next(each for each in numbered if each not in ids))
 
 
 def _is_result(message: object) -> bool:

@@ -2,6 +2,7 @@
 
 from ..recording import World
 from .app import Backend, BaseApp, MachineDriver
+from .delivering import IntoLoop
 from .events import AppUpdate, CallStateChanged, ConnectionChanged
 from .machine import AppMachine, Observer, Phase
 from .media import AudioSocket
@@ -25,6 +26,7 @@ __all__ = [
     "Connection",
     "ConnectionChanged",
     "Handler",
+    "IntoLoop",
     "MachineDriver",
     "Observer",
     "OfferHook",

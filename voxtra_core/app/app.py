@@ -18,7 +18,7 @@ from ..recording import RecordingSink, World, check_sink
 from ..session import Bridge, CallSession, Driver, EventStream, outcome_of
 from ..stasis.orphans import PATIENCE
 from .connect import ari_link, ari_listener, media_port, web_port
-from .delivering import Recorder
+from .delivering import IntoLoop, Recorder
 from .dialling import Dialling
 from .events import AppUpdate
 from .listening import Listening
@@ -91,6 +91,9 @@ class Backend(Protocol):
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block, in a thread. Cancelled, it runs on, and nobody waits for it."""
+
+    def into_loop(self) -> IntoLoop:
+        """The way from such a thread into the loop that runs here."""
 
     def world(self) -> World | None:
         """The machine, for the sinks of recordings; ``None`` for a loop that has none."""
@@ -196,10 +199,10 @@ class BaseApp:
         recording_dir: str | None = None,
         observer: Observer | None = None,
         stt: RecogniserFactory | None = None,
-        llm: Model | Callable[[], Model] | None = None,
-        tts: Voice | Callable[[], Voice] | None = None,
+        llm: Model | Callable[[], Model | Awaitable[Model]] | None = None,
+        tts: Voice | Callable[[], Voice | Awaitable[Voice]] | None = None,
         vad: Callable[[], ActivityDetector] | None = None,
-        turn: TurnDetector | Callable[[], TurnDetector] | None = None,
+        turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None = None,
         conversation: Conversation | None = None,
     ) -> None:
         self._options = make_options(
@@ -602,7 +605,8 @@ class BaseApp:
             from ..sinks.local import LocalFileSink  # which nobody needs before there is an application
 
             sink = LocalFileSink()
-        return Recorder(sink, self._recording_dir, self.backend.in_thread, self.backend.world())
+        backend = self.backend
+        return Recorder(sink, self._recording_dir, backend.in_thread, backend.world(), backend.into_loop())
 
     def _media_port(self, new_conn: Callable[[], int]) -> MediaPort | None:
         return media_port(self._options, new_conn)

@@ -8,10 +8,11 @@ the same turn of the loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from contextvars import Context, copy_context
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import TypeVar, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 import attrs
 
@@ -26,11 +27,11 @@ from ..agent.commands import (
     RunTool,
     Synthesise,
 )
-from ..agent.events import AgentEvent
-from ..agent.machine import ConversationMachine, Parts
+from ..agent.events import AgentEvent, PartFailed
+from ..agent.machine import ConversationMachine, Parts, part_failed
 from ..agent.metrics import ConversationMetrics
 from ..agent.options import Conversation
-from ..agent.providers import SpokenWord, ToolCall, is_factory, part_for_a_call
+from ..agent.providers import SpokenWord, ToolCall, TurnSoFar, is_factory, part_for_a_call
 from ..agent.speaker import Mouth, Say
 from ..agent.tools import ArgumentsRefused, result_text
 from ..agent.web import Web
@@ -38,19 +39,25 @@ from ..call import Feed, Feeds
 from ..call.audio import AudioFeed, CallAudio
 from ..deadlines import Deadlines, soonest
 from ..effects import LogLevel
-from ..errors import CallEnded, LocalProtocolError, VoxtraError, one_line
+from ..errors import CallEnded, LocalProtocolError, ProviderFailed, VoxtraError, one_line
 from ..media.chunk import AudioChunk
 from ..media.formats import AudioFormat
 from ..pending import Pending
 from ..session import CallSession, Driver
-from .delivering import InThread, Log
-from .parts import AgentParts, CallParts, PartName, each_of, outcome_of_part
-from .recognising import Recognising, Start
+from ..session.agent import Reading, runs_tool
+from .delivering import InThread, IntoLoop, Log
+from .failures import Failures
+from .parts import CANCELLED, AgentParts, CallParts, Closeable, PartName, each_of, end_of, outcome_of_part
+from .recognising import Recognising
 
 __all__ = ["Conversations", "Talk"]
 
 T = TypeVar("T")
 
+LAST_WORDS = 10.0
+"""Seconds that a part has to be closed, and to be made when the call has ended meanwhile, so that it can be closed."""
+StartIn: TypeAlias = Callable[[str, Callable[[], Awaitable[None]], Context | None], int]
+"""Starts a task, with a name, in a context; its number."""
 HEARD_AT_ONCE = 1500
 """How many chunks may wait to be heard: half a minute, in which a loop may be stuck."""
 
@@ -94,6 +101,7 @@ class Conversations:
         driver: Driver,
         *,
         in_thread: InThread,
+        into_loop: IntoLoop,
         environ: Mapping[str, str],
         web: Web | None,
         cancel: Callable[[int], object],
@@ -101,8 +109,10 @@ class Conversations:
     ) -> None:
         self.driver = driver
         self.in_thread = in_thread
+        self.into_loop = into_loop
         self.cancel = cancel
         self.log = log
+        self.failures = Failures(log, driver.time)
         self.world = _World(environ, in_thread, driver, self._sleep, web)
         self._deadlines = Deadlines[Talk](lambda talk: talk.deadline)
         self._sleepers: list[tuple[float, int, Pending[None]]] = []  # a heap
@@ -113,15 +123,28 @@ class Conversations:
         """Have a detector of activity made in a worker: what that loads keeps no call waiting, which has its own made
         where its audio arrives.
         """
-        if self.parts.vad is not None:
+        if self.parts.vad is None:
+            return
+        try:
+            made = await self.in_thread(partial(part_for_a_call, self.parts.vad))
+        except Exception as error:
+            self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
+            return
+        if (end := end_of(made)) is not None:
             try:
-                await self.in_thread(partial(part_for_a_call, self.parts.vad))
+                await outcome_of_part(self.in_thread, end)
             except Exception as error:
-                self.log(LogLevel.ERROR, "vad= fails, and with it conversations will", error)
+                self.log(LogLevel.WARNING, "vad= cannot be closed", error)
 
-    def new_talk(self, session: CallSession, start: Start, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
-        """That of a call, which nobody has begun yet."""
-        return Talk(self, session, start, wire_format)
+    def new_talk(self, session: CallSession, start: StartIn, wire_format: Callable[[AudioFormat], AudioFormat]) -> Talk:
+        """That of a call, which nobody has begun yet. Raises :class:`~voxtra_core.errors.ProviderFailed` where no
+        detector of activity can be made.
+        """
+        try:
+            return Talk(self, session, start, wire_format)
+        except ProviderFailed as error:
+            self.failures.tell(session.id, error)
+            raise
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` is wanted."""
@@ -156,7 +179,7 @@ class Talk:
         self,
         owner: Conversations,
         session: CallSession,
-        start: Start,
+        start: StartIn,
         wire_format: Callable[[AudioFormat], AudioFormat],
     ) -> None:
         self.deadline: float | None = None
@@ -183,9 +206,12 @@ class Talk:
             self._mouth,
         )
         self._feeds = Feeds[AgentEvent]()
+        self._each_of = partial(each_of, owner.in_thread, owner.into_loop)
         self._tasks: dict[int, int] = {}  # by the number of what they are for
         self._tools: set[int] = set()  # those of tools that run
+        self._asker: Context | None = None  # of whoever has the model answer
         self._made: dict[PartName, Pending[Callable[..., object]]] = {}
+        self._making: dict[PartName, int] = {}  # the tasks
         self._hearing: AudioFeed | None = None
         self._recognising = Recognising(
             self._parts.new_recogniser,
@@ -194,9 +220,14 @@ class Talk:
             in_thread=owner.in_thread,
             start=lambda name, function: self._start(f"{name} of {call.id}", function),
             cancel=owner.cancel,
+            cancel_late=partial(owner.cancel_after, LAST_WORDS),
+            close=partial(self._let_go, "stt"),
             step=self.step,
         )
+        self._is_in_loop = False
+        self._handed_over: Pending[None] | None = None
         call.on_digit = self._pressed
+        call.on_bridged = self._bridged
         call.wait_ended().add_waker(self._ended)
 
     def time(self) -> float:
@@ -223,6 +254,18 @@ class Talk:
             self._make("llm", "tts", "turn")  # what takes its time to be made is not to be waited for then
             self._owner.driver.wake()
 
+    def begin_loop(self) -> None:
+        """Its loop is run for the handler from now on, which keeps it out of any bridge that the call comes into."""
+        self._is_in_loop, self._handed_over = True, None
+
+    def end_loop(self) -> None:
+        """It is not any more."""
+        self._is_in_loop = False
+
+    def handed_over(self) -> Pending[None] | None:
+        """Whether the call has come into one since :meth:`begin_loop`: settled when the tools have ended that ran."""
+        return self._handed_over
+
     def rest(self) -> None:
         """Nobody looks after the conversation any more: hear nothing, and say nothing."""
         if self._hearing is not None:
@@ -246,7 +289,14 @@ class Talk:
     def say_pieces(self, say: Say, pieces: AsyncIterable[str]) -> None:
         """Have the text of this come from there."""
         say.source = next(self.machine.numbers)
-        self._run(say.source, "text", partial(self._read, say, pieces))
+        reading = Reading(say, self.time)
+        say.finished.add_waker(reading.give_up)  # at once: who is told that it is over may have the model answer next
+        read = partial(self._read, say, reading, pieces)
+        self._run(say.source, "text", read, partial(self._read_all, say), copy_context())
+
+    def answer_in(self, context: Context) -> None:
+        """Whoever has the model answer now does so in this; the model and its tools are called in it."""
+        self._asker = context
 
     def step(self) -> None:
         """Do what its machine wants done."""
@@ -255,6 +305,8 @@ class Talk:
         for command in commands:
             self._perform(command)
         while (event := machine.next_event()) is not None:
+            if isinstance(event, PartFailed):
+                owner.failures.tell(self.call.id, event.error)
             self.metrics.add(event)
             self._feeds.put(event)
         deadline, before = machine.next_deadline(), self.deadline
@@ -282,14 +334,16 @@ class Talk:
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
-    def _start_safely(self, start: Start, name: str, function: Callable[[], Awaitable[None]]) -> int:
+    def _start_safely(
+        self, start: StartIn, name: str, function: Callable[[], Awaitable[None]], context: Context | None = None
+    ) -> int:
         async def run() -> None:
             try:
                 await function()
             except Exception as error:
                 self._fail(error)
 
-        return start(name, run)
+        return start(name, run, context)
 
     def _fail(self, error: Exception) -> None:
         self._owner.log(LogLevel.ERROR, f"call {self.call.id}: its conversation has failed, and is over", error)
@@ -298,12 +352,21 @@ class Talk:
     def _pressed(self, now: float) -> None:
         self.safely(partial(self.machine.receive_digit, now))
 
+    def _bridged(self, now: float) -> None:
+        def hand_over() -> None:
+            self._handed_over = self.machine.hand_over(now)
+
+        if self._is_in_loop:
+            self.safely(hand_over)
+
     def _ended(self) -> None:
         assert self.call.end is not None
         self._close(CallEnded(self.call.id, self.call.end))
 
     def _close(self, error: VoxtraError) -> None:
-        self.call.on_digit = None
+        if self.machine.is_over:
+            return
+        self.call.on_digit = self.call.on_bridged = None
         if self._hearing is not None:
             self._hearing.close()
         self.machine.close(error, self._owner.driver.time())
@@ -315,21 +378,25 @@ class Talk:
             else:
                 self._owner.cancel(task)
         self._recognising.close()
+        self._let_go_of_all()
         self._feeds.end()
 
     def _perform(self, command: Command) -> None:
         match command:
             case Hear() | Finish() | AbandonRecogniser():
                 self._recognising.perform(command)
-            case AskModel():
-                self._run(command.ask, "model", partial(self._ask_model, command))
-            case Synthesise():
-                self._run(command.speech, "voice", partial(self._synthesise, command))
-            case RunTool():
-                self._tools.add(command.run)
-                self._run(command.run, f"tool {one_line(command.call.name)}", partial(self._run_tool, command))
-            case AskDetector():
-                self._run(command.question, "detector of turns", partial(self._ask_detector, command))
+            case AskModel(ask):
+                self._run(ask, "model", partial(self._ask_model, command), partial(self._answered, ask), self._asker)
+            case Synthesise(speech):
+                self._run(speech, "voice", partial(self._synthesise, command), partial(self._spoken, speech))
+            case RunTool(run, call):
+                self._tools.add(run)
+                name = f"tool {one_line(call.name)}"
+                over = partial(self._tool_ended, command)
+                self._run(run, name, partial(self._run_tool, command), over, self._asker)
+            case AskDetector(question, so_far):
+                name = "detector of turns"
+                self._run(question, name, partial(self._ask_detector, so_far), partial(self._told, question))
             case Cancel():
                 task = self._tasks.pop(command.number, None)
                 if task is not None:
@@ -337,15 +404,35 @@ class Talk:
             case _ as unreachable:
                 assert_never(unreachable)
 
-    def _run(self, number: int, name: str, function: Callable[[], Awaitable[None]]) -> None:
+    def _run(
+        self,
+        number: int,
+        name: str,
+        function: Callable[[], Awaitable[T]],
+        over: Callable[[T | None, Exception | None], object],
+        context: Context | None = None,
+    ) -> None:
+        """Run this in a task, and then ``over(outcome, error)``; unless it was cancelled from here."""
+
         async def run() -> None:
+            outcome: T | None = None
+            error: Exception | None = None
             try:
-                await function()
+                outcome = await function()
+            except Exception as raised:
+                error = raised
+            except BaseException:
+                if number in self._tasks and not self.machine.is_over:
+                    over(None, LocalProtocolError(CANCELLED))
+                    self.step()
+                raise
             finally:
                 self._tasks.pop(number, None)
                 self._tools.discard(number)
+            over(outcome, error)
+            self.step()
 
-        self._tasks[number] = self._start(f"{name} of {self.call.id}", run)
+        self._tasks[number] = self._start(f"{name} of {self.call.id}", run, context)
 
     # ---- the tasks -------------------------------------------------------------------------------------------------
 
@@ -364,21 +451,24 @@ class Talk:
                     machine.receive_deafness(feed.error)
                 return
 
-    async def _read(self, say: Say, pieces: AsyncIterable[str]) -> None:
-        error: Exception | None = None
+    async def _read(self, say: Say, reading: Reading, pieces: AsyncIterable[str]) -> None:
+        reading.begin()
+        iterator = aiter(pieces)
         try:
-            async for piece in pieces:
-                self.machine.add_text(say, piece, self._owner.driver.time())
+            async for piece in iterator:
+                if not isinstance(piece, str):
+                    raise TypeError(f"say() takes an async iterable of texts, not of {type(piece).__name__}")
+                self.machine.add_text(say, piece, self.time())
                 self.step()
-        except Exception as raised:
-            error = raised
-        except BaseException:  # unless this was cancelled, and nobody waits for more
-            cancelled = LocalProtocolError("what was to be said was cancelled where it comes from")
-            self.machine.end_text(say, self._owner.driver.time(), cancelled)
-            self.step()
+        except BaseException:
+            reading.give_up()
+            if isinstance(iterator, Closeable):
+                await iterator.aclose()  # which has to let go of what it holds
             raise
-        self.machine.end_text(say, self._owner.driver.time(), error)
-        self.step()
+        reading.end()
+
+    def _read_all(self, say: Say, _: None, error: Exception | None) -> None:
+        self.machine.end_text(say, self.time(), error)
 
     def _make(self, *names: PartName) -> None:
         """Have these made, which the call does not have yet."""
@@ -388,18 +478,53 @@ class Talk:
                 continue
             made = self._made[name] = Pending[Callable[..., object]]()
             if is_factory(part):
-                self._start(f"factory of {name} of {self.call.id}", partial(self._make_one, name, made))
+                task = self._start(f"factory of {name} of {self.call.id}", partial(self._make_one, name, made))
+                self._making[name] = task
             else:
                 made.resolve(part)
 
     async def _make_one(self, name: PartName, made: Pending[Callable[..., object]]) -> None:
         try:
-            made.resolve(await self._owner.in_thread(partial(self._parts.new_part, name)))
+            part = await self._parts.new_part(name)
         except Exception as error:
-            del self._made[name]
-            words = f"call {self.call.id}: {name}= makes none, and is asked again when one is wanted"
-            self._owner.log(LogLevel.WARNING, words, error)
+            self._made.pop(name, None)  # to be asked again when one is wanted
+            self._owner.failures.tell(self.call.id, error)
             made.fail(error)
+        except BaseException:
+            self._made.pop(name, None)
+            made.fail(LocalProtocolError(CANCELLED))
+            raise
+        else:
+            made.resolve(part)
+            if self.machine.is_over:
+                self._let_go(name, part)
+        finally:
+            del self._making[name]
+
+    def _let_go(self, name: str, part: object) -> None:
+        """Have a part closed, if it is the call's own, and can be."""
+        end = end_of(part)
+        if end is None or not is_factory(getattr(self._owner.parts, name)):
+            return
+
+        async def close() -> None:
+            try:
+                await outcome_of_part(self._owner.in_thread, end)
+            except Exception as error:
+                self._owner.log(LogLevel.WARNING, f"call {self.call.id}: {name}= cannot be closed", error)
+
+        self._owner.cancel_after(LAST_WORDS, self._start(f"end of {name} of {self.call.id}", close))
+        self._owner.driver.wake()
+
+    def _let_go_of_all(self) -> None:
+        """The conversation is over: but for the recogniser, which went before."""
+        for task in self._making.values():
+            self._owner.cancel_after(LAST_WORDS, task)
+        for name, made in self._made.items():
+            if made.done and not made.failed:
+                self._let_go(name, made.result())
+        if self._owner.parts.vad is not None:
+            self._let_go("vad", self._parts.detector)
 
     async def _part(self, name: PartName) -> Callable[..., object]:
         """The call's own. Raises what its factory does."""
@@ -410,67 +535,58 @@ class Talk:
         return made.result()
 
     async def _ask_model(self, command: AskModel) -> None:
-        machine, time = self.machine, self._owner.driver.time
-
         def take(item: object) -> None:
             if not isinstance(item, str | ToolCall):
                 raise TypeError(f"a model says str and ToolCall, not {type(item).__name__}")
-            machine.receive_item(command.ask, item, time())
+            self.machine.receive_item(command.ask, item, self.time())
             self.step()
 
-        error: Exception | None = None
-        try:
-            model = await self._part("llm")
-            await each_of(self._owner.in_thread, (str, ToolCall), take, model, command.messages, command.tools)
-        except Exception as raised:
-            error = raised
-        machine.receive_answered(command.ask, time(), error)
-        self.step()
+        model = await self._part("llm")
+        await self._each_of((str, ToolCall), take, model, command.messages, command.tools)
+
+    def _answered(self, ask: int, _: None, error: Exception | None) -> None:
+        self.machine.receive_answered(ask, self.time(), error)
 
     async def _synthesise(self, command: Synthesise) -> None:
-        machine, time = self.machine, self._owner.driver.time
-
         def take(item: object) -> None:
             if isinstance(item, AudioChunk):
-                machine.receive_speech(command.speech, item, time())
+                self.machine.receive_speech(command.speech, item, self.time())
             elif isinstance(item, SpokenWord):
-                machine.receive_word(command.speech, item, time())
+                self.machine.receive_word(command.speech, item, self.time())
             else:
                 raise TypeError(f"a voice gives AudioChunk and SpokenWord, not {type(item).__name__}")
             self.step()
 
-        error: Exception | None = None
-        try:
-            voice = await self._part("tts")
-            await each_of(self._owner.in_thread, (AudioChunk, SpokenWord), take, voice, command.text)
-        except Exception as raised:
-            error = raised
-        machine.receive_spoken(command.speech, time(), error)
-        self.step()
+        voice = await self._part("tts")
+        await self._each_of((AudioChunk, SpokenWord), take, voice, command.text)
 
-    async def _ask_detector(self, command: AskDetector) -> None:
-        likelihood: float | None = None
-        try:
-            detector = await self._part("turn")
-            answer = await outcome_of_part(self._owner.in_thread, detector, command.so_far)
-            likelihood = float(answer)  # type: ignore[arg-type]
-        except Exception as error:
-            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the detector of turns failed", error)
-        self.machine.receive_likelihood(command.question, likelihood, self._owner.driver.time())
-        self.step()
+    def _spoken(self, speech: int, _: None, error: Exception | None) -> None:
+        self.machine.receive_spoken(speech, self.time(), error)
 
-    async def _run_tool(self, command: RunTool) -> None:
-        call = command.call
-        try:
-            result = result_text(await self._called(call))
-        except Exception as error:
+    async def _ask_detector(self, so_far: TurnSoFar) -> float:
+        detector = await self._part("turn")
+        answer = await outcome_of_part(self._owner.in_thread, detector, so_far)
+        return float(answer)  # type: ignore[arg-type]
+
+    def _told(self, question: int, likelihood: float | None, error: Exception | None) -> None:
+        if error is not None:
+            self._owner.failures.tell(self.call.id, part_failed("turn", error))
+        self.machine.receive_likelihood(question, likelihood, self.time())
+
+    async def _run_tool(self, command: RunTool) -> str:
+        runs_tool(self, command.run)
+        return result_text(await self._called(command.call))
+
+    def _tool_ended(self, command: RunTool, result: str | None, error: Exception | None) -> None:
+        if error is not None:
             if isinstance(error, CallEnded) and self.call.is_over:
                 return
+            name = one_line(command.call.name)
             shown = None if isinstance(error, ArgumentsRefused) else error  # that quotes what the caller has said
-            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {one_line(call.name)} failed", shown)
-            result = f"error: {error}"
-        self.machine.receive_result(command.run, result, self._owner.driver.time())
-        self.step()
+            self._owner.log(LogLevel.WARNING, f"call {self.call.id}: the tool {name} failed", shown)
+            result = f"error: {f'{error}' or type(error).__name__}"
+        assert result is not None
+        self.machine.receive_result(command.run, result, self.time())
 
     async def _called(self, call: ToolCall) -> object:
         tool = self._owner.parts.tools.get(call.name)

@@ -24,7 +24,7 @@ from ..session import Driver, outcome_of
 from ..stasis import RecordingOver, StasisMachine
 from ..timers import backoff
 
-__all__ = ["MOST_AT_ONCE", "MOST_WAITING", "TRIES", "TRY", "Deliveries", "InThread", "Recorder"]
+__all__ = ["MOST_AT_ONCE", "MOST_WAITING", "TRIES", "TRY", "Deliveries", "InThread", "IntoLoop", "Recorder"]
 
 T = TypeVar("T")
 
@@ -57,8 +57,19 @@ class InThread(Protocol):
         """In a thread; cancelled, nobody waits for it."""
 
 
+class IntoLoop(Protocol):
+    """The way from a thread into the loop."""
+
+    def __call__(self, function: Callable[[], object], /) -> object:
+        """Have it called there soon, in order; return at once. ``RuntimeError`` where the loop has ended."""
+
+
 async def _at_once(function: Callable[[], T]) -> T:
     return function()
+
+
+def _here(function: Callable[[], object]) -> None:
+    function()
 
 
 @attrs.frozen
@@ -72,6 +83,8 @@ class Recorder:
     in_thread: InThread = _at_once
     world: World | None = None
     """The machine that this runs on; without it nothing is done that needs one."""
+    into_loop: IntoLoop = _here
+    """Out of :attr:`in_thread`."""
 
 
 @attrs.define(eq=False)

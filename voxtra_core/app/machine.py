@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
@@ -422,12 +422,12 @@ class AppMachine:
         if self._conversations is None:
             raise AgentNotConfigured("AI pipeline not configured")
 
-        def start(name: str, function: Callable[[], Awaitable[None]]) -> int:
+        def start(name: str, function: Callable[[], Awaitable[None]], context: Context | None) -> int:
             async def run() -> None:
                 _handled_by.set((self, registration, session.machine))
                 await function()
 
-            return self._start_task(name, run, is_handler=False)
+            return self._start_task(name, run, is_handler=False, context=context)
 
         return self._conversations.new_talk(session, start, self.wire_format)
 
@@ -438,6 +438,7 @@ class AppMachine:
             agent,
             self._driver,
             in_thread=self._recorder.in_thread,
+            into_loop=self._recorder.into_loop,
             environ=environ,
             web=self.web,
             cancel=lambda task: self._effects.append(CancelTask(task)),
@@ -947,10 +948,12 @@ class AppMachine:
 
     # ---- small things ----------------------------------------------------------------------------------------------
 
-    def _start_task(self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool) -> int:
+    def _start_task(
+        self, name: str, function: Callable[[], Awaitable[None]], *, is_handler: bool, context: Context | None = None
+    ) -> int:
         self._task += 1
         self._tasks[self._task] = _Task(name, is_handler)
-        self._effects.append(StartTask(self._task, name, function))
+        self._effects.append(StartTask(self._task, name, function, context))
         return self._task
 
     def _as_shown(self, what: Event | UnknownEvent | MalformedEvent) -> Event | UnknownEvent | MalformedEvent:

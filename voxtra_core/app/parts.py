@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, Literal, TypeVar, cast
+from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import attrs
 
@@ -22,20 +22,26 @@ from ..agent.providers import (
     TurnDetector,
     Voice,
     attached,
+    is_class,
+    is_factory,
     part_for_a_call,
 )
 from ..agent.tools import Tools
 from ..media.activity import VoiceActivity
 from ..media.chunk import AudioChunk
 from ..media.formats import SLIN, SLIN16, AudioFormat, as_format
-from .delivering import InThread
+from .delivering import InThread, IntoLoop
+from .relaying import relay
 
 __all__ = [
+    "CANCELLED",
     "AgentParts",
     "CallParts",
+    "Closeable",
     "PartName",
     "agent_parts",
     "each_of",
+    "end_of",
     "is_async",
     "outcome_of_part",
     "transcripts",
@@ -46,16 +52,27 @@ T = TypeVar("T")
 PartName = Literal["llm", "tts", "turn"]
 """Those of which a call has one, made when it is first wanted."""
 
+CANCELLED = "what it waited for was cancelled, and not from here"
+"""Why a part is over that was cancelled by itself: on asyncio who awaits what somebody cancels is cancelled as well."""
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """What has to be closed where it is not read to its end."""
+
+    def aclose(self) -> Awaitable[object]:
+        """No more of it."""
+
 
 @attrs.frozen(kw_only=True)
 class AgentParts:
     """What ``VoxtraApp`` was given. Raises ``TypeError`` for what can be no part, and ``ValueError`` for tools."""
 
     stt: RecogniserFactory | None = None
-    llm: Model | Callable[[], Model] | None = None
-    tts: Voice | Callable[[], Voice] | None = None
+    llm: Model | Callable[[], Model | Awaitable[Model]] | None = None
+    tts: Voice | Callable[[], Voice | Awaitable[Voice]] | None = None
     vad: Callable[[], ActivityDetector] | None = None
-    turn: TurnDetector | Callable[[], TurnDetector] | None = None
+    turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None = None
     conversation: Conversation = attrs.field(factory=Conversation)
     tools: Tools = attrs.field(init=False)
 
@@ -66,6 +83,8 @@ class AgentParts:
                 raise TypeError(
                     f"{name}= must be callable: a factory of one for each call, or a function, not {part!r}"
                 )
+        if self.vad is not None and is_async(self.vad):
+            raise TypeError("vad= must be a factory that is not async: it is called where the audio arrives")
         object.__setattr__(self, "tools", Tools(self.conversation.tools))
 
     def attached(self, world: ProviderWorld) -> AgentParts:
@@ -78,14 +97,22 @@ class AgentParts:
 
 def agent_parts(
     stt: RecogniserFactory | None,
-    llm: Model | Callable[[], Model] | None,
-    tts: Voice | Callable[[], Voice] | None,
+    llm: Model | Callable[[], Model | Awaitable[Model]] | None,
+    tts: Voice | Callable[[], Voice | Awaitable[Voice]] | None,
     vad: Callable[[], ActivityDetector] | None,
-    turn: TurnDetector | Callable[[], TurnDetector] | None,
+    turn: TurnDetector | Callable[[], TurnDetector | Awaitable[TurnDetector]] | None,
     conversation: Conversation | None,
 ) -> AgentParts | None:
-    """What an application was given; ``None`` where there can be no conversation. Raises as :class:`AgentParts`."""
-    parts = AgentParts(
+    """What an application was given; ``None`` where that is nothing. Raises as :class:`AgentParts` does, and
+    ``ValueError`` where there can be no conversation.
+    """
+    given = {"stt": stt, "llm": llm, "tts": tts, "vad": vad, "turn": turn, "conversation": conversation}
+    names = [f"{name}=" for name, part in given.items() if part is not None]
+    if not names:
+        return None
+    if stt is None and llm is None and tts is None:
+        raise ValueError(f"there is no conversation with {' and '.join(names)} alone: give stt=, llm= or tts= as well")
+    return AgentParts(
         stt=stt,
         llm=llm,
         tts=tts,
@@ -93,48 +120,57 @@ def agent_parts(
         turn=turn,
         conversation=conversation if conversation is not None else Conversation(),
     )
-    return parts if stt is not None or llm is not None or tts is not None else None
 
 
 class CallParts:
     """Those of one call. The detector of activity is made at once, and raises
-    :class:`~voxtra_core.errors.ProviderFailed` where it cannot be; the others may block while they are made.
+    :class:`~voxtra_core.errors.ProviderFailed` where it cannot be; so do the others, when they are.
     """
 
     def __init__(self, parts: AgentParts, world: ProviderWorld) -> None:
         self._parts = parts
         self._world = world
         heard = _format_of(parts.stt) or (SLIN16 if parts.stt is not None else SLIN)
-        made = self._own("vad", parts.vad)
-        detector: ActivityDetector = made if made is not None else _detector_for(as_format(heard))
-        if not hasattr(detector, "detect"):
-            raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
-        self.detector = detector
-        self.format = as_format(heard if parts.stt is not None else detector.format)
+        self.detector = self._own_detector(parts.vad) if parts.vad is not None else _detector_for(as_format(heard))
+        self.format = as_format(heard if parts.stt is not None else self.detector.format)
         """What is to be heard."""
 
-    def new_part(self, name: PartName) -> Callable[..., object]:
+    async def new_part(self, name: PartName) -> Callable[..., object]:
         """The call's own. ``TypeError`` for what is none."""
-        made = self._own(name, getattr(self._parts, name))
+        made = await self._own(name, getattr(self._parts, name))
         if not callable(made):
             raise TypeError(f"{name}= must be a factory of what can be called, not of {made!r}")
         return cast("Callable[..., object]", made)
 
-    def new_recogniser(self) -> Recogniser:
+    async def new_recogniser(self) -> Recogniser:
         """One that has heard nothing. ``TypeError`` for what is none."""
-        made = self._own("stt", self._parts.stt)
+        made = await self._own("stt", self._parts.stt)
         if hasattr(made, "hear"):
             return cast("Recogniser", made)
         if callable(made):
             return _WholeUtterance(made)
         raise TypeError(f"stt= must be a factory of recognisers, or a function of an utterance, not {made!r}")
 
-    def _own(self, name: str, part: Any) -> Any:
-        if part is None:
-            return None
+    def _own_detector(self, factory: Callable[[], ActivityDetector]) -> ActivityDetector:
         try:
-            own = part_for_a_call(part)
-            return own if own is part else attached(own, self._world)
+            own = part_for_a_call(factory)
+            detector = own if own is factory else attached(own, self._world)
+        except Exception as error:
+            raise part_failed("vad", error) from error
+        if not hasattr(detector, "detect"):
+            raise TypeError(f"vad= must be a factory of detectors of activity, which have detect(), not {detector!r}")
+        return cast("ActivityDetector", detector)
+
+    async def _own(self, name: str, part: Any) -> Any:
+        def make() -> object:
+            made = part()
+            return made if isinstance(made, Awaitable) else attached(made, self._world)
+
+        if not is_factory(part):
+            return part
+        try:
+            made = make() if is_async(part) else await self._world.in_worker(make)
+            return attached(await made, self._world) if isinstance(made, Awaitable) else made
         except Exception as error:
             raise part_failed(name, error) from error
 
@@ -175,8 +211,16 @@ class _WholeUtterance:
         return self._function(AudioChunk(data, self._format))
 
 
+def end_of(part: Any) -> Callable[[], object] | None:
+    """How it is closed, if it can be."""
+    names = [name for name in ("aclose", "close") if getattr_static(part, name, None) is not None]
+    return cast("Callable[[], object]", getattr(part, names[0])) if names else None
+
+
 def is_async(function: object) -> bool:
     """Whether calling it blocks nobody."""
+    if is_class(function):
+        return False
     while isinstance(function, partial):
         function = function.func
     called = getattr(function, "__call__", None)  # noqa: B004 - what is looked at, and not whether there is one
@@ -189,11 +233,9 @@ async def outcome_of_part(in_thread: InThread, function: Callable[..., object], 
     return await outcome if isinstance(outcome, Awaitable) else outcome
 
 
-_END = object()
-
-
 async def each_of(
     in_thread: InThread,
+    into_loop: IntoLoop,
     single: tuple[type, ...],
     take: Callable[[Any], object],
     function: Callable[..., object],
@@ -217,9 +259,7 @@ async def each_of(
         for item in outcome:
             take(item)
     elif isinstance(outcome, Iterable) and not isinstance(outcome, (bytes, str, Mapping)):  # nobody means their items
-        iterator = iter(outcome)
-        while (item := await in_thread(partial(next, iterator, _END))) is not _END:
-            take(item)
+        await relay(iter(outcome), take, in_thread=in_thread, into_loop=into_loop)
     else:
         wanted = " or ".join(kind.__name__ for kind in single)
         raise TypeError(f"it must return, or yield, {wanted}, not {type(outcome).__name__}")

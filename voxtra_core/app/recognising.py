@@ -15,13 +15,14 @@ import attrs
 from ..agent.commands import AbandonRecogniser, Finish, Hear
 from ..agent.machine import ConversationMachine
 from ..agent.providers import Recogniser
+from ..errors import LocalProtocolError
 from ..media.chunk import AudioChunk
 from ..media.formats import SLIN16, AudioFormat, as_format
 from ..media.transcode import Transcoder
 from ..pending import Pending
 from ..session import Driver
 from .delivering import InThread
-from .parts import is_async, outcome_of_part, transcripts
+from .parts import CANCELLED, is_async, outcome_of_part, transcripts
 
 __all__ = ["Recognising"]
 
@@ -38,22 +39,30 @@ class _Work:
     """What one recogniser is to do, in order."""
 
     queue: deque[Hear | Finish] = attrs.field(factory=deque)
+    """The first of them is what it does."""
     came: Pending[None] = attrs.field(factory=Pending)
     task: int = 0
+    recogniser: _Fitted | None = None
+    is_making: bool = False
+    """Whether that is being made. It is waited for, or nobody could close it."""
 
 
 class Recognising:
-    """``make()`` makes a recogniser, and may block; ``step()`` is called when the machine has been told something."""
+    """``make()`` makes a recogniser, and ``close(recogniser)`` has one closed. ``step()`` is called when the
+    machine has been told something.
+    """
 
     def __init__(
         self,
-        make: Callable[[], Recogniser],
+        make: Callable[[], Awaitable[Recogniser]],
         machine: ConversationMachine,
         driver: Driver,
         *,
         in_thread: InThread,
         start: Start,
         cancel: Callable[[int], object],
+        cancel_late: Callable[[int], object],
+        close: Callable[[object], object],
         step: Callable[[], object],
     ) -> None:
         self._make = make
@@ -62,6 +71,8 @@ class Recognising:
         self._in_thread = in_thread
         self._start = start
         self._cancel = cancel
+        self._cancel_late = cancel_late
+        self._close = close
         self._step = step
         self._work: _Work | None = None
 
@@ -87,31 +98,59 @@ class Recognising:
 
     def close(self) -> None:
         """It is wanted no more."""
-        if self._work is not None:
-            self._cancel(self._work.task)
-            self._work = None
+        work, self._work = self._work, None
+        if work is None:
+            return
+        if work.is_making:
+            self._cancel_late(work.task)
+        else:
+            self._cancel(work.task)
+            self._let_go(work)
 
     async def _run(self, work: _Work) -> None:
-        recogniser: _Fitted | None = None
+        try:
+            await self._do(work)
+        except BaseException:
+            if self._work is work and not self._machine.is_over:  # it was not cancelled from here: see CANCELLED
+                self._work = None
+                self._let_go(work)
+                if work.queue:
+                    self._failed(work.queue, LocalProtocolError(CANCELLED))
+                for one in work.queue:
+                    self.perform(one)
+                self._step()
+            raise
+
+    async def _do(self, work: _Work) -> None:
         while True:
-            if recogniser is None:
-                recogniser = await self._new()
+            if work.recogniser is None:
+                work.is_making = True
+                work.recogniser = await self._new()
+                work.is_making = False
+            if self._work is not work:  # closed meanwhile
+                self._let_go(work)
+                return
             while not work.queue:
                 work.came = Pending()
                 await self._driver.park(work.came)
-            if not await self._recognise(recogniser, work.queue):
-                recogniser = None
+            if not await self._recognise(work.recogniser, work.queue):
+                self._let_go(work)
 
     async def _new(self) -> _Fitted:
         format = self._machine.ear.format
         try:
-            return _Fitted(await self._in_thread(self._make), format)
+            return _Fitted(await self._make(), format)
         except Exception as error:
             return _Fitted(_Broken(error), format)
 
+    def _let_go(self, work: _Work) -> None:
+        if work.recogniser is not None:
+            self._close(work.recogniser.part)
+            work.recogniser = None
+
     async def _recognise(self, recogniser: _Fitted, queue: deque[Hear | Finish]) -> bool:
         """The next of it; whether the recogniser is still of use."""
-        driver, machine, one = self._driver, self._machine, queue.popleft()
+        driver, machine, one = self._driver, self._machine, queue[0]
         is_well = True
         try:
             if isinstance(one, Finish):
@@ -127,19 +166,26 @@ class Recognising:
                 machine.receive_transcript(one.utterance, transcript, now)
             if isinstance(one, Finish):
                 machine.receive_recognised(one.utterance, now)
+            queue.popleft()
         except Exception as error:
-            machine.receive_recognised(one.utterance, driver.time(), error)
-            while queue and queue[0].utterance == one.utterance:
-                queue.popleft()
+            self._failed(queue, error)
             is_well = False
         self._step()
         return is_well
+
+    def _failed(self, queue: deque[Hear | Finish], error: Exception) -> None:
+        """There will be no more of the utterance that is the first in the queue."""
+        utterance = queue[0].utterance
+        self._machine.receive_recognised(utterance, self._driver.time(), error)
+        while queue and queue[0].utterance == utterance:
+            queue.popleft()
 
 
 class _Fitted:
     """A recogniser, and what it takes to give it what the ear hears."""
 
     def __init__(self, recogniser: Recogniser, format: AudioFormat) -> None:
+        self.part = recogniser
         self._transcoder = Transcoder(format, as_format(recogniser.format))
         self.hear = recogniser.hear
         self.finish = recogniser.finish
@@ -168,9 +214,9 @@ class _Broken:
 
 
 def _all_at_once(first: Hear, queue: deque[Hear | Finish]) -> bytes:
-    """What is to be heard of the same utterance by now."""
+    """What is to be heard of the same utterance by now: all of that is the first in the queue then."""
     parts = [first.chunk.data]
-    while queue and isinstance(following := queue[0], Hear) and following.utterance == first.utterance:
+    while len(queue) > 1 and isinstance(following := queue[1], Hear) and following.utterance == first.utterance:
         parts.append(following.chunk.data)
-        queue.popleft()
+        del queue[1]
     return b"".join(parts)

@@ -158,6 +158,7 @@ class CallMachine:
         "end",
         "ended_at",
         "in_stasis",
+        "on_bridged",
         "on_digit",
         "snoops_on",
         "state",
@@ -200,6 +201,8 @@ class CallMachine:
         """Its voice, once somebody has asked for that."""
         self.on_digit: Callable[[float], object] | None = None
         """Told that a key was pressed, whoever gets it; for the call's conversation."""
+        self.on_bridged: Callable[[float], object] | None = None
+        """Told that it has come into a bridge; likewise."""
         self._notify = notify
         self._snoops: tuple[CallMachine, ...] = ()
         self._counters = counters if counters is not None else Counters()
@@ -806,6 +809,8 @@ class CallMachine:
     def came_into(self, bridge: Host, now: float) -> None:
         """It is in this bridge now, and no longer in another."""
         self._keeping.came_into(bridge, self, now)
+        if self.on_bridged is not None:
+            self.on_bridged(now)
 
     def went_from(self, bridge: Host, now: float) -> None:
         """It is not in this bridge any more."""

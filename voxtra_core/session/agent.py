@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
+from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..agent.events import AgentEvent, AgentResponseEvent
@@ -19,10 +20,13 @@ from .waiting import Driver, taken
 if TYPE_CHECKING:
     from ..agent.events import Said
 
-__all__ = ["AgentClient", "ResponseStream", "Talking", "said_by"]
+__all__ = ["AgentClient", "Reading", "ResponseStream", "Talking", "runs_tool", "said_by"]
 
 
 T = TypeVar("T")
+
+_tool: ContextVar[tuple[Talking, int] | None] = ContextVar("_tool", default=None)
+"""The tool that runs here: of which conversation, and its number."""
 
 
 class Talking(Protocol):
@@ -43,6 +47,15 @@ class Talking(Protocol):
     def open(self) -> None:
         """Hear and be heard, from now on."""
 
+    def begin_loop(self) -> None:
+        """Its loop is run for the handler from now on, which keeps it out of any bridge that the call comes into."""
+
+    def end_loop(self) -> None:
+        """It is not any more."""
+
+    def handed_over(self) -> Pending[None] | None:
+        """Whether the call has come into one since :meth:`begin_loop`: settled when the tools have ended that ran."""
+
     def rest(self) -> None:
         """Nobody looks after the conversation any more: hear nothing, and say nothing."""
 
@@ -54,6 +67,14 @@ class Talking(Protocol):
 
     def say_pieces(self, say: Say, pieces: AsyncIterable[str]) -> None:
         """Have the text of this come from there."""
+
+    def answer_in(self, context: Context) -> None:
+        """Whoever has the model answer now does so in this; the model and its tools are called in it."""
+
+
+def runs_tool(talk: Talking, run: int) -> None:
+    """What this task does from now on it does for a tool of the model's."""
+    _tool.set((talk, run))
 
 
 async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
@@ -68,7 +89,7 @@ async def outcome(talk: Talking, driver: Driver, pending: Pending[T]) -> T:
 
 
 async def said_by(
-    talk: Talking,
+    opened: Callable[[], Talking],
     driver: Driver,
     text: str | AsyncIterable[str] | ResponseStream,
     *,
@@ -76,25 +97,68 @@ async def said_by(
     remember: bool,
     patience: Patience | None = None,
 ) -> Said:
-    """Say it, and wait until it has been heard."""
-    machine, now = talk.machine, driver.time()
-    if isinstance(text, ResponseStream):
-        say = text.say(now, interruptible=interruptible, patience=patience)
-    elif isinstance(text, str):
-        say = machine.say(now, text, interruptible=interruptible, remember=remember)
-    elif not isinstance(text, AsyncIterable):
-        raise TypeError(f"say() takes a text, or an async iterable of texts, not {type(text).__name__}")
-    else:
-        say = machine.say(now, interruptible=interruptible, remember=remember)
-        talk.say_pieces(say, text)
+    """Say it, and wait until it has been heard. An answer that cannot even begin to be said is given up."""
+    try:
+        talk, now = opened(), driver.time()
+        if isinstance(text, ResponseStream):
+            say = text.say(now, interruptible=interruptible, patience=patience)
+        elif isinstance(text, str):
+            say = talk.machine.say(now, text, interruptible=interruptible, remember=remember)
+        elif not isinstance(text, AsyncIterable):
+            raise TypeError(f"say() takes a text, or an async iterable of texts, not {type(text).__name__}")
+        else:
+            say = talk.machine.say(now, interruptible=interruptible, remember=remember)
+            talk.say_pieces(say, text)
+    except BaseException:
+        if isinstance(text, ResponseStream):
+            text.close()
+        raise
     return await outcome(talk, driver, say.finished)
+
+
+_reading: ContextVar[Reading | None] = ContextVar("_reading", default=None)
+"""What is being read in this task, to be said."""
+
+
+class Reading:
+    """An iterable that is read to be said, and the model's answers that it reads in turn: what is heard of them is what
+    is heard of it, and when it is read no further, nobody wants them any more.
+    """
+
+    def __init__(self, say: Say, time: Callable[[], float]) -> None:
+        self._say = say
+        self._time = time
+        self._answers: list[ResponseStream] = []
+        self._is_over = False
+
+    def begin(self) -> None:
+        """It is read in this task."""
+        _reading.set(self)
+
+    def reads(self, answer: ResponseStream) -> None:
+        """It takes the next piece of this."""
+        if not self._is_over and answer not in self._answers:
+            self._answers.append(answer)
+            self._say.unsaid = answer.response
+
+    def end(self) -> None:
+        """It has come to its end; what it has left of an answer is somebody else's."""
+        self._is_over = True
+        self._answers.clear()
+
+    def give_up(self) -> None:
+        """It is read no further. The machine may want something done then."""
+        self._is_over = True
+        while self._answers:
+            self._answers.pop().give_up(self._time())
 
 
 class ResponseStream(FeedStream[str]):
     """What the model answers, piece by piece, for ``async for``; or whole, to be given to ``call.say()``.
 
     Made by :meth:`AgentClient.respond_stream`. ``call.say(stream)`` speaks it sentence by sentence while it is being
-    written, and the history keeps what was heard of it. Whoever wants no more of it closes it, best by ``async with``.
+    written, and the history keeps what was heard of it. Whoever wants no more of it closes it, best by ``async with``:
+    until it is at its end there is no other answer. ``say()`` does so, of an iterable that reads one as well.
     """
 
     def __init__(self, talk: Talking, driver: Driver, text: str) -> None:
@@ -107,9 +171,15 @@ class ResponseStream(FeedStream[str]):
             on_text=lambda piece, now: self._feed.put(piece),
             on_end=lambda error, now: self._feed.end(error),
         )
+        talk.answer_in(copy_context())
 
     def __repr__(self) -> str:
         return f"<ResponseStream, {'over' if self.response.is_over else 'under way'}>"
+
+    async def __anext__(self) -> str:
+        if (reading := _reading.get()) is not None:
+            reading.reads(self)
+        return await super().__anext__()
 
     def say(self, now: float, *, interruptible: bool, patience: Patience | None = None) -> Say:
         """Have it spoken, with the fillers of that patience while nothing has come of it."""
@@ -127,10 +197,14 @@ class ResponseStream(FeedStream[str]):
 
     def close(self) -> None:
         """No more of it: the model is asked no further, unless it is being said."""
+        self.give_up(self._driver.time())
+        self._talk.step()
+        self._driver.wake()
+
+    def give_up(self, now: float) -> None:
+        """As :meth:`close`, for whoever has done what the machine wants done then."""
         if not self.response.is_said:
-            self.response.finished.abandon(self._driver.time())
-            self._talk.step()
-            self._driver.wake()
+            self.response.finished.abandon(now)
         self._feed.close()
 
 
@@ -176,6 +250,7 @@ class AgentClient:
         nothing, but the calls of tools that were run for it.
         """
         response = self._talk.machine.respond(text, self._driver.time())
+        self._talk.answer_in(copy_context())
         return await outcome(self._talk, self._driver, response.finished)
 
     def respond_stream(self, text: str) -> ResponseStream:
@@ -184,6 +259,24 @@ class AgentClient:
         self._talk.step()
         self._driver.wake()
         return stream
+
+    async def wait_for_playout(self) -> bool:
+        """Return when all that the agent has said so far has been heard at the far end: ``True``; or ``False`` where
+        some of it will not be, as somebody has interrupted it, or the voice has failed. Where nothing is being said it
+        is ``True``.
+
+        For tools that end the call, or hand it to somebody. A tool begins when the model has written what stands before
+        its call, which is when that begins to be heard::
+
+            async def hang_up(call: CallSession) -> str:
+                \"\"\"Ends the call. Say goodbye first.\"\"\"
+                if await call.agent.wait_for_playout():
+                    await call.hangup()
+                return "the caller is still there"
+        """
+        talk, run = _tool.get() or (None, None)
+        pending = self._talk.machine.wait_for_playout(run if talk is self._talk else None)
+        return await outcome(self._talk, self._driver, pending)
 
     async def add_tool_result(self, tool_id: str, result: object) -> None:
         """Put what a tool has come to into the history, behind the message that calls it. Follow it by ``respond("")``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ..ari import Channel
@@ -490,8 +491,9 @@ class CallSession(Recordable):
         """
         from .agent import said_by
 
-        talk = self._opened("tts")
-        return await said_by(talk, self._driver, text, interruptible=interruptible, remember=remember)
+        return await said_by(
+            partial(self._opened, "tts"), self._driver, text, interruptible=interruptible, remember=remember
+        )
 
     async def listen(self, timeout: float | None = None) -> UserTranscriptEvent | None:
         """What the caller says, when they have finished; ``None`` after ``timeout`` seconds in which they do not begin.
@@ -511,26 +513,35 @@ class CallSession(Recordable):
         self,
         *,
         greeting: str | None = None,
-        until: Callable[[UserTranscriptEvent, Said], bool] | None = None,
+        until: Callable[[UserTranscriptEvent, Said], bool | Awaitable[bool]] | None = None,
         patience: Patience | None = None,
     ) -> ConverseEnd:
         """Run the loop of a conversation: listen, have the model answer, say that, again.
 
         It returns ``"silence"`` when the caller has said nothing for so long and after so many reprompts, and
-        ``"until"`` when ``until(turn, said)``, asked after each answer, says so. ``patience`` is the application's by
-        default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or transfer the call, in
-        a tool. Raises what the parts fail with, too often in a row.
+        ``"until"`` when ``until(turn, said)``, asked after each answer, says so; it may be ``async``. ``patience`` is
+        the application's by default: :class:`~voxtra_core.agent.options.Patience`. To end it from within, hang up, or
+        transfer the call, in a tool; what the model says before that is heard if the tool waits for it
+        (:meth:`.AgentClient.wait_for_playout`). Raises what the parts fail with, too often in a row; at once
+        :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a recogniser, a model or a voice.
+
+        It returns ``"bridged"`` when the call has been brought into a bridge meanwhile, as by a transfer: from then on
+        nothing is said, heard or answered for the agent. The tools that run then are waited for, and what they come to
+        is in the history; if the call is in no bridge by then, as they have failed to transfer it, it goes on.
         """
         from .agent import said_by
-        from .converse import converse
+        from .converse import check_parts, converse
 
+        check_parts(self._conversation().machine.parts)
         chosen = patience if patience is not None else self._conversation().options.patience
 
         async def answer(text: str) -> Said:
-            talk, stream = self._opened("tts"), self.agent.respond_stream(text)
-            return await said_by(talk, self._driver, stream, interruptible=True, remember=False, patience=chosen)
+            speak, stream = partial(self._opened, "tts"), self.agent.respond_stream(text)
+            return await said_by(speak, self._driver, stream, interruptible=True, remember=False, patience=chosen)
 
-        return await converse(self, answer, greeting=greeting, until=until, patience=chosen)
+        return await converse(
+            self, self._conversation(), self._driver, answer, greeting=greeting, until=until, patience=chosen
+        )
 
     def _conversation(self) -> Talking:
         if self._talk is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TypeVar
 
+from ..app import IntoLoop
 from ..recording import World
 
 __all__ = ["Repeatable"]
@@ -31,6 +32,10 @@ class Repeatable:
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what may block here and now: a thread would take its time from nobody's clock."""
         return function()
+
+    def into_loop(self) -> IntoLoop:
+        """Nobody is anywhere else."""
+        return lambda function: function()
 
     def world(self) -> World | None:
         """None: what a test does touches no disk and no network."""

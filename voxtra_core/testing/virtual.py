@@ -296,6 +296,7 @@ class VirtualDriver:
         self.alarm: float | None = None
         """The machine's deadline after its latest step."""
         self._loop = loop
+        self._context = copy_context()
         self._pump: Pump | None = None
         self._finished = Pending[None]()
         self._error: Exception | None = None
@@ -371,7 +372,8 @@ class VirtualDriver:
             assert self._pump is not None
             self._pump.report(TaskDone(effect.task))
 
-        task = self.tasks[effect.task] = self._loop.spawn(run(), effect.name)
+        context = self._context if effect.context is None else effect.context
+        task = self.tasks[effect.task] = context.copy().run(self._loop.spawn, run(), effect.name)
         task.done.add_waker(ended)
 
 
