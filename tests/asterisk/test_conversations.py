@@ -503,6 +503,73 @@ async def test_in_a_bridge_the_conversation_is_the_callers_alone(rig: Rig) -> No
         await stage.act((whisper, talk), (wait, overhear))
 
 
+async def test_a_tool_that_ends_the_call_says_goodbye_first(rig: Rig) -> None:
+    """What the model has said before it, and what it says itself, is heard to its end."""
+
+    async def hang_up(call: CallSession) -> str:
+        """Ends the call."""
+        assert await call.agent.wait_for_playout()
+        await call.say("Until tomorrow.")
+        await call.hangup()
+        return "done"
+
+    async def converse(call: CallSession) -> list[str]:
+        with pytest.raises(CallEnded):
+            await call.converse()
+        return agent_texts(call)
+
+    async def leave(person: Person) -> None:
+        await person.is_heard()
+        await person.say("Bye!")
+        assert await person.answered(20.0) == ["Thank you for calling. Goodbye.", "Until tomorrow."]
+        assert await person.heard_all() == "Thank you for calling. Goodbye. Until tomorrow."
+
+    model = ScriptedModel([["Thank you for calling. Goodbye.", ToolCall("1", "hang_up")]])
+    stage = Stage(rig, llm=model, conversation=Conversation(tools=[hang_up]))
+    async with rig.serving():
+        await stage.act((converse, leave))
+
+
+async def test_after_a_transfer_the_agent_keeps_out_of_the_call_of_the_two(rig: Rig) -> None:
+    bobs: list[CallSession] = []
+    over = anyio.Event()
+
+    async def connect(call: CallSession) -> str:
+        """Connects the caller with Bob."""
+        await call.bridge_with(bobs[0])
+        return "connected"
+
+    async def converse(call: CallSession) -> str:
+        await eventually(lambda: bobs)
+        end = await call.converse(greeting="Hello.")
+        assert [message["content"] for message in call.agent.history] == ["Hello.", "Bob please.", None, "connected"]
+        return end
+
+    async def wait(call: CallSession) -> None:
+        bobs.append(call)
+        await over.wait()
+
+    async def ask(person: Person) -> None:
+        await person.hears("Hello.")
+        await anyio.sleep(0.3)
+        await person.say("Bob please.")
+        assert await person.answered() == "bridged"
+        await person.say("My card is four two.")
+        await anyio.sleep(3)
+        assert await person.heard_all() == "Hello."
+        over.set()
+
+    async def overhear(person: Person) -> None:
+        await over.wait()
+        assert await person.heard_all() == "My card is four two."
+
+    model = ScriptedModel([ToolCall("1", "connect")], otherwise="I can help you with that.")
+    stage = Stage(rig, llm=model, conversation=Conversation(tools=[connect]))
+    async with rig.serving():
+        await stage.act((wait, overhear), (converse, ask))
+    assert len(model.asked) == 1
+
+
 # ---- the contract --------------------------------------------------------------------------------------------------
 
 
