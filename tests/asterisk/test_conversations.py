@@ -244,6 +244,42 @@ async def test_twenty_at_once_for_longer(rig: Rig, soak_seconds: float) -> None:
     check_overhead(await many_at_once(rig, max(5, min(20, round(soak_seconds / 5)))))
 
 
+# ---- by SIP --------------------------------------------------------------------------------------------------------
+
+ASKED = ["A table for two, please.", "At eight.", "On Friday.", "By the window.", "My name is Ann.", "That is all."]
+
+
+async def test_a_caller_by_sip_is_answered_turn_by_turn(rig: Rig) -> None:
+    """µ-law by RTP both ways: every turn is answered, in order, and the phone has heard these answers and no others."""
+
+    async def talk(person: Person) -> None:
+        await person.is_heard()
+        answers = [f"Turn {number}: {text}" for number, text in enumerate(ASKED, 1)]
+        for text, answer in zip(ASKED, answers, strict=True):
+            await person.say(text)
+            await person.hears(answer)
+            await anyio.sleep(0.1)
+        assert await person.answered() == "until"
+        assert await person.heard_all() == " ".join(answers)
+        assert person.spoken_over == 0.0
+        assert len(person.stretches) == len(ASKED)
+        assert person.call is not None
+        assert user_texts(person.call) == ASKED
+        assert agent_texts(person.call) == answers
+
+    stage = Stage(rig, llm=ScriptedModel(otherwise=echo))
+    async with rig.serving(rig.app):
+        await stage.act((lambda call: call.converse(until=lambda turn, said: turn.text == ASKED[-1]), talk), by="sip")
+
+
+async def test_a_caller_by_sip_interrupts(rig: Rig) -> None:
+    """What their phone receives is silent as soon as what a Local channel's far end hears, and the history as exact."""
+    stage = Stage(rig)
+    async with rig.serving(rig.app):
+        moments = (0.1, 0.8, 2.3, 6.6, 11.9, 18.9)
+        await stage.act(*[(say_and_listen, interrupting(moment)) for moment in moments], by="sip")
+
+
 # ---- anybody at any time -------------------------------------------------------------------------------------------
 
 NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
