@@ -185,6 +185,18 @@ class ConversationProperties(RuleBasedStateMachine):
             self.tick(SILENT if silence else None)
 
     @rule(
+        said=st.lists(st.sampled_from(["speech", "silence"]), max_size=4),
+        ticks=st.sampled_from([3, 8, 20, 60]),
+        timers_first=st.booleans(),
+    )
+    def be_stuck(self, said: list[str], ticks: int, timers_first: bool) -> None:
+        """The loop is; and what is said meanwhile, if anything is, comes at once."""
+        frames = [FRAMES[what] or b"" for what in said for _ in range(ticks)]
+        self.world.stall(*frames, seconds=None if said else ticks * FRAME, timers_first=timers_first)
+        self.speaking_since = None  # nobody can have been silenced meanwhile
+        self.tick(None)
+
+    @rule(
         speech=st.sampled_from([4, 15, 40]),
         word=st.sampled_from(["", "mm-hm", "word", "partial"]),
         settles=st.sampled_from([True, True, False]),

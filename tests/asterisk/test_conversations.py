@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
@@ -14,7 +16,7 @@ from voxtra_core import CallEnd, CallEnded, CallSession, EndedBy, Reconnect
 from voxtra_core.agent.events import AgentResponseEvent, Said, TurnTimes, UserTranscriptEvent
 from voxtra_core.agent.options import Conversation
 from voxtra_core.agent.providers import Message, ToolCall, ToolSpec
-from voxtra_core.media import SLIN, AudioChunk, Tone
+from voxtra_core.media import SLIN, AudioChunk, Tone, write_wav
 from voxtra_core.session.agent import AgentClient
 from voxtra_core.testing.parts import ScriptedModel, SimulatedVoice
 from voxtra_core.testing.speech import speak
@@ -499,6 +501,30 @@ async def test_what_is_said_waits_for_the_end_of_hold_and_of_a_prompt(rig: Rig) 
     stage = Stage(rig)
     async with rig.serving():
         await stage.act((hold, hear), (prompt, hear), (listen_beside_a_prompt, talk))
+
+
+async def test_a_loop_that_is_stuck_hears_what_was_said_meanwhile(rig: Rig, tmp_path: Path) -> None:
+    """While Asterisk speaks for somebody, the whole program stands still: what they say is one turn all the same."""
+    text = "I would like to have a table for two people at eight, by the window."
+    (tmp_path / "said.wav").write_bytes(write_wav(speak(text).data, SLIN))
+
+    async def talk(person: Person) -> None:
+        assert person.phone is not None
+        await person.is_heard()
+        begun = anyio.current_time()
+        await person.phone.start_playback(f"{tmp_path}/said")
+        await anyio.sleep(0.7)
+        time.sleep(1.5)  # noqa: ASYNC251 - as somebody's handler may
+        turn = await person.answered()
+        assert (turn.text, turn.is_complete) == (text, True)
+        assert turn.ended - turn.began == pytest.approx(speak(text).seconds, abs=0.1)
+        assert turn.began == pytest.approx(begun, abs=0.2)
+        assert person.call is not None
+        assert person.call.metrics.user_turns == 1
+
+    stage = Stage(rig)
+    async with rig.serving():
+        await stage.act((lambda call: call.listen(timeout=5), talk))
 
 
 async def test_in_a_bridge_the_conversation_is_the_callers_alone(rig: Rig) -> None:
