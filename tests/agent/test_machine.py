@@ -290,7 +290,8 @@ class ConversationProperties(RuleBasedStateMachine):
 
     def hear(self, number: int, text: str, is_final: bool, start: float | None) -> None:
         understood = self.understood.setdefault(number, Understood())
-        if number != 9999 and not understood.is_over and number not in self.world.ended:
+        has_failed = any(waiting.number == number and waiting.is_over for waiting in self.machine.ear.waiting)
+        if number != 9999 and not understood.is_over and not has_failed and number not in self.world.ended:
             understood.add(text, is_final, start)
         self.machine.receive_transcript(number, transcript(text, is_final, start), self.world.now)
 
