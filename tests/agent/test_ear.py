@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from voxtra_core.agent.commands import AbandonRecogniser, AskDetector, Cancel, Finish
-from voxtra_core.agent.ear import LAPSE, PREROLL, EarState
+from voxtra_core.agent.ear import LAPSE, LOOK, PREROLL, EarState
 from voxtra_core.agent.events import PartFailed, SpeechBegan, SpeechOver, UserTranscriptEvent
 from voxtra_core.agent.options import Conversation, EndOfTurn
 from voxtra_core.agent.providers import Transcript
@@ -17,7 +17,7 @@ from voxtra_core.errors import AgentNotConfigured, CallEnded, ProviderFailed
 from voxtra_core.media.activity import Activity, VoiceActivity
 from voxtra_core.media.formats import ULAW
 
-from .world import FRAME, SILENT, World
+from .world import FRAME, LOUD, SILENT, World
 
 ENDED = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
 
@@ -272,29 +272,6 @@ def test_where_no_frames_come_there_is_silence() -> None:
     assert decided - spoken <= LAPSE + 0.7
 
 
-def test_a_loop_that_was_stuck_has_not_heard_silence() -> None:
-    """All its frames come at once."""
-    world = World()
-    world.speak(1)
-    world.now += LAPSE - 0.1
-    for _ in range(20):
-        world.machine.receive_audio(b"\x40\x1f" * 160, world.now)
-    world.step()
-    assert world.of(SpeechOver) == []
-    world.speak(1)
-    assert len(world.of(SpeechBegan)) == 1
-
-
-def test_frames_that_come_before_the_timer_does_tell_of_the_gap_as_well() -> None:
-    world = World()
-    world.speak(1)
-    world.now += LAPSE + 0.6
-    world.machine.receive_audio(SILENT, world.now)
-    world.step()
-    assert len(world.of(SpeechOver)) == 1
-    assert len(world.asks(Finish)) == 1
-
-
 def test_they_go_on_after_a_gap() -> None:
     world = World()
     world.speak(1)
@@ -310,6 +287,150 @@ def test_frames_of_another_format_are_understood() -> None:
         world.tick(frame)
     assert len(world.of(SpeechBegan)) == len(world.of(SpeechOver)) == 1
     assert world.heard_bytes[world.utterance] > 8000
+
+
+# ---- a loop that is stuck --------------------------------------------------------------------------------------------
+
+timers_first = pytest.mark.parametrize("timers_first", [True, False], ids=["timers first", "frames first"])
+"""What a loop does first that was stuck."""
+STALLS = [LAPSE - 0.1, LAPSE, LAPSE + 0.1, 3.0, 20.0]
+
+
+@timers_first
+@pytest.mark.parametrize("seconds", STALLS)
+def test_a_loop_that_was_stuck_has_not_heard_silence(seconds: float, timers_first: bool) -> None:
+    """All that was said meanwhile comes at once."""
+    world = World()
+    world.speak(1)
+    world.stall(*[LOUD] * round(seconds / FRAME), timers_first=timers_first)
+    world.speak(1)
+    assert len(world.of(SpeechBegan)) == 1
+    assert world.of(SpeechOver) == []
+    assert world.asks(Finish) == []
+    spoken = world.now
+    world.silence(1)
+    (over,) = world.of(SpeechOver)
+    assert over.at == pytest.approx(spoken)
+    assert sum(world.heard_bytes.values()) >= (2 + seconds) * 16000
+
+
+@timers_first
+@pytest.mark.parametrize("seconds", STALLS)
+def test_a_pause_is_not_longer_for_it(seconds: float, timers_first: bool) -> None:
+    """They had gone on before the turn was over."""
+    world = World()
+    world.speak(1)
+    world.silence(0.3)
+    paused = world.now
+    world.stall(*[SILENT] * 10, *[LOUD] * round(seconds / FRAME), timers_first=timers_first)
+    assert world.machine.ear.state is EarState.SPEAKING
+    assert world.asks(Finish) == []
+    assert [began.at for began in world.of(SpeechBegan)][1:] == pytest.approx([paused + 0.2])
+
+
+@timers_first
+def test_the_end_of_a_pause_is_not_the_end_of_the_turn_when_it_comes_just_then(timers_first: bool) -> None:
+    """The deadline has just passed, and the timer is not late at all."""
+    world = World()
+    world.speak(1)
+    world.silence(0.3)
+    world.stall(*[SILENT] * 5, *[LOUD] * 15, timers_first=timers_first)
+    assert world.machine.ear.state is EarState.SPEAKING
+    assert world.asks(Finish) == []
+
+
+@timers_first
+def test_who_stopped_meanwhile_has_finished(timers_first: bool) -> None:
+    world = World()
+    begun = world.now
+    world.speak(1)
+    world.stall(*[LOUD] * 25, *[SILENT] * 75, timers_first=timers_first)
+    (over,) = world.of(SpeechOver)
+    assert over.at == pytest.approx(begun + 1.5)
+    (utterance,) = world.machine.ear.waiting
+    assert utterance.times.decided == world.now
+    assert utterance.times.silence == pytest.approx(0.7), "the rest was ours"
+
+
+@timers_first
+def test_what_was_said_in_two_turns_is_two(timers_first: bool) -> None:
+    world = World()
+    begun = world.now
+    world.speak(1)
+    world.stall(*([LOUD] * 25 + [SILENT] * 75) * 2, timers_first=timers_first)
+    assert [began.at for began in world.of(SpeechBegan)] == pytest.approx([begun, begun + 3])
+    assert [over.at for over in world.of(SpeechOver)] == pytest.approx([begun + 1.5, begun + 3.5])
+    first, second = world.heard_bytes.values()
+    assert first == pytest.approx((1.5 + 0.7) * 16000, abs=640)
+    assert second == pytest.approx((0.5 + 0.7 + PREROLL) * 16000, abs=640), "no word is in both"
+
+
+@timers_first
+def test_who_began_meanwhile_began_then(timers_first: bool) -> None:
+    world = World()
+    begun = world.now
+    world.stall(*[SILENT] * 50, *[LOUD] * 50, timers_first=timers_first)
+    (began,) = world.of(SpeechBegan)
+    assert began.at == pytest.approx(begun + 1)
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_it_may_not_have_all_at_once(parts: int) -> None:
+    """A driver hands in so many bytes in one turn of the loop."""
+    world = World()
+    world.speak(1)
+    world.silence(0.3)
+    world.stall(*[SILENT] * 10, *[LOUD] * 290, parts=parts)
+    world.stall(*[LOUD] * 290, *[SILENT] * 10, parts=parts)
+    assert world.asks(Finish) == []
+    assert len(world.of(SpeechBegan)) == 2
+    world.silence(1)
+    assert len(world.asks(Finish)) == 1
+
+
+@timers_first
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_it_may_have_nothing(timers_first: bool, pause: float) -> None:
+    """The line has sent no frame meanwhile, and sends none now: there is silence, as soon as that is known."""
+    world = World()
+    world.speak(1)
+    spoken = world.now
+    world.silence(pause)
+    world.stall(seconds=3, timers_first=timers_first)
+    woken = world.now
+    world.gap(1)
+    (over,) = world.of(SpeechOver)
+    assert over.at == pytest.approx(spoken, abs=0.02)
+    (utterance,) = world.machine.ear.waiting
+    assert woken < (utterance.times.decided or 0) <= woken + 0.1
+
+
+@timers_first
+def test_it_may_be_stuck_again(timers_first: bool) -> None:
+    """Before it had a chance to read."""
+    world = World()
+    world.speak(1)
+    for _ in range(3):
+        world.stall(seconds=1, timers_first=True)
+        world.pass_deadlines(world.now)
+    world.stall(*[LOUD] * 150, seconds=0.1, timers_first=timers_first)
+    assert world.of(SpeechOver) == []
+    assert world.asks(Finish) == []
+
+
+@pytest.mark.parametrize("silence", [0.2, 0.48, 0.5, 0.52, 0.7, 2.0])
+def test_a_line_that_sends_nothing_is_looked_at_until_the_turn_is_over(silence: float) -> None:
+    """And each time there is a next, until then: no deadline has passed."""
+    world = world_of(silence=silence)
+    world.speak(1)
+    spoken, looks = world.now, 0
+    while not world.asks(Finish):
+        deadline = world.machine.next_deadline()
+        assert deadline is not None
+        world.pass_deadlines(deadline)
+        looks += 1
+    assert world.now - spoken <= max(LAPSE, silence) + 2 * LOOK
+    assert looks <= 2 + silence / LOOK
 
 
 # ---- the recogniser --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from voxtra_core.agent.providers import ToolCall
 from voxtra_core.agent.speaker import Say, SayState
 from voxtra_core.errors import ProviderFailed
 
-from .world import FRAME, World
+from .world import FRAME, LOUD, SILENT, World
 
 LONG = "One is said here. Two is said here. Three is said here."
 SECOND = 1.0
@@ -60,6 +60,19 @@ def test_words_interrupt() -> None:
     assert world.of(AgentResumed) == []
     assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Stop it."]
     assert world.machine.next_deadline() is None
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2], ids="{} frames were heard before".format)
+@pytest.mark.parametrize("timers_first", [True, False])
+def test_a_click_is_no_longer_for_a_loop_that_was_stuck(seen: int, timers_first: bool) -> None:
+    world, say = speaking()
+    world.speak(seen * FRAME)
+    world.stall(*[LOUD] * (5 - seen), *[SILENT] * 45, timers_first=timers_first)
+    world.silence(1)
+    world.recognise("")
+    assert say.state is not SayState.PAUSED
+    assert world.of(AgentInterrupted) == []
+    assert world.of(AgentResumed) == []
 
 
 def test_words_interrupt_at_once() -> None:

@@ -188,6 +188,18 @@ class ConversationProperties(RuleBasedStateMachine):
             self.tick(SILENT if silence else None)
 
     @rule(
+        said=st.lists(st.sampled_from(["speech", "silence"]), max_size=4),
+        ticks=st.sampled_from([3, 8, 20, 60]),
+        timers_first=st.booleans(),
+    )
+    def be_stuck(self, said: list[str], ticks: int, timers_first: bool) -> None:
+        """The loop is; and what is said meanwhile, if anything is, comes at once."""
+        frames = [FRAMES[what] or b"" for what in said for _ in range(ticks)]
+        self.world.stall(*frames, seconds=None if said else ticks * FRAME, timers_first=timers_first)
+        self.speaking_since = None  # nobody can have been silenced meanwhile
+        self.tick(None)
+
+    @rule(
         speech=st.sampled_from([4, 15, 40]),
         word=st.sampled_from(["", "mm-hm", "word", "partial"]),
         settles=st.sampled_from([True, True, False]),
@@ -281,7 +293,8 @@ class ConversationProperties(RuleBasedStateMachine):
 
     def hear(self, number: int, text: str, is_final: bool, start: float | None) -> None:
         understood = self.understood.setdefault(number, Understood())
-        if number != 9999 and not understood.is_over and number not in self.world.ended:
+        has_failed = any(waiting.number == number and waiting.is_over for waiting in self.machine.ear.waiting)
+        if number != 9999 and not understood.is_over and not has_failed and number not in self.world.ended:
             understood.add(text, is_final, start)
         self.machine.receive_transcript(number, transcript(text, is_final, start), self.world.now)
 

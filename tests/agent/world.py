@@ -33,7 +33,7 @@ from voxtra_core.media.activity import Activity, SpeechEnded, SpeechStarted
 from voxtra_core.media.chunk import AudioChunk
 from voxtra_core.media.formats import SLIN, AudioFormat
 
-__all__ = ["FRAME", "HANGOVER", "Detector", "FakeMouth", "World", "audio_of", "transcript"]
+__all__ = ["FRAME", "HANGOVER", "LOUD", "SILENT", "Detector", "FakeMouth", "World", "audio_of", "transcript"]
 
 E = TypeVar("E")
 
@@ -258,6 +258,19 @@ class World:
     def gap(self, seconds: float) -> None:
         """No frame comes at all."""
         self.run(seconds, None)
+
+    def stall(self, *frames: bytes, seconds: float | None = None, timers_first: bool = False, parts: int = 1) -> None:
+        """The loop is stuck for so long, or for as long as the caller takes to send these frames, which come at once
+        then: behind what is overdue, or ahead of it, in so many parts with a turn of the loop between them.
+        """
+        self.now = self.mouth.now = self.now + (len(frames) * FRAME if seconds is None else seconds)
+        if timers_first:
+            self.pass_deadlines(self.now)
+        each = -(-len(frames) // parts)
+        for start in range(0, len(frames), max(1, each)):
+            self.machine.receive_audio(b"".join(frames[start : start + each]), self.now)
+            self.step()
+            self.pass_deadlines(self.now)
 
     def close(self, error: VoxtraError) -> None:
         """The call has ended."""

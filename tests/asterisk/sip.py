@@ -1,4 +1,4 @@
-"""A SIP phone without sound, for what a Local channel cannot do: refuse with a status, cancel, transfer (RFC 3261).
+"""A SIP phone, for what a Local channel cannot do: refuse with a status, cancel, transfer (RFC 3261), speak by RTP.
 
 It keeps one call at a time, in either direction, and never repeats a message: it is for loopback only.
 """
@@ -8,25 +8,29 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import anyio
 from anyio.abc import UDPSocket
 
 from .pbx import Asterisk
 from .rig import eventually
+from .rtp import RtpSound, rtp_sound
 
 __all__ = ["SipPhone", "sip_phone"]
 
 HOST = "127.0.0.1"
-ALICE = '"Alice" <sip:5550100@{}:{}>'
+ALICE = '"Alice" <sip:{}@{}:{}>'
+ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+NOWHERE = 9
+"""The port for what is sent to nobody (discard), of a phone without sound."""
 SDP = """\
 v=0\r
 o=- 1 1 IN IP4 127.0.0.1\r
 s=-\r
 c=IN IP4 127.0.0.1\r
 t=0 0\r
-m=audio 9 RTP/AVP 0\r
+m=audio {} RTP/AVP 0\r
 a=rtpmap:0 PCMU/8000\r
 """
 
@@ -35,7 +39,14 @@ class SipPhone:
     """One phone, and its call: what it got from Asterisk stands in ``received``, methods and statuses in order."""
 
     def __init__(
-        self, socket: UDPSocket, asterisk: Asterisk, answers: Sequence[int], contact: str, port: int, pause: float
+        self,
+        socket: UDPSocket,
+        asterisk: Asterisk,
+        answers: Sequence[int],
+        contact: str,
+        port: int,
+        pause: float,
+        sound: RtpSound | None,
     ) -> None:
         self.received: list[str] = []
         self.invite = ""
@@ -52,22 +63,30 @@ class SipPhone:
         self._contact = f"<sip:{contact or 'phone'}@{HOST}:{asterisk.sip_port if contact else port}>"
         self._port = port
         self._pause = pause
+        self._sound = sound
+        self._sdp = SDP.format(NOWHERE if sound is None else sound.port)
         self._sequence = 1
         self._local = self._remote = self._call_id = ""
         self._target = ""
 
+    @property
+    def sound(self) -> RtpSound:
+        """What its user says and hears. Only of one that has sound."""
+        assert self._sound is not None
+        return self._sound
+
     # ---- what its user does ----------------------------------------------------------------------------------------
 
-    async def call(self, user: str, *, withheld: bool = False) -> None:
-        """Call ``user`` at Asterisk; :meth:`until` waits for what becomes of it. ``withheld``: without saying who calls
-        (RFC 3323, 4.1.1.3).
+    async def call(self, user: str, *, number: str = "5550100", withheld: bool = False) -> None:
+        """Call ``user`` at Asterisk, from ``number``; :meth:`until` waits for what becomes of it. ``withheld``: without
+        saying who calls (RFC 3323, 4.1.1.3).
         """
         self._target = f"sip:{user}@{HOST}:{self._asterisk.sip_port}"
         self._call_id = uuid.uuid4().hex
-        identity = '"Anonymous" <sip:anonymous@anonymous.invalid>' if withheld else ALICE.format(HOST, self._port)
-        self._local = f"{identity};tag={uuid.uuid4().hex[:8]}"
+        caller = ANONYMOUS if withheld else ALICE.format(number, HOST, self._port)
+        self._local = f"{caller};tag={uuid.uuid4().hex[:8]}"
         self._remote = f"<{self._target}>"
-        self.invite = await self._request("INVITE", body=SDP)
+        self.invite = await self._request("INVITE", body=self._sdp)
 
     async def until(self, message: str) -> None:
         """Wait for a method or a status from Asterisk."""
@@ -79,6 +98,7 @@ class SipPhone:
 
     async def hang_up(self) -> None:
         """End the call that is up."""
+        self._part()
         await self._request("BYE")
         await self.until("200 BYE")
 
@@ -87,12 +107,12 @@ class SipPhone:
         re-INVITE ahead of that would be refused (RFC 3261, 14.1).
         """
         accepted = self.received.count("200")
-        self.invite = await self._request("INVITE", body=f"{SDP}a={direction}\r\n")
+        self.invite = await self._request("INVITE", body=f"{self._sdp}a={direction}\r\n")
         await eventually(lambda: self.received.count("200") > accepted)
 
     async def answer(self, status: int) -> None:
         """Answer the last INVITE from Asterisk, beyond what it was answered with at once."""
-        await self._answer(self.invite, status, body=SDP if status == 200 else "")
+        await self._answer(self.invite, status, body=self._sdp if status == 200 else "")
 
     async def transfer(self, user: str) -> None:
         """Have Asterisk put ``user`` in this phone's place: a blind transfer (RFC 3515)."""
@@ -138,6 +158,7 @@ class SipPhone:
             self._remote = _field(message, "to")
             if status == "200":
                 self._target = _uri(message)
+                self._meet(message)
             await self._request("ACK", via=None if status == "200" else _field(self.invite, "via"))
 
     async def _asked(self, message: str, method: str) -> None:
@@ -147,6 +168,7 @@ class SipPhone:
             self._local = _field(message, "to") + ";tag=phone"
             self._remote = _field(message, "from")
             self._target = _uri(message)
+            self._meet(message)
             for status in self._answers:
                 await anyio.sleep(self._pause)
                 await self.answer(status)
@@ -157,7 +179,19 @@ class SipPhone:
             self._refer = message
             await self._answer(message, self.refer_answer)
         elif method != "ACK":
+            if method == "BYE":
+                self._part()
             await self._answer(message, 200)
+
+    def _meet(self, message: str) -> None:
+        """The SDP of a message says where to send sound."""
+        if self._sound is not None:
+            self._sound.peer = (_line(message, "c=IN IP4 "), int(_line(message, "m=audio ").split(" ")[0]))
+
+    def _part(self) -> None:
+        """The port that sound was sent to will be another call's."""
+        if self._sound is not None:
+            self._sound.peer = None
 
     async def _answer(self, request: str, status: int, body: str = "") -> None:
         to = _field(request, "to")
@@ -201,19 +235,27 @@ class SipPhone:
 
 @asynccontextmanager
 async def sip_phone(
-    asterisk: Asterisk, answers: Sequence[int] = (180, 200), *, contact: str = "", port: int = 0, pause: float = 0
+    asterisk: Asterisk,
+    answers: Sequence[int] = (180, 200),
+    *,
+    contact: str = "",
+    port: int = 0,
+    pause: float = 0,
+    sound: bool = False,
 ) -> AsyncIterator[SipPhone]:
     """A phone at ``PJSIP/anybody@uas``, which answers a call with these statuses, one after another.
 
     With ``contact``, a user at Asterisk, it wants to be called there: where a 302 leads to. With a ``port`` of its own
-    it is at ``PJSIP/uas/sip:anybody@127.0.0.1:port``. It takes ``pause`` seconds before each answer.
+    it is at ``PJSIP/uas/sip:anybody@127.0.0.1:port``. It takes ``pause`` seconds before each answer. With ``sound`` it
+    speaks and hears: :attr:`SipPhone.sound`.
     """
     port = port or asterisk.uas_port
     async with (
         await anyio.create_udp_socket(local_host=HOST, local_port=port) as socket,
+        rtp_sound(HOST) if sound else nullcontext() as rtp,
         anyio.create_task_group() as tasks,
     ):
-        phone = SipPhone(socket, asterisk, answers, contact, port, pause)
+        phone = SipPhone(socket, asterisk, answers, contact, port, pause, rtp)
         tasks.start_soon(phone.serve)
         yield phone
         tasks.cancel_scope.cancel()
@@ -223,6 +265,13 @@ def _field(message: str, name: str) -> str:
     """A header field of a message, the first of that name."""
     found = re.search(rf"(?im)^{name}\s*:\s*(.*?)\s*$", message)
     assert found is not None, f"no {name} in {message}"
+    return found[1]
+
+
+def _line(message: str, beginning: str) -> str:
+    """The rest of the first line of an SDP that begins so."""
+    found = re.search(rf"(?m)^{beginning}(.*?)\r?$", message)
+    assert found is not None, f"no {beginning} in {message}"
     return found[1]
 
 

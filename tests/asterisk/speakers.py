@@ -1,4 +1,5 @@
 """People at the far end who talk with an application: they say texts, and keep what they hear, with the time of it.
+They call by a Local channel, whose other half is the far end's, or from a SIP phone.
 
 Both sides speak as :mod:`voxtra_core.testing.speech` does, so that what was heard is known to the word.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import anyio
 import attrs
@@ -19,8 +20,12 @@ from voxtra_core.testing.parts import SimulatedRecogniser, SimulatedVoice
 from voxtra_core.testing.speech import SpeechDecoder, speak
 
 from .rig import Rig, eventually
+from .sip import SipPhone, sip_phone
+from .sipp import free_port
 
-__all__ = ["Person", "Stage", "Stretch", "agent_texts", "user_texts"]
+__all__ = ["Person", "SipPerson", "Stage", "Stretch", "agent_texts", "user_texts"]
+
+P = TypeVar("P", bound="Person")
 
 LOUD = -45.0
 """dBFS, from which on a frame of 20 ms is speech. Tones of :mod:`~voxtra_core.testing.speech` have −18."""
@@ -72,8 +77,11 @@ class Person:
         async with self.phone.audio_stream("slin") as stream:
             self.is_there.set()
             async for chunk in stream:
-                self.chunks.append(chunk)
-                self._understand(chunk.data)
+                self._hear(chunk)
+
+    def _hear(self, chunk: AudioChunk) -> None:
+        self.chunks.append(chunk)
+        self._understand(chunk.data)
 
     def _understand(self, data: bytes) -> None:
         words = self._decoder.decode(data)
@@ -93,13 +101,16 @@ class Person:
 
     async def say(self, text: str) -> Stretch:
         """Say this; returns when it has been sent."""
-        assert self.phone is not None
         begin = anyio.current_time()
-        await self.phone.send_audio(speak(text))
-        await self.phone.drain_audio()
+        await self._send(speak(text))
         stretch = Stretch(begin, anyio.current_time())
         self.spoke.append(stretch)
         return stretch
+
+    async def _send(self, chunk: AudioChunk) -> None:
+        assert self.phone is not None
+        await self.phone.send_audio(chunk)
+        await self.phone.drain_audio()
 
     async def hears(self, text: str, within: float = 10.0) -> None:
         """Wait until they have heard these words at the end of all that they have heard."""
@@ -152,6 +163,25 @@ class Person:
         return self.result
 
 
+@attrs.define(eq=False)
+class SipPerson(Person):
+    """Somebody who has called from a SIP phone: both sides' speech travels as RTP."""
+
+    line: SipPhone | None = attrs.field(default=None, repr=False)
+
+    async def listen(self) -> None:
+        """Keep what comes in."""
+        assert self.line is not None
+        self.is_there.set()
+        async for chunk in self.line.sound:
+            self._hear(chunk)
+
+    async def _send(self, chunk: AudioChunk) -> None:
+        assert self.line is not None
+        await self.line.sound.send_audio(chunk)
+        await self.line.sound.drain_audio()
+
+
 class Stage:
     """A rig whose application converses, or, with a name, another one that does; its parts are stand-ins, unless others
     are given.
@@ -184,8 +214,7 @@ class Stage:
     @asynccontextmanager
     async def person(self, work: Work) -> AsyncIterator[Person]:
         """Somebody calls, and the application does this with the call, once each hears the other."""
-        person = Person(str(1000 + len(self._people)), work)
-        self._people[person.number] = person
+        person = self._new(Person, work)
         person.phone = await self.rig.far.originate(
             f"Local/{self.app.app_name}@stasis/n", caller_id=person.number, timeout=10
         )
@@ -201,12 +230,41 @@ class Stage:
                     await phone.hangup()
                 tasks.cancel_scope.cancel()
 
-    async def act(self, *parts: tuple[Work, Callable[[Person], Awaitable[None]]]) -> list[Person]:
-        """All of these at once: what the application does with a call, and what who calls does."""
+    @asynccontextmanager
+    async def sip_person(self, work: Work) -> AsyncIterator[SipPerson]:
+        """The same, from a SIP phone."""
+        person = self._new(SipPerson, work)
+        async with (
+            sip_phone(self.rig.asterisk, port=free_port(), sound=True) as phone,
+            anyio.create_task_group() as tasks,
+        ):
+            person.line = phone
+            await phone.call(self.app.app_name, number=person.number)
+            await phone.until("200")
+            tasks.start_soon(person.listen)
+            try:
+                yield person
+            finally:
+                with anyio.CancelScope(shield=True):
+                    if "BYE" not in phone.received:
+                        await phone.hang_up()
+                tasks.cancel_scope.cancel()
+
+    def _new(self, kind: Callable[[str, Work], P], work: Work) -> P:
+        person = kind(str(1000 + len(self._people)), work)
+        self._people[person.number] = person
+        return person
+
+    async def act(
+        self, *parts: tuple[Work, Callable[[Person], Awaitable[None]]], by: Literal["local", "sip"] = "local"
+    ) -> list[Person]:
+        """All of these at once: what the application does with a call, and what who calls does, by a Local channel or
+        from a SIP phone.
+        """
         people: list[Person] = []
 
         async def one(work: Work, behave: Callable[[Person], Awaitable[None]]) -> None:
-            async with self.person(work) as person:
+            async with (self.person if by == "local" else self.sip_person)(work) as person:
                 people.append(person)
                 await person.is_there.wait()
                 await behave(person)

@@ -295,7 +295,7 @@ async def test_they_converse_with_stand_ins(rig: Rig, capsys: pytest.CaptureFixt
         async with anyio.create_task_group() as tasks:
             for scene in SCENES:
                 tasks.start_soon(scene, scenery)
-    rig.expect_logs("stt: SimulatedFailure: deaf")  # of the one who has to fall back to keys
+    rig.expect_logs("stt: SimulatedFailure: deaf", "tts: SimulatedFailure")  # of the one who falls back to keys
     printed = capsys.readouterr().out
     for line in ("left a message: I was here.", "wants sales", "wants support"):
         assert f"{NUMBER} {line}" in printed

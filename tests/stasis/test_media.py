@@ -58,6 +58,8 @@ class ScriptedPort:
         self.is_open = False
         self.lines: dict[str, MediaLine] = {}
         self.started: set[str] = set()
+        self.advanced: list[str] = []
+        """The lines that were sent a frame beside the clock."""
 
     def take_stirred(self) -> bool:
         return False
@@ -73,6 +75,9 @@ class ScriptedPort:
     def release(self, line_id: str, now: float) -> None:
         self.lines.pop(line_id, None)
         self.started.discard(line_id)
+
+    def advance(self, line_id: str) -> None:
+        self.advanced.append(line_id)
 
     # ---- for the test
 

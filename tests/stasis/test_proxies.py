@@ -15,12 +15,14 @@ from voxtra_core.call.doubt import DOUBT
 from voxtra_core.call.events import CallUpdate, MediaFailure, MediaLost, MediaOpened
 from voxtra_core.call.requests import REPLY_TIMEOUT
 from voxtra_core.errors import MediaFailed
+from voxtra_core.media import SLIN, AudioChunk
 from voxtra_core.stasis.bridge import BridgeMachine
 from voxtra_core.stasis.media import APART, OPEN_TIMEOUT
-from voxtra_core.stasis.media_line import MEDIA_PREFIX, PROXY_TIMEOUT
+from voxtra_core.stasis.media_line import LEAD, MEDIA_PREFIX, PROXY_TIMEOUT
 
 from .switchboard import World, is_settled
 
+FRAME = b"\x01\x02" * 160
 ORDERS = [("reply", "events"), ("events", "reply")]
 """What is told first."""
 
@@ -111,6 +113,45 @@ def test_it_goes_into_a_bridge_and_out(order: tuple[str, ...]) -> None:
     scene.world.do("bridges.remove_channel", *order)
     scene.has_its_voice("call")
     assert scene.told() == [MediaOpened], "it was never lost"
+    scene.over()
+
+
+def test_silence_goes_ahead_of_what_is_whispered() -> None:
+    """Of which Asterisk drops the beginning; and one frame more, so that it never waits for one."""
+    scene = Scene()
+    (line,) = scene.world.port.lines.values()
+    assert scene.call.audio is not None
+    scene.into(scene.first)
+    scene.call.audio.send(AudioChunk(FRAME, SLIN))
+    scene.world.settle()
+    assert scene.is_heard
+    assert [line.next_frame() for _ in range(LEAD)] == [None] * LEAD
+    assert scene.world.port.advanced == [*scene.world.port.lines]
+    assert line.next_frame() == FRAME
+    scene.into(scene.second)
+    scene.call.audio.send(AudioChunk(FRAME, SLIN))
+    scene.world.settle()
+    assert line.next_frame() == FRAME, "the whisper is the same"
+    scene.world.ask(scene.second.remove, scene.call)
+    scene.call.audio.send(AudioChunk(FRAME, SLIN))
+    scene.world.settle()
+    assert line.next_frame() == FRAME, "it is none any more"
+    assert len(scene.world.port.advanced) == 1
+    scene.over()
+
+
+def test_who_comes_out_at_once_is_heard_at_once() -> None:
+    scene = Scene()
+    (line,) = scene.world.port.lines.values()
+    assert scene.call.audio is not None
+    scene.into(scene.first)
+    scene.world.settle()
+    assert line.next_frame() is None
+    scene.world.ask(scene.first.remove, scene.call)
+    scene.call.audio.send(AudioChunk(FRAME, SLIN))
+    scene.world.settle()
+    assert line.next_frame() == FRAME
+    assert scene.world.port.advanced == []
     scene.over()
 
 

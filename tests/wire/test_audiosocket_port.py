@@ -471,6 +471,23 @@ def test_a_frame_each_20_ms_silence_where_there_is_nothing_to_say(audio_format: 
     assert bench.port.next_deadline() == pytest.approx(begun + 2.0)
 
 
+def test_a_line_may_be_a_frame_ahead() -> None:
+    """Of silence, and of its own; who is not there has none."""
+    bench = Bench()
+    line, conn, _ = bench.connect()
+    _, other_conn, _ = bench.connect(SECOND)
+    line.frames = [FRAME]
+    bench.port.advance(FIRST)
+    bench.wait(0.01)
+    message = b"\x10\x01\x40"
+    assert bench.sent(conn) == message + SILENCE + message + FRAME
+    assert bench.sent(other_conn) == message + SILENCE
+    bench.expect(expected := str(UUID(int=4)))
+    for line_id in (expected, UNKNOWN):
+        bench.port.advance(line_id)
+        assert bench.collect() == []
+
+
 def test_all_lines_have_one_clock() -> None:
     bench = Bench()
     lines = [bench.connect(str(UUID(int=number))) for number in range(10, 20)]

@@ -15,7 +15,9 @@ the recogniser is told to finish, and the next utterance may begin before it has
 in which they were spoken, each once: when the recogniser has finished, has failed, or has taken too long.
 
 Frames move nothing while nobody speaks. Where none come in the middle of an utterance (Asterisk sends none for a
-channel that sends none), that is silence.
+channel that sends none), that is silence. But a loop that was stuck has yet to read those that came meanwhile: a turn
+is over when silence has been heard, and not because it is late. What is read then comes at once, and is as old as what
+comes behind it is long.
 """
 
 from __future__ import annotations
@@ -23,13 +25,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
+from math import inf
 from typing import Protocol
 
 import attrs
 
 from ..media.activity import Activity, SpeechStarted
 from ..media.chunk import AudioChunk
-from ..media.formats import AudioFormat
+from ..media.formats import FRAME_SECONDS, AudioFormat
 from ..media.transcode import Transcoder
 from ..timers import Timers
 from .commands import AbandonRecogniser, AskDetector, Cancel, Command, Finish, Hear
@@ -42,7 +45,15 @@ __all__ = ["Ear", "EarState", "Listener", "Utterance"]
 PREROLL = 0.3
 """Seconds of audio from before speech was found that belong to it: its first consonant, and what the detector took."""
 LAPSE = 0.5
-"""Seconds without a frame after which there is silence: a loop that was stuck for less gets them all at once."""
+"""Seconds without a frame after which it is to be found out whether any will come."""
+LOOK = 0.05
+"""Seconds between two looks: frames that had come by the first have been heard by the second, or there are none; unless
+the loop was stuck between them, and the second is late.
+"""
+FRESH = 0.1
+"""Seconds after a frame in which another is still to be expected, and what it will bring is no more than that."""
+MOST_SILENCE = 250
+"""Frames of it that the detector and the recogniser are given at a time."""
 
 
 class EarState(Enum):
@@ -146,6 +157,8 @@ class Ear:
         self.timers = Timers()
         self.waiting: deque[Utterance] = deque()
         """Those that are over, and not settled."""
+        self.heard_until = 0.0
+        """The clock at the end of what was heard."""
         self._options = options
         self._detector = detector
         self._listener = listener
@@ -158,7 +171,8 @@ class Ear:
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
         self._heard = 0.0  # seconds of audio that the detector was given
-        self._heard_until = 0.0  # the clock at their end
+        self._looked_at = -inf
+        self._ends_at = inf  # of a pause, when the turn is over
         self._is_deaf = False
         self._utterance: Utterance | None = None
         self._question: int | None = None
@@ -189,12 +203,16 @@ class Ear:
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
     def receive_audio(self, data: bytes, now: float) -> None:
-        """What has come in, in :attr:`format`, up to now."""
-        if self.state is not EarState.QUIET:
-            seconds = self.format.seconds(len(data))
-            if now - seconds - self._heard_until > LAPSE:
-                self._hear_silence(now - seconds)
-        self._hear(data, now)
+        """All that has come in up to now, in :attr:`format`: 20 ms, or more in a loop that was stuck."""
+        size, seconds = self.format.frame_bytes, self.format.seconds(len(data))
+        begin = now - seconds
+        if seconds > FRESH and self.state is not EarState.QUIET:
+            begin = min(begin, self.heard_until)  # there may be more of it than is handed in at a time
+        for start in range(0, len(data), size):
+            frame = data[start : start + size]
+            self._hear(frame, begin + self.format.seconds(start + len(frame)), now)
+        if self._utterance is not None:
+            self._watch(now)
 
     def receive_transcript(self, number: int, transcript: Transcript, now: float) -> None:
         """The recogniser has understood something."""
@@ -204,7 +222,7 @@ class Ear:
         utterance.add(transcript, now)
         self._listener.understood(utterance, now)
         if utterance is self._utterance and self.state is EarState.TRAILING:
-            self._consider(now)
+            self._consider(self._known_until(now), now)
 
     def receive_finished(self, number: int, now: float) -> None:
         """It has understood all of that utterance."""
@@ -230,7 +248,7 @@ class Ear:
         self._question = None
         self._likelihood = likelihood
         if self.state is EarState.TRAILING:
-            self._consider(now)
+            self._consider(self._known_until(now), now)
 
     def close(self) -> None:
         """Nobody wants to know any more what is being said."""
@@ -241,18 +259,23 @@ class Ear:
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
+    def _known_until(self, now: float) -> float:
+        """Up to when it is known whether they speak: now, but for a loop that was stuck."""
+        return now if now - self.heard_until <= FRESH else self.heard_until
+
     def _find(self, number: int) -> Utterance | None:
         if self._utterance is not None and self._utterance.number == number:
             return self._utterance
         return next((utterance for utterance in self.waiting if utterance.number == number), None)
 
-    def _hear(self, data: bytes, now: float) -> None:
+    def _hear(self, data: bytes, until: float, now: float) -> None:
+        """What was said ``until`` then."""
         if self._is_deaf:
             return
         converted = self._convert(data)
         self._heard += self._detector.format.seconds(len(converted))
-        self._heard_until = now
-        offset = now - self._heard  # from the detector's clock to ours
+        self.heard_until = until
+        offset = until - self._heard  # from the detector's clock to ours
         try:  # it is the user's, and called where a failure would be everybody's
             changes = [(isinstance(change, SpeechStarted), offset + change.at) for change in self._detected(converted)]
         except Exception as error:
@@ -263,7 +286,6 @@ class Ear:
             return
         if self._utterance is not None:
             self._to_recogniser(self._utterance, data, now)
-            self._watch(now)
         if self.state is EarState.TRAILING and not changes:
             self._keep(data)  # it may turn out to be the beginning of the next
         for has_begun, at in changes:
@@ -271,6 +293,8 @@ class Ear:
                 self._begin(data, at, now)
             else:
                 self._pause(at, now)
+        if self.state is EarState.TRAILING and self._ends_at <= until:
+            self._end_turn(now)
 
     def _detected(self, data: bytes) -> Iterator[Activity]:
         """What the detector finds in it, which may be much at a time, given 20 ms for 20 ms."""
@@ -307,7 +331,6 @@ class Ear:
         if utterance is None:
             utterance = self._utterance = self._new(at, now)
             self._to_recogniser(utterance, b"".join(self._preroll) + data, now)
-            self._watch(now)
         self._preroll.clear()
         self._preroll_bytes = 0
         self._listener.speech_began(utterance, at, now)
@@ -323,40 +346,50 @@ class Ear:
         self._utterance.times.ended = at
         self._listener.speech_over(at, now)
         if self.state is EarState.TRAILING:
-            self._consider(now)
+            self._consider(self.heard_until, now)
 
-    def _consider(self, now: float) -> None:
-        """Whether the turn is over, and else when that is to be looked at again."""
+    def _consider(self, until: float, now: float) -> None:
+        """Whether the turn is over, there having been silence until then; and else when it will be."""
         utterance, options = self._utterance, self._options
         assert utterance is not None
         assert utterance.times.ended is not None
         if self._asks and self._question is None and self._asked_about != utterance.text:
             self._question, self._asked_about = self._new_number(), utterance.text
-            silence = now - utterance.times.ended
+            silence = until - utterance.times.ended
             self._send(AskDetector(self._question, TurnSoFar(utterance.text, silence, tuple(self._history))))
         silence = min(options.silence, options.final_silence) if utterance.has_final_text else options.silence
         if self._likelihood is not None:
             silence = min(silence, options.sure_silence) if self._likelihood >= options.threshold else options.ceiling
         silence = min(silence, options.ceiling)
-        deadline = utterance.times.ended + silence
-        if deadline <= now:  # with what has come just now
-            utterance.times.silence = now - utterance.times.ended
+        self._ends_at = utterance.times.ended + silence
+        if self._ends_at <= until:  # with what has come just now
+            utterance.times.silence = until - utterance.times.ended
             self._end_turn(now)
         else:
             utterance.times.silence = silence
-            self.timers.set("end", deadline, self._end_turn)
+            if self._ends_at > now:  # or else what comes next, or does not, says so
+                self.timers.set("end", self._ends_at, self._silent_for_long)
+
+    def _silent_for_long(self, now: float) -> None:
+        """No frame need be waited for; unless one is overdue, and what it says is read next."""
+        if self._ends_at <= self._known_until(now):
+            self._end_turn(now)
 
     def _watch(self, now: float) -> None:
-        self.timers.set("lapse", now + LAPSE, self._lapsed)
+        self._looked_at = -inf
+        self.timers.set("lapse", now + LAPSE, self._look)
 
-    def _lapsed(self, now: float) -> None:
-        if self.state is not EarState.QUIET:
-            self._hear_silence(now)
+    def _look(self, now: float) -> None:
+        """No frame has come for a while: what had been read by the last look has been silence since."""
+        before, self._looked_at = self._looked_at, now
+        self.timers.set("lapse", now + LOOK, self._look)
+        if now - before <= 2 * LOOK:
+            self._hear_silence(before, now)
 
-    def _hear_silence(self, until: float) -> None:
-        seconds = min(until - self._heard_until, 10 * LAPSE)
-        frames = int(seconds * self.format.rate) // (self.format.rate // 50)
-        self._hear(self.format.silence(frames * self.format.frame_bytes), until)
+    def _hear_silence(self, until: float, now: float) -> None:
+        frames = round((until - self.heard_until) // FRAME_SECONDS)
+        silence = self.format.silence(min(frames, MOST_SILENCE) * self.format.frame_bytes)
+        self._hear(silence, self.heard_until + frames * FRAME_SECONDS, now)
 
     def _too_long(self, now: float) -> None:
         if not self.is_speaking:

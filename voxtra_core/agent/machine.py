@@ -538,10 +538,11 @@ class ConversationMachine:
         utterance.may_be_backchannel = say.base is not None or say.began is not None
         if say.interruptible and self._doubt is None:
             confirmed = at + self._options.interruption.min_speech
-            if confirmed <= now:
+            if confirmed <= self.ear.heard_until:
                 self._confirm(utterance, at, now)
-            else:
-                self._timers.set("confirm", confirmed, lambda now: self._confirm(utterance, at, now))
+            else:  # if it has passed, there is more that is heard first
+                due = max(confirmed, now + ROUNDING)
+                self._timers.set("confirm", due, lambda now: self._confirm(utterance, at, now))
 
     def speech_over(self, at: float, now: float) -> None:
         """They have stopped, for now."""

@@ -440,10 +440,10 @@ class Talk:
         driver, machine, call = self._owner.driver, self.machine, self.call
         while True:
             await driver.park(feed.ready())
-            while len(feed):
-                chunk = feed.take()
-                if call.bridge is None or machine.is_engaged:  # what they say to each other is not for the agent
-                    machine.receive_audio(chunk.data, chunk.timestamp)
+            chunks = [feed.take() for _ in range(len(feed))]  # more than one, where the loop was stuck
+            is_for_us = call.bridge is None or machine.is_engaged  # and not what they say to each other
+            if chunks and is_for_us:
+                machine.receive_audio(b"".join([chunk.data for chunk in chunks]), chunks[-1].timestamp)
             if machine.has_output:
                 self.step()
             if feed.is_over:

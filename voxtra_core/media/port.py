@@ -68,6 +68,11 @@ class MediaPort(Protocol):
     def release(self, line_id: str, now: float) -> None:
         """It is wanted no more: whoever has arrived is disconnected. Unknown ids are no error."""
 
+    def advance(self, line_id: str) -> None:
+        """Send 20 ms of silence beside what is due: what follows is there so much before it is needed. Unknown ids, and
+        lines that nobody has connected to, are no error.
+        """
+
     def close(self, now: float) -> None:
         """No more lines, and none of those there are. Lines are not told."""
 

@@ -26,6 +26,13 @@ BRIDGE_PREFIX = "voxtra-bridge-"
 """How those of our bridges do."""
 PROXY_TIMEOUT = 10.0
 """Seconds for a proxy to be in its bridge."""
+LEAD = 3
+"""Frames of silence that go ahead of what a proxy whispers; several may go at once, to make up for a delay.
+
+Asterisk takes a new whisper for 8 kHz until it comes by the next frame of the call's own, 20 ms later at most: where
+that has another rate, it drops what it has of the whisper (``audiohook_set_internal_rate`` in ``main/audiohook.c``).
+And it has a hole where a frame of ours is not there when one of the call's is. So there is one more in hand.
+"""
 
 
 class Stage(Enum):
@@ -201,6 +208,7 @@ class Voice(Line):
     """The channel that stands for the call's."""
     _is_proxy_inside = False
     _is_proxy_seated = False
+    _lead = 0  # frames of silence that are to go ahead
 
     def audio(self, data: bytes, now: float) -> None:
         """The far end's voice."""
@@ -212,7 +220,12 @@ class Voice(Line):
 
     def next_frame(self) -> bytes | None:
         """Ours."""
-        return self._audio.next_frame()
+        if not self._lead:
+            return self._audio.next_frame()
+        self._lead -= 1
+        if not self._lead:
+            self._owner.port.advance(self.line_id)
+        return None
 
     def _assembled(self, joined: Pending[None]) -> None:
         if self._is_well(joined) and self.stage is Stage.JOINING:
@@ -301,6 +314,7 @@ class Voice(Line):
             return
         if self._is_well(seated):
             self._is_proxy_seated = True
+            self._lead = LEAD
             self.deadline = None
             if self.call.bridge is not None:
                 self._is_seated(self._owner.clock())
@@ -313,6 +327,7 @@ class Voice(Line):
         if proxy_id == self.proxy_id:
             self.proxy_id = None
             self._is_proxy_seated = False
+            self._lead = 0
             self.deadline = None
         self._remove(proxy_id, now)
 

@@ -154,6 +154,12 @@ class SimulatedMediaPort:
             self._forget(connection)
             connection.call.hung_up()
 
+    def advance(self, line_id: str) -> None:
+        """Send a frame of silence beside those that are due."""
+        connection = self._connections.get(line_id)
+        if connection is not None and not self.is_stalled:
+            connection.call.audio(connection.audio_format.silence(connection.audio_format.frame_bytes))
+
     def close(self, now: float) -> None:
         """Listen no more, and close every connection."""
         self._is_listening = self._is_opening = False

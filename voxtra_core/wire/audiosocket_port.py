@@ -171,6 +171,14 @@ class AudioSocketPort:
         if expected is not None and expected.conn is not None:
             self._disconnect(expected.conn)
 
+    def advance(self, line_id: str) -> None:
+        """Send a frame of silence beside those that are due; nothing where nobody is connected."""
+        expected = self._expected.get(line_id)
+        if expected is not None and expected.conn is not None:
+            connection = self._connections[expected.conn]
+            self._effects.append(Send(connection.conn, connection.silence, tell_drained=False))
+            connection.unsent += 1
+
     def close(self, now: float) -> None:
         """Listen no more, and close every connection."""
         if self._listener is not None:
