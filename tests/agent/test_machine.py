@@ -153,6 +153,8 @@ class ConversationProperties(RuleBasedStateMachine):
         doubt = self.machine._doubt
         if doubt is not None:
             self.reach("doubt" if doubt.say.began is not None else "stale answer")
+        if any(say.began is not None and say.state is SayState.WAITING for say in self.machine.speaker.queue):
+            self.reach("said in between")
         if not self.detector.speaking:
             self.speaking_since = None
         elif self.speaking_since is None:
@@ -423,11 +425,22 @@ class ConversationProperties(RuleBasedStateMachine):
         self.reach("tools")
 
     @rule(interruptible=st.sampled_from([True, True, False]))
-    @precondition(lambda self: self.is_asked(RunTool) and not self.machine.is_over)
+    @precondition(lambda self: not self.machine.is_over)
     def tool_says(self, interruptible: bool) -> None:
         """A tool says something, and wants to know when that was heard."""
+        if self.machine.thinker.current is None:
+            self.begin_answer()
+            self.say_response(True, fillers=False)
+            self.world.step()
+            for kind in ("sentence", "call"):
+                if self.is_asked(AskModel):
+                    self.model_says(kind)
+            if self.is_asked(AskModel):
+                self.model_ends(None)
+        if not self.is_asked(RunTool):
+            return
         self.say(1, interruptible, True)
-        told, run = self.told[-1].say, self.world.number_of(RunTool)
+        run = self.world.number_of(RunTool)
         self.playouts.append(self.machine.wait_for_playout(run))
         self.world.step()
         for _ in range(3):
@@ -435,8 +448,6 @@ class ConversationProperties(RuleBasedStateMachine):
                 self.world.voice(0.5, words=True)
         for _ in range(60):
             self.tick(SILENT)
-        if told.is_over and self.is_asked(RunTool) and any(say.response for say in self.machine.speaker.queue):
-            self.reach("said in between")
 
     # ---- say -------------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,8 @@ class FakeMouth(Mouth):
         self.dropped = 0
         self.held = False
         self.error: Exception | None = None
+        self.lost: Exception | None = None
+        """Why something that it was given is lost, until that is dropped; as the real one keeps it."""
         self.heard: list[tuple[float, int, float]] = []
         """When, of which sentence (its slot), up to which second of it."""
         self._marks: deque[tuple[int, Callable[[Exception | None, float], None]]] = deque()
@@ -112,20 +114,22 @@ class FakeMouth(Mouth):
         """Behind what waits."""
         assert self.may_speak(), "somebody put something into the mouth who may not speak"
         assert chunk.data
-        if self.error is None:
+        self.lost = self.lost or self.error
+        if self.lost is None:
             self.buffer += chunk.data
 
     def mark(self, reached: Callable[[Exception | None, float], None], *, ends: bool = False) -> None:
         """As the protocol says."""
-        if self.error is not None or not self.buffer:
-            reached(self.error, self.now)
+        error = self.lost or self.error
+        if error is not None or not self.buffer:
+            reached(error, self.now)
         else:
             self._marks.append((self.sent_bytes + self.dropped + len(self.buffer), reached))
 
     def flush(self) -> None:
         """Drop it; marks are told, as the real one does."""
         self.dropped += len(self.buffer)
-        self.buffer = b""
+        self.buffer, self.lost = b"", None
         self._tell()
 
     def send(self, now: float) -> None:

@@ -480,8 +480,9 @@ class CallSession(Recordable):
         sentence by sentence, the next being synthesised while one is heard. What is said is added to the history as
         the agent's, as far as it was heard, unless it is not to be remembered; where it is what the model has just
         answered, that is cut to it there, and what is made of that answer stands in its place. What is said while
-        something else is being said waits; while the caller speaks, it waits for the end of their turn, but for 10 s at
-        most where no word is understood, and not at all if it may not be interrupted.
+        something else is being said waits, unless that is an answer which waits for its tools: a tool may speak, and
+        the answer goes on behind it. While the caller speaks, it waits for the end of their turn, but for 10 s at most
+        where no word is understood, and not at all if it may not be interrupted.
 
         What interrupts: :class:`~voxtra_core.agent.options.Interruption`. Raises
         :class:`~voxtra_core.errors.AgentNotConfigured`, a ``RuntimeError``, without a voice;
