@@ -17,7 +17,7 @@ from voxtra_core.errors import AgentNotConfigured, CallEnded, ProviderFailed
 from voxtra_core.media.activity import Activity, VoiceActivity
 from voxtra_core.media.formats import ULAW
 
-from .world import FRAME, SILENT, World
+from .world import FRAME, SILENT, World, transcript
 
 ENDED = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
 
@@ -348,6 +348,34 @@ def test_a_partial_transcript_counts_for_nothing_when_it_has_finished() -> None:
     world.silence(1)
     world.recognise("Hello.", utterance=world.utterance)
     assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello."]
+
+
+@pytest.mark.parametrize("late", ["hello", "Hello there", "hello there"])
+def test_a_partial_transcript_that_comes_behind_its_final_says_nothing(late: str) -> None:
+    world = World()
+    world.speak(1)
+    world.recognise("Hello, there.", finish=False)
+    world.partial(late)
+    world.silence(0.68)
+    assert world.asks(Finish), "nor does it keep the turn open"
+    world.finish(world.utterance, OSError("gone"))
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello, there."]
+
+
+def test_one_that_says_more_or_is_of_later_counts() -> None:
+    """Of a recogniser that fails, and has given no final transcript of it."""
+    world = World()
+    world.speak(1)
+    world.machine.receive_transcript(world.utterance, transcript("yes", start=0.0), world.now)
+    world.machine.receive_transcript(world.utterance, transcript("yes", is_final=False, start=0.5), world.now)
+    world.finish(world.utterance, OSError("gone"))
+    world.silence(1)
+    world.speak(1)
+    world.recognise("hello", finish=False)
+    world.partial("there")
+    world.finish(world.utterance, OSError("gone"))
+    world.silence(1)
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["yes yes", "hello there"]
 
 
 def test_transcripts_for_the_same_stretch_take_each_others_place() -> None:

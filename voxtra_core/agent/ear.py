@@ -96,7 +96,8 @@ class Utterance:
     def add(self, transcript: Transcript, now: float) -> None:
         """More is understood."""
         if not transcript.is_final:
-            self.partial = transcript.text
+            if not any(_is_covered(transcript, final) for final in self.finals):
+                self.partial = transcript.text
             return
         self.partial, self.final_at = "", now
         if transcript.start is not None:
@@ -104,6 +105,20 @@ class Utterance:
         self.finals.append(transcript)
         if all(final.start is not None for final in self.finals):
             self.finals.sort(key=lambda final: final.start or 0.0)
+
+
+def _is_covered(partial: Transcript, final: Transcript) -> bool:
+    """Whether it says no more than the beginning of that: it has come late, when that was known."""
+    if partial.start is not None and final.start is not None and partial.start != final.start:
+        return False
+    words = _words(partial.text)
+    return bool(words) and words == _words(final.text)[: len(words)]
+
+
+def _words(text: str) -> list[str]:
+    """Without what a recogniser may add to them at the end: punctuation, capitals."""
+    words = ("".join(char for char in word if char.isalnum()) for word in text.casefold().split())
+    return [word for word in words if word]
 
 
 class Listener(Protocol):
