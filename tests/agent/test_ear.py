@@ -203,6 +203,21 @@ def test_what_it_was_asked_is_forgotten_when_they_go_on() -> None:
     assert not world.machine.ear.waiting
 
 
+def test_it_is_asked_anew_after_the_ear_was_closed() -> None:
+    """In the middle of a question, whose answer nobody wants any more."""
+    world = asking()
+    world.speak(1)
+    world.silence(0.3)
+    question = world.number_of(AskDetector)
+    world.machine.ear.close()
+    world.step()
+    assert Cancel(question) in world.commands
+    world.silence(3)
+    world.speak(1)
+    world.silence(0.3)
+    assert len(world.asks(AskDetector)) == 2
+
+
 def test_the_ceiling_is_the_longest_silence() -> None:
     world = World(Conversation(end_of_turn=EndOfTurn(silence=5, ceiling=1.5)))
     world.speak(1)
@@ -210,14 +225,13 @@ def test_the_ceiling_is_the_longest_silence() -> None:
 
 
 def test_one_turn_is_no_longer_than_that() -> None:
-    """And the next begins where it ends, of which no edge tells."""
+    """And the next begins where it ends, which is no edge: they have not stopped."""
     world = world_of(longest=2)
     begun = world.now
     world.speak(5)
     world.silence(1)
     assert len(world.asks(Finish)) == 3
-    assert len(world.of(SpeechBegan)) == 3
-    assert len(world.of(SpeechOver)) == 1
+    assert len(world.of(SpeechBegan)) == len(world.of(SpeechOver)) == 1
     first, second, third = (world.machine.ear._find(number) for number in world.heard_bytes)
     assert first is not None
     assert second is not None

@@ -127,6 +127,9 @@ class Listener(Protocol):
     def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
         """Somebody speaks."""
 
+    def speech_goes_on(self, utterance: Utterance, at: float, now: float) -> None:
+        """They have not stopped, but what they say from now on is another turn."""
+
     def speech_over(self, at: float, now: float) -> None:
         """They have stopped, for now."""
 
@@ -250,6 +253,7 @@ class Ear:
     def close(self) -> None:
         """Nobody wants to know any more what is being said."""
         self.timers.clear()
+        self._cancel_question()
         self._utterance = None
         self.waiting.clear()
         self.state = EarState.QUIET
@@ -382,7 +386,7 @@ class Ear:
         utterance.times.ended = now
         following = self._utterance = self._new(now, now)
         self._finish(utterance, now)
-        self._listener.speech_began(following, now, now)  # of which there is no other edge
+        self._listener.speech_goes_on(following, now, now)
 
     def _end_turn(self, now: float) -> None:
         utterance = self._utterance

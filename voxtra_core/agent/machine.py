@@ -498,6 +498,10 @@ class ConversationMachine:
     def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
         """Somebody speaks."""
         self._events.append(SpeechBegan(at))
+        self.speech_goes_on(utterance, at, now)
+
+    def speech_goes_on(self, utterance: Utterance, at: float, now: float) -> None:
+        """What somebody says from now on is this."""
         say = self.speaker.current
         if say is None:
             return
