@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from voxtra_core.agent.commands import AbandonRecogniser, AskDetector, Cancel, Finish
-from voxtra_core.agent.ear import LAPSE, PREROLL, EarState
+from voxtra_core.agent.ear import LAPSE, MOST_WAITING, PREROLL, EarState
 from voxtra_core.agent.events import PartFailed, SpeechBegan, SpeechOver, UserTranscriptEvent
 from voxtra_core.agent.options import Conversation, EndOfTurn
 from voxtra_core.agent.providers import Transcript
@@ -542,3 +542,23 @@ def test_who_waits_behind_a_recogniser_that_hangs_has_all_of_the_time() -> None:
     assert [abandon.utterance for abandon in world.asks(AbandonRecogniser)] == [first]
     world.recognise("here I am", utterance=second)
     assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["here I am"]
+
+
+def test_what_waits_for_a_recogniser_that_always_hangs_is_bounded_and_is_told() -> None:
+    """Somebody says something every 2 s; it would take 10 s to give up each."""
+    world = World()
+    listening = []
+    for number in range(3 * MOST_WAITING):
+        listening.append(world.machine.listen(world.now))
+        world.speak(1)
+        if number == 0:
+            world.partial("the first")
+        world.silence(1)
+        assert len(world.machine.ear.waiting) <= MOST_WAITING
+    abandoned = [abandon.utterance for abandon in world.asks(AbandonRecogniser)]
+    asked = [finish.utterance for finish in world.asks(Finish)]
+    assert abandoned == asked[: len(abandoned)], "the oldest first"
+    assert len(abandoned) >= 2 * MOST_WAITING
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["the first"], "what was understood is a turn"
+    assert len(world.of(PartFailed)) == sum(pending.failed for pending in listening) == len(abandoned) - 1
+    assert "takes too long" in f"{world.of(PartFailed)[0].error}"

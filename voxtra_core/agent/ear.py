@@ -43,6 +43,8 @@ PREROLL = 0.3
 """Seconds of audio from before speech was found that belong to it: its first consonant, and what the detector took."""
 LAPSE = 0.5
 """Seconds without a frame after which there is silence: a loop that was stuck for less gets them all at once."""
+MOST_WAITING = 10
+"""How many utterances wait for a slow recogniser, with their audio; beyond that the oldest has failed."""
 
 
 class EarState(Enum):
@@ -407,6 +409,8 @@ class Ear:
         else:
             self._send(Finish(utterance.number))
             self._expect(utterance, now)
+            if len(self.waiting) > MOST_WAITING:  # or what waits would grow as long as the call lasts
+                self._late(self.waiting[0], now)
 
     def _cancel_question(self) -> None:
         if self._question is not None:
