@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxtra_core.agent.commands import AskModel, Cancel, Synthesise
+from voxtra_core.agent.commands import AskModel, Cancel, Finish, Synthesise
 from voxtra_core.agent.events import (
     AgentInterrupted,
     AgentResumed,
@@ -13,7 +13,7 @@ from voxtra_core.agent.events import (
     UserTranscriptEvent,
 )
 from voxtra_core.agent.machine import MOST_TURNS, POLITE
-from voxtra_core.agent.options import BACKCHANNELS, Conversation, Interruption
+from voxtra_core.agent.options import BACKCHANNELS, Conversation, EndOfTurn, Interruption
 from voxtra_core.agent.speaker import Say, SayState
 from voxtra_core.errors import ProviderFailed
 
@@ -485,6 +485,49 @@ def test_there_was_nothing_after_all() -> None:
     assert not pending.done
     world.recognise("")
     assert pending.result() is None
+
+
+def finish_all(world: World) -> None:
+    """The recogniser has understood nothing of what it was told to finish."""
+    for number in [number for number, part in world.open.items() if isinstance(part.command, Finish)]:
+        world.finish(number)
+
+
+def test_it_ends_with_what_was_under_way_then_although_another_has_begun() -> None:
+    """Of which the recogniser finds out nothing until then."""
+    world = World()
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1.8)
+    world.speak(1)
+    world.silence(1)
+    world.speak(0.5)
+    assert len(world.heard_bytes) == 2
+    assert not pending.done
+    finish_all(world)
+    assert pending.result() is None
+    following = world.machine.listen(world.now, 0)
+    world.step()
+    assert not following.done
+    world.silence(1)
+    world.recognise("Here I am.")
+    turn = following.result()
+    assert turn is not None
+    assert turn.text == "Here I am."
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.04])
+def test_it_ends_where_a_noise_does_not(rest: float) -> None:
+    """Music at the far end: for the detector somebody speaks for ever, cut by the longest turn alone."""
+    world = World(Conversation(end_of_turn=EndOfTurn(longest=10)))
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1)
+    begun = world.now
+    while not pending.done and world.now < begun + 30:
+        world.speak(0.46)
+        world.silence(rest)
+        finish_all(world)
+    assert pending.result() is None
+    assert world.now <= begun + 11
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan")])

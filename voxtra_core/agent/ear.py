@@ -202,9 +202,14 @@ class Ear:
         return self._utterance is not None or bool(self.waiting)
 
     @property
-    def unsettled(self) -> Utterance | None:
-        """The oldest of which it is not known yet what was said."""
-        return self.waiting[0] if self.waiting else self._utterance
+    def current(self) -> Utterance | None:
+        """What is being said, until its turn is over."""
+        return self._utterance
+
+    @property
+    def unsettled(self) -> list[Utterance]:
+        """Those of which it is not known yet what was said, the oldest first."""
+        return [*self.waiting, *([self._utterance] if self._utterance is not None else [])]
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 

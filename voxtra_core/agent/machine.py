@@ -99,7 +99,8 @@ class _Listening:
 
     pending: Pending[UserTranscriptEvent | None]
     name: int
-    is_late: bool = False
+    waits_for: int | None = None
+    """Once its time is over: the last utterance that had begun by then. With that, it ends."""
     taken: _Turn | None = None
 
 
@@ -278,7 +279,9 @@ class ConversationMachine:
     # ---- operations: listen ----------------------------------------------------------------------------------------
 
     def listen(self, now: float, timeout: float | None = None) -> Pending[UserTranscriptEvent | None]:
-        """The next turn of the caller's; ``None`` after so many seconds in which none has begun."""
+        """The next turn of the caller's; ``None`` after so many seconds in which none has begun, or what had begun by
+        then has come to nothing.
+        """
         self._check(self.parts.stt)
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
@@ -291,13 +294,17 @@ class ConversationMachine:
         return listening.pending
 
     def _late(self, listening: _Listening, now: float) -> None:
-        listening.is_late = True
-        self._give_up_late()
+        """There was nothing, unless somebody has begun to say something."""
+        unsettled = self.ear.unsettled
+        listening.waits_for = unsettled[-1].number if unsettled else 0
+        self._give_up_late(settled=0)
 
-    def _give_up_late(self) -> None:
-        """Tell those whose time is over that there was nothing, unless somebody has begun to say something."""
-        if not self.ear.is_busy:
-            for listening in [waiter for waiter in self._listening if waiter.is_late]:
+    def _give_up_late(self, settled: int) -> None:
+        """Tell those that there was nothing whose time is over, and who have waited for no more than this: another
+        utterance may have begun at once, as it does for ever where a noise does not end.
+        """
+        for listening in [*self._listening]:
+            if listening.waits_for is not None and listening.waits_for <= settled:
                 self._listening.remove(listening)
                 listening.pending.resolve(None)
 
@@ -478,14 +485,14 @@ class ConversationMachine:
         if not say.interruptible or not ear.is_busy:
             self._timers.cancel("polite")
             return Begin.NOW
-        utterance = ear.unsettled
-        if say.response is not None and utterance is not None and self.parts.stt:
-            self._set_doubt(say, utterance, now, now)
+        if say.response is not None and self.parts.stt:
+            self._set_doubt(say, ear.unsettled[0], now, now)
             return Begin.PAUSED
         if say.waits_until is None:
             say.waits_until = now + POLITE
         if say.waits_until <= now:
-            if utterance is not None and ear.is_speaking:
+            utterance = ear.unsettled[0]
+            if ear.is_speaking:
                 if self._counts(utterance.text):
                     return Begin.LATER  # somebody, and no noise on the line
                 utterance.may_be_backchannel = True  # so that words of it interrupt, should there come some
@@ -541,7 +548,7 @@ class ConversationMachine:
             self._events.append(PartFailed(failure))
             self._add_turn(failure, now)
         self._tell_deafness()
-        self._give_up_late()
+        self._give_up_late(utterance.number)
         self.speaker.poke(now)
 
     def deafened(self, error: Exception, now: float) -> None:
@@ -599,8 +606,8 @@ class ConversationMachine:
         doubt, unsettled = self._doubt, self.ear.unsettled
         if doubt is None or doubt.utterance is not utterance:
             return
-        if unsettled is not None:  # meanwhile they have said something else
-            doubt.utterance = unsettled
+        if unsettled:  # meanwhile they have said something else
+            doubt.utterance = unsettled[0]
         else:
             self._doubt = None
             self._timers.cancel("doubt")
