@@ -55,6 +55,7 @@ WANTED = [
     "lapse",
     "abandoned recogniser",
     "polite",
+    "noise",
     "stale answer",
     "measured",
     "failed part",
@@ -118,6 +119,7 @@ class ConversationProperties(RuleBasedStateMachine):
         self.model_said: dict[int, str] = {}
         """By index in ``responses``."""
         self.speaking_since: float | None = None
+        self.gives_partials = False
         self.pendings: list[Pending[Any]] = []
         self.under_way: dict[Pending[Any], list[int]] = {}
         """What somebody had begun to say when the time of a ``listen()`` was over."""
@@ -142,6 +144,7 @@ class ConversationProperties(RuleBasedStateMachine):
             turn=turn,
             detector=self.detector,
         )
+        self.begun = self.world.now
         self.machine: ConversationMachine = self.world.machine
 
     # ---- time, and the caller --------------------------------------------------------------------------------------
@@ -153,7 +156,7 @@ class ConversationProperties(RuleBasedStateMachine):
         doubt = self.machine._doubt
         if doubt is not None:
             self.reach("doubt" if doubt.say.began is not None else "stale answer")
-        if not self.detector.speaking:
+        if not self.detector.speaking or self.is_noise():
             self.speaking_since = None
         elif self.speaking_since is None:
             self.speaking_since = world.now
@@ -166,7 +169,7 @@ class ConversationProperties(RuleBasedStateMachine):
         bound = self.speaking_since + self.world.options.interruption.min_speech + 2 * FRAME
         for told in self.told:
             say = told.say
-            if say.is_over or not say.interruptible or say.waits_until is not None:
+            if say.is_over or not say.interruptible:
                 continue
             if (
                 slot in [part.slot for part in self.parts_of(told, fillers=True)]
@@ -180,6 +183,26 @@ class ConversationProperties(RuleBasedStateMachine):
             self.reach("lapse")
         for _ in range(ticks):
             self.tick(FRAMES[what])
+
+    def is_noise(self) -> bool:
+        """Whether what the caller sends is taken for a noise, which may be talked over."""
+        utterance = self.machine.ear.current
+        if utterance is None or not utterance.is_noise:
+            return False
+        understood = self.understood.get(utterance.number, Understood())
+        texts = [*(text for _, text in understood.finals), understood.partial]
+        assert not WORD.findall(" ".join(texts)), "somebody is taken for a noise"
+        may_be_one = self.begun + self.world.options.end_of_turn.longest
+        assert self.gives_partials or self.world.now >= may_be_one, "… that recogniser would not have said so yet"
+        self.reach("noise")
+        return True
+
+    @rule(ticks=st.sampled_from([100, 200]), rest=st.sampled_from([0, 15, 60]))
+    def make_noise(self, ticks: int, rest: int) -> None:
+        """It lasts longer than the doubt, and begins again at once."""
+        for frame, count in ((LOUD, ticks), (SILENT, rest), (LOUD, 20)):
+            for _ in range(count):
+                self.tick(frame)
 
     @rule(seconds=st.sampled_from([3.0, 12.0]), silence=st.booleans())
     def wait(self, seconds: float, silence: bool) -> None:
@@ -280,6 +303,8 @@ class ConversationProperties(RuleBasedStateMachine):
 
     def hear(self, number: int, text: str, is_final: bool, start: float | None) -> None:
         understood = self.understood.setdefault(number, Understood())
+        current = self.machine.ear.current
+        self.gives_partials |= not is_final and "Word" in text and current is not None and current.number == number
         if number != 9999 and not understood.is_over and number not in self.world.ended:
             understood.add(text, is_final, start)
         self.machine.receive_transcript(number, transcript(text, is_final, start), self.world.now)
@@ -560,7 +585,7 @@ class ConversationProperties(RuleBasedStateMachine):
                     self.reach("dtmf")
                 case _:
                     pass
-        if any(say.waits_until is not None for say in self.machine.speaker.queue):
+        if any(say.waits_since is not None for say in self.machine.speaker.queue):
             self.reach("polite")
         if any("Filler" in command.text for command in self.world.asks(Synthesise)):
             self.reach("filler")

@@ -69,8 +69,14 @@ class Utterance:
     """Why it has not said all."""
     final_at: float | None = None
     """When the last final transcript came."""
+    continues: int | None = None
+    """The one that was cut when it had lasted too long, and of which this is the rest."""
+    heard_since: float | None = None
+    """Since when the recogniser has nothing older to do; ``None`` while it has."""
+    is_noise: bool = False
+    """Whether it is taken for a noise, and nobody is heard in it."""
     is_beside: bool = False
-    """Whether it was begun while the agent was saying something, or about to."""
+    """Whether it was begun while the agent was saying something, or about to; or that was begun over it."""
     may_be_backchannel: bool = False
     """… and whether something of that had been heard."""
 
@@ -340,7 +346,7 @@ class Ear:
 
     def _new(self, at: float, now: float) -> Utterance:
         self.timers.set("longest", now + self._options.longest, self._too_long)
-        return Utterance(self._new_number(), TurnTimes(began=at))
+        return Utterance(self._new_number(), TurnTimes(began=at), heard_since=None if self.waiting else at)
 
     def _pause(self, at: float, now: float) -> None:
         if self.state is not EarState.SPEAKING or self._utterance is None:
@@ -392,6 +398,7 @@ class Ear:
         assert utterance is not None
         utterance.times.ended = now
         following = self._utterance = self._new(now, now)
+        following.continues, following.heard_since = utterance.number, None
         self._finish(utterance, now)
         self._listener.speech_goes_on(following, now, now)
 
@@ -439,4 +446,7 @@ class Ear:
         utterance.error = error
         self.timers.cancel(utterance.number)
         while self.waiting and self.waiting[0].is_over:
-            self._listener.settled(self.waiting.popleft(), now)
+            settled = self.waiting.popleft()
+            for oldest in self.unsettled[:1]:
+                oldest.heard_since = now
+            self._listener.settled(settled, now)

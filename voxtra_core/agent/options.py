@@ -74,7 +74,10 @@ class Interruption:
     somebody speaks; without this it has been interrupted then.
     """
     doubt: float = attrs.field(default=3.0, validator=_within(0.1, 30))
-    """How long words are waited for: who speaks longer than that has something to say."""
+    """How long words are waited for. A recogniser that gives partial transcripts, and none of so much sound, says that
+    it is a noise, over which the agent goes on; one that gives none has the whole turn to find words. Without
+    ``resume``, who speaks for so long while an answer is being made has interrupted it.
+    """
     dtmf: bool = True
     """Whether a key interrupts, too."""
 

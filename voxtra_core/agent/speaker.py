@@ -150,8 +150,8 @@ class Say:
     """Seconds that were heard: more than that while the word that was cut is said again."""
     base: float | None = None
     """Where the mouth stood when it began with that."""
-    waits_until: float | None = None
-    """How long it waits for somebody who speaks."""
+    waits_since: float | None = None
+    """Since when it waits for somebody who speaks."""
     source: int | None = None
     """What its text comes from, to be cancelled with it."""
     began: float | None = None
