@@ -211,6 +211,70 @@ def test_who_listens_does_not_interrupt(text: str) -> None:
     assert world.of(UserTranscriptEvent) == [], "and it is no turn"
 
 
+@pytest.mark.parametrize(
+    ("begins", "lasts", "is_turn"),
+    [
+        (0.9, 0.3, False),  # it ends while the agent speaks
+        (1.2, 0.3, False),  # or at the same time
+        (1.2, 0.6, True),  # the agent falls silent, and would have ended before
+        (1.4, 0.3, True),
+        (1.5, 0.3, True),
+    ],
+)
+def test_who_still_speaks_when_the_agent_has_ended_answers(begins: float, lasts: float, is_turn: bool) -> None:
+    """A question whose last sound is at 1.5 s."""
+    world = World(auto_voice=True)
+    say = world.machine.say(world.now, "Do you confirm?")
+    world.step()
+    world.silence(begins)
+    world.speak(lasts)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    world.silence(1)
+    assert world.said(say) == Said("Do you confirm?")
+    assert bool(world.of(UserTranscriptEvent)) is is_turn
+
+
+def test_who_listens_until_the_agent_is_silent_for_them_does_not_answer_while_there_may_be_more() -> None:
+    """Its text is still being written, or made."""
+    world = World()
+    say = world.machine.say(world.now)
+    world.have_source(say)
+    world.machine.add_text(say, "Do you confirm? Or ", world.now)
+    world.step()
+    world.voice(1.5)
+    world.silence(1.2)
+    world.speak(0.6)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    assert world.of(UserTranscriptEvent) == []
+    assert not say.finished.done
+
+
+def test_who_listens_does_not_answer_as_something_that_waits_is_wanted_no_more() -> None:
+    world, say = speaking()
+    behind = world.machine.say(world.now, "This too.")
+    world.step()
+    world.speak(0.1)
+    behind.finished.abandon(world.now)
+    world.speak(0.3)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    assert world.of(UserTranscriptEvent) == []
+    assert not say.finished.done
+
+
+def test_who_hums_over_what_has_gone_on_does_not_answer() -> None:
+    """It was taken for a noise, and the agent has more to say than it had left when it fell silent for that."""
+    world, say = disturbed(partials=True)
+    world.speak(5)
+    assert world.is_audible()
+    world.silence(1)
+    assert not say.finished.done
+    world.recognise("Mm-hm.")
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello."]
+
+
 def test_it_is_a_turn_when_the_agent_is_silent() -> None:
     world = World()
     pending = world.machine.listen(world.now)

@@ -79,6 +79,8 @@ class Utterance:
     """Whether it was begun while the agent was saying something, or about to; or that was begun over it."""
     may_be_backchannel: bool = False
     """… and whether something of that had been heard."""
+    agent_ended: float | None = None
+    """When all of that had been heard, or would have been, had the agent not fallen silent."""
 
     @property
     def text(self) -> str:
@@ -93,6 +95,12 @@ class Utterance:
         """The least of its transcripts'."""
         known = [final.confidence for final in self.finals if final.confidence is not None and final.text.strip()]
         return min(known, default=None)
+
+    @property
+    def outlasts_the_agent(self) -> bool:
+        """Whether it ended when the agent had, or would have."""
+        ended = self.times.ended
+        return ended is not None and self.agent_ended is not None and ended > self.agent_ended
 
     @property
     def has_final_text(self) -> bool:

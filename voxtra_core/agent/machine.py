@@ -483,6 +483,8 @@ class ConversationMachine:
         if self._doubt is not None and self._doubt.say is say:
             self._doubt = None
             self._timers.cancel("doubt")
+        if self.speaker.current is None:
+            self._agent_ends(now)
         history = self.thinker.history
         if say.response is not None:
             if not say.response.is_over and self._error is None:
@@ -494,6 +496,11 @@ class ConversationMachine:
             if said.text and not is_told:
                 history.append({"role": "assistant", "content": said.text})
         self._events.append(said)
+
+    def _agent_ends(self, at: float) -> None:
+        """Who still speaks then answers, whatever they say."""
+        for utterance in self.ear.unsettled:
+            utterance.agent_ended = min(at, inf if utterance.agent_ended is None else utterance.agent_ended)
 
     def _may_begin(self, say: Say, now: float) -> Begin:
         """Nobody is talked over. What answers an earlier turn is out of date if they say something else."""
@@ -567,7 +574,8 @@ class ConversationMachine:
         else:
             self._no_words(utterance, now)
         if WORD.search(text):
-            if not (utterance.may_be_backchannel and self._is_backchannel(text)):
+            is_listening = utterance.may_be_backchannel and not utterance.outlasts_the_agent
+            if not (is_listening and self._is_backchannel(text)):
                 turn = _turn_of(utterance)
                 self._events.append(turn)
                 self._add_turn(turn, now)
@@ -628,6 +636,7 @@ class ConversationMachine:
             return
         if utterance not in self.noise.somebody(now):
             return
+        self._agent_ends(now + self.speaker.left)
         self.speaker.pause(now)
         self._set_doubt(say, utterance, began, now)
 
@@ -669,6 +678,8 @@ class ConversationMachine:
         else:
             self._doubt = None
             self._timers.cancel("doubt")
+            for noise in self.ear.unsettled:
+                noise.agent_ended = None
             self._events.append(AgentResumed(now, utterance.text))
             self.speaker.resume(now)
 

@@ -68,7 +68,9 @@ class Interruption:
     min_words: int = attrs.field(default=1, validator=_within(0, 20))
     """How many words they have to say."""
     backchannels: Sequence[str] = attrs.field(default=BACKCHANNELS, converter=_frozen)
-    """What is none, and no turn either, when it is said while the agent speaks. Case and punctuation do not count."""
+    """What is none, and no turn either, when it is said while the agent speaks; what ends after that has is an answer.
+    Case and punctuation do not count.
+    """
     resume: bool = True
     """Whether the agent goes on where it was when there were no such words. It falls silent at once in any case when
     somebody speaks; without this it has been interrupted then.

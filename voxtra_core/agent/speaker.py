@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
+from math import inf
 from typing import Literal, Protocol
 
 import attrs
@@ -228,6 +229,15 @@ class Speaker:
     def current(self) -> Say | None:
         """What is being said, or is paused."""
         return self.queue[0] if self.queue and self.queue[0].state is not SayState.WAITING else None
+
+    @property
+    def left(self) -> float:
+        """Seconds until what is being said has been heard; infinite while there may be more of it."""
+        say = self.current
+        if say is None:
+            return 0.0
+        is_all = say.has_all_text and all(sentence.is_made for sentence in say.sentences)
+        return self._mouth.waiting + TAIL if is_all else inf
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
