@@ -304,7 +304,9 @@ class ConversationProperties(RuleBasedStateMachine):
     def hear(self, number: int, text: str, is_final: bool, start: float | None) -> None:
         understood = self.understood.setdefault(number, Understood())
         current = self.machine.ear.current
-        self.gives_partials |= not is_final and "Word" in text and current is not None and current.number == number
+        self.gives_partials |= (
+            not is_final and any(map(str.isalnum, text)) and current is not None and current.number == number
+        )
         if number != 9999 and not understood.is_over and number not in self.world.ended:
             understood.add(text, is_final, start)
         self.machine.receive_transcript(number, transcript(text, is_final, start), self.world.now)
@@ -598,7 +600,8 @@ class ConversationProperties(RuleBasedStateMachine):
             if number in self.world.ended and not understood.is_over:
                 self.reach("abandoned recogniser")
                 understood.is_over = understood.failed = True
-            if understood.failed and number not in machine_waits(self.machine):
+            current = self.machine.ear.current
+            if understood.failed and (current is None or current.number != number):  # or else they still speak
                 understood.is_over = True
         expected = []
         for number in self.utterances():
