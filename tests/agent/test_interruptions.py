@@ -408,6 +408,14 @@ def test_the_agent_goes_on_over_a_noise_that_costs_nothing() -> None:
     assert world.said(say) == Said(LONG)
 
 
+def test_a_sign_of_listening_tells_that_a_recogniser_gives_partials_and_is_no_word() -> None:
+    world, say = disturbed(partials=False)
+    world.partial("Mm-hm")
+    world.speak(3)
+    assert world.is_audible()
+    assert not say.finished.done
+
+
 def test_its_rests_are_no_silence() -> None:
     """What comes after them does not silence the agent again, be it another turn; after a real pause it does."""
     world, say = disturbed(partials=True)

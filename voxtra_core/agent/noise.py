@@ -56,7 +56,7 @@ class Noise:
 
     def understood(self, utterance: Utterance) -> None:
         """There is more text."""
-        if utterance is self._ear.current and self._has_words(utterance.partial):
+        if utterance is self._ear.current and any(map(str.isalnum, utterance.partial)):
             self._gives_partials = True
         if self._has_words(utterance.text):
             self._none(utterance)
