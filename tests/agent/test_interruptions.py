@@ -485,6 +485,17 @@ def test_a_word_in_it_that_is_too_little_silences() -> None:
     assert world.said(say).by == "speech"
 
 
+def test_so_does_one_that_was_in_it_earlier() -> None:
+    """Of which the recogniser tells when the noise has gone on as another utterance."""
+    world, say = disturbed(Interruption(min_words=2), partials=True, longest=5)
+    world.speak(5)
+    assert world.is_audible()
+    world.recognise("Well", utterance=world.number_of(Finish))
+    world.speak(0.22)
+    assert not world.is_audible()
+    assert not say.finished.done
+
+
 def test_the_end_of_a_long_utterance_is_waited_for_where_the_recogniser_gives_no_partials() -> None:
     """It may be somebody, and they are to have the word; nothing is lost if it is not."""
     world, say = disturbed(partials=False)

@@ -558,19 +558,19 @@ class ConversationMachine:
 
     def understood(self, utterance: Utterance, now: float) -> None:
         """There is more text."""
-        was_noise = utterance.is_noise
-        self.noise.understood(utterance)
+        began = now if utterance.is_noise else utterance.times.began or now
+        self._tell_noise(self.noise.understood, utterance, now)
         if self._counts(utterance.text):
-            self._words_said(utterance, now if was_noise else utterance.times.began or now, now)
-        elif was_noise and not utterance.is_noise and self.ear.is_speaking:
-            self._suspect(utterance, now, now)
+            self._words_said(utterance, began, now)
 
     def settled(self, utterance: Utterance, now: float) -> None:
         """This is all there will be."""
-        text, was_noise = utterance.text, utterance.is_noise
-        self._tell_noise(utterance, now)
+        text, began = utterance.text, now if utterance.is_noise else utterance.times.began or now
+        if self.parts.stt:
+            self._tell_noise(self.noise.settled, utterance, now)
+            self._wait_for_somebody(utterance, now)
         if self._counts(text):
-            self._words_said(utterance, now if was_noise else utterance.times.began or now, now)
+            self._words_said(utterance, began, now)
         else:
             self._no_words(utterance, now)
         if WORD.search(text):
@@ -593,11 +593,16 @@ class ConversationMachine:
         self._events.append(PartFailed(self._deafness))
         self._tell_deafness()
 
-    def _tell_noise(self, utterance: Utterance, now: float) -> None:
-        """Whether nobody has said anything in this, of which all is known."""
-        if not self.parts.stt:
-            return
-        self.noise.settled(utterance)
+    def _tell_noise(self, tell: Callable[[Utterance], object], utterance: Utterance, now: float) -> None:
+        """What is known of this tells of what sounds now: it is a noise, or it is none, and may be interrupting."""
+        current = self.ear.current
+        was_noise = current is not None and current.is_noise
+        tell(utterance)
+        if current is not None and was_noise and not current.is_noise and self.ear.is_speaking:
+            self._suspect(current, now, now)
+
+    def _wait_for_somebody(self, utterance: Utterance, now: float) -> None:
+        """Whether what waits for the end of what they say is to wait for more of it."""
         waiting = [say for say in self.speaker.queue if say.state is SayState.WAITING]
         if self._has_words(utterance.text):
             for say in waiting:
