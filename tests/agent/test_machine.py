@@ -167,6 +167,7 @@ class ConversationProperties(RuleBasedStateMachine):
         """Somebody speaks, and so does the agent."""
         assert self.speaking_since is not None
         bound = self.speaking_since + self.world.options.interruption.min_speech + 2 * FRAME
+        bound += self.detector.silence  # it may be over
         for told in self.told:
             say = told.say
             if say.is_over or not say.interruptible:
