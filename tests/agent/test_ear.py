@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from voxtra_core.agent.commands import AbandonRecogniser, AskDetector, Cancel, Finish
-from voxtra_core.agent.ear import LAPSE, LOOK, PREROLL, EarState
+from voxtra_core.agent.ear import LAPSE, LOOK, MOST_WAITING, PREROLL, EarState
 from voxtra_core.agent.events import PartFailed, SpeechBegan, SpeechOver, UserTranscriptEvent
 from voxtra_core.agent.options import Conversation, EndOfTurn
 from voxtra_core.agent.providers import Transcript
@@ -17,7 +17,7 @@ from voxtra_core.errors import AgentNotConfigured, CallEnded, ProviderFailed
 from voxtra_core.media.activity import Activity, VoiceActivity
 from voxtra_core.media.formats import ULAW
 
-from .world import FRAME, LOUD, SILENT, World
+from .world import FRAME, LOUD, SILENT, World, transcript
 
 ENDED = CallEnded("call-1", CallEnd(16, EndedBy.REMOTE))
 
@@ -203,6 +203,21 @@ def test_what_it_was_asked_is_forgotten_when_they_go_on() -> None:
     assert not world.machine.ear.waiting
 
 
+def test_it_is_asked_anew_after_the_ear_was_closed() -> None:
+    """In the middle of a question, whose answer nobody wants any more."""
+    world = asking()
+    world.speak(1)
+    world.silence(0.3)
+    question = world.number_of(AskDetector)
+    world.machine.ear.close()
+    world.step()
+    assert Cancel(question) in world.commands
+    world.silence(3)
+    world.speak(1)
+    world.silence(0.3)
+    assert len(world.asks(AskDetector)) == 2
+
+
 def test_the_ceiling_is_the_longest_silence() -> None:
     world = World(Conversation(end_of_turn=EndOfTurn(silence=5, ceiling=1.5)))
     world.speak(1)
@@ -210,14 +225,13 @@ def test_the_ceiling_is_the_longest_silence() -> None:
 
 
 def test_one_turn_is_no_longer_than_that() -> None:
-    """And the next begins where it ends, of which no edge tells."""
+    """And the next begins where it ends, which is no edge: they have not stopped."""
     world = world_of(longest=2)
     begun = world.now
     world.speak(5)
     world.silence(1)
     assert len(world.asks(Finish)) == 3
-    assert len(world.of(SpeechBegan)) == 3
-    assert len(world.of(SpeechOver)) == 1
+    assert len(world.of(SpeechBegan)) == len(world.of(SpeechOver)) == 1
     first, second, third = (world.machine.ear._find(number) for number in world.heard_bytes)
     assert first is not None
     assert second is not None
@@ -471,6 +485,34 @@ def test_a_partial_transcript_counts_for_nothing_when_it_has_finished() -> None:
     assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello."]
 
 
+@pytest.mark.parametrize("late", ["hello", "Hello there", "hello there"])
+def test_a_partial_transcript_that_comes_behind_its_final_says_nothing(late: str) -> None:
+    world = World()
+    world.speak(1)
+    world.recognise("Hello, there.", finish=False)
+    world.partial(late)
+    world.silence(0.68)
+    assert world.asks(Finish), "nor does it keep the turn open"
+    world.finish(world.utterance, OSError("gone"))
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello, there."]
+
+
+def test_one_that_says_more_or_is_of_later_counts() -> None:
+    """Of a recogniser that fails, and has given no final transcript of it."""
+    world = World()
+    world.speak(1)
+    world.machine.receive_transcript(world.utterance, transcript("yes", start=0.0), world.now)
+    world.machine.receive_transcript(world.utterance, transcript("yes", is_final=False, start=0.5), world.now)
+    world.finish(world.utterance, OSError("gone"))
+    world.silence(1)
+    world.speak(1)
+    world.recognise("hello", finish=False)
+    world.partial("there")
+    world.finish(world.utterance, OSError("gone"))
+    world.silence(1)
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["yes yes", "hello there"]
+
+
 def test_transcripts_for_the_same_stretch_take_each_others_place() -> None:
     world = World()
     world.speak(1)
@@ -621,3 +663,24 @@ def test_who_waits_behind_a_recogniser_that_hangs_has_all_of_the_time() -> None:
     assert [abandon.utterance for abandon in world.asks(AbandonRecogniser)] == [first]
     world.recognise("here I am", utterance=second)
     assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["here I am"]
+
+
+def test_what_waits_for_a_recogniser_that_always_hangs_is_bounded_and_is_told() -> None:
+    """Somebody says something every 2 s; it would take 10 s to give up each."""
+    world = World()
+    listening = []
+    for number in range(3 * MOST_WAITING):
+        listening.append(world.machine.listen(world.now))
+        world.speak(1)
+        if number == 0:
+            world.partial("the first")
+        world.silence(1)
+        assert len(world.machine.ear.waiting) <= MOST_WAITING
+    abandoned = [abandon.utterance for abandon in world.asks(AbandonRecogniser)]
+    asked = [finish.utterance for finish in world.asks(Finish)]
+    assert abandoned == asked[: len(abandoned)], "the oldest first"
+    assert len(abandoned) >= 2 * MOST_WAITING
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["the first"], "what was understood is a turn"
+    assert len(world.of(PartFailed)) == len(abandoned)
+    assert sum(pending.failed for pending in listening) == len(abandoned) - 1
+    assert "takes too long" in f"{world.of(PartFailed)[0].error}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from voxtra_core.agent.commands import AskModel, Cancel, Synthesise
+from voxtra_core.agent.commands import AskModel, Cancel, Finish, Synthesise
 from voxtra_core.agent.events import (
     AgentInterrupted,
     AgentResumed,
     Said,
+    SpeechBegan,
     TurnMeasured,
     UserTranscriptEvent,
 )
 from voxtra_core.agent.machine import MOST_TURNS, POLITE
-from voxtra_core.agent.options import BACKCHANNELS, Conversation, Interruption
+from voxtra_core.agent.noise import PAUSE
+from voxtra_core.agent.options import BACKCHANNELS, Conversation, EndOfTurn, Interruption
 from voxtra_core.agent.providers import ToolCall
 from voxtra_core.agent.speaker import Say, SayState
 from voxtra_core.errors import ProviderFailed
@@ -36,6 +38,35 @@ def speaking(options: Interruption | None = None, *, stt: bool = True) -> tuple[
 
 def frames(world: World) -> int:
     return len(world.mouth.heard)
+
+
+def greeted(options: Interruption | None = None, *, partials: bool, longest: float = 60.0) -> World:
+    """Somebody has said hello; with partials, the recogniser had told so before they had finished."""
+    conversation = Conversation(interruption=options or Interruption(), end_of_turn=EndOfTurn(longest=longest))
+    world = World(conversation, auto_voice=True)
+    world.speak(0.4)
+    if partials:
+        world.partial("Hello")
+    world.silence(1)
+    world.recognise("Hello.")
+    return world
+
+
+def disturbed(options: Interruption | None = None, *, partials: bool, longest: float = 60.0) -> tuple[World, Say]:
+    """… and the agent speaks, into which a noise begins. It has fallen silent."""
+    world = greeted(options, partials=partials, longest=longest)
+    say = world.machine.say(world.now, LONG)
+    world.step()
+    world.silence(SECOND)
+    world.speak(0.3)
+    assert not world.is_audible()
+    return world, say
+
+
+def finish_all(world: World) -> None:
+    """The recogniser has understood nothing of what it was told to finish."""
+    for number in [number for number, part in world.open.items() if isinstance(part.command, Finish)]:
+        world.finish(number)
 
 
 # ---- speech ----------------------------------------------------------------------------------------------------------
@@ -194,6 +225,70 @@ def test_who_listens_does_not_interrupt(text: str) -> None:
     assert world.of(UserTranscriptEvent) == [], "and it is no turn"
 
 
+@pytest.mark.parametrize(
+    ("begins", "lasts", "is_turn"),
+    [
+        (0.9, 0.3, False),  # it ends while the agent speaks
+        (1.2, 0.3, False),  # or at the same time
+        (1.2, 0.6, True),  # the agent falls silent, and would have ended before
+        (1.4, 0.3, True),
+        (1.5, 0.3, True),
+    ],
+)
+def test_who_still_speaks_when_the_agent_has_ended_answers(begins: float, lasts: float, is_turn: bool) -> None:
+    """A question whose last sound is at 1.5 s."""
+    world = World(auto_voice=True)
+    say = world.machine.say(world.now, "Do you confirm?")
+    world.step()
+    world.silence(begins)
+    world.speak(lasts)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    world.silence(1)
+    assert world.said(say) == Said("Do you confirm?")
+    assert bool(world.of(UserTranscriptEvent)) is is_turn
+
+
+def test_who_listens_until_the_agent_is_silent_for_them_does_not_answer_while_there_may_be_more() -> None:
+    """Its text is still being written, or made."""
+    world = World()
+    say = world.machine.say(world.now)
+    world.have_source(say)
+    world.machine.add_text(say, "Do you confirm? Or ", world.now)
+    world.step()
+    world.voice(1.5)
+    world.silence(1.2)
+    world.speak(0.6)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    assert world.of(UserTranscriptEvent) == []
+    assert not say.finished.done
+
+
+def test_who_listens_does_not_answer_as_something_that_waits_is_wanted_no_more() -> None:
+    world, say = speaking()
+    behind = world.machine.say(world.now, "This too.")
+    world.step()
+    world.speak(0.1)
+    behind.finished.abandon(world.now)
+    world.speak(0.3)
+    world.silence(1)
+    world.recognise("Mm-hm.")
+    assert world.of(UserTranscriptEvent) == []
+    assert not say.finished.done
+
+
+def test_who_hums_over_what_has_gone_on_does_not_answer() -> None:
+    """It was taken for a noise, and the agent has more to say than it had left when it fell silent for that."""
+    world, say = disturbed(partials=True)
+    world.speak(5)
+    assert world.is_audible()
+    world.silence(1)
+    assert not say.finished.done
+    world.recognise("Mm-hm.")
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello."]
+
+
 def test_it_is_a_turn_when_the_agent_is_silent() -> None:
     world = World()
     pending = world.machine.listen(world.now)
@@ -235,14 +330,6 @@ def test_without_resuming_it_is_interrupted_at_once(options: Interruption) -> No
 def test_without_a_recogniser_too() -> None:
     world, say = speaking(stt=False)
     world.speak(0.24)
-    assert world.said(say).by == "speech"
-
-
-def test_who_speaks_longer_than_the_doubt_has_something_to_say() -> None:
-    world, say = speaking()
-    world.speak(3.1)
-    assert not say.finished.done
-    world.speak(0.2)
     assert world.said(say).by == "speech"
 
 
@@ -329,6 +416,216 @@ def test_what_waits_behind_it_is_interrupted_too_and_never_begins() -> None:
     assert [command.text for command in world.asks(Synthesise)] == [*LONG.replace(". ", ".|").split("|"), "This not."]
 
 
+# ---- noises ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_agent_goes_on_over_a_noise_that_costs_nothing() -> None:
+    """A recogniser that gives partials has given none for 3 s."""
+    world, say = disturbed(partials=True)
+    world.speak(2.68)
+    assert not world.is_audible()
+    world.speak(0.06)
+    assert world.is_audible()
+    assert len(world.of(AgentResumed)) == 1
+    world.speak(5)
+    assert world.said(say) == Said(LONG)
+
+
+def test_a_sign_of_listening_tells_that_a_recogniser_gives_partials_and_is_no_word() -> None:
+    world, say = disturbed(partials=False)
+    world.partial("Mm-hm")
+    world.speak(3)
+    assert world.is_audible()
+    assert not say.finished.done
+
+
+def test_its_rests_are_no_silence() -> None:
+    """What comes after them does not silence the agent again, be it another turn; after a real pause it does."""
+    world, say = disturbed(partials=True)
+    world.speak(2.8)
+    for rest in (0.4, 1.5):
+        world.silence(rest)
+        before = frames(world)
+        world.speak(0.6)
+        assert frames(world) == before + 30
+    finish_all(world)
+    assert not say.finished.done
+    world.silence(PAUSE + FRAME)
+    world.speak(0.3)
+    assert not world.is_audible()
+    assert len(world.of(SpeechBegan)) == 5
+
+
+def test_a_rest_within_a_turn_is_one_if_it_is_long_enough() -> None:
+    """Where a turn is not over by then."""
+    conversation = Conversation(end_of_turn=EndOfTurn(silence=4, ceiling=4, longest=60))
+    world = World(conversation, auto_voice=True)
+    world.speak(0.4)
+    world.partial("Hello")
+    world.silence(4.1)
+    world.recognise("Hello.")
+    say = world.machine.say(world.now, LONG * 3)
+    world.step()
+    world.speak(3.5)
+    assert world.is_audible()
+    world.silence(PAUSE + FRAME)
+    world.speak(0.3)
+    assert not world.is_audible()
+    world.speak(2.5)
+    assert not world.is_audible(), "the three seconds begin anew"
+    world.speak(0.5)
+    assert world.is_audible()
+    assert not say.finished.done
+
+
+def test_words_interrupt_what_is_said_over_a_noise_and_it_is_one_no_more() -> None:
+    world, say = disturbed(partials=True)
+    world.speak(3)
+    assert world.is_audible()
+    world.partial("Wait please")
+    assert world.said(say).by == "speech"
+    assert world.of(AgentInterrupted)[-1].began == pytest.approx(world.now), "and not when the noise had begun"
+    behind = world.machine.say(world.now, "Yes?")
+    world.step()
+    world.speak(5)
+    assert not world.is_audible()
+    world.silence(1)
+    world.recognise("Wait please.")
+    world.silence(1)
+    assert world.said(behind) == Said("Yes?")
+    assert [turn.text for turn in world.of(UserTranscriptEvent)] == ["Hello.", "Wait please."]
+
+
+def test_a_word_in_it_that_is_too_little_silences() -> None:
+    world, say = disturbed(Interruption(min_words=2), partials=True)
+    world.speak(3)
+    assert world.is_audible()
+    world.partial("Well")
+    world.speak(0.22)
+    assert not world.is_audible()
+    assert not say.finished.done
+    world.partial("Well then")
+    assert world.said(say).by == "speech"
+
+
+def test_so_does_one_that_was_in_it_earlier() -> None:
+    """Of which the recogniser tells when the noise has gone on as another utterance."""
+    world, say = disturbed(Interruption(min_words=2), partials=True, longest=5)
+    world.speak(5)
+    assert world.is_audible()
+    world.recognise("Well", utterance=world.number_of(Finish))
+    world.speak(0.22)
+    assert not world.is_audible()
+    assert not say.finished.done
+
+
+def test_the_end_of_a_long_utterance_is_waited_for_where_the_recogniser_gives_no_partials() -> None:
+    """It may be somebody, and they are to have the word; nothing is lost if it is not."""
+    world, say = disturbed(partials=False)
+    before = frames(world)
+    world.speak(20)
+    world.silence(1)
+    assert frames(world) == before
+    world.recognise("")
+    world.silence(6)
+    assert world.said(say) == Said(LONG)
+
+
+def test_so_is_it_where_the_recogniser_has_failed_or_is_behind() -> None:
+    world, say = disturbed(partials=True)
+    world.silence(1)  # a cough, which the recogniser hangs on
+    world.speak(4)
+    assert not world.is_audible()
+    finish_all(world)
+    world.speak(2.9)
+    assert not world.is_audible(), "it has had no time for that yet"
+    world.finish(world.utterance, OSError("reset"))
+    world.speak(4)
+    assert not world.is_audible()
+    world.silence(1)
+    assert world.is_audible()
+    assert not say.finished.done
+
+
+def test_a_noise_without_end_is_known_by_its_first_part_that_was_cut() -> None:
+    world, say = disturbed(partials=False, longest=10)
+    world.speak(10)
+    before = frames(world)
+    world.speak(1)
+    assert frames(world) == before, "the recogniser may have understood something"
+    finish_all(world)
+    world.speak(5)
+    assert world.said(say) == Said(LONG)
+    again = world.machine.say(world.now, "This too.")
+    world.step()
+    world.speak(2)
+    assert world.said(again) == Said("This too.")
+    assert len(world.of(SpeechBegan)) == 2
+
+
+def test_who_speaks_without_end_has_the_word() -> None:
+    """Their turn is cut as well."""
+    world, say = disturbed(partials=False, longest=10)
+    world.speak(11)
+    cut = world.number_of(Finish)
+    world.recognise("Here is a long story.", utterance=cut)
+    assert world.said(say).by == "speech"
+    behind = world.machine.say(world.now, "Hm.")
+    world.step()
+    before = frames(world)
+    for _ in range(3):
+        world.speak(10)
+        world.recognise("And it goes on.", utterance=world.number_of(Finish))
+    world.speak(5)
+    assert frames(world) == before
+    world.silence(1)
+    world.recognise("So.")
+    world.silence(1)
+    assert world.said(behind) == Said("Hm.")
+
+
+@pytest.mark.parametrize("error", [None, OSError("reset")])
+def test_noises_that_follow_each_other_are_one_in_the_end(error: Exception | None) -> None:
+    """With rests that end a turn, and a recogniser that says what was in one only when the next has begun."""
+    world, say = disturbed(partials=False, longest=10)
+    begun = world.now
+    while not world.is_audible() and world.now < begun + 30:
+        world.speak(1)
+        for number in [number for number, part in world.open.items() if isinstance(part.command, Finish)]:
+            world.finish(number, error)
+        world.silence(0 if world.is_audible() else 1)
+    assert 10 <= world.now - begun < 13
+    assert not say.finished.done
+
+
+@pytest.mark.parametrize("partials", [True, False])
+def test_a_noise_costs_no_answer_that_has_not_begun(partials: bool) -> None:
+    world = greeted(partials=partials)
+    say = world.machine.say_response(world.now, world.machine.respond("Hello.", world.now))
+    world.step()
+    world.speak(0.1)
+    world.answer("Good morning.")
+    world.speak(4)
+    assert world.is_audible() is partials
+    world.silence(1)
+    finish_all(world)
+    world.silence(2)
+    assert world.said(say) == Said("Good morning.")
+
+
+def test_without_resuming_who_speaks_for_that_long_has_something_to_say() -> None:
+    world = greeted(Interruption(resume=False), partials=True)
+    response = world.machine.respond("Hello.", world.now)
+    world.speak(0.5)
+    say = world.machine.say_response(world.now, response)
+    world.step()
+    world.answer("Good morning.")
+    world.speak(2.9)
+    assert not say.finished.done
+    world.speak(0.2)
+    assert world.said(say).by == "speech"
+
+
 # ---- keys ------------------------------------------------------------------------------------------------------------
 
 
@@ -391,8 +688,61 @@ def test_it_waits_until_they_have_finished() -> None:
     assert not say.finished.done
 
 
-def test_it_waits_no_longer_than_is_polite() -> None:
-    world = World(auto_voice=True)
+def test_a_noise_is_waited_for_until_it_is_known_for_one() -> None:
+    world = greeted(partials=True)
+    world.speak(0.5)
+    say = world.machine.say(world.now, LONG)
+    world.step()
+    world.speak(2.46)
+    assert not world.is_audible()
+    world.speak(0.1)
+    assert world.is_audible()
+    world.partial("Wait please")
+    assert world.said(say).by == "speech"
+
+
+def test_who_talks_on_is_waited_for_where_the_recogniser_gives_no_partials() -> None:
+    world = greeted(partials=False)
+    world.speak(0.5)
+    say = world.machine.say(world.now, "Hello.")
+    world.step()
+    before = frames(world)
+    world.speak(2 * POLITE)
+    world.silence(1)
+    assert frames(world) == before
+    world.recognise("I say a lot.")
+    world.silence(1)
+    assert world.said(say) == Said("Hello.")
+
+
+def test_a_pause_in_what_they_say_is_not_its_end() -> None:
+    """Where they have said something already, and have not finished after 10 s."""
+    world = greeted(partials=True)
+    world.speak(0.5)
+    world.partial("I say")
+    world.machine.say(world.now, "Hello.")
+    world.step()
+    before = frames(world)
+    world.speak(POLITE - 0.4)
+    world.silence(0.6)
+    world.speak(1)
+    assert frames(world) == before
+
+
+def test_a_recogniser_is_waited_for_no_longer_than_is_polite() -> None:
+    """Nobody speaks any more; what they have said is not known."""
+    world = World(Conversation(end_of_turn=EndOfTurn(recognition_timeout=60)), auto_voice=True)
+    world.speak(0.5)
+    world.machine.say(world.now, "Hello.")
+    world.step()
+    world.silence(POLITE - FRAME)
+    assert frames(world) == 0
+    world.silence(2 * FRAME)
+    assert world.is_audible()
+
+
+def test_without_one_nobody_is() -> None:
+    world = World(stt=False, auto_voice=True)
     world.speak(0.5)
     world.machine.say(world.now, "Hello.")
     world.step()
@@ -523,6 +873,57 @@ def test_there_was_nothing_after_all() -> None:
     assert not pending.done
     world.recognise("")
     assert pending.result() is None
+
+
+def test_it_ends_with_what_was_under_way_then_although_another_has_begun() -> None:
+    """Of which the recogniser finds out nothing until then."""
+    world = World()
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1.8)
+    world.speak(1)
+    world.silence(1)
+    world.speak(0.5)
+    assert len(world.heard_bytes) == 2
+    assert not pending.done
+    finish_all(world)
+    assert pending.result() is None
+    following = world.machine.listen(world.now, 0)
+    world.step()
+    assert not following.done
+    world.silence(1)
+    world.recognise("Here I am.")
+    turn = following.result()
+    assert turn is not None
+    assert turn.text == "Here I am."
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.04])
+def test_it_ends_where_a_noise_does_not(rest: float) -> None:
+    """Music at the far end: for the detector somebody speaks for ever, cut by the longest turn alone."""
+    world = World(Conversation(end_of_turn=EndOfTurn(longest=10)))
+    pending = world.machine.listen(world.now, 2)
+    world.silence(1)
+    begun = world.now
+    while not pending.done and world.now < begun + 30:
+        world.speak(0.46)
+        world.silence(rest)
+        finish_all(world)
+    assert pending.result() is None
+    assert world.now <= begun + 11
+
+
+@pytest.mark.parametrize("begins", [1.0, 4.0])
+def test_a_noise_is_nobody_who_has_begun(begins: float) -> None:
+    """As soon as it is known for one: a recogniser that gives partials has given none for 3 s."""
+    world = greeted(partials=True)
+    world.machine.listen(world.now)
+    pending, begun = world.machine.listen(world.now, 5), world.now
+    world.silence(begins)
+    while not pending.done and world.now < begun + 30:
+        world.speak(0.2)
+        world.silence(0.02)
+    assert pending.result() is None
+    assert world.now - begun == pytest.approx(max(5, begins + 3), abs=0.25)
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan")])

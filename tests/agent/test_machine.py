@@ -55,6 +55,7 @@ WANTED = [
     "lapse",
     "abandoned recogniser",
     "polite",
+    "noise",
     "stale answer",
     "measured",
     "failed part",
@@ -119,8 +120,11 @@ class ConversationProperties(RuleBasedStateMachine):
         self.model_said: dict[int, str] = {}
         """By index in ``responses``."""
         self.speaking_since: float | None = None
+        self.gives_partials = False
         self.pendings: list[Pending[Any]] = []
         self.playouts: list[Pending[bool]] = []
+        self.under_way: dict[Pending[Any], list[int]] = {}
+        """What somebody had begun to say when the time of a ``listen()`` was over."""
 
     @initialize(
         turn=st.booleans(),
@@ -142,6 +146,7 @@ class ConversationProperties(RuleBasedStateMachine):
             turn=turn,
             detector=self.detector,
         )
+        self.begun = self.world.now
         self.machine: ConversationMachine = self.world.machine
 
     # ---- time, and the caller --------------------------------------------------------------------------------------
@@ -155,7 +160,7 @@ class ConversationProperties(RuleBasedStateMachine):
             self.reach("doubt" if doubt.say.began is not None else "stale answer")
         if any(say.began is not None and say.state is SayState.WAITING for say in self.machine.speaker.queue):
             self.reach("said in between")
-        if not self.detector.speaking:
+        if not self.detector.speaking or self.is_noise():
             self.speaking_since = None
         elif self.speaking_since is None:
             self.speaking_since = world.now
@@ -169,7 +174,7 @@ class ConversationProperties(RuleBasedStateMachine):
         bound = self.speaking_since + self.world.options.interruption.min_speech + self.detector.silence + 2 * FRAME
         for told in self.told:
             say = told.say
-            if say.is_over or not say.interruptible or say.waits_until is not None:
+            if say.is_over or not say.interruptible:
                 continue
             if (
                 slot in [part.slot for part in self.parts_of(told, fillers=True)]
@@ -183,6 +188,26 @@ class ConversationProperties(RuleBasedStateMachine):
             self.reach("lapse")
         for _ in range(ticks):
             self.tick(FRAMES[what])
+
+    def is_noise(self) -> bool:
+        """Whether what the caller sends is taken for a noise, which may be talked over."""
+        utterance = self.machine.ear.current
+        if utterance is None or not utterance.is_noise:
+            return False
+        understood = self.understood.get(utterance.number, Understood())
+        texts = [*(text for _, text in understood.finals), understood.partial]
+        assert not WORD.findall(" ".join(texts)), "somebody is taken for a noise"
+        may_be_one = self.begun + self.world.options.end_of_turn.longest
+        assert self.gives_partials or self.world.now >= may_be_one, "… that recogniser would not have said so yet"
+        self.reach("noise")
+        return True
+
+    @rule(ticks=st.sampled_from([100, 200]), rest=st.sampled_from([0, 15, 60]))
+    def make_noise(self, ticks: int, rest: int) -> None:
+        """It lasts longer than the doubt, and begins again at once."""
+        for frame, count in ((LOUD, ticks), (SILENT, rest), (LOUD, 20)):
+            for _ in range(count):
+                self.tick(frame)
 
     @rule(seconds=st.sampled_from([3.0, 12.0]), silence=st.booleans())
     def wait(self, seconds: float, silence: bool) -> None:
@@ -296,6 +321,10 @@ class ConversationProperties(RuleBasedStateMachine):
     def hear(self, number: int, text: str, is_final: bool, start: float | None) -> None:
         understood = self.understood.setdefault(number, Understood())
         has_failed = any(waiting.number == number and waiting.is_over for waiting in self.machine.ear.waiting)
+        current = self.machine.ear.current
+        self.gives_partials |= (
+            not is_final and any(map(str.isalnum, text)) and current is not None and current.number == number
+        )
         if number != 9999 and not understood.is_over and not has_failed and number not in self.world.ended:
             understood.add(text, is_final, start)
         self.machine.receive_transcript(number, transcript(text, is_final, start), self.world.now)
@@ -576,9 +605,11 @@ class ConversationProperties(RuleBasedStateMachine):
         assert [m["content"] for m in world.history if m["role"] == "user"] == self.users
         for ask in world.asks(AskModel)[-1:]:
             check_answered(ask.messages)
+        waits = machine_waits(machine)
         for pending, deadline in self.listens:
-            if deadline is not None and deadline <= world.now and not machine.ear.is_busy:
-                assert pending.done, "listen() waits beyond its time"
+            if deadline is not None and deadline <= world.now:
+                under_way = self.under_way.setdefault(pending, waits)  # when its time was over
+                assert pending.done or set(under_way) & set(waits), "listen() waits beyond its time"
 
     def note(self) -> None:
         for found in self.world.events:
@@ -599,7 +630,7 @@ class ConversationProperties(RuleBasedStateMachine):
                     self.reach("dtmf")
                 case _:
                     pass
-        if any(say.waits_until is not None for say in self.machine.speaker.queue):
+        if any(say.waits_since is not None for say in self.machine.speaker.queue):
             self.reach("polite")
         if any("Filler" in command.text for command in self.world.asks(Synthesise)):
             self.reach("filler")
@@ -612,7 +643,8 @@ class ConversationProperties(RuleBasedStateMachine):
             if number in self.world.ended and not understood.is_over:
                 self.reach("abandoned recogniser")
                 understood.is_over = understood.failed = True
-            if understood.failed and number not in machine_waits(self.machine):
+            current = self.machine.ear.current
+            if understood.failed and (current is None or current.number != number):  # or else they still speak
                 understood.is_over = True
         expected = []
         for number in self.utterances():

@@ -92,9 +92,9 @@ class FakeMouth(Mouth):
         self.sent_bytes = 0
         self.dropped = 0
         self.held = False
+        self.is_lost = False
         self.error: Exception | None = None
-        self.lost: Exception | None = None
-        """Why something that it was given is lost, until that is dropped; as the real one keeps it."""
+        """What was given to it has failed, and so does what follows, until that is dropped: as with the real one."""
         self.heard: list[tuple[float, int, float]] = []
         """When, of which sentence (its slot), up to which second of it."""
         self._marks: deque[tuple[int, Callable[[Exception | None, float], None]]] = deque()
@@ -114,13 +114,14 @@ class FakeMouth(Mouth):
         """Behind what waits."""
         assert self.may_speak(), "somebody put something into the mouth who may not speak"
         assert chunk.data
-        self.lost = self.lost or self.error
-        if self.lost is None:
+        if self.is_lost:
+            self.error = MediaFailed("lost")
+        if self.error is None:
             self.buffer += chunk.data
 
     def mark(self, reached: Callable[[Exception | None, float], None], *, ends: bool = False) -> None:
         """As the protocol says."""
-        error = self.lost or self.error
+        error = MediaFailed("lost") if self.is_lost else self.error
         if error is not None or not self.buffer:
             reached(error, self.now)
         else:
@@ -128,8 +129,9 @@ class FakeMouth(Mouth):
 
     def flush(self) -> None:
         """Drop it; marks are told, as the real one does."""
+        self.error = None
         self.dropped += len(self.buffer)
-        self.buffer, self.lost = b"", None
+        self.buffer = b""
         self._tell()
 
     def send(self, now: float) -> None:
@@ -147,14 +149,14 @@ class FakeMouth(Mouth):
 
     def fail(self, now: float) -> None:
         """The call's audio is lost."""
-        self.now, self.error, self.buffer = now, MediaFailed("lost"), b""
+        self.now, self.is_lost, self.buffer = now, True, b""
         marks, self._marks = self._marks, deque()
         for _, reached in marks:
-            reached(self.error, now)
+            reached(MediaFailed("lost"), now)
 
     def repair(self) -> None:
         """It is there again."""
-        self.error = None
+        self.is_lost = False
 
     def _tell(self) -> None:
         while self._marks and self._marks[0][0] <= self.sent_bytes + self.dropped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -778,7 +779,8 @@ def test_a_hangup_wakes_every_one_of_them(attempt: Callable[[CallSession], Await
     held(handler, caller().waits(2).hangs_up(), parts(llm=ScriptedModel(otherwise=float("inf"))))
 
 
-def test_who_speaks_for_long_is_not_talked_over() -> None:
+@pytest.mark.parametrize("partials", [True, False])
+def test_who_speaks_for_long_is_not_talked_over(partials: bool) -> None:
     async def handler(call: CallSession) -> None:
         await call.answer()
         assert await call.listen(timeout=0) is None
@@ -789,10 +791,27 @@ def test_who_speaks_for_long_is_not_talked_over() -> None:
         assert turn.text == speech
 
     speech = " ".join(f"w{number}" for number in range(70))
-    report = held(handler, caller().says(speech).waits(9))
+    report = held(handler, caller().says(speech).waits(9), parts(stt=partial(SimulatedRecogniser, partials=partials)))
     (said,), (answer,) = report.said, report.heard_speech
     assert said.end - said.start > 15
     assert answer.start > said.end
+
+
+@pytest.mark.parametrize("partials", [True, False])
+@pytest.mark.parametrize("begins", [1.2, 3.0])
+def test_a_noise_costs_nothing_of_an_answer(partials: bool, begins: float) -> None:
+    """Before its first word, or in the middle of it."""
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        turn = await call.listen()
+        assert turn is not None
+        assert await call.say(call.agent.respond_stream(turn.text)) == Said(LONG)
+        assert await call.listen(timeout=0) is None
+
+    given = parts(llm=ScriptedModel([LONG], delay=1.0), stt=partial(SimulatedRecogniser, partials=partials))
+    report = held(handler, caller().says("count").waits(begins).talks(4).waits(20), given)
+    assert heard(report)[-1].endswith("sixteen.")
 
 
 # ---- the loop that is run for you ------------------------------------------------------------------------------------
@@ -834,6 +853,20 @@ def test_converse_reprompts_where_the_model_answers_nothing(nothing: Any) -> Non
     (began,) = [said.start for said in report.heard_speech if said.text.endswith("there?")]
     assert 8 < began < 14
     assert answers == [""]
+
+
+@pytest.mark.parametrize("greeting", [None, "Hello."])
+def test_it_ends_where_a_noise_does_not(greeting: str | None) -> None:
+    """Nobody ever says anything to a recogniser that would have told so."""
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        assert await call.converse(greeting=greeting) == "silence"
+        assert call.duration < 200
+
+    given = parts(vad=lambda: VoiceActivity(floor_rise=0))
+    report = held(handler, caller().talks(300), given)
+    assert " ".join(heard(report)).endswith("Are you still there?")
 
 
 def test_converse_until_it_is_enough_and_with_fillers_and_failures() -> None:

@@ -54,6 +54,8 @@ FRESH = 0.1
 """Seconds after a frame in which another is still to be expected, and what it will bring is no more than that."""
 MOST_SILENCE = 250
 """Frames of it that the detector and the recogniser are given at a time."""
+MOST_WAITING = 10
+"""How many utterances wait for a slow recogniser, with their audio; beyond that the oldest has failed."""
 
 
 class EarState(Enum):
@@ -78,10 +80,18 @@ class Utterance:
     """Why it has not said all."""
     final_at: float | None = None
     """When the last final transcript came."""
+    continues: int | None = None
+    """The one that was cut when it had lasted too long, and of which this is the rest."""
+    heard_since: float | None = None
+    """Since when the recogniser has nothing older to do; ``None`` while it has."""
+    is_noise: bool = False
+    """Whether it is taken for a noise, and nobody is heard in it."""
     is_beside: bool = False
-    """Whether it was begun while the agent was saying something, or about to."""
+    """Whether it was begun while the agent was saying something, or about to; or that was begun over it."""
     may_be_backchannel: bool = False
     """… and whether something of that had been heard."""
+    agent_ended: float | None = None
+    """When all of that had been heard, or would have been, had the agent not fallen silent."""
 
     @property
     def text(self) -> str:
@@ -98,6 +108,12 @@ class Utterance:
         return min(known, default=None)
 
     @property
+    def outlasts_the_agent(self) -> bool:
+        """Whether it ended when the agent had, or would have."""
+        ended = self.times.ended
+        return ended is not None and self.agent_ended is not None and ended > self.agent_ended
+
+    @property
     def has_final_text(self) -> bool:
         """Whether there is a final transcript of all that has been said."""
         if self.partial or self.final_at is None or self.times.ended is None or self.final_at < self.times.ended:
@@ -107,7 +123,8 @@ class Utterance:
     def add(self, transcript: Transcript, now: float) -> None:
         """More is understood."""
         if not transcript.is_final:
-            self.partial = transcript.text
+            if not any(_is_covered(transcript, final) for final in self.finals):
+                self.partial = transcript.text
             return
         self.partial, self.final_at = "", now
         if transcript.start is not None:
@@ -117,11 +134,28 @@ class Utterance:
             self.finals.sort(key=lambda final: final.start or 0.0)
 
 
+def _is_covered(partial: Transcript, final: Transcript) -> bool:
+    """Whether it says no more than the beginning of that: it has come late, when that was known."""
+    if partial.start is not None and final.start is not None and partial.start != final.start:
+        return False
+    words = _words(partial.text)
+    return bool(words) and words == _words(final.text)[: len(words)]
+
+
+def _words(text: str) -> list[str]:
+    """Without what a recogniser may add to them at the end: punctuation, capitals."""
+    words = ("".join(char for char in word if char.isalnum()) for word in text.casefold().split())
+    return [word for word in words if word]
+
+
 class Listener(Protocol):
     """Who is told."""
 
     def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
         """Somebody speaks."""
+
+    def speech_goes_on(self, utterance: Utterance, at: float, now: float) -> None:
+        """They have not stopped, but what they say from now on is another turn."""
 
     def speech_over(self, at: float, now: float) -> None:
         """They have stopped, for now."""
@@ -196,9 +230,14 @@ class Ear:
         return self._utterance is not None or bool(self.waiting)
 
     @property
-    def unsettled(self) -> Utterance | None:
-        """The oldest of which it is not known yet what was said."""
-        return self.waiting[0] if self.waiting else self._utterance
+    def current(self) -> Utterance | None:
+        """What is being said, until its turn is over."""
+        return self._utterance
+
+    @property
+    def unsettled(self) -> list[Utterance]:
+        """Those of which it is not known yet what was said, the oldest first."""
+        return [*self.waiting, *([self._utterance] if self._utterance is not None else [])]
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -253,6 +292,7 @@ class Ear:
     def close(self) -> None:
         """Nobody wants to know any more what is being said."""
         self.timers.clear()
+        self._cancel_question()
         self._utterance = None
         self.waiting.clear()
         self.state = EarState.QUIET
@@ -337,7 +377,7 @@ class Ear:
 
     def _new(self, at: float, now: float) -> Utterance:
         self.timers.set("longest", now + self._options.longest, self._too_long)
-        return Utterance(self._new_number(), TurnTimes(began=at))
+        return Utterance(self._new_number(), TurnTimes(began=at), heard_since=None if self.waiting else at)
 
     def _pause(self, at: float, now: float) -> None:
         if self.state is not EarState.SPEAKING or self._utterance is None:
@@ -399,8 +439,9 @@ class Ear:
         assert utterance is not None
         utterance.times.ended = now
         following = self._utterance = self._new(now, now)
+        following.continues, following.heard_since = utterance.number, None
         self._finish(utterance, now)
-        self._listener.speech_began(following, now, now)  # of which there is no other edge
+        self._listener.speech_goes_on(following, now, now)
 
     def _end_turn(self, now: float) -> None:
         utterance = self._utterance
@@ -421,6 +462,8 @@ class Ear:
         else:
             self._send(Finish(utterance.number))
             self._expect(utterance, now)
+            if len(self.waiting) > MOST_WAITING:  # or what waits would grow as long as the call lasts
+                self._late(self.waiting[0], now)
 
     def _cancel_question(self) -> None:
         if self._question is not None:
@@ -444,4 +487,7 @@ class Ear:
         utterance.error = error
         self.timers.cancel(utterance.number)
         while self.waiting and self.waiting[0].is_over:
-            self._listener.settled(self.waiting.popleft(), now)
+            settled = self.waiting.popleft()
+            for oldest in self.unsettled[:1]:
+                oldest.heard_since = now
+            self._listener.settled(settled, now)

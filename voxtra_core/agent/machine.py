@@ -6,7 +6,8 @@ says), :mod:`.speaker` (what the agent says) and :mod:`.thinking` (what it answe
 them: turns that wait to be taken, and what an interruption is.
 
 Somebody who speaks while the agent does *may* be interrupting. The agent falls silent as soon as that has lasted, and
-what they say decides: words make it an interruption; a cough, or an "mm-hm", does not, and it goes on.
+what they say decides: words make it an interruption; a cough, or an "mm-hm", does not, and it goes on. So it does over
+what is no more than a noise (:mod:`.noise`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
+from math import inf
 from typing import Literal
 
 import attrs
@@ -39,9 +41,10 @@ from .events import (
     TurnTimes,
     UserTranscriptEvent,
 )
+from .noise import ROUNDING, Noise
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
-from .speaker import Begin, Mouth, Say, Speaker
+from .speaker import Begin, Mouth, Say, SayState, Speaker
 from .thinking import WORD, Response, Thinker, cut_to
 from .words import word_count
 
@@ -49,10 +52,8 @@ __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
 
 NOT_CONFIGURED = "AI pipeline not configured"
 """What the contract says."""
-ROUNDING = 0.001
-"""Seconds: sums of floats are not exact."""
 POLITE = 10.0
-"""Seconds that something waits to be said while somebody speaks."""
+"""Seconds that something waits to be said while it is not known what they have said who speak no more."""
 MOST_TURNS = 100
 """How many turns wait to be taken; beyond that the last two are one."""
 
@@ -100,7 +101,8 @@ class _Listening:
 
     pending: Pending[UserTranscriptEvent | None]
     name: int
-    is_late: bool = False
+    waits_for: int | None = None
+    """Once its time is over: the last utterance that had begun by then. With that, it ends."""
     taken: _Turn | None = None
 
 
@@ -148,6 +150,7 @@ class ConversationMachine:
             asks_detector_of_turns=parts.turn,
             history=self.thinker.history,
         )
+        self.noise = Noise(self.ear, options.interruption.doubt, self._has_words)
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +189,12 @@ class ConversationMachine:
     def is_over(self) -> bool:
         """Whether the call has ended."""
         return self._error is not None
+
+    @property
+    def _waits_for_words(self) -> bool:
+        """Whether somebody who speaks does not interrupt before it is known what they say."""
+        options = self._options.interruption
+        return bool(self.parts.stt and options.resume and options.min_words)
 
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
@@ -301,7 +310,9 @@ class ConversationMachine:
     # ---- operations: listen ----------------------------------------------------------------------------------------
 
     def listen(self, now: float, timeout: float | None = None) -> Pending[UserTranscriptEvent | None]:
-        """The next turn of the caller's; ``None`` after so many seconds in which none has begun."""
+        """The next turn of the caller's; ``None`` after so many seconds in which none has begun, or what had begun by
+        then has come to nothing.
+        """
         self._check(self.parts.stt)
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}")
@@ -314,15 +325,27 @@ class ConversationMachine:
         return listening.pending
 
     def _late(self, listening: _Listening, now: float) -> None:
-        listening.is_late = True
-        self._give_up_late()
+        """There was nothing, unless somebody has begun to say something."""
+        if listening.waits_for is None:
+            listening.waits_for = max((utterance.number for utterance in self.ear.unsettled), default=0)
+        somebody = self.noise.somebody(now)
+        if not somebody or somebody[0].number > listening.waits_for:
+            self._give_up(listening)
+        elif (left := self.noise.left(somebody[-1], now)) < inf:
+            self._timers.set(listening.name, now + left, lambda now: self._late(listening, now))
 
-    def _give_up_late(self) -> None:
-        """Tell those whose time is over that there was nothing, unless somebody has begun to say something."""
-        if not self.ear.is_busy:
-            for listening in [waiter for waiter in self._listening if waiter.is_late]:
-                self._listening.remove(listening)
-                listening.pending.resolve(None)
+    def _give_up_late(self, settled: int) -> None:
+        """Tell those that there was nothing whose time is over, and who have waited for no more than this: another
+        utterance may have begun at once, as it does for ever where a noise does not end.
+        """
+        for listening in [*self._listening]:
+            if listening.waits_for is not None and listening.waits_for <= settled:
+                self._give_up(listening)
+
+    def _give_up(self, listening: _Listening) -> None:
+        self._listening.remove(listening)
+        self._timers.cancel(listening.name)
+        listening.pending.resolve(None)
 
     def _forget(self, listening: _Listening, now: float) -> None:
         if listening.taken is not None:
@@ -493,6 +516,8 @@ class ConversationMachine:
         if self._doubt is not None and self._doubt.say is say:
             self._doubt = None
             self._timers.cancel("doubt")
+        if self.speaker.current is None:
+            self._agent_ends(now)
         history = self.thinker.history
         if say.response is not None:
             if not say.response.is_over and self._error is None:
@@ -505,25 +530,30 @@ class ConversationMachine:
                 history.append({"role": "assistant", "content": said.text})
         self._events.append(said)
 
+    def _agent_ends(self, at: float) -> None:
+        """Who still speaks then answers, whatever they say."""
+        for utterance in self.ear.unsettled:
+            utterance.agent_ended = min(at, inf if utterance.agent_ended is None else utterance.agent_ended)
+
     def _may_begin(self, say: Say, now: float) -> Begin:
         """Nobody is talked over. What answers an earlier turn is out of date if they say something else."""
-        ear = self.ear
-        if not say.interruptible or not ear.is_busy:
+        ear, somebody = self.ear, self.noise.somebody(now)
+        if not say.interruptible or not somebody:
             self._timers.cancel("polite")
             return Begin.NOW
-        utterance = ear.unsettled
-        if say.response is not None and utterance is not None and self.parts.stt:
-            self._set_doubt(say, utterance, now, now)
+        if say.response is not None and self.parts.stt:
+            self._set_doubt(say, somebody[0], now, now)
             return Begin.PAUSED
-        if say.waits_until is None:
-            say.waits_until = now + POLITE
-        if say.waits_until <= now:
-            if utterance is not None and ear.is_speaking:
-                if self._counts(utterance.text):
-                    return Begin.LATER  # somebody, and no noise on the line
-                utterance.may_be_backchannel = True  # so that words of it interrupt, should there come some
-            return Begin.NOW
-        self._timers.set("polite", say.waits_until, self.speaker.poke)
+        if say.waits_since is None:
+            say.waits_since = now
+        left = say.waits_since + POLITE - now
+        if left <= 0:
+            if ear.current not in somebody or not self.parts.stt:
+                return Begin.NOW
+            left = inf  # the end of what they say is waited for
+        left = min(left, self.noise.left(somebody[-1], now))
+        if left < inf:
+            self._timers.set("polite", now + left, self.speaker.poke)
         return Begin.LATER
 
     # ---- interruptions ---------------------------------------------------------------------------------------------
@@ -531,12 +561,23 @@ class ConversationMachine:
     def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
         """Somebody speaks."""
         self._events.append(SpeechBegan(at))
+        self.speech_goes_on(utterance, at, now)
+
+    def speech_goes_on(self, utterance: Utterance, at: float, now: float) -> None:
+        """What somebody says from now on is this."""
+        self.noise.begun(utterance, at)
         say = self.speaker.current
         if say is None:
             return
         utterance.is_beside = True
         utterance.may_be_backchannel = say.base is not None or say.began is not None
-        if say.interruptible and self._doubt is None:
+        if not (utterance.is_noise and self._waits_for_words):
+            self._suspect(utterance, at, now)
+
+    def _suspect(self, utterance: Utterance, at: float, now: float) -> None:
+        """Somebody may be interrupting, should they go on."""
+        say = self.speaker.current
+        if say is not None and say.interruptible and self._doubt is None:
             confirmed = at + self._options.interruption.min_speech
             if confirmed <= self.ear.heard_until:
                 self._confirm(utterance, at, now)
@@ -551,28 +592,34 @@ class ConversationMachine:
 
     def understood(self, utterance: Utterance, now: float) -> None:
         """There is more text."""
+        began = now if utterance.is_noise else utterance.times.began or now
+        self._tell_noise(self.noise.understood, utterance, now)
         if self._counts(utterance.text):
-            self._words_said(utterance, now)
+            self._words_said(utterance, began, now)
 
     def settled(self, utterance: Utterance, now: float) -> None:
         """This is all there will be."""
-        text = utterance.text
+        text, began = utterance.text, now if utterance.is_noise else utterance.times.began or now
+        if self.parts.stt:
+            self._tell_noise(self.noise.settled, utterance, now)
+            self._wait_for_somebody(utterance, now)
         if self._counts(text):
-            self._words_said(utterance, now)
+            self._words_said(utterance, began, now)
         else:
             self._no_words(utterance, now)
         failure = part_failed("stt", utterance.error) if utterance.error is not None else None
         if failure is not None:
             self._events.append(PartFailed(failure))
         if WORD.search(text):
-            if not (utterance.may_be_backchannel and self._is_backchannel(text)):
+            is_listening = utterance.may_be_backchannel and not utterance.outlasts_the_agent
+            if not (is_listening and self._is_backchannel(text)):
                 turn = _turn_of(utterance)
                 self._events.append(turn)
                 self._add_turn(turn, now)
         elif failure is not None:
             self._add_turn(failure, now)
         self._tell_deafness()
-        self._give_up_late()
+        self._give_up_late(utterance.number)
         self.speaker.poke(now)
 
     def deafened(self, error: Exception, now: float) -> None:
@@ -581,9 +628,34 @@ class ConversationMachine:
         self._events.append(PartFailed(self._deafness))
         self._tell_deafness()
 
+    def _tell_noise(self, tell: Callable[[Utterance], object], utterance: Utterance, now: float) -> None:
+        """What is known of this tells of what sounds now: it is a noise, or it is none, and may be interrupting."""
+        current = self.ear.current
+        was_noise = current is not None and current.is_noise
+        tell(utterance)
+        if current is not None and was_noise and not current.is_noise and self.ear.is_speaking:
+            self._suspect(current, now, now)
+
+    def _wait_for_somebody(self, utterance: Utterance, now: float) -> None:
+        """Whether what waits for the end of what they say is to wait for more of it."""
+        waiting = [say for say in self.speaker.queue if say.state is SayState.WAITING]
+        if self._has_words(utterance.text):
+            for say in waiting:
+                say.waits_since = None
+            return
+        # where such follow each other for longer than one may last, what waits for their end would do so for ever
+        since = self._doubt.confirmed if self._doubt is not None else waiting[0].waits_since if waiting else None
+        if since is not None and now - since >= self._options.end_of_turn.longest:
+            for following in self.ear.unsettled:
+                if not self._has_words(following.text):
+                    self.noise.found(following)
+
     def _counts(self, text: str) -> bool:
         """Whether it is more than a sign of listening."""
         return word_count(text) >= max(1, self._options.interruption.min_words) and not self._is_backchannel(text)
+
+    def _has_words(self, text: str) -> bool:
+        return WORD.search(text) is not None and not self._is_backchannel(text)
 
     def _is_backchannel(self, text: str) -> bool:
         return _normal(text) in self._words_that_are_none or all(
@@ -599,41 +671,55 @@ class ConversationMachine:
         if missing > ROUNDING:  # they have made no sound for a moment: it may be over
             self._timers.set("confirm", now + missing, lambda now: self._confirm(utterance, began, now))
             return
-        if not (self.parts.stt and options.resume and options.min_words):
+        if not self._waits_for_words:
             self._interrupt(say, began, now, now, by="speech")
             return
+        if utterance not in self.noise.somebody(now):
+            return
+        self._agent_ends(now + self.speaker.left)
         self.speaker.pause(now)
         self._set_doubt(say, utterance, began, now)
 
     def _set_doubt(self, say: Say, utterance: Utterance, began: float, now: float) -> None:
         self._doubt = _Doubt(say, utterance, began, now)
-        self._timers.set("doubt", now + self._options.interruption.doubt, self._still_in_doubt)
+        self._expect_words(utterance, now)
+
+    def _expect_words(self, utterance: Utterance, now: float) -> None:
+        left = self._options.interruption.doubt
+        if self._waits_for_words:
+            left = min(left, self.noise.left(utterance, now))
+        self._timers.set("doubt", now + left, self._still_in_doubt)
 
     def _still_in_doubt(self, now: float) -> None:
         doubt = self._doubt
         if doubt is None:
             return
-        if self.ear.is_speaking:
+        if not self._waits_for_words and self.ear.is_speaking:
             self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
-        else:  # the recogniser is asked, and settles it
-            self._timers.set("doubt", now + self._options.interruption.doubt, self._still_in_doubt)
+        elif doubt.utterance not in self.noise.somebody(now):
+            self._no_words(doubt.utterance, now)
+        else:  # or the recogniser is asked, and settles it
+            self._expect_words(doubt.utterance, now)
 
-    def _words_said(self, utterance: Utterance, now: float) -> None:
+    def _words_said(self, utterance: Utterance, began: float, now: float) -> None:
         doubt, say = self._doubt, self.speaker.current
         if doubt is not None and doubt.utterance.number <= utterance.number:
             self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
         elif doubt is None and say is not None and say.interruptible and utterance.is_beside:
-            self._interrupt(say, utterance.times.began or now, now, now, by="speech")
+            self._interrupt(say, began, now, now, by="speech")
 
     def _no_words(self, utterance: Utterance, now: float) -> None:
-        doubt, unsettled = self._doubt, self.ear.unsettled
+        doubt, somebody = self._doubt, self.noise.somebody(now)
         if doubt is None or doubt.utterance is not utterance:
             return
-        if unsettled is not None:  # meanwhile they have said something else
-            doubt.utterance = unsettled
+        if somebody:  # meanwhile they have said something else
+            doubt.utterance = somebody[0]
+            self._expect_words(doubt.utterance, now)
         else:
             self._doubt = None
             self._timers.cancel("doubt")
+            for noise in self.ear.unsettled:
+                noise.agent_ended = None
             self._events.append(AgentResumed(now, utterance.text))
             self.speaker.resume(now)
 

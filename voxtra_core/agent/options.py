@@ -70,13 +70,18 @@ class Interruption:
     Chinese or Japanese are one, and so are four of Thai, Lao, Burmese or Khmer.
     """
     backchannels: Sequence[str] = attrs.field(default=BACKCHANNELS, converter=_frozen)
-    """What is none, and no turn either, when it is said while the agent speaks. Case and punctuation do not count."""
+    """What is none, and no turn either, when it is said while the agent speaks; what ends after that has is an answer.
+    Case and punctuation do not count.
+    """
     resume: bool = True
     """Whether the agent goes on where it was when there were no such words. It falls silent at once in any case when
     somebody speaks; without this it has been interrupted then.
     """
     doubt: float = attrs.field(default=3.0, validator=_within(0.1, 30))
-    """How long words are waited for: who speaks longer than that has something to say."""
+    """How long words are waited for. A recogniser that gives partial transcripts, and none of so much sound, says that
+    it is a noise, over which the agent goes on; one that gives none has the whole turn to find words. Without
+    ``resume``, who speaks for so long while an answer is being made has interrupted it.
+    """
     dtmf: bool = True
     """Whether a key interrupts, too: what has begun to be heard, and no answer that is still being made."""
 

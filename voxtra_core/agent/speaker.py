@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
+from math import inf
 from typing import Literal, Protocol
 
 import attrs
@@ -151,8 +152,8 @@ class Say:
     """Seconds that were heard: more than that while the word that was cut is said again."""
     base: float | None = None
     """Where the mouth stood when it began with that."""
-    waits_until: float | None = None
-    """How long it waits for somebody who speaks."""
+    waits_since: float | None = None
+    """Since when it waits for somebody who speaks."""
     source: int | None = None
     """What its text comes from, to be cancelled with it."""
     fillers: deque[str] = attrs.field(factory=deque, repr=False)
@@ -253,6 +254,15 @@ class Speaker:
     def current(self) -> Say | None:
         """What is being said, or is paused."""
         return self.queue[0] if self.queue and self.queue[0].state is not SayState.WAITING else None
+
+    @property
+    def left(self) -> float:
+        """Seconds until what is being said has been heard; infinite while there may be more of it."""
+        say = self.current
+        if say is None:
+            return 0.0
+        is_all = say.has_all_text and all(sentence.is_made for sentence in say.sentences)
+        return self._mouth.waiting + TAIL if is_all else inf
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -459,7 +469,7 @@ class Speaker:
         if other.response is not None or self._may_begin(other, now) is not Begin.NOW:
             return False
         self._count(say)
-        say.state, say.is_quiet, say.waits_until = SayState.WAITING, False, None
+        say.state, say.is_quiet, say.waits_since = SayState.WAITING, False, None
         self.queue.remove(other)
         self.queue.appendleft(other)
         other.state = SayState.SPEAKING

@@ -497,7 +497,8 @@ class CallSession(Recordable):
         )
 
     async def listen(self, timeout: float | None = None) -> UserTranscriptEvent | None:
-        """What the caller says, when they have finished; ``None`` after ``timeout`` seconds in which they do not begin.
+        """What the caller says, when they have finished; ``None`` after ``timeout`` seconds in which they do not begin,
+        or when what they had begun by then was no more than a noise.
 
         What they have said before, since the conversation began or the last of this, comes first: nothing is lost. It
         begins with the first ``say()`` or ``listen()``. Raises :class:`~voxtra_core.errors.AgentNotConfigured`, a
