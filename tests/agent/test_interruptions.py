@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voxtra_core.agent.commands import AskModel, Cancel, Finish, Synthesise
+from voxtra_core.agent.ear import MOST_WAITING
 from voxtra_core.agent.events import (
     AgentInterrupted,
     AgentResumed,
@@ -595,6 +596,24 @@ def test_noises_that_follow_each_other_are_one_in_the_end(error: Exception | Non
             world.finish(number, error)
         world.silence(0 if world.is_audible() else 1)
     assert 10 <= world.now - begun < 13
+    assert not say.finished.done
+
+
+def test_that_is_found_out_as_well_when_it_is_cut() -> None:
+    """As what waits for a recogniser that hangs is more than may wait, the oldest fails at that moment."""
+    world = World(Conversation(end_of_turn=EndOfTurn(longest=2, recognition_timeout=60)), auto_voice=True)
+    for _ in range(MOST_WAITING - 1):
+        world.speak(0.06)
+        world.silence(0.9)
+    say = world.machine.say(world.now, LONG)
+    world.step()
+    world.speak(0.06)
+    world.silence(0.9)
+    assert len(world.machine.ear.waiting) == MOST_WAITING
+    world.speak(2.1)
+    assert world.is_audible()
+    world.speak(3)
+    assert world.is_audible()
     assert not say.finished.done
 
 

@@ -46,7 +46,7 @@ class Noise:
     def begun(self, utterance: Utterance, at: float) -> None:
         """There is sound again."""
         last = self._last
-        if last is None:
+        if last is None or (last is utterance and last.times.ended is None):  # which has been found out already
             return
         if last.times.ended is not None and at - last.times.ended < PAUSE:
             self.found(utterance)
