@@ -86,6 +86,26 @@ def test_of_an_answer_that_failed_while_it_was_said_is_kept_what_was_heard() -> 
     assert "tool_calls" not in world.history[-1]
 
 
+@pytest.mark.parametrize("end", ["abandoned", "failed"])
+def test_what_there_is_of_an_answer_that_came_to_no_end_may_be_said(end: str) -> None:
+    """Then the history has what was heard of it, too."""
+    world = World(auto_voice=True)
+    response = world.machine.respond("Hello?", world.now)
+    world.step()
+    world.answer("One is said. Two is said.", end=False)
+    if end == "failed":
+        world.answer(error=OSError("reset"))
+    else:
+        response.finished.abandon(world.now)
+    assert roles(world) == [("user", "Hello?")]
+    say = world.machine.say_response(world.now, response)
+    world.step()
+    world.silence(1.3)
+    say.finished.abandon(world.now)
+    world.step()
+    assert roles(world) == [("user", "Hello?"), ("assistant", "One is said.")]
+
+
 def test_tools_are_run_and_the_model_goes_on() -> None:
     world = World()
     response = world.machine.respond("What is it?", world.now)
@@ -254,6 +274,12 @@ def test_what_was_said_of_an_answer_is_cut_there() -> None:
 )
 def test_what_is_made_of_an_answer(text: str, is_made: bool) -> None:
     assert is_made_of(text, "**It** is *5*,\n and\n  7.") is is_made
+
+
+def test_what_is_made_of_an_answer_without_spaces() -> None:
+    answer = "**您好**,我们九点开门。您要订位吗?"
+    assert is_made_of("您好,我们九点开门。", answer)
+    assert not is_made_of("请稍等一下。", answer)
 
 
 def answered_with_markup(world: World) -> None:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from voxtra_core.agent.thinking import WORD
-from voxtra_core.agent.words import word_count
+from voxtra_core.agent.words import WORD, word_count
 
 
 @pytest.mark.parametrize(

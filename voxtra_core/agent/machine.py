@@ -45,8 +45,8 @@ from .noise import ROUNDING, Noise
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
 from .speaker import Begin, Mouth, Say, SayState, Speaker
-from .thinking import WORD, Response, Thinker, cut_to
-from .words import word_count
+from .thinking import Response, Thinker, cut_to
+from .words import WORD, word_count
 
 __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
 
@@ -436,7 +436,7 @@ class ConversationMachine:
         Whenever there has been nothing to say for ``filler_after`` seconds, the next of the ``fillers`` is said.
         """
         self._check(self.parts.tts)
-        response.is_said = True
+        self.thinker.will_be_said(response)
         say = self._say(now, None, response, interruptible=interruptible, remember=False)
         say.fillers, say.filler_after = deque(fillers), filler_after
         if say.is_quiet:

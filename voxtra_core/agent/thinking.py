@@ -12,7 +12,6 @@ One answer is made at a time: a conversation has one owner.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import count
@@ -26,8 +25,9 @@ from .commands import AskModel, Cancel, Command, RunTool
 from .events import AgentResponseEvent, TurnTimes
 from .options import Conversation
 from .providers import Message, ModelItem, ToolCall, ToolSpec
+from .words import words_of
 
-__all__ = ["WORD", "Response", "Thinker", "cut_to", "is_made_of"]
+__all__ = ["Response", "Thinker", "cut_to", "is_made_of"]
 
 BETWEEN = "\n\n"
 """What stands between the texts of two rounds: a new paragraph, so that the first is spoken while the tools run."""
@@ -40,8 +40,6 @@ MOST_CALLS = 100
 UNREAD = "wait for that respond(), or close its respond_stream() if nobody reads that any more"
 ENOUGH_WORDS = 200
 """Words by which it is told what a text is made of."""
-WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-"""One word, of any script that has spaces between them."""
 
 
 @attrs.frozen
@@ -77,6 +75,8 @@ class Response:
     rounds: int = 0
     is_said: bool = False
     """Whether it is spoken while it comes: then who speaks it knows what was heard of it."""
+    dropped: Message | None = None
+    """The message that the history keeps no more, as the answer came to no end and nobody has had it."""
     is_told: bool = False
     """Whether it is said in other words than its own: the history has what is heard of those, in its place."""
     is_abandoned: bool = False
@@ -172,6 +172,13 @@ class Thinker:
             if not runs & running:
                 awaited.resolve(None)
         self._awaited = [(awaited, runs) for awaited, runs in self._awaited if not awaited.done]
+
+    def will_be_said(self, response: Response) -> None:
+        """Somebody speaks it, while it comes, or what there is of it."""
+        response.is_said = True
+        if response.dropped is not None:
+            self.history.append(response.dropped)
+            response.dropped = None
 
     def is_told_by(self, text: str, heard: str, response: Response) -> bool:
         """Whether this text was made of the answer. What was heard of it is in the answer's place then; of an answer
@@ -326,6 +333,7 @@ class Thinker:
         message = response.message
         if message is not None and not response.is_said and not message.get("tool_calls"):
             self.history[:] = [other for other in self.history if other is not message]
+            response.dropped = message
 
     def _keep(self, response: Response) -> None:
         """Have the history say what this round has come to."""
@@ -436,7 +444,7 @@ def is_made_of(text: str, answer: str) -> bool:
     """Whether this is the answer in other dress: without its markup, shortened, one sentence of it. That is so if three
     out of four of its words are the answer's, in order.
     """
-    words, its_words = WORD.findall(text.casefold())[:ENOUGH_WORDS], WORD.findall(answer.casefold())
+    words, its_words = words_of(text)[:ENOUGH_WORDS], words_of(answer)
     same = SequenceMatcher(None, words, its_words, autojunk=False).get_matching_blocks()
     return bool(words) and 4 * sum(block.size for block in same) >= 3 * len(words)
 
