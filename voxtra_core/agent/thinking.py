@@ -27,7 +27,7 @@ from .options import Conversation
 from .providers import Message, ModelItem, ToolCall, ToolSpec
 from .words import words_of
 
-__all__ = ["Response", "Thinker", "cut_to", "is_made_of"]
+__all__ = ["Response", "Thinker", "ToolRun", "cut_to", "is_made_of"]
 
 BETWEEN = "\n\n"
 """What stands between the texts of two rounds: a new paragraph, so that the first is spoken while the tools run."""
@@ -43,7 +43,7 @@ ENOUGH_WORDS = 200
 
 
 @attrs.frozen
-class _Run:
+class ToolRun:
     """A tool that runs: an id alone does not say for which call, as models give one id again and again."""
 
     call: ToolCall
@@ -70,7 +70,7 @@ class Response:
     calls: list[ToolCall] = attrs.field(factory=list)
     """This round's."""
     ask: int | None = None
-    runs: dict[int, _Run] = attrs.field(factory=dict)
+    runs: dict[int, ToolRun] = attrs.field(factory=dict)
     """The tools that run for it."""
     rounds: int = 0
     is_said: bool = False
@@ -117,7 +117,7 @@ class Thinker:
         self._new_number = new_number
         self._on_over = on_over
         self._awaited: list[tuple[Pending[None], set[int]]] = []
-        self._left: dict[int, _Run] = {}  # tools that run for answers that nobody wants any more
+        self._left: dict[int, ToolRun] = {}  # tools that run for answers that nobody wants any more
 
     # ---- operations ------------------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class Thinker:
                     continue
                 number = self._new_number()
                 assert response.message is not None
-                response.runs[number] = _Run(call, response.message)
+                response.runs[number] = ToolRun(call, response.message)
                 self._send(RunTool(number, call))
                 self.timers.set(number, now + self._options.tool_timeout, self._tool_late(number))
             self._next_round(response, now)
