@@ -271,7 +271,7 @@ def test_every_input_is_defined_in_every_state(reach: Callable[[World], None], g
     assert machine.thinker.current is None
     assert not machine.ear.is_busy
     assert not machine.ear.waiting
-    assert machine._doubt is None
+    assert machine.interruptions.doubt is None
     if given == "the end" or reach is over:
         assert machine.is_over
         assert not machine._listening

@@ -14,7 +14,8 @@ from voxtra_core.agent.events import (
     TurnMeasured,
     UserTranscriptEvent,
 )
-from voxtra_core.agent.machine import MOST_TURNS, POLITE
+from voxtra_core.agent.interrupting import POLITE
+from voxtra_core.agent.machine import MOST_TURNS
 from voxtra_core.agent.noise import PAUSE
 from voxtra_core.agent.options import BACKCHANNELS, Conversation, EndOfTurn, Interruption
 from voxtra_core.agent.providers import ToolCall

@@ -155,7 +155,7 @@ class ConversationProperties(RuleBasedStateMachine):
         world = self.world
         was = len(world.mouth.heard)
         world.tick(frame)
-        doubt = self.machine._doubt
+        doubt = self.machine.interruptions.doubt
         if doubt is not None:
             self.reach("doubt" if doubt.say.began is not None else "stale answer")
         if any(say.began is not None and say.state is SayState.WAITING for say in self.machine.speaker.queue):
@@ -733,7 +733,7 @@ class ConversationProperties(RuleBasedStateMachine):
         assert not machine.speaker.queue
         assert not machine.ear.waiting
         assert machine.thinker.current is None
-        assert machine._doubt is None
+        assert machine.interruptions.doubt is None
         assert not machine.has_output
         for pending, _ in self.listens:
             if not pending.done:

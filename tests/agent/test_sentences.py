@@ -35,6 +35,8 @@ first_limits = st.none() | st.integers(1, 40)
 @example("Good. 😀😀 Yes", [1], 80, None)
 @example("am 3. Maintal", [1], 80, None)
 @example("」。「", [1], 80, None)
+@example("Hello，Hello", [1], 1, 6)
+@example("Hello😀」，Hello", [1], 7, 8)
 def test_they_are_the_same_however_the_text_comes(
     text: str, lengths: list[int], limit: int, first_limit: int | None
 ) -> None:

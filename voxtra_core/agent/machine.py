@@ -1,13 +1,9 @@
 """The conversation of one call: who speaks, who is heard, whose turn it is.
 
 In: audio, keys, what the parts have come to, the clock, and one method per operation. Out: ``commands_to_send()``,
-``next_event()`` and ``next_deadline()``. Three machines stand in files of their own: :mod:`.ear` (what the caller
-says), :mod:`.speaker` (what the agent says) and :mod:`.thinking` (what it answers). This one is what passes between
-them: turns that wait to be taken, and what an interruption is.
-
-Somebody who speaks while the agent does *may* be interrupting. The agent falls silent as soon as that has lasted, and
-what they say decides: words make it an interruption; a cough, or an "mm-hm", does not, and it goes on. So it does over
-what is no more than a noise (:mod:`.noise`).
+``next_event()`` and ``next_deadline()``. Four machines stand in files of their own: :mod:`.ear` (what the caller
+says), :mod:`.speaker` (what the agent says), :mod:`.thinking` (what it answers) and :mod:`.interrupting` (what comes of
+it when both speak). This one is what passes between them, and the turns that wait to be taken.
 """
 
 from __future__ import annotations
@@ -16,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from math import inf
-from typing import Literal
 
 import attrs
 
@@ -30,9 +25,7 @@ from .commands import Command
 from .ear import Ear, Utterance
 from .events import (
     AgentEvent,
-    AgentInterrupted,
     AgentResponseEvent,
-    AgentResumed,
     PartFailed,
     Said,
     SpeechBegan,
@@ -41,19 +34,17 @@ from .events import (
     TurnTimes,
     UserTranscriptEvent,
 )
-from .noise import ROUNDING, Noise
+from .interrupting import Interruptions
 from .options import Conversation
 from .providers import ActivityDetector, ModelItem, SpokenWord, ToolSpec, Transcript
-from .speaker import Begin, Mouth, Say, SayState, Speaker
+from .speaker import Mouth, Say, Speaker
 from .thinking import Response, Thinker, cut_to
-from .words import WORD, word_count
+from .words import WORD
 
 __all__ = ["NOT_CONFIGURED", "ConversationMachine", "Parts", "part_failed"]
 
 NOT_CONFIGURED = "AI pipeline not configured"
 """What the contract says."""
-POLITE = 10.0
-"""Seconds that something waits to be said while it is not known what they have said who speak no more."""
 MOST_TURNS = 100
 """How many turns wait to be taken; beyond that the last two are one."""
 
@@ -74,16 +65,6 @@ class Parts:
     tts: bool = False
     turn: bool = False
     tools: Sequence[ToolSpec] = ()
-
-
-@attrs.define
-class _Doubt:
-    """Somebody may be interrupting."""
-
-    say: Say
-    utterance: Utterance
-    began: float
-    confirmed: float
 
 
 @attrs.frozen(eq=False)
@@ -119,12 +100,10 @@ class ConversationMachine:
         self._timers = Timers()
         self._turns: deque[_Turn] = deque()
         self._listening: deque[_Listening] = deque()
-        self._doubt: _Doubt | None = None
         self._times: TurnTimes | None = None  # of the turn that was taken last, until it is answered
         self._unsaid: Response | None = None  # the answer that was made last, until it is said
         self._error: VoxtraError | None = None
         self._deafness: VoxtraError | None = None  # for good
-        self._words_that_are_none = {_normal(text) for text in options.interruption.backchannels}
         self.thinker = Thinker(
             options, parts.tools, send=self._commands.append, new_number=self._new_number, on_over=self._answered
         )
@@ -137,7 +116,7 @@ class ConversationMachine:
             on_quiet=self._fell_quiet,
             on_over=self._said,
             on_failed=lambda error: self._events.append(PartFailed(error)),
-            may_begin=self._may_begin,
+            may_begin=lambda say, now: self.interruptions.may_begin(say, now),
         )
         self.ear = Ear(
             options.end_of_turn,
@@ -150,7 +129,9 @@ class ConversationMachine:
             asks_detector_of_turns=parts.turn,
             history=self.thinker.history,
         )
-        self.noise = Noise(self.ear, options.interruption.doubt, self._has_words)
+        self.interruptions = Interruptions(
+            options, self.ear, self.speaker, has_recogniser=parts.stt, tell=self._events.append
+        )
 
     # ---- outputs ---------------------------------------------------------------------------------------------------
 
@@ -179,6 +160,7 @@ class ConversationMachine:
         return soonest(
             (
                 self._timers.next_deadline(),
+                self.interruptions.timers.next_deadline(),
                 self.ear.timers.next_deadline(),
                 self.speaker.timers.next_deadline(),
                 self.thinker.timers.next_deadline(),
@@ -190,18 +172,13 @@ class ConversationMachine:
         """Whether the call has ended."""
         return self._error is not None
 
-    @property
-    def _waits_for_words(self) -> bool:
-        """Whether somebody who speaks does not interrupt before it is known what they say."""
-        options = self._options.interruption
-        return bool(self.parts.stt and options.resume and options.min_words)
-
     # ---- inputs ----------------------------------------------------------------------------------------------------
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
-        for timers in (self.ear.timers, self.thinker.timers, self.speaker.timers, self._timers):
-            timers.handle_timeout(now)
+        for room in (self.ear, self.thinker, self.speaker, self.interruptions):
+            room.timers.handle_timeout(now)
+        self._timers.handle_timeout(now)
 
     def receive_audio(self, data: bytes, now: float) -> None:
         """What the caller says, in the format of the ear. While nobody speaks this moves nothing."""
@@ -221,10 +198,8 @@ class ConversationMachine:
             self.receive_deafness(self._deafness)
 
     def receive_digit(self, now: float) -> None:
-        """The caller has pressed a key. What nobody has heard a word of is not what they want to end by it."""
-        say = self.speaker.current
-        if self._options.interruption.dtmf and say is not None and say.interruptible and say.began is not None:
-            self._interrupt(say, now, now, now, by="dtmf")
+        """The caller has pressed a key."""
+        self.interruptions.key_pressed(now)
 
     def receive_transcript(self, utterance: int, transcript: Transcript, now: float) -> None:
         """The recogniser has understood something."""
@@ -297,7 +272,7 @@ class ConversationMachine:
         if self._error is not None:
             return
         self._error = error
-        self._doubt = None
+        self.interruptions.close()
         self.speaker.close(error, now)
         self.thinker.close(error, now)
         self.ear.close()
@@ -328,10 +303,10 @@ class ConversationMachine:
         """There was nothing, unless somebody has begun to say something."""
         if listening.waits_for is None:
             listening.waits_for = max((utterance.number for utterance in self.ear.unsettled), default=0)
-        somebody = self.noise.somebody(now)
-        if not somebody or somebody[0].number > listening.waits_for:
+        left = self.interruptions.waits_for_somebody(listening.waits_for, now)
+        if left is None:
             self._give_up(listening)
-        elif (left := self.noise.left(somebody[-1], now)) < inf:
+        elif left < inf:
             self._timers.set(listening.name, now + left, lambda now: self._late(listening, now))
 
     def _give_up_late(self, settled: int) -> None:
@@ -513,11 +488,7 @@ class ConversationMachine:
 
     def _said(self, say: Say, said: Said, now: float) -> None:
         self._timers.cancel(say)
-        if self._doubt is not None and self._doubt.say is say:
-            self._doubt = None
-            self._timers.cancel("doubt")
-        if self.speaker.current is None:
-            self._agent_ends(now)
+        self.interruptions.said(say, now)
         history = self.thinker.history
         if say.response is not None:
             if not say.response.is_over and self._error is None:
@@ -530,89 +501,34 @@ class ConversationMachine:
                 history.append({"role": "assistant", "content": said.text})
         self._events.append(said)
 
-    def _agent_ends(self, at: float) -> None:
-        """Who still speaks then answers, whatever they say."""
-        for utterance in self.ear.unsettled:
-            utterance.agent_ended = min(at, inf if utterance.agent_ended is None else utterance.agent_ended)
-
-    def _may_begin(self, say: Say, now: float) -> Begin:
-        """Nobody is talked over. What answers an earlier turn is out of date if they say something else."""
-        ear, somebody = self.ear, self.noise.somebody(now)
-        if not say.interruptible or not somebody:
-            self._timers.cancel("polite")
-            return Begin.NOW
-        if say.response is not None and self.parts.stt:
-            self._set_doubt(say, somebody[0], now, now)
-            return Begin.PAUSED
-        if say.waits_since is None:
-            say.waits_since = now
-        left = say.waits_since + POLITE - now
-        if left <= 0:
-            if ear.current not in somebody or not self.parts.stt:
-                return Begin.NOW
-            left = inf  # the end of what they say is waited for
-        left = min(left, self.noise.left(somebody[-1], now))
-        if left < inf:
-            self._timers.set("polite", now + left, self.speaker.poke)
-        return Begin.LATER
-
-    # ---- interruptions ---------------------------------------------------------------------------------------------
+    # ---- what the ear says -----------------------------------------------------------------------------------------
 
     def speech_began(self, utterance: Utterance, at: float, now: float) -> None:
         """Somebody speaks."""
         self._events.append(SpeechBegan(at))
-        self.speech_goes_on(utterance, at, now)
+        self.interruptions.speech_goes_on(utterance, at, now)
 
     def speech_goes_on(self, utterance: Utterance, at: float, now: float) -> None:
         """What somebody says from now on is this."""
-        self.noise.begun(utterance, at)
-        say = self.speaker.current
-        if say is None:
-            return
-        utterance.is_beside = True
-        utterance.may_be_backchannel = say.base is not None or say.began is not None
-        if not (utterance.is_noise and self._waits_for_words):
-            self._suspect(utterance, at, now)
-
-    def _suspect(self, utterance: Utterance, at: float, now: float) -> None:
-        """Somebody may be interrupting, should they go on."""
-        say = self.speaker.current
-        if say is not None and say.interruptible and self._doubt is None:
-            confirmed = at + self._options.interruption.min_speech
-            if confirmed <= self.ear.heard_until:
-                self._confirm(utterance, at, now)
-            else:  # if it has passed, there is more that is heard first
-                due = max(confirmed, now + ROUNDING)
-                self._timers.set("confirm", due, lambda now: self._confirm(utterance, at, now))
+        self.interruptions.speech_goes_on(utterance, at, now)
 
     def speech_over(self, at: float, now: float) -> None:
         """They have stopped, for now."""
-        self._timers.cancel("confirm")
+        self.interruptions.speech_over()
         self._events.append(SpeechOver(at))
 
     def understood(self, utterance: Utterance, now: float) -> None:
         """There is more text."""
-        began = now if utterance.is_noise else utterance.times.began or now
-        self._tell_noise(self.noise.understood, utterance, now)
-        if self._counts(utterance.text):
-            self._words_said(utterance, began, now)
+        self.interruptions.understood(utterance, now)
 
     def settled(self, utterance: Utterance, now: float) -> None:
         """This is all there will be."""
-        text, began = utterance.text, now if utterance.is_noise else utterance.times.began or now
-        if self.parts.stt:
-            self._tell_noise(self.noise.settled, utterance, now)
-            self._wait_for_somebody(utterance, now)
-        if self._counts(text):
-            self._words_said(utterance, began, now)
-        else:
-            self._no_words(utterance, now)
+        self.interruptions.settled(utterance, now)
         failure = part_failed("stt", utterance.error) if utterance.error is not None else None
         if failure is not None:
             self._events.append(PartFailed(failure))
-        if WORD.search(text):
-            is_listening = utterance.may_be_backchannel and not utterance.outlasts_the_agent
-            if not (is_listening and self._is_backchannel(text)):
+        if WORD.search(utterance.text):
+            if not self.interruptions.is_no_turn(utterance):
                 turn = _turn_of(utterance)
                 self._events.append(turn)
                 self._add_turn(turn, now)
@@ -628,114 +544,6 @@ class ConversationMachine:
         self._events.append(PartFailed(self._deafness))
         self._tell_deafness()
 
-    def _tell_noise(self, tell: Callable[[Utterance], object], utterance: Utterance, now: float) -> None:
-        """What is known of this tells of what sounds now: it is a noise, or it is none, and may be interrupting."""
-        current = self.ear.current
-        was_noise = current is not None and current.is_noise
-        tell(utterance)
-        if current is not None and was_noise and not current.is_noise and self.ear.is_speaking:
-            self._suspect(current, now, now)
-
-    def _wait_for_somebody(self, utterance: Utterance, now: float) -> None:
-        """Whether what waits for the end of what they say is to wait for more of it."""
-        waiting = [say for say in self.speaker.queue if say.state is SayState.WAITING]
-        if self._has_words(utterance.text):
-            for say in waiting:
-                say.waits_since = None
-            return
-        # where such follow each other for longer than one may last, what waits for their end would do so for ever
-        since = self._doubt.confirmed if self._doubt is not None else waiting[0].waits_since if waiting else None
-        if since is not None and now - since >= self._options.end_of_turn.longest:
-            for following in self.ear.unsettled:
-                if not self._has_words(following.text):
-                    self.noise.found(following)
-
-    def _counts(self, text: str) -> bool:
-        """Whether it is more than a sign of listening."""
-        return word_count(text) >= max(1, self._options.interruption.min_words) and not self._is_backchannel(text)
-
-    def _has_words(self, text: str) -> bool:
-        return WORD.search(text) is not None and not self._is_backchannel(text)
-
-    def _is_backchannel(self, text: str) -> bool:
-        return _normal(text) in self._words_that_are_none or all(
-            _normal(word) in self._words_that_are_none for word in text.split()
-        )
-
-    def _confirm(self, utterance: Utterance, began: float, now: float) -> None:
-        """They have spoken for so long that it may be one."""
-        say, options = self.speaker.current, self._options.interruption
-        if say is None or not say.interruptible or self._doubt is not None:
-            return
-        missing = options.min_speech - (now - began - self.ear.silence)
-        if missing > ROUNDING:  # they have made no sound for a moment: it may be over
-            self._timers.set("confirm", now + missing, lambda now: self._confirm(utterance, began, now))
-            return
-        if not self._waits_for_words:
-            self._interrupt(say, began, now, now, by="speech")
-            return
-        if utterance not in self.noise.somebody(now):
-            return
-        self._agent_ends(now + self.speaker.left)
-        self.speaker.pause(now)
-        self._set_doubt(say, utterance, began, now)
-
-    def _set_doubt(self, say: Say, utterance: Utterance, began: float, now: float) -> None:
-        self._doubt = _Doubt(say, utterance, began, now)
-        self._expect_words(utterance, now)
-
-    def _expect_words(self, utterance: Utterance, now: float) -> None:
-        left = self._options.interruption.doubt
-        if self._waits_for_words:
-            left = min(left, self.noise.left(utterance, now))
-        self._timers.set("doubt", now + left, self._still_in_doubt)
-
-    def _still_in_doubt(self, now: float) -> None:
-        doubt = self._doubt
-        if doubt is None:
-            return
-        if not self._waits_for_words and self.ear.is_speaking:
-            self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
-        elif doubt.utterance not in self.noise.somebody(now):
-            self._no_words(doubt.utterance, now)
-        else:  # or the recogniser is asked, and settles it
-            self._expect_words(doubt.utterance, now)
-
-    def _words_said(self, utterance: Utterance, began: float, now: float) -> None:
-        doubt, say = self._doubt, self.speaker.current
-        if doubt is not None and doubt.utterance.number <= utterance.number:
-            self._interrupt(doubt.say, doubt.began, doubt.confirmed, now, by="speech")
-        elif doubt is None and say is not None and say.interruptible and utterance.is_beside:
-            self._interrupt(say, began, now, now, by="speech")
-
-    def _no_words(self, utterance: Utterance, now: float) -> None:
-        doubt, somebody = self._doubt, self.noise.somebody(now)
-        if doubt is None or doubt.utterance is not utterance:
-            return
-        if somebody:  # meanwhile they have said something else
-            doubt.utterance = somebody[0]
-            self._expect_words(doubt.utterance, now)
-        else:
-            self._doubt = None
-            self._timers.cancel("doubt")
-            for noise in self.ear.unsettled:
-                noise.agent_ended = None
-            self._events.append(AgentResumed(now, utterance.text))
-            self.speaker.resume(now)
-
-    def _interrupt(
-        self, say: Say, began: float, confirmed: float, now: float, *, by: Literal["speech", "dtmf"]
-    ) -> None:
-        silenced = self._doubt.confirmed if self._doubt is not None else now
-        self._doubt = None
-        for name in ("doubt", "confirm"):
-            self._timers.cancel(name)
-        self._events.append(AgentInterrupted(began, confirmed, silenced))
-        # what waits behind it is older than what they say as well; and none of it is to begin before it is stopped
-        waiting = [other for other in self.speaker.queue if other is not say and other.interruptible]
-        for other in [*waiting, say]:
-            self.speaker.stop(other, now, by=by)
-
     # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _new_number(self) -> int:
@@ -746,10 +554,6 @@ class ConversationMachine:
             raise AgentNotConfigured(NOT_CONFIGURED)
         if self._error is not None:
             raise self._error.with_traceback(None)
-
-
-def _normal(text: str) -> str:
-    return "".join(char for char in text.casefold() if char.isalnum())
 
 
 def part_failed(part: str, error: Exception) -> ProviderFailed:

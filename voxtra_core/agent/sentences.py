@@ -141,7 +141,7 @@ class Sentences:
         if limit < 1 or (first_limit is not None and first_limit < 1):
             raise ValueError(f"a sentence has at least 1 character: limit={limit}, first_limit={first_limit}")
         self._limit = limit
-        self._first_limit = first_limit
+        self._first_limit = first_limit if first_limit is not None and first_limit < limit else None
         self._text = ""  # what is not handed out yet; never begins with white space
         self._looked = 0  # so much of it ends no sentence
 
