@@ -600,6 +600,16 @@ def test_noises_that_follow_each_other_are_one_in_the_end(error: Exception | Non
     assert not say.finished.done
 
 
+def test_who_has_said_something_is_no_rest_of_a_noise() -> None:
+    """What came before it, and was cut, comes to nothing only after that."""
+    world = World(Conversation(end_of_turn=EndOfTurn(longest=2, recognition_timeout=60)), auto_voice=True)
+    world.speak(2.5)
+    first, rest = world.machine.ear.unsettled
+    world.recognise("Wait", utterance=rest.number, finish=False)
+    world.recognise("", utterance=first.number)
+    assert not rest.is_noise
+
+
 def test_that_is_found_out_as_well_when_it_is_cut() -> None:
     """As what waits for a recogniser that hangs is more than may wait, the oldest fails at that moment."""
     world = World(Conversation(end_of_turn=EndOfTurn(longest=2, recognition_timeout=60)), auto_voice=True)

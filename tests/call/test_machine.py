@@ -533,7 +533,7 @@ class CallProperties(RuleBasedStateMachine):
             tape = self.tapes[command.playback_id]
             tape.accepted |= error is None
             tape.doubtful |= doubtful
-        if isinstance(command, StopPlayback) and doubtful:
+        if isinstance(command, StopPlayback) and error is not None:
             self.tapes[command.playback_id].asked_to_stop += 1  # it may have to be told again
         if isinstance(command, Originate | Snoop) and error is None:
             self.is_seen()

@@ -71,7 +71,9 @@ class Noise:
                     self.found(following)
 
     def found(self, utterance: Utterance) -> None:
-        """This is one."""
+        """This is one, unless somebody is heard in it."""
+        if self._has_words(utterance.text):
+            return
         utterance.is_noise = utterance.is_beside = True  # words of it interrupt what is said over it
         if utterance is self._ear.current:
             self._last = utterance
