@@ -404,6 +404,19 @@ def test_a_request_goes_wrong(nth: int, fault: Any) -> None:
     assert all(made.end is not None for made in report.recordings)
 
 
+def test_nothing_is_asked_of_a_snoop_whose_end_was_told() -> None:
+    """Though the reply was lost by which it was to be told that the recording has begun."""
+
+    async def handler(call: CallSession) -> None:
+        await call.answer()
+        with pytest.raises(RecordingNotStarted):
+            await call.record_start("a-name")
+
+    report = run_call(handler, PATIENT, faults=Faults(LostReply(nth=3), ChannelGone(nth=3)))
+    assert report.error is None
+    assert flaws(report.run) == []
+
+
 LOST_WORDS = [*(LateEvent(nth, 3.0) for nth in (2, 3, 4, 5)), *(LostReply(nth) for nth in (2, 3, 4, 5))]
 """An event that is as late ends the connection that it would have come by."""
 

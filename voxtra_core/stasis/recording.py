@@ -128,6 +128,7 @@ class Recording:
         self._is_in_doubt = False  # it may have ended unheard
         self._is_missing = False  # it was asked after, and Asterisk knew nothing of it
         self._repeats = 0
+        self._is_left = False  # what it was to be made on has ended
         self._why: RecordingEnd | None = None
         self._finished: LiveRecording | None = None
         self._error: Exception | None = None
@@ -211,6 +212,7 @@ class Recording:
                 if self._finished is None:
                     self.deadline = now + TELL
             case StasisEnd() | ChannelDestroyed():  # with its call, which is told to be over presently
+                self._is_left = True
                 self.deadline = now + WHY
             case _:
                 pass
@@ -222,13 +224,14 @@ class Recording:
             self._end(self._reason(), now)
         elif self.stage is Stage.RUNNING:
             self._look(now)
-        elif self._is_missing and self._repeats < MAX_REPEATS and not self.started.done:
+        elif self._is_missing and self._repeats < MAX_REPEATS and not (self.started.done or self._is_left):
             self._is_missing, self._error = False, None
             self._repeats += 1
             self._ask_again(now)
         elif self.stage is not Stage.OVER:
             late = RecordingNotStarted("Asterisk did not begin in time, or the snoop is gone")
-            self._not_started(self._error or late, now)
+            is_known = self._is_missing and self._is_left
+            self._not_started(late if is_known else self._error or late, now)
 
     def link_lost(self) -> None:
         """Nothing is late until there is a link again."""
@@ -473,7 +476,7 @@ class CallRecording(Recording):
     def receive_event(self, event: Event, now: float) -> None:
         """About the snoop, or the recording itself."""
         if isinstance(event, StasisStart):
-            self._is_inside = True
+            self._is_inside, self._is_left = True, False
             self._go_on(now)
         else:
             super().receive_event(event, now)
