@@ -206,7 +206,8 @@ async def test_seek_and_restart(rig: Rig) -> None:
 
 async def test_what_asterisk_cannot_stop(rig: Rig) -> None:
     async with connected(rig) as (call, _):
-        handle = await call.start_playback("digits:12")
+        handle = await call.start_playback("digits:1234")
+        await eventually(lambda: rig.events(PlaybackStarted))  # one that still waits can be stopped
         for control in (handle.stop, handle.pause):
             with pytest.raises(AriServerError) as refused:
                 await control()
