@@ -39,6 +39,7 @@ from .commands import AbandonRecogniser, AskDetector, Cancel, Command, Finish, H
 from .events import TurnTimes
 from .options import EndOfTurn
 from .providers import ActivityDetector, Message, Transcript, TurnSoFar
+from .words import words_of
 
 __all__ = ["Ear", "EarState", "Listener", "Utterance"]
 
@@ -138,14 +139,8 @@ def _is_covered(partial: Transcript, final: Transcript) -> bool:
     """Whether it says no more than the beginning of that: it has come late, when that was known."""
     if partial.start is not None and final.start is not None and partial.start != final.start:
         return False
-    words = _words(partial.text)
-    return bool(words) and words == _words(final.text)[: len(words)]
-
-
-def _words(text: str) -> list[str]:
-    """Without what a recogniser may add to them at the end: punctuation, capitals."""
-    words = ("".join(char for char in word if char.isalnum()) for word in text.casefold().split())
-    return [word for word in words if word]
+    words = words_of(partial.text)
+    return bool(words) and words == words_of(final.text)[: len(words)]
 
 
 class Listener(Protocol):
