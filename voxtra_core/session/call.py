@@ -541,9 +541,12 @@ class CallSession(Recordable):
             speak, stream = partial(self._opened, "tts"), self.agent.respond_stream(text)
             return await said_by(speak, self._driver, stream, interruptible=True, remember=False, patience=chosen)
 
-        return await converse(
-            self, self._conversation(), self._driver, answer, greeting=greeting, until=until, patience=chosen
-        )
+        talk = self._conversation()
+        talk.begin_loop()
+        try:
+            return await converse(self, talk, self._driver, answer, greeting=greeting, until=until, patience=chosen)
+        finally:
+            talk.end_loop()
 
     def _conversation(self) -> Talking:
         if self._talk is None:

@@ -37,24 +37,9 @@ async def converse(
     until: Callable[[UserTranscriptEvent, Said], bool | Awaitable[bool]] | None,
     patience: Patience,
 ) -> ConverseEnd:
-    """As :meth:`.CallSession.converse` says; ``answer(text)`` has the model answer, and says it."""
-    talk.begin_loop()
-    try:
-        return await _loop(call, talk, driver, answer, greeting=greeting, until=until, patience=patience)
-    finally:
-        talk.end_loop()
-
-
-async def _loop(
-    call: CallSession,
-    talk: Talking,
-    driver: Driver,
-    answer: Callable[[str], Awaitable[Said]],
-    *,
-    greeting: str | None,
-    until: Callable[[UserTranscriptEvent, Said], bool | Awaitable[bool]] | None,
-    patience: Patience,
-) -> ConverseEnd:
+    """As :meth:`.CallSession.converse` says, which begins and ends the loop; ``answer(text)`` has the model answer, and
+    says it.
+    """
     if greeting:
         await call.say(greeting)
     reprompts, failures, apologises = iter(patience.reprompts), 0, False
